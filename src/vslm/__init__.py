@@ -1,0 +1,3 @@
+"""vslm: a laboratory for ideas about very small language models."""
+
+__version__ = "0.1.0"

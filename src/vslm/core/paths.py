@@ -1,0 +1,134 @@
+"""Change a spec by dotted path: `vary` for studies, `parse_change` for the command line.
+
+Paths go through fields, names and indices, and `*` stands for every one of them at its place:
+
+    model.blocks.*.attention.window_tokens
+    model.path.3
+"""
+
+import ast
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from vslm.core.errors import SpecError, nearest
+from vslm.core.frozen import FrozenDict
+from vslm.core.specs import field_types
+from vslm.core.types import conform
+
+S = TypeVar("S")
+
+
+def vary(spec: S, changes: Mapping[str, Any]) -> S:
+    """A copy of `spec` with the values at the given dotted paths replaced.
+
+    Args:
+        spec: any spec (an `Experiment`, a `Model`, ...).
+        changes: dotted path -> number, string, tuple or spec. Applied in order.
+
+    Raises: SpecError when a path matches nothing (the nearest names are offered), or when a value has the wrong type.
+
+    >>> vary(budget, {"tokens": 1000})                      # doctest: +SKIP
+    """
+    for path, value in changes.items():
+        if not path:
+            raise SpecError("vary", "an empty path", "a dotted path is needed")
+        spec = _replaced(spec, path.split("."), value, done="")
+    return spec
+
+
+def _replaced(node: Any, rest: list[str], value: Any, done: str) -> Any:
+    """`node` with everything that `rest` matches replaced by `value`; `done` is the path so far."""
+    if not rest:
+        return value
+    head, tail = rest[0], rest[1:]
+    children = _children(node)
+    if children is None:
+        raise SpecError(f"{done}.{head}" if done else head, f"{done or 'the spec'} is {node!r} and has no parts")
+    names = list(children) if head == "*" else [head]
+    if head == "*" and tail:
+        names = [name for name in names if _has(children[name], tail)]
+    where = f"{done}.{head}" if done else head
+    if not names or any(name not in children for name in names):
+        found = "matches nothing" if head == "*" else "no such name"
+        raise SpecError(where, found, nearest(tail[0] if head == "*" and tail else head, _offered(children, head)))
+    changed = {name: _replaced(children[name], tail, value, f"{done}.{name}" if done else name) for name in names}
+    return _rebuilt(node, changed, done)
+
+
+def _offered(children: Mapping[str, Any], head: str) -> list[str]:
+    if head != "*":
+        return list(children)
+    return [name for child in children.values() for name in (_children(child) or {})]
+
+
+def _has(node: Any, rest: list[str]) -> bool:
+    """Whether a path matches anything below `node`: `*` skips what does not have the rest of the path."""
+    children = _children(node)
+    if children is None:
+        return False
+    names = list(children) if rest[0] == "*" else [rest[0]]
+    return any(name in children and (not rest[1:] or _has(children[name], rest[1:])) for name in names)
+
+
+def _children(node: Any) -> Mapping[str, Any] | None:
+    if dataclasses.is_dataclass(node) and not isinstance(node, type):
+        return {name: getattr(node, name) for name in field_types(type(node))}
+    if isinstance(node, Mapping):
+        return node
+    if isinstance(node, tuple):
+        return {str(i): item for i, item in enumerate(node)}
+    return None
+
+
+def _rebuilt(node: Any, changed: Mapping[str, Any], where: str) -> Any:
+    if isinstance(node, Mapping):
+        return FrozenDict({**node, **changed})
+    if isinstance(node, tuple):
+        return tuple(changed.get(str(i), item) for i, item in enumerate(node))
+    hints = field_types(type(node))
+    prefix = f"{where}." if where else ""
+    values = {name: conform(item, hints[name], f"{prefix}{name}") for name, item in changed.items()}
+    try:
+        return dataclasses.replace(node, **values)
+    except SpecError as error:
+        raise error.within(where) from None
+
+
+def parse_change(text: str, kinds: Mapping[str, type]) -> tuple[str, Any]:
+    """Read `PATH=VALUE` as the command line takes it.
+
+    A value is a Python literal (`32`, `0.1`, `None`, `(0, 1)`), a spec written as a call of a known class with
+    literals and specs inside (`Softmax(temperature=0.5)`), or else a plain string.
+
+    Raises: SpecError without `=`, or with a class that is not in `kinds`.
+    """
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise SpecError(f"--set {text}", "no PATH=VALUE", "write --set model.blocks.0.width=96")
+    try:
+        tree = ast.parse(value.strip(), mode="eval").body
+    except SyntaxError:
+        return path, value.strip()
+    if isinstance(tree, ast.Name):
+        return path, value.strip()
+    try:
+        return path, _literal(tree, kinds, path)
+    except ValueError:
+        return path, value.strip()
+
+
+def _literal(tree: ast.expr, kinds: Mapping[str, type], path: str) -> Any:
+    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+        if tree.func.id not in kinds:
+            raise SpecError(path, f"unknown class {tree.func.id}", nearest(tree.func.id, kinds))
+        args = [_literal(arg, kinds, path) for arg in tree.args]
+        kwargs = {item.arg: _literal(item.value, kinds, path) for item in tree.keywords if item.arg}
+        try:
+            return kinds[tree.func.id](*args, **kwargs)
+        except TypeError as error:
+            raise SpecError(path, str(error)) from None
+    if isinstance(tree, ast.Tuple | ast.List):
+        return tuple(_literal(item, kinds, path) for item in tree.elts)
+    return ast.literal_eval(tree)

@@ -1,0 +1,99 @@
+"""Check a value against the type that a spec declares for it.
+
+Covers what specs may hold: numbers, strings, booleans, None, literals, unions, tuples, mappings and other specs.
+It does not cover protocols or generics of any other kind: a spec that needs one is too clever.
+"""
+
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from vslm.core.errors import SpecError
+from vslm.core.frozen import FrozenDict
+
+
+def conform(value: Any, hint: Any, where: str) -> Any:
+    """Return `value` as the declared type wants it (1 becomes 1.0 for a float, a list becomes a tuple).
+
+    Raises: SpecError naming `where`, the value found, and the type allowed.
+    """
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _conform_union(value, hint, where)
+    if origin is typing.Literal and value in typing.get_args(hint):
+        return value
+    if origin is tuple and isinstance(value, tuple | list):
+        return _conform_tuple(tuple(value), typing.get_args(hint), where)
+    if origin in (Mapping, FrozenDict) and isinstance(value, Mapping):
+        inner = typing.get_args(hint)[1]
+        return FrozenDict({_text_key(k, where): conform(v, inner, f"{where}.{k}") for k, v in value.items()})
+    if origin is None and isinstance(hint, type) and _is_of(value, hint):
+        return _finite(value, where) if hint is float else value
+    raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+
+
+def _is_of(value: Any, hint: type) -> bool:
+    """`isinstance`, but True is no number and 1 will do for a float."""
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, int | float if hint is float else hint)
+
+
+def _finite(value: float, where: str) -> float:
+    if not math.isfinite(value):
+        raise SpecError(where, f"{value!r} is not a finite number", "a finite number is needed")
+    return float(value)
+
+
+def _conform_union(value: Any, hint: Any, where: str) -> Any:
+    members = typing.get_args(hint)
+    # An exact match first, so that 1 stays an int in `int | float`.
+    for member in members:
+        if isinstance(member, type) and type(value) is member:
+            return conform(value, member, where)
+    for member in members:
+        try:
+            return conform(value, member, where)
+        except SpecError:
+            continue
+    raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+
+
+def _conform_tuple(value: tuple[Any, ...], args: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    if len(args) == 2 and args[1] is Ellipsis:
+        return tuple(conform(item, args[0], f"{where}.{i}") for i, item in enumerate(value))
+    if len(args) != len(value):
+        raise SpecError(where, f"found {len(value)} values", f"{len(args)} are needed")
+    return tuple(conform(item, arg, f"{where}.{i}") for i, (item, arg) in enumerate(zip(value, args, strict=True)))
+
+
+def _text_key(key: Any, where: str) -> str:
+    if not isinstance(key, str):
+        raise SpecError(where, f"the name {key!r} is a {type(key).__name__}", "names are strings")
+    return key
+
+
+def describe(value: Any) -> str:
+    """A value as an error message shows it: short, with its type where that is not plain."""
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return text if isinstance(value, int | float | bool | None) else f"{text} ({type(value).__name__})"
+
+
+def type_name(hint: Any) -> str:
+    """A type as a person writes it: `int or None`, not `typing.Optional[int]`."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(type_name(member) for member in typing.get_args(hint))
+    if origin is typing.Literal:
+        return " or ".join(repr(member) for member in typing.get_args(hint))
+    if origin is tuple:
+        args = [arg for arg in typing.get_args(hint) if arg is not Ellipsis]
+        return f"a tuple of {', '.join(type_name(arg) for arg in args)}"
+    if origin is not None:
+        return str(hint)
+    return "None" if hint in (None, type(None)) else getattr(hint, "__name__", str(hint))

@@ -1,0 +1,117 @@
+"""Write a file whole or not at all, and notice when what is read is torn.
+
+Every write goes to a temporary name beside the target and is renamed over it, so a killed process leaves the old file
+or the new one. No file is opened with pickle allowed.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vslm.core.errors import ResultError, RunError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file that replaces `path` when the block ends well, and vanishes when it does not.
+
+    Raises: RunError when the disk is full or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise RunError(
+            str(path), f"cannot be written: {reason}", "", "make room and run the same command again"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON. NaN and infinities are refused: they are not JSON."""
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    with written_whole(path) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises: ResultError if it is missing, torn or not UTF-8.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ResultError(str(path), f"not valid JSON ({error})", "", "the file is torn; run the study again") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, with the line ends it has."""
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write one JSON object per line."""
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read one JSON object per line; a missing file is no rows.
+
+    Raises: ResultError naming the line that is torn.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ResultError(f"{path}:{number}", f"not valid JSON ({error})") from None
+    return rows
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays as an uncompressed `.npz`, without pickle."""
+    with written_whole(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read named arrays; a missing file is no arrays.
+
+    Raises: ResultError if the file is torn or needs pickle.
+    """
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

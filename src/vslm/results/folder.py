@@ -1,0 +1,104 @@
+"""Read a study's folder: its declaration, its runs, its verdict. What is missing stays missing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vslm.core.errors import ResultError
+from vslm.results.files import read_arrays, read_json, read_rows
+
+FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One arm with one seed. Every reader returns what is there: None, no rows or no arrays where nothing is."""
+
+    path: Path
+    arm: str
+    seed: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended (well or diverged). Its fingerprint is checked by who needs it."""
+        return (self.path / "done.json").exists()
+
+    @cached_property
+    def done(self) -> dict[str, Any] | None:
+        """The final numbers: `status` (done | diverged), `fingerprint`, `val_loss`, `val_bpb`, `tokens`, `flops`,
+        `seconds`, and for a diverged run `diverged_step`.
+        """
+        return read_json(self.path / "done.json") if self.is_done else None
+
+    @cached_property
+    def measures(self) -> list[dict[str, Any]]:
+        """Rows with `step`, `tokens`, `flops`, `seconds`, `train_loss`, `val_loss`, `learning_rate`, ..."""
+        return read_rows(self.path / "measures.jsonl")
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0."""
+        return read_arrays(self.path / "arrays.npz")
+
+    @cached_property
+    def environment(self) -> dict[str, Any] | None:
+        """Versions, machine, device, threads, precision and kernels of the run."""
+        path = self.path / "environment.json"
+        return read_json(path) if path.exists() else None
+
+    @cached_property
+    def sample(self) -> str | None:
+        """Text the finished model wrote."""
+        path = self.path / "sample.txt"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study on disk."""
+
+    path: Path
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        """The declaration, `study.json`.
+
+        Raises: ResultError if this is no study folder, or one written by a newer vslm.
+        """
+        study = read_json(self.path / "study.json")
+        if study.get("format") != FORMAT:
+            raise ResultError(str(self.path / "study.json"), f"format {study.get('format')!r}", f"{FORMAT} is readable")
+        return study
+
+    @cached_property
+    def verdict(self) -> dict[str, Any] | None:
+        """The latest `verdict.json`, or None before the first look."""
+        path = self.path / "verdict.json"
+        return read_json(path) if path.exists() else None
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of the arms in the order of declaration, the baseline among them."""
+        return list(self.study["arms"])
+
+    def run(self, arm: str, seed: int) -> RunFolder:
+        """The folder of one run, whether it exists or not."""
+        return RunFolder(self.path / arm / f"seed{seed}", arm, seed)
+
+    def runs(self, arm: str) -> list[RunFolder]:
+        """The runs of an arm that have a folder, by seed."""
+        found = (self.path / arm).glob("seed*")
+        seeds = sorted(int(path.name[4:]) for path in found if path.is_dir() and path.name[4:].isdigit())
+        return [self.run(arm, seed) for seed in seeds]
+
+
+def find_studies(root: Path) -> Iterator[StudyFolder]:
+    """Every study folder at or directly below `root`, by name; other folders and files are passed over."""
+    candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())] if root.is_dir() else []
+    for path in candidates:
+        if (path / "study.json").is_file():
+            yield StudyFolder(path)

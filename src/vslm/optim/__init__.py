@@ -1,1 +1,1 @@
-"""See the tree in README.md."""
+"""Optimizers, the groups their parameters fall into, and schedules of the learning rate. Knows no model class."""

@@ -1,0 +1,44 @@
+"""The loss of every token, and what is made of it by position."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def token_loss(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Cross-entropy of every target, in nats.
+
+        loss_bt = logsumexp_v(logits_btv) - logits_bt[target_bt]
+
+    Shapes: tokens_BT and targets_BT of integers in, loss_nats_BT in fp32 out.
+    """
+    logits_BTV = model(tokens_BT)
+    num_classes = logits_BTV.shape[-1]
+    loss_N = functional.cross_entropy(logits_BTV.view(-1, num_classes).float(), targets_BT.reshape(-1), reduction="none")
+    return loss_N.view(targets_BT.shape)
+
+
+def by_position(loss_nats_NT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error of the loss at each position, over N windows.
+
+    >>> mean_T, sem_T = by_position(np.array([[1.0, 2.0], [3.0, 2.0]]))
+    >>> mean_T.tolist(), sem_T.tolist()
+    ([2.0, 2.0], [1.0, 0.0])
+    """
+    num_windows = loss_nats_NT.shape[0]
+    mean_T = loss_nats_NT.mean(axis=0)
+    if num_windows < 2:
+        return mean_T, np.full_like(mean_T, np.nan)
+    return mean_T, loss_nats_NT.std(axis=0, ddof=1) / math.sqrt(num_windows)
+
+
+def bits_per_byte(loss_nats: float, bytes_per_token: float) -> float:
+    """Nats per token as bits per byte of text, which compares models with different tokenizers.
+
+    >>> round(bits_per_byte(math.log(2), 1.0), 6)
+    1.0
+    """
+    return loss_nats / (math.log(2) * bytes_per_token)

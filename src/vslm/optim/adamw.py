@@ -1,0 +1,64 @@
+"""AdamW with decoupled weight decay on matrices only.
+
+Paper: Decoupled Weight Decay Regularization, Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vslm.core.errors import SpecError
+from vslm.core.specs import Spec
+from vslm.optim.groups import Rule, group_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Spec):
+    """AdamW, fused where torch has it.
+
+        m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+        w = w - lr * (m^ / (sqrt(v^) + epsilon) + weight_decay * w)        m^, v^: bias-corrected
+
+    We differ: weight decay touches matrices (role "matrix") only, never embeddings, gains or biases.
+    Cost: two fp32 numbers per parameter; fused, under 1% of a training step on a CPU.
+
+    Args:
+        learning_rate: the peak of the schedule.
+        betas: decay of the two moments per step.
+        epsilon: added to the denominator.
+        weight_decay: per step, times the learning rate.
+        clip_norm: gradients are scaled down to this global norm; None clips nothing.
+    """
+
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.95)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.1
+    clip_norm: float | None = 1.0
+
+    def check(self) -> None:
+        """Refuse numbers outside their range."""
+        if self.learning_rate <= 0:
+            raise SpecError("learning_rate", f"found {self.learning_rate}", "a number above 0 is needed")
+        for i, beta in enumerate(self.betas):
+            if not 0 <= beta < 1:
+                raise SpecError(f"betas.{i}", f"found {beta}", "a number in [0, 1) is needed")
+        if self.epsilon <= 0:
+            raise SpecError("epsilon", f"found {self.epsilon}", "a number above 0 is needed")
+        if self.weight_decay < 0:
+            raise SpecError("weight_decay", f"found {self.weight_decay}", "0 or more is needed")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise SpecError("clip_norm", f"found {self.clip_norm}", "a number above 0, or None, is needed")
+
+    def build(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimizer over every trainable parameter of `model`."""
+        rules = [
+            Rule({"weight_decay": self.weight_decay}, roles=("matrix",), may_match_nothing=True),
+            Rule({"weight_decay": 0.0}, roles=("embedding", "vector"), may_match_nothing=True),
+        ]
+        groups = group_parameters(model, rules)
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.epsilon, fused=True)
+
+
+Optimizer = AdamW  # the union of all optimizer specs; a new one is added with `|`

@@ -1,1 +1,13 @@
-"""See the tree in README.md."""
+"""The report room: what a person sees of a study, made from the run folder alone.
+
+    tables.py      plain rows: every arm ever run, the verdict, what differs, the state of each run
+    runs.py        one run read from disk, whole or with the reason why not
+    curves.py      numbers with intervals: loss over training, loss by position, differences from the baseline
+    figures.py     the figures of the page, as plain dicts
+    page.py        `write_report`: one self-contained `report.html`
+    terminal.py    the same rows for a terminal
+    formatting.py  numbers as people read them
+
+`tables` is all that `vslm ls` needs, and it imports nothing heavy. Not for: running anything, or knowing what a model
+is. Nothing here imports torch, and no training code knows that this room exists.
+"""

@@ -1,0 +1,340 @@
+// The report's script: draws the figures it was given, and follows the reader's choices. It computes no statistics.
+"use strict";
+(() => {
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const root = document.documentElement;
+  const phone = window.matchMedia("(max-width: 560px)");
+  const touch = window.matchMedia("(pointer: coarse)");
+  const arms = page.arms;
+  const hidden = new Set();
+  const { surface } = page;
+
+  const state = {
+    view: "val_loss", axis: "steps", scale: "linear", final_view: "loss", position_scale: "log",
+    heat_view: surface && Object.keys(surface.difference).length ? "difference" : "loss",
+    heat_arm: null, step: 0, bin: 0,
+  };
+
+  // ---- theme -------------------------------------------------------------------------------------------------------
+  const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
+  const remembered = () => { try { return localStorage.getItem("vslm-theme"); } catch { return null; } };
+  const remember = (theme) => { try { localStorage.setItem("vslm-theme", theme); } catch { /* private mode */ } };
+  function setTheme(theme) {
+    root.dataset.theme = theme;
+    document.querySelector("#theme .theme-name").textContent = theme === "dark" ? "light" : "dark";
+  }
+  setTheme(remembered() || (systemDark.matches ? "dark" : "light"));
+
+  // ---- colors: "@name" stands for a color of page.css, "-band" and "-thin" for a paler one ---------------------------
+  const NAMES_A_COLOR = /color$/i;
+  const PALE = { "-band": 0.16, "-thin": 0.38 };
+  let inks;
+  function color(name) {
+    if (name === "@none") return "rgba(0,0,0,0)";
+    const [, base, pale] = /^@([a-z0-9]+)(-band|-thin)?$/.exec(name);
+    const value = inks.getPropertyValue(`--${base}`).trim();
+    if (!pale) return value;
+    const [r, g, b] = [1, 3, 5].map((i) => parseInt(value.slice(i, i + 2), 16));
+    return `rgba(${r},${g},${b},${PALE[pale]})`;
+  }
+  // A copy of a figure with its colors filled in. Only values under a key that names a color are looked at.
+  function painted(value, key = "") {
+    if (typeof value === "string") return NAMES_A_COLOR.test(key) && value.startsWith("@") ? color(value) : value;
+    if (Array.isArray(value)) {
+      return NAMES_A_COLOR.test(key) || (value.length && typeof value[0] === "object") ? value.map((v) => painted(v, key)) : value;
+    }
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, painted(v, k)]));
+  }
+
+  const config = () => ({
+    displaylogo: false, responsive: true, scrollZoom: false, doubleClick: "reset",
+    displayModeBar: touch.matches ? false : "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "pan2d"],
+  });
+  function draw(id, data, layout) {
+    const place = document.getElementById(id);
+    if (!place) return null;
+    const ready = painted(layout);
+    // A finger on a figure scrolls the page; zooming by dragging is for a mouse.
+    if (touch.matches) Object.assign(ready, { dragmode: false });
+    if (phone.matches) ready.margin = { ...ready.margin, l: 46, r: 8 };
+    Plotly.react(place, painted(data), ready, config());
+    return place;
+  }
+  const label = (text) => ({
+    text, xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "bottom", xshift: phone.matches ? -36 : -46,
+    yshift: 5, showarrow: false, font: { color: "@muted", size: 12 },
+  });
+  const isShown = (trace) => !hidden.has(trace.meta.arm);
+
+  // A logarithmic axis has no zero, and a band with a point missing would fold: drop such points of a line.
+  function positiveOnly(trace) {
+    const keep = trace.x.map((x) => x > 0);
+    const cut = (list) => (Array.isArray(list) ? list.filter((_, i) => keep[i]) : list);
+    return { ...trace, x: cut(trace.x), y: cut(trace.y), customdata: cut(trace.customdata) };
+  }
+
+  // ---- loss over training --------------------------------------------------------------------------------------------
+  const AXIS = {
+    steps: { name: "training step", separatethousands: true, exponentformat: "none" },
+    tokens: { name: "training tokens", exponentformat: "SI" },
+    flops: { name: "training FLOPs", exponentformat: "SI" },
+    seconds: { name: "seconds of training", separatethousands: true, exponentformat: "none" },
+  };
+  const named = (axis, { name, ...rest }) => ({ ...rest, title: { ...axis.title, text: name } });
+  function drawTraining() {
+    if (!page.training) return;
+    const { data, layout } = page.training;
+    const isDifference = state.view === "difference";
+    let traces = data.filter((trace) => trace.meta.view === state.view && isShown(trace))
+      .map((trace) => ({ ...trace, x: trace.meta.axes[state.axis] }));
+    if (state.scale === "log") traces = traces.map(positiveOnly);
+    const text = isDifference ? "nats per token, arm minus baseline" : "nats per token";
+    draw("plot-training", traces, {
+      ...layout,
+      shapes: isDifference ? layout.shapes : [],
+      annotations: [label(text)],
+      xaxis: { ...layout.xaxis, ...named(layout.xaxis, AXIS[state.axis]), type: state.scale, ...(state.scale === "log" ? { dtick: 1 } : {}) },
+      yaxis: { ...layout.yaxis, ...frame(traces) },
+    });
+  }
+  // The first steps, where every model is near its untrained loss, would press the rest flat. On a linear axis the frame
+  // is set by what comes after them; a double click shows all.
+  const FIRST_PART = 0.04;
+  function frame(traces) {
+    if (state.scale === "log" && state.view !== "difference") return { autorange: true };
+    const lines = traces.filter((trace) => trace.meta.part !== "band" && trace.x.length);
+    const end = Math.max(...lines.map((trace) => trace.x[trace.x.length - 1]));
+    const values = lines.flatMap((trace) => trace.y.filter((y, i) => y !== null && trace.x[i] >= FIRST_PART * end));
+    if (values.length < 3) return { autorange: true };
+    if (state.view === "difference") values.push(0);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const pad = 0.12 * (high - low) || 0.01;
+    return { autorange: false, range: [low - pad, high + pad] };
+  }
+
+  // ---- loss by position ----------------------------------------------------------------------------------------------
+  const positionAxis = (axis) => ({
+    ...axis, type: state.position_scale,
+    ...(state.position_scale === "log" ? {} : { tickmode: "auto", tickvals: null }),
+  });
+  function drawByPosition() {
+    if (!page.by_position) return;
+    const { data, layout } = page.by_position;
+    const traces = data.filter((trace) => trace.meta.view === state.final_view && isShown(trace));
+    const text = state.final_view === "difference" ? "nats per token, arm minus baseline" : "nats per token";
+    const zero = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below", line: { color: "@faint", width: 1 } };
+    draw("plot-by-position", traces, {
+      ...layout,
+      annotations: [label(text)],
+      shapes: state.final_view === "difference" ? [...layout.shapes, zero] : layout.shapes,
+      xaxis: positionAxis(layout.xaxis),
+    });
+  }
+
+  // ---- heat map and its slices ---------------------------------------------------------------------------------------
+  const centers = page.edges.slice(1).map((end, p) => (page.edges[p] + 1 + end) / 2);
+  const binText = (p) => (page.edges[p + 1] - page.edges[p] === 1 ? `${page.edges[p + 1]}` : `${page.edges[p] + 1} to ${page.edges[p + 1]}`);
+  const grid = () => surface[state.heat_view][state.heat_arm];
+  const number = (value) => value.toLocaleString("en-US");
+  const loss = (value) => (value === null ? "missing" : value.toFixed(4).replace("-", "−"));
+  const nearest = (list, wanted) =>
+    list.reduce((best, value, i) => (Math.abs(Math.log1p(value) - Math.log1p(wanted)) < Math.abs(Math.log1p(list[best]) - Math.log1p(wanted)) ? i : best), 0);
+
+  // The step that is chosen stays chosen when another arm, with other stored steps, comes into view.
+  function chooseArm(name, view) {
+    const wanted = state.heat_arm ? grid().steps[state.step] : null;
+    const views = ["difference", "loss"];
+    state.heat_arm = name;
+    state.heat_view = surface[view][name] ? view : views.find((other) => surface[other][name]);
+    const { steps } = grid();
+    state.step = wanted === null ? steps.length - 1 : nearest(steps, wanted);
+  }
+
+  function scaleOf(view) {
+    return view === "difference"
+      ? [[0, "@cold"], [0.5, "@middle"], [1, "@warm"]].map(([at, name]) => [at, color(name)])
+      : [[0, "#0d3b66"], [0.25, "#1f6f8b"], [0.5, "#5ba58c"], [0.75, "#b9c96b"], [1, "#fbe9a0"]];
+  }
+
+  function drawHeat() {
+    if (!surface) return;
+    const { steps, mean, half, seeds } = grid();
+    const { data: [trace], layout } = page.heat;
+    const [low, high] = surface.limits[state.heat_view][state.heat_arm] ?? [];
+    const text = mean.map((row, s) => row.map((value, p) =>
+      `step ${number(steps[s])}, position ${binText(p)}<br><b>${loss(value)}</b>${half && half[s][p] !== null ? ` ± ${loss(half[s][p])}` : ""} (${seeds} seed${seeds === 1 ? "" : "s"})`));
+    const rows = Math.min(8, steps.length);
+    const ticks = [...new Set(Array.from({ length: rows }, (_, i) => Math.round((i * (steps.length - 1)) / Math.max(1, rows - 1))))];
+    const place = draw("plot-heat", [{
+      ...trace, z: mean, y: steps.map((_, s) => s), text, zmin: low, zmax: high, colorscale: scaleOf(state.heat_view),
+      colorbar: { ...trace.colorbar, ...(phone.matches ? { thickness: 7, nticks: 4 } : {}) },
+    }], {
+      ...layout,
+      annotations: [label("training step")],
+      shapes: crosshair(),
+      xaxis: { ...positionAxis(layout.xaxis), range: positionRange() },
+      yaxis: { ...layout.yaxis, tickvals: ticks, ticktext: ticks.map((s) => number(steps[s])), range: [-0.5, steps.length - 0.5] },
+    });
+    if (!place.dataset.listens) {
+      place.dataset.listens = "yes";
+      place.on("plotly_click", (event) => {
+        const [s, p] = event.points[0].pointIndex;
+        state.step = s;
+        state.bin = p;
+        moveTo();
+      });
+    }
+  }
+  function positionRange() {
+    const ends = [page.edges[0] + 0.5, page.edges[page.edges.length - 1] + 0.5];
+    return state.position_scale === "log" ? ends.map(Math.log10) : ends;
+  }
+  function crosshair() {
+    const [x0, x1] = [page.edges[state.bin] + 0.5, page.edges[state.bin + 1] + 0.5];
+    const [y0, y1] = [state.step - 0.5, state.step + 0.5];
+    const box = { type: "rect", line: { color: "@ink", width: 1.3 } };
+    return [
+      { ...box, xref: "paper", x0: 0, x1: 1, y0, y1, line: { ...box.line, width: 1, dash: "dot" } },
+      { ...box, yref: "paper", y0: 0, y1: 1, x0, x1, line: { ...box.line, width: 1, dash: "dot" } },
+      { ...box, x0, x1, y0, y1, line: { ...box.line, width: 2 } },
+    ];
+  }
+
+  function sliceTraces(x, pick, drop) {
+    return arms.filter((name) => surface[state.heat_view][name] && !hidden.has(name)).flatMap((name) => {
+      const its = surface[state.heat_view][name];
+      const look = surface.looks[name];
+      const { values, halves, xs, note } = pick(its, x);
+      const keep = values.map((value, i) => value !== null && !(drop && xs[i] <= 0));
+      const cut = (list) => list && list.filter((_, i) => keep[i]);
+      const [cx, cy, ch] = [cut(xs), cut(values), cut(halves)];
+      const traces = [];
+      if (ch) {
+        traces.push({
+          type: "scatter", mode: "lines", fill: "toself", hoverinfo: "skip", meta: { arm: name, part: "band" },
+          x: [...cx, ...[...cx].reverse()], y: [...cy.map((v, i) => v + ch[i]), ...cy.map((v, i) => v - ch[i]).reverse()],
+          fillcolor: `@arm${look.color}-band`, line: { width: 0, color: `@arm${look.color}-band` },
+        });
+      }
+      traces.push({
+        type: "scatter", mode: "lines", x: cx, y: cy, customdata: ch, name: surface.labels[name] + note,
+        meta: { arm: name, part: "mean" }, line: { color: `@arm${look.color}`, width: 2.2, dash: look.dash },
+        hovertemplate: ch ? "%{y:.4f} ± %{customdata:.4f}" : "%{y:.4f}",
+      });
+      return traces;
+    });
+  }
+  const marker = (x) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: x, x1: x, layer: "below", line: { color: "@faint", width: 1, dash: "dot" } });
+  const zeroLine = () => (state.heat_view === "difference" ? [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, layer: "below", line: { color: "@faint", width: 1 } }] : []);
+
+  function drawSlices() {
+    if (!surface) return;
+    const { steps } = grid();
+    const step = steps[state.step];
+    const position = binText(state.bin);
+    const unit = state.heat_view === "difference" ? "nats per token, arm minus baseline" : "nats per token";
+    const along = page.slices;
+    const byPosition = sliceTraces(centers, (its, xs) => {
+      const s = nearest(its.steps, step);
+      const note = its.steps[s] === step ? "" : ` (step ${number(its.steps[s])})`;
+      return { xs, values: its.mean[s], halves: its.half && its.half[s], note };
+    }, false);
+    draw("plot-along-position", byPosition, {
+      ...along.along_position.layout,
+      annotations: [label(unit)],
+      shapes: [...zeroLine(), marker(centers[state.bin])],
+      xaxis: positionAxis(along.along_position.layout.xaxis),
+    });
+    const byTraining = sliceTraces(null, (its) => ({
+      xs: its.steps, values: its.mean.map((row) => row[state.bin]), halves: its.half && its.half.map((row) => row[state.bin]), note: "",
+    }), true);
+    draw("plot-along-training", byTraining, {
+      ...along.along_training.layout,
+      annotations: [label(unit)],
+      shapes: [...zeroLine(), ...(step > 0 ? [marker(step)] : [])],
+    });
+    document.getElementById("along-position-caption").textContent = `Along the window, at step ${number(step)}`;
+    document.getElementById("along-training-caption").textContent = `Along training, at position ${position}`;
+    const value = grid().mean[state.step][state.bin];
+    const whose = state.heat_view === "difference" ? `${state.heat_arm} minus ${page.baseline}` : state.heat_arm;
+    document.getElementById("heat-caption").textContent =
+      `${whose}: ${state.heat_view === "difference" && value > 0 ? "+" : ""}${loss(value)} nats at step ${number(step)}, position ${position}`;
+    syncSliders();
+  }
+  function syncSliders() {
+    const [s, p] = [document.getElementById("step-slider"), document.getElementById("position-slider")];
+    s.max = grid().steps.length - 1;
+    p.max = centers.length - 1;
+    s.value = state.step;
+    p.value = state.bin;
+    document.getElementById("step-value").textContent = number(grid().steps[state.step]);
+    document.getElementById("position-value").textContent = binText(state.bin);
+    s.setAttribute("aria-valuetext", `step ${number(grid().steps[state.step])}`);
+    p.setAttribute("aria-valuetext", `position ${binText(state.bin)}`);
+  }
+  function moveTo() {
+    Plotly.relayout("plot-heat", { shapes: painted(crosshair()) });
+    drawSlices();
+  }
+
+  // ---- seed by seed --------------------------------------------------------------------------------------------------
+  function drawPairs() {
+    page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
+  }
+
+  // ---- choices -------------------------------------------------------------------------------------------------------
+  const REDRAW = {
+    view: [drawTraining], axis: [drawTraining], scale: [drawTraining], final_view: [drawByPosition],
+    position_scale: [drawByPosition, drawHeat, drawSlices], heat_view: [drawHeat, drawSlices], heat_arm: [drawHeat, drawSlices],
+  };
+  function showChoices() {
+    for (const button of document.querySelectorAll("[data-choice]")) {
+      button.setAttribute("aria-pressed", String(state[button.dataset.choice] === button.value));
+      if (surface && button.dataset.choice === "heat_view") button.disabled = !surface[button.value][state.heat_arm];
+    }
+    for (const button of document.querySelectorAll("[data-arm]")) {
+      button.setAttribute("aria-pressed", String(!hidden.has(arms[Number(button.dataset.arm)])));
+    }
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const { choice, arm } = button.dataset;
+    if (choice === "heat_arm") chooseArm(button.value, state.heat_view);
+    else if (choice === "heat_view") chooseArm(state.heat_arm, button.value);
+    else if (choice) state[choice] = button.value;
+    if (choice) REDRAW[choice].forEach((redraw) => redraw());
+    if (arm !== undefined) {
+      const name = arms[Number(arm)];
+      if (!hidden.delete(name)) hidden.add(name);
+      [drawTraining, drawByPosition, drawSlices].forEach((redraw) => redraw());
+    }
+    if (button.id === "theme") {
+      setTheme(root.dataset.theme === "dark" ? "light" : "dark");
+      remember(root.dataset.theme);
+      drawAll();
+    }
+    showChoices();
+  });
+  document.getElementById("step-slider")?.addEventListener("input", (event) => { state.step = Number(event.target.value); moveTo(); });
+  document.getElementById("position-slider")?.addEventListener("input", (event) => { state.bin = Number(event.target.value); moveTo(); });
+  systemDark.addEventListener("change", () => { if (!remembered()) { setTheme(systemDark.matches ? "dark" : "light"); drawAll(); } });
+  phone.addEventListener("change", () => drawAll());
+  let themeBeforePrint;
+  window.addEventListener("beforeprint", () => { themeBeforePrint = root.dataset.theme; setTheme("light"); drawAll(); });
+  window.addEventListener("afterprint", () => { setTheme(themeBeforePrint); drawAll(); });
+
+  function drawAll() {
+    inks = getComputedStyle(root);
+    [drawTraining, drawByPosition, drawHeat, drawSlices, drawPairs].forEach((redraw) => redraw());
+  }
+  if (surface) {
+    const first = Object.keys(surface.difference)[0] ?? Object.keys(surface.loss)[0];
+    chooseArm(first, state.heat_view);
+    state.bin = Math.floor(centers.length * 0.75);
+  }
+  drawAll();
+  showChoices();
+})();

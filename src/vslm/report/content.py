@@ -1,0 +1,289 @@
+"""The words and numbers of the page, ready to be shown: cards, facts, rows of tables.
+
+Everything here is text or lists of text, in the order of the page. Nothing is escaped; the template does that.
+
+Not for: figures, and not for markup.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from vslm.report.curves import ERROR
+from vslm.report.figures import Style
+from vslm.report.formatting import (
+    count,
+    decimals_for,
+    duration,
+    ends,
+    is_number,
+    listing,
+    of_folder,
+    seeds,
+    signed,
+    span,
+)
+from vslm.report.runs import Run
+from vslm.report.tables import VERDICT_WORDS
+from vslm.stats.intervals import student_interval
+
+_BAR_PADDING = 0.08  # of the common axis, on both sides
+_MOST_SAMPLE_CHARACTERS = 6_000
+
+
+def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Style]) -> list[dict[str, Any]]:
+    """One card per judged arm, with its interval as percentages of an axis that all cards share."""
+    low, high = _common_axis(rows)
+
+    def place(value: Any) -> float | None:
+        return round(100 * (value - low) / (high - low), 3) if is_number(value) else None
+
+    cards = []
+    for row in rows:
+        effect = row.get("smallest_effect")
+        decimals = decimals_for(effect)
+        interval = ends(row.get("interval"))
+        each = [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
+        verdict = row.get("verdict") if row.get("verdict") in VERDICT_WORDS else "unresolved"
+        cards.append(
+            {
+                "arm": row["arm"],
+                "style": look[row["arm"]],
+                "verdict": verdict,
+                "label": VERDICT_WORDS[str(verdict)],
+                "words": row.get("words") or "",
+                "delta": signed(row.get("delta"), decimals),
+                "interval": span(*interval, decimals),
+                "seeds": of_folder(row.get("seeds"), list),
+                "diverged": of_folder(row.get("diverged"), list),
+                "minutes": row.get("minutes_to_resolve"),
+                "bar": {
+                    "ends": (signed(low, decimals), signed(high, decimals)),
+                    "low": place(interval[0]),
+                    "high": place(interval[1]),
+                    "delta": place(row.get("delta")),
+                    "zero": place(0.0),
+                    "zone": (place(-effect), place(effect)) if is_number(effect) else None,
+                    "seeds": [x for value in each if (x := place(value)) is not None],
+                },
+                "effect": effect,
+                "unit": unit(study),
+            }
+        )
+    return cards
+
+
+def _common_axis(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    reached: list[float] = [0.0]
+    for row in rows:
+        effect = row.get("smallest_effect")
+        found = [row.get("delta"), *of_folder(row.get("interval"), list)]
+        found += [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
+        found += [effect, -effect] if is_number(effect) else []
+        reached += [float(value) for value in found if is_number(value)]
+    width = (max(reached) - min(reached)) or 1.0
+    return min(reached) - _BAR_PADDING * width, max(reached) + _BAR_PADDING * width
+
+
+def unit(study: dict[str, Any]) -> str:
+    """The unit of the primary number."""
+    is_bytes = of_folder(study.get("primary"), dict).get("measure") == "val_bpb"
+    return "bits per byte" if is_bytes else "nats per token"
+
+
+def primary_words(study: dict[str, Any]) -> str:
+    """What the verdict compares, in words."""
+    primary = of_folder(study.get("primary"), dict)
+    measure = "validation bits per byte" if primary.get("measure") == "val_bpb" else "validation loss"
+    positions = of_folder(primary.get("positions"), list)
+    return f"{measure} at positions {positions[0]} to {positions[1]}" if len(positions) == 2 else measure
+
+
+def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a verdict means nothing without, in a strip under the cards."""
+    effect = of_folder(study.get("primary"), dict).get("smallest_effect")
+    arms = of_folder(study.get("arms"), dict)
+    tokens = {arm.get("tokens") for arm in arms.values() if isinstance(arm, dict)}
+    facts = [
+        ("Compared", f"{primary_words(study)}, {unit(study)}") if len(arms) > 1 else ("Arms", "one, so no verdict"),
+        ("Smallest effect that matters", f"{effect:g}") if is_number(effect) and len(arms) > 1 else None,
+        ("Seeds declared", seeds(of_folder(study.get("seeds"), list))),
+        ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
+        ("Matched by", str(study.get("match"))) if study.get("match") and len(arms) > 1 else None,
+    ]
+    missing = of_folder(verdict.get("missing"), list)
+    if missing:
+        facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
+    return [fact for fact in facts if fact is not None]
+
+
+def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> dict[str, Any]:
+    """One row of the table of arms. What was spent is the mean over the runs that ended well."""
+    arm = of_folder(study["arms"].get(name), dict)
+    whole = [run for run in runs if run.is_whole]
+    return {
+        "name": name,
+        "style": style,
+        "is_baseline": name == study.get("baseline"),
+        "differences": joined_differences(of_folder(arm.get("differences"), list)),
+        "parameters": count(arm.get("num_parameters")),
+        "without_embeddings": count(arm.get("num_parameters_without_embeddings")),
+        "flops_per_token": count(arm.get("flops_per_token"), "FLOP"),
+        "tokens": count(_mean_of(whole, "tokens") or arm.get("tokens")),
+        "flops": count(_mean_of(whole, "flops"), "FLOP"),
+        "seconds": duration(_mean_of(whole, "seconds")),
+        "loss": _with_interval(whole, "val_loss"),
+        "bits": _with_interval(whole, "val_bpb"),
+        "seeds": [run.seed for run in whole],
+        "kernels": sorted({str(kernel) for kernel in of_folder(arm.get("kernels"), dict).values()}),
+        "fingerprint": arm.get("fingerprint"),
+        "source": source(name, [run.seed for run in whole], "done.json"),
+    }
+
+
+def joined_differences(differences: list[list[Any]]) -> list[tuple[str, str, str]]:
+    """What differs, with paths that differ in one name and change in the same way written as one.
+
+    >>> joined_differences([["blocks.0.width", 8, 9], ["blocks.1.width", 8, 9]])
+    [('blocks.{0, 1}.width', '8', '9')]
+    """
+    rows: list[tuple[list[list[str]], str, str]] = []
+    for path, before, after in (item for item in differences if len(item) == 3):
+        parts, old, new = str(path).split("."), spec_text(before), spec_text(after)
+        for names, its_old, its_new in rows:
+            apart = [i for i, part in enumerate(parts) if len(names) == len(parts) and names[i] != [part]]
+            if (old, new, 1) == (its_old, its_new, len(apart)):
+                names[apart[0]].append(parts[apart[0]])
+                break
+        else:
+            rows.append(([[part] for part in parts], old, new))
+    return [
+        (".".join(n[0] if len(n) == 1 else f"{{{', '.join(n)}}}" for n in names), old, new) for names, old, new in rows
+    ]
+
+
+def _mean_of(runs: list[Run], key: str) -> float | None:
+    values = [run.done[key] for run in runs if is_number(run.done.get(key))]
+    return float(np.mean(values)) if values else None
+
+
+def _with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
+    """A final number of an arm: its mean over seeds, with the 95 % Student-t interval from two seeds on."""
+    values = np.array([run.done[key] for run in runs if is_number(run.done.get(key))], dtype=float)
+    if not len(values):
+        return None
+    if len(values) == 1:
+        return {"mean": f"{values[0]:.4f}", "interval": "one seed, no interval"}
+    interval = student_interval(values, ERROR)
+    return {"mean": f"{interval.mean:.4f}", "interval": f"{interval.low:.4f} to {interval.high:.4f}"}
+
+
+def source(arm: str, numbers: list[int], file: str) -> str:
+    """Where a number came from, as one path: `full/seed{0-2}/done.json`."""
+    those = f"seed{numbers[0]}" if len(numbers) == 1 else f"seed{{{seeds(numbers)}}}"
+    return f"{arm}/{those}/{file}".rstrip("/")
+
+
+def look_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per arm and look, planned or not."""
+    looks = []
+    for row in rows:
+        decimals = decimals_for(row.get("smallest_effect"))
+        for number, look in enumerate(of_folder(row.get("looks"), list), start=1):
+            look = of_folder(look, dict)
+            error = look.get("error")
+            looks.append(
+                {
+                    "arm": row["arm"],
+                    "number": number,
+                    "seeds": look.get("seeds"),
+                    "delta": signed(look.get("delta"), decimals),
+                    "interval": span(*ends(look.get("interval")), decimals),
+                    "error": f"{100 * error:.2g} %" if is_number(error) else "unknown",
+                    "verdict": VERDICT_WORDS.get(str(look.get("verdict")), str(look.get("verdict"))),
+                }
+            )
+    return looks
+
+
+def seed_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per arm and seed: the numbers that a verdict came from."""
+    table = []
+    for row in rows:
+        decimals = max(4, decimals_for(row.get("smallest_effect")))
+        for seed, values in of_folder(row.get("per_seed"), dict).items():
+            values = of_folder(values, dict)
+            shown = {
+                key: f"{values[key]:.4f}" if is_number(values.get(key)) else "missing" for key in ("baseline", "arm")
+            }
+            difference = values.get("difference")
+            shown["difference"] = signed(difference, decimals) if is_number(difference) else "none"
+            table.append({"name": row["arm"], "seed": seed, **shown})
+    return table
+
+
+def sample_of(name: str, runs: list[Run]) -> dict[str, Any]:
+    """The text of the first seed that has one, cut if it is long."""
+    for run in runs:
+        if run.sample:
+            cut = run.sample[:_MOST_SAMPLE_CHARACTERS]
+            return {
+                "arm": name,
+                "text": cut,
+                "dropped": len(run.sample) - len(cut),
+                "source": f"{run.where}/sample.txt",
+            }
+    return {"arm": name, "text": None, "dropped": 0, "source": ""}
+
+
+def machines(runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
+    """Environments that differ by more than their seeds, each with the runs made there."""
+    groups: dict[str, dict[str, Any]] = {}
+    for run in (run for arm in runs.values() for run in arm if run.environment):
+        shared = {key: value for key, value in run.environment.items() if not key.endswith("_seed")}
+        key = json.dumps(shared, sort_keys=True, default=str)
+        groups.setdefault(key, {"facts": flat(shared), "runs": []})["runs"].append(run)
+    return [{**group, "runs": _grouped(group["runs"])} for group in groups.values()]
+
+
+def _grouped(runs: list[Run]) -> str:
+    arms = dict.fromkeys(run.arm for run in runs)
+    return listing([source(arm, [run.seed for run in runs if run.arm == arm], "") for arm in arms])
+
+
+def baseline_spec(study: dict[str, Any]) -> str | None:
+    """The whole declaration of the baseline, as recorded."""
+    arms = of_folder(study.get("arms"), dict)
+    name = study.get("baseline") if study.get("baseline") in arms else next(iter(arms), None)
+    spec = of_folder(arms.get(name), dict).get("experiment")
+    return json.dumps(spec, indent=2, ensure_ascii=False) if spec else None
+
+
+def flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested values as dotted names and text, for a list of facts.
+
+    >>> flat({"tokens": {"train": 12000}, "device": "cpu"})
+    [('tokens.train', '12,000'), ('device', 'cpu')]
+    """
+    facts: list[tuple[str, str]] = []
+    for key, item in value.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        facts += flat(item, name) if isinstance(item, dict) and item else [(name, spec_text(item))]
+    return facts
+
+
+def spec_text(value: Any) -> str:
+    """A value of a spec as a study file writes it.
+
+    >>> spec_text({"kind": "Power", "exponent": 0.3}), spec_text([1, None]), spec_text("full"), spec_text(12000)
+    ('Power(exponent=0.3)', '(1, None)', 'full', '12,000')
+    """
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key}={spec_text(item)}" for key, item in value.items() if key != "kind")
+        return f"{value.get('kind', '')}({inner})"
+    if isinstance(value, list):
+        return f"({', '.join(spec_text(item) for item in value)})"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

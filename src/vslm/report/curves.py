@@ -1,0 +1,250 @@
+"""Numbers with intervals, from the runs of a study: loss over training, loss by position, paired differences.
+
+Functions take runs and return plain arrays; nothing is drawn here. A band is the pointwise 95 % Student-t interval of
+the mean over seeds, and there is none below three seeds, where it would be wider than the picture. Differences are
+paired: arm minus baseline with the same seed, so what the seed did to both is gone.
+
+Letters: N seeds, S stored steps, P bins of positions, T positions.
+
+Not for: verdicts. Those are read from verdict.json, whose intervals hold for all arms and looks together.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vslm.report.formatting import is_number
+from vslm.report.runs import Run
+from vslm.stats.intervals import confidence_band
+
+ERROR = 0.05  # of a band, at each point by itself
+FEWEST_SEEDS = 3  # for a band; the t quantile of two seeds is 12.7
+MOST_POINTS = 400  # of a line
+MOST_STEPS = 64  # rows of a heat map
+MOST_BINS = 96  # columns of a heat map
+AXES = ("steps", "tokens", "flops", "seconds")
+_ROW_FIELD = {"steps": "step", "tokens": "tokens", "flops": "flops", "seconds": "seconds"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values along training, with every axis they can be drawn against. `half` is None without a band."""
+
+    axes: dict[str, np.ndarray]
+    mean: np.ndarray
+    half: np.ndarray | None
+    count: int
+
+
+@dataclass(frozen=True)
+class SeedLine:
+    """One run's values along training."""
+
+    seed: int
+    axes: dict[str, np.ndarray]
+    values: np.ndarray
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One arm: its mean over the seeds that ended well (None if none did), and every run by itself."""
+
+    mean: Line | None
+    seeds: list[SeedLine]
+    num_dropped: int
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A number by step and bin of positions, mean over `count` seeds. NaN where there is nothing."""
+
+    steps_S: np.ndarray
+    mean_SP: np.ndarray
+    half_SP: np.ndarray | None
+    count: int
+    num_steps_dropped: int
+
+
+@dataclass(frozen=True)
+class ByPosition:
+    """A number by bin of positions at the end of training."""
+
+    mean_P: np.ndarray
+    half_P: np.ndarray | None
+    count: int
+
+
+def band_half(values_NS: np.ndarray) -> np.ndarray | None:
+    """Half the width of the band around the mean over seeds, or None for fewer than three seeds."""
+    if len(values_NS) < FEWEST_SEEDS:
+        return None
+    low_S, high_S = confidence_band(values_NS, ERROR)
+    return (high_S - low_S) / 2
+
+
+def training_curves(runs: Sequence[Run], measure: str) -> Curves:
+    """One arm's `train_loss` or `val_loss` over training."""
+    lines = [line for run in runs if (line := _seed_line(run, measure)) is not None]
+    longest = max((len(line.values) for line in lines), default=0)
+    lines = [_thinned(line) for line in lines]
+    return Curves(_mean_line(lines), lines, max(0, longest - MOST_POINTS))
+
+
+def training_differences(baseline: Curves, arm: Curves) -> Curves:
+    """Arm minus baseline with the same seed, at the steps that both measured; the axes are the arm's."""
+    theirs = {line.seed: line for line in baseline.seeds if line.is_whole}
+    lines = []
+    for line in arm.seeds:
+        if not line.is_whole or line.seed not in theirs:
+            continue
+        other = theirs[line.seed]
+        _, mine, its = np.intersect1d(line.axes["steps"], other.axes["steps"], return_indices=True)
+        axes = {axis: values[mine] for axis, values in line.axes.items()}
+        lines.append(SeedLine(line.seed, axes, line.values[mine] - other.values[its], True))
+    lines = [line for line in lines if len(line.values)]
+    return Curves(_mean_line(lines), lines, 0)
+
+
+def _seed_line(run: Run, measure: str) -> SeedLine | None:
+    rows = {row["step"]: row for row in run.rows if is_number(row.get(measure))}
+    if not rows or run.state == "torn":
+        return None
+    ordered = [rows[step] for step in sorted(rows)]
+    axes = {
+        axis: np.array([row[name] if is_number(row.get(name)) else np.nan for row in ordered], dtype=float)
+        for axis, name in _ROW_FIELD.items()
+    }
+    return SeedLine(run.seed, axes, np.array([row[measure] for row in ordered], dtype=float), run.is_whole)
+
+
+def _thinned(line: SeedLine) -> SeedLine:
+    keep = spread(len(line.values), MOST_POINTS)
+    return SeedLine(line.seed, {name: x[keep] for name, x in line.axes.items()}, line.values[keep], line.is_whole)
+
+
+def _mean_line(lines: Sequence[SeedLine]) -> Line | None:
+    """The mean over whole runs at the steps that all of them measured."""
+    whole = [line for line in lines if line.is_whole]
+    if not whole:
+        return None
+    steps = whole[0].axes["steps"]
+    for line in whole[1:]:
+        steps = np.intersect1d(steps, line.axes["steps"])
+    if not len(steps):
+        return None
+    picks = [np.searchsorted(line.axes["steps"], steps) for line in whole]
+    values_NS = np.stack([line.values[pick] for line, pick in zip(whole, picks, strict=True)])
+    axes = {
+        axis: np.mean([line.axes[axis][pick] for line, pick in zip(whole, picks, strict=True)], axis=0) for axis in AXES
+    }
+    return Line(axes, values_NS.mean(0), band_half(values_NS), len(whole))
+
+
+def position_edges(num_positions: int, most: int = MOST_BINS) -> np.ndarray:
+    """Where bins of positions start and the last one ends: single positions first, then wider ones.
+
+    The bins grow by a constant factor, because what a token far back is worth is a question of orders of magnitude.
+
+    >>> position_edges(12, most=6).tolist()
+    [0, 1, 2, 4, 7, 12]
+    """
+    if num_positions <= most:
+        return np.arange(num_positions + 1)
+    return np.unique(np.round(np.geomspace(1, num_positions + 1, most + 1)).astype(int)) - 1
+
+
+def binned(values_ST: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Means over bins of the last axis; NaN for a bin that reaches beyond the positions there are.
+
+    >>> binned(np.array([1.0, 3.0, 5.0]), np.array([0, 2, 3, 9])).tolist()
+    [2.0, 5.0, nan]
+    """
+    num_positions = values_ST.shape[-1]
+    means = np.full((*values_ST.shape[:-1], len(edges) - 1), np.nan)
+    for p, (start, end) in enumerate(itertools.pairwise(edges)):
+        if end <= num_positions:
+            means[..., p] = values_ST[..., start:end].mean(-1)
+    return means
+
+
+def spread(length: int, most: int) -> np.ndarray:
+    """Indices of at most `most` of `length` items, evenly, the first and the last among them."""
+    return np.unique(np.round(np.linspace(0, length - 1, min(length, most))).astype(int)) if length else np.arange(0)
+
+
+def num_positions(runs: Sequence[Run]) -> int:
+    """The longest window among the runs."""
+    lengths = [run.arrays[name].shape[-1] for run in runs for name in _BY_POSITION if name in run.arrays]
+    return max(lengths, default=0)
+
+
+_BY_POSITION = ("val_loss_nats_ST", "final_val_loss_nats_T")
+
+
+def grid(runs: Sequence[Run], edges: np.ndarray) -> Grid | None:
+    """Validation loss by step and position of one arm, over the seeds that ended well; None if there are none."""
+    return _mean_grid({run.seed: _run_grid(run, edges) for run in runs if _has_grid(run)})
+
+
+def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> Grid | None:
+    """Arm minus baseline by step and position, paired by seed, at the steps that both stored."""
+    theirs = {run.seed: run for run in baseline if _has_grid(run)}
+    cells = {}
+    for run in arm:
+        if not _has_grid(run) or run.seed not in theirs:
+            continue
+        (steps_S, mine_SP), (other_S, other_SP) = _run_grid(run, edges), _run_grid(theirs[run.seed], edges)
+        common_S, i, j = np.intersect1d(steps_S, other_S, return_indices=True)
+        cells[run.seed] = (common_S, mine_SP[i] - other_SP[j])
+    return _mean_grid(cells)
+
+
+def _has_grid(run: Run) -> bool:
+    return run.is_whole and "val_loss_nats_ST" in run.arrays
+
+
+def _run_grid(run: Run, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return run.arrays["steps_S"], binned(run.arrays["val_loss_nats_ST"], edges)
+
+
+def _mean_grid(cells: dict[int, tuple[np.ndarray, np.ndarray]]) -> Grid | None:
+    if not cells:
+        return None
+    steps_S = next(iter(cells.values()))[0]
+    for other_S, _ in cells.values():
+        steps_S = np.intersect1d(steps_S, other_S)
+    if not len(steps_S):
+        return None
+    keep = spread(len(steps_S), MOST_STEPS)
+    dropped, steps_S = len(steps_S) - len(keep), steps_S[keep]
+    values_NSP = np.stack([values_SP[np.searchsorted(own_S, steps_S)] for own_S, values_SP in cells.values()])
+    half = band_half(values_NSP.reshape(len(values_NSP), -1))
+    mean_SP = values_NSP.mean(0)
+    return Grid(steps_S, mean_SP, None if half is None else half.reshape(mean_SP.shape), len(values_NSP), dropped)
+
+
+def final_by_position(runs: Sequence[Run], edges: np.ndarray) -> ByPosition | None:
+    """The loss by position of the finished models of one arm."""
+    return _mean_by_position([final for run in runs if (final := _final(run, edges)) is not None])
+
+
+def final_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> ByPosition | None:
+    """Arm minus baseline by position at the end, paired by seed."""
+    theirs = {run.seed: final for run in baseline if (final := _final(run, edges)) is not None}
+    mine = {run.seed: final for run in arm if (final := _final(run, edges)) is not None}
+    return _mean_by_position([mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())])
+
+
+def _final(run: Run, edges: np.ndarray) -> np.ndarray | None:
+    final_T = run.arrays.get("final_val_loss_nats_T")
+    return binned(final_T, edges) if run.is_whole and final_T is not None else None
+
+
+def _mean_by_position(finals: list[np.ndarray]) -> ByPosition | None:
+    if not finals:
+        return None
+    values_NP = np.stack(finals)
+    return ByPosition(values_NP.mean(0), band_half(values_NP), len(values_NP))

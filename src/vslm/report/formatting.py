@@ -1,0 +1,128 @@
+"""Numbers as people read them: counts with a prefix, losses with their sign, durations in words.
+
+Not for: files. What is written to disk keeps all its digits.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeGuard
+
+_PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_PREFIX_FROM = 10_000  # below, every digit is shown
+_FEWEST_DECIMALS = 3
+_MOST_DECIMALS = 6
+
+
+def count(value: float | None, unit: str = "") -> str:
+    """A count with three digits and a prefix.
+
+    >>> count(2_000_000), count(1024), count(3.41e13, "FLOP"), count(None)
+    ('2.00M', '1,024', '34.1 TFLOP', 'unknown')
+    """
+    if not is_number(value):
+        return "unknown"
+    for size, prefix in _PREFIXES:
+        if abs(value) >= max(size, _PREFIX_FROM):
+            scaled = value / size
+            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+            return f"{scaled:.{digits}f}{' ' if unit else ''}{prefix}{unit}"
+    return f"{value:,.0f}{' ' if unit else ''}{unit}"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration in the two largest units that matter.
+
+    >>> duration(98), duration(3700), duration(2.34), duration(None)
+    ('1 min 38 s', '1 h 2 min', '2.3 s', 'unknown')
+    """
+    if not is_number(seconds):
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def decimals_for(smallest_effect: float | None) -> int:
+    """How many decimals show an effect of this size with two digits.
+
+    >>> decimals_for(0.01), decimals_for(0.0005), decimals_for(None)
+    (3, 5, 3)
+    """
+    if not is_number(smallest_effect) or smallest_effect <= 0:
+        return _FEWEST_DECIMALS
+    return min(_MOST_DECIMALS, max(_FEWEST_DECIMALS, 1 - math.floor(math.log10(smallest_effect))))
+
+
+def signed(value: float | None, decimals: int = _FEWEST_DECIMALS) -> str:
+    """A difference, always with its sign; a true minus, and no sign for exactly nothing.
+
+    >>> signed(0.0412), signed(-0.02), signed(0.0)
+    ('+0.041', '−0.020', '0')
+    """
+    if not is_number(value):
+        return "unknown"
+    if value == 0:
+        return "0"
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def span(low: float | None, high: float | None, decimals: int = _FEWEST_DECIMALS) -> str:
+    """An interval of differences.
+
+    >>> span(-0.02, 0.05), span(None, None)
+    ('−0.020 to +0.050', 'no interval')
+    """
+    if not is_number(low) or not is_number(high):
+        return "no interval"
+    return f"{signed(low, decimals)} to {signed(high, decimals)}"
+
+
+def ends(interval: Any) -> tuple[float | None, float | None]:
+    """The two ends of a recorded interval; None for an end that is no number.
+
+    >>> ends([-0.1, 0.2]), ends([None, None]), ends(None)
+    ((-0.1, 0.2), (None, None), (None, None))
+    """
+    low, high = [*of_folder(interval, list), None, None][:2]
+    return low if is_number(low) else None, high if is_number(high) else None
+
+
+def seeds(numbers: Iterable[int]) -> str:
+    """Seeds, runs of them joined.
+
+    >>> seeds([0, 1, 2, 5]), seeds([3]), seeds([])
+    ('0-2, 5', '3', 'none')
+    """
+    ordered = sorted(set(numbers))
+    parts, start = [], 0
+    for i, number in enumerate(ordered):
+        if i + 1 == len(ordered) or ordered[i + 1] != number + 1:
+            first = ordered[start]
+            parts.append(f"{first}" if first == number else f"{first}-{number}")
+            start = i + 1
+    return ", ".join(parts) or "none"
+
+
+def listing(words: Sequence[str]) -> str:
+    """Words joined as in a sentence.
+
+    >>> listing(["a", "b", "c"]), listing(["a"])
+    ('a, b and c', 'a')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether this is a finite number that can be shown; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def of_folder(value: Any, kind: type) -> Any:
+    """`value` if it is a `kind`, else an empty one: what stands in a file may be torn or older than its reader."""
+    return value if isinstance(value, kind) else kind()

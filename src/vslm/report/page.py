@@ -1,0 +1,184 @@
+"""`write_report`: one self-contained page about one study, from its folder alone.
+
+The page asks nothing of the network: plotly.js, style and script stand in it, and a Content-Security-Policy forbids
+the rest. Text that others wrote (corpus, samples, names, questions) is escaped by the template, and could not run if it
+were not: only the scripts whose SHA-256 the policy names may run. Figures and their numbers travel as JSON in which no
+tag can end.
+
+Not for: numbers. They come from `tables.py`, `curves.py` and the run folder.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from vslm.core.errors import ResultError
+from vslm.report import content, curves, figures
+from vslm.report.formatting import count, duration, of_folder, seeds
+from vslm.report.runs import Run, read_runs
+from vslm.report.tables import headline, read_verdict, verdict_rows
+from vslm.results.files import write_text
+from vslm.results.folder import StudyFolder
+
+_ASSETS = Path(__file__).parent / "assets"
+_SCRIPTS = ("plotly-cartesian.min.js", "page.js")
+
+
+def write_report(study_dir: Path) -> Path:
+    """Write `report.html` into a study's folder, from what is there, and return its path.
+
+    Raises: ResultError if `study.json` is missing, torn or of a newer format. Everything else that is missing is
+    missing on the page.
+    """
+    target = study_dir / "report.html"
+    write_text(target, render(StudyFolder(study_dir)))
+    return target
+
+
+def render(folder: StudyFolder) -> str:
+    """The page as text. A pure function of the folder: no clock, no machine."""
+    study = folder.study
+    if not isinstance(study.get("arms"), dict):
+        raise ResultError(str(folder.path / "study.json"), "names no arms", "", "the file is torn; run the study again")
+    runs = read_runs(folder)
+    verdict, verdict_problem = read_verdict(folder)
+    rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
+    look = figures.styles(list(runs), study.get("baseline"))
+    edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
+    drawn, notes = _drawn(study, rows, runs, look, edges)
+    scripts = {name: _asset(name) for name in _SCRIPTS}
+    return _template().render(
+        study=study,
+        name=study.get("name") or folder.path.name,
+        verdict_problem=verdict_problem,
+        headline=headline(study, rows),
+        cards=content.cards(study, rows, look),
+        facts=content.facts(study, verdict),
+        absent=[run for arm in runs.values() for run in arm if run.state != "done"],
+        arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],
+        look=look,
+        looks=content.look_rows(rows),
+        per_seed=content.seed_rows(rows),
+        samples=[content.sample_of(name, arm) for name, arm in runs.items()],
+        corpora=[(key, content.flat(value)) for key, value in of_folder(study.get("corpora"), dict).items()],
+        settings=content.flat(of_folder(study.get("settings"), dict)),
+        machines=content.machines(runs),
+        runs=runs,
+        baseline_spec=content.baseline_spec(study),
+        drawn=drawn,
+        notes=notes,
+        data=_json(drawn),
+        style=Markup(_asset("page.css")),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        policy=_policy(scripts.values()),
+        primary=content.primary_words(study),
+        source=content.source,
+    )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.lstrip_blocks = True
+    environment.filters |= {"count": count, "duration": duration, "seeds": seeds}
+    return environment.get_template("page.html.j2")
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
+
+
+def _policy(scripts: Any) -> str:
+    """Nothing from outside, and only these very scripts. Style must be free: plotly.js sets it element by element."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(value: Any) -> Markup:
+    """JSON that can stand in a script element: no character that HTML or an old JavaScript could read as its end."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _drawn(
+    study: dict[str, Any],
+    rows: list[dict[str, Any]],
+    runs: dict[str, list[Run]],
+    look: dict[str, figures.Style],
+    edges: np.ndarray,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The figures with their numbers, and a sentence about what was binned or left out of each."""
+    baseline = str(study.get("baseline"))
+    others = [arm for arm in runs if arm != baseline] if baseline in runs else []
+    primary = of_folder(study.get("primary"), dict)
+    views = {
+        measure: {arm: curves.training_curves(found, measure) for arm, found in runs.items()}
+        for measure in ("val_loss", "train_loss")
+    }
+    validation = views["val_loss"]
+    differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
+    is_whole_window = primary.get("measure") == "val_loss" and not primary.get("positions")
+    effect = primary.get("smallest_effect") if is_whole_window else None
+    grids = {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges)) is not None}
+    grid_differences = {
+        arm: grid for arm in others if (grid := curves.grid_difference(runs[baseline], runs[arm], edges)) is not None
+    }
+    finals = {
+        "loss": {arm: final for arm, found in runs.items() if (final := curves.final_by_position(found, edges))},
+        "difference": {
+            arm: final for arm in others if (final := curves.final_difference(runs[baseline], runs[arm], edges))
+        },
+    }
+    training = figures.training_figure({**views, "difference": differences}, look, effect)
+    drawn = {
+        "arms": list(runs),
+        "pair_unit": content.unit(study),
+        "training": training if training["data"] else None,
+        "surface": figures.surface(grids, grid_differences, look) if grids else None,
+        "heat": figures.heat_figure(edges),
+        "slices": figures.slice_figures(edges),
+        "edges": edges.tolist(),
+        "by_position": figures.position_figure(finals, look, edges, primary.get("positions"))
+        if finals["loss"]
+        else None,
+        "pairs": [
+            figures.pair_figure(row["arm"], baseline, per_seed, look)
+            for row in rows
+            if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
+        ],
+        "baseline": baseline,
+        "others": others,
+    }
+    return drawn, _notes(views, grids, edges)
+
+
+def _notes(
+    views: dict[str, dict[str, curves.Curves]], grids: dict[str, curves.Grid], edges: np.ndarray
+) -> dict[str, str]:
+    points = max((curve.num_dropped for by_arm in views.values() for curve in by_arm.values()), default=0)
+    steps = max((grid.num_steps_dropped for grid in grids.values()), default=0)
+    num_positions, num_bins = int(edges[-1]) if len(edges) else 0, len(edges) - 1
+    binning = "Every position is drawn by itself."
+    if num_bins < num_positions:
+        widest = int(np.diff(edges).max())
+        binning = (
+            f"{num_positions:,} positions are drawn as {num_bins} bins, single positions first, then up to {widest} "
+            "averaged; none is dropped."
+        )
+    dropped = f" {steps:,} stored steps are left out, evenly, so that {curves.MOST_STEPS} rows remain." if steps else ""
+    thinned = f"Lines are thinned: {points:,} of their points are left out, evenly." if points else ""
+    return {"training": thinned, "positions": binning, "surface": f"{binning}{dropped}"}

@@ -1,0 +1,115 @@
+"""Plain rows about studies: every arm ever run, the verdict of one study, what differs between its arms.
+
+Rows are dicts of numbers and strings, ready for JSON, for a terminal or for the page.
+
+Not for: anything heavy. `vslm ls` lives on this file, so it imports neither rich, jinja2 nor scipy.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import ResultError
+from vslm.report.formatting import of_folder
+from vslm.results.folder import StudyFolder, find_studies
+
+VERDICT_WORDS = {
+    "better": "better",
+    "worse": "worse",
+    "equivalent": "equivalent",
+    "unresolved": "not resolved yet",
+    "baseline": "baseline",
+}
+
+
+def list_arms(root: Path) -> list[dict[str, Any]]:
+    """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
+
+    Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
+    | baseline, or None before the first look), `delta`, `interval`, `seeds` (a number), `tokens`, `parameters`, `date`
+    and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row with `arm` None.
+    """
+    rows: list[dict[str, Any]] = []
+    for folder in find_studies(root):
+        try:
+            rows += _arms_of(folder)
+        except (ResultError, UnicodeDecodeError, OSError) as error:
+            rows.append({**_row(folder, {}), "problem": str(error)})
+    return rows
+
+
+def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
+    study = of_folder(folder.study, dict)
+    verdict, problem = read_verdict(folder)
+    judged = of_folder(verdict.get("arms"), dict)
+    rows = []
+    for name, arm in of_folder(study.get("arms"), dict).items():
+        runs = folder.runs(name)
+        if not runs:
+            continue
+        arm, entry = of_folder(arm, dict), of_folder(judged.get(name), dict)
+        is_baseline = name == study.get("baseline") and len(study["arms"]) > 1
+        rows.append(
+            {
+                **_row(folder, study),
+                "arm": name,
+                "verdict": "baseline" if is_baseline else entry.get("verdict"),
+                "delta": entry.get("delta"),
+                "interval": entry.get("interval"),
+                "seeds": sum(run.is_done for run in runs),
+                "tokens": entry.get("tokens", arm.get("tokens")),
+                "parameters": entry.get("num_parameters", arm.get("num_parameters")),
+                "problem": problem,
+            }
+        )
+    return rows
+
+
+def _row(folder: StudyFolder, study: dict[str, Any]) -> dict[str, Any]:
+    """What all arms of a study share, and the empty places."""
+    return {
+        "study": study.get("name") or folder.path.name,
+        "folder": str(folder.path),
+        "question": study.get("question"),
+        "arm": None,
+        "verdict": None,
+        "delta": None,
+        "interval": None,
+        "seeds": 0,
+        "tokens": None,
+        "parameters": None,
+        "date": study.get("created"),
+        "problem": None,
+    }
+
+
+def read_verdict(folder: StudyFolder) -> tuple[dict[str, Any], str | None]:
+    """The verdict, empty before the first look, and why it cannot be read, if it cannot."""
+    try:
+        return of_folder(folder.verdict, dict), None
+    except (ResultError, UnicodeDecodeError, OSError) as error:
+        return {}, str(error)
+
+
+def verdict_rows(folder: StudyFolder) -> list[dict[str, Any]]:
+    """One row per judged arm: what verdict.json holds for it, with the arm's name under `arm`; [] before a look."""
+    verdict, _ = read_verdict(folder)
+    arms = of_folder(verdict.get("arms"), dict)
+    return [{"arm": name, **of_folder(entry, dict)} for name, entry in arms.items()]
+
+
+def headline(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The verdict as a few words per arm, for the top of a page: `arm`, `verdict` and `words`."""
+    baseline = study.get("baseline")
+    relation = {
+        "better": f"better than {baseline}",
+        "worse": f"worse than {baseline}",
+        "equivalent": f"equivalent to {baseline}",
+    }
+    return [
+        {
+            "arm": row["arm"],
+            "verdict": row.get("verdict") or "unresolved",
+            "words": f"is {relation.get(str(row.get('verdict')), 'not resolved yet')}",
+        }
+        for row in rows
+    ]

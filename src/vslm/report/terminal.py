@@ -1,0 +1,94 @@
+"""The tables of `tables.py` for a terminal: colored where there is one, plain lines where there is none.
+
+Not for: deciding what is in them.
+"""
+
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vslm.report.formatting import count, decimals_for, duration, ends, is_number, signed, span
+from vslm.report.tables import VERDICT_WORDS, verdict_rows
+from vslm.results.folder import StudyFolder
+
+_STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
+_PLAIN_WIDTH = 160  # columns when the output is a file or a pipe, so that no row is folded
+
+
+def verdict_table(folder: StudyFolder) -> Table:
+    """The verdict of a study, one row per arm."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (
+        ("arm", "left"),
+        ("verdict", "left"),
+        ("difference", "right"),
+        ("interval", "right"),
+        ("seeds", "right"),
+        ("tokens", "right"),
+        ("parameters", "right"),
+        ("time", "right"),
+        ("more minutes", "right"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=heading != "arm")  # type: ignore[arg-type]
+    for row in verdict_rows(folder):
+        decimals = decimals_for(row.get("smallest_effect"))
+        minutes = row.get("minutes_to_resolve")
+        table.add_row(
+            Text(row["arm"]),
+            _verdict_text(row.get("verdict")),
+            _plain(signed(row.get("delta"), decimals)),
+            _plain(_interval(row.get("interval"), decimals)),
+            str(len(row.get("seeds") or [])),
+            count(row.get("tokens")),
+            count(row.get("num_parameters")),
+            duration(row.get("seconds")),
+            f"{minutes:,.0f}" if is_number(minutes) else "",
+        )
+    return table
+
+
+def arms_table(rows: list[dict[str, Any]]) -> Table:
+    """Every arm ever run, from `list_arms`."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("study", "arm", "verdict", "difference", "interval", "seeds", "tokens", "parameters", "date"):
+        right = heading in ("difference", "interval", "seeds", "tokens", "parameters")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading not in ("study", "arm"))
+    for row in rows:
+        arm = Text("cannot be read") if row["arm"] is None else Text(str(row["arm"]))
+        table.add_row(
+            Text(str(row["study"])),
+            arm,
+            _verdict_text(row["verdict"]),
+            _plain(signed(row["delta"])) if is_number(row["delta"]) else "",
+            _plain(_interval(row["interval"])) if row["interval"] else "",
+            str(row["seeds"]),
+            count(row["tokens"]) if is_number(row["tokens"]) else "",
+            count(row["parameters"]) if is_number(row["parameters"]) else "",
+            str(row["date"] or "")[:10],
+        )
+    return table
+
+
+def show(table: Table, file: TextIO | None = None) -> None:
+    """Print a table: with color on a terminal (NO_COLOR is obeyed), as plain lines of any length elsewhere."""
+    console = Console(file=file)
+    if not console.is_terminal:
+        console = Console(file=file, width=_PLAIN_WIDTH, no_color=True)
+        table.box = box.ASCII2
+    console.print(table)
+
+
+def _verdict_text(verdict: Any) -> Text:
+    return Text(VERDICT_WORDS.get(str(verdict), "not judged"), style=_STYLES.get(str(verdict), ""))
+
+
+def _interval(interval: Any, decimals: int = 3) -> str:
+    return span(*ends(interval), decimals)
+
+
+def _plain(text: str) -> str:
+    """A true minus is not in every terminal's character set; a hyphen is."""
+    return text.replace("−", "-")

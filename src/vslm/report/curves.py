@@ -149,7 +149,7 @@ def position_edges(num_positions: int, most: int = MOST_BINS) -> np.ndarray:
     The bins grow by a constant factor, because what a token far back is worth is a question of orders of magnitude.
 
     >>> position_edges(12, most=6).tolist()
-    [0, 1, 2, 4, 7, 12]
+    [0, 1, 3, 5, 7, 12]
     """
     if num_positions <= most:
         return np.arange(num_positions + 1)

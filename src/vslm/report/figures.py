@@ -19,8 +19,9 @@ from vslm.report.curves import ByPosition, Curves, Grid, Line, SeedLine
 from vslm.report.formatting import is_number
 
 NUM_COLORS = 8  # @arm0 (the baseline's neutral) to @arm7, defined in page.css for both themes
-_DASHES = ("solid", "solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-_SYMBOLS = ("circle", "circle", "square", "diamond", "triangle-up", "cross", "x")
+# Six of each for the arms beside the baseline, and seven colors: the first 42 arms differ in the pair.
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LOSS_DECIMALS = 4
 _TITLE_SIZE = 12  # pixels, of an axis title
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
@@ -45,7 +46,8 @@ def styles(arms: Sequence[str], baseline: str | None) -> dict[str, Style]:
     for arm in arms:
         i = 0 if arm == baseline else 1 + others.index(arm)
         color = 0 if i == 0 else 1 + (i - 1) % (NUM_COLORS - 1)
-        look[arm] = Style(arm, color, _DASHES[i % len(_DASHES)], _SYMBOLS[i % len(_SYMBOLS)])
+        turn = max(0, i - 1)
+        look[arm] = Style(arm, color, _DASHES[turn % len(_DASHES)], _SYMBOLS[turn % len(_SYMBOLS)])
     return look
 
 

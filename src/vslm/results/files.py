@@ -105,7 +105,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a torn file open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None

@@ -1,0 +1,241 @@
+"""The page in a browser: nothing goes wrong, nothing goes out, a click moves the slices, and no text of others runs."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic_study import write_study
+
+from vslm.report.page import write_report
+from vslm.results.folder import StudyFolder
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = (
+    "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "<svg onload=window.hacked=1>",
+    "<a href='javascript:window.hacked=1'>x</a>",
+    "{{ 7 * 7 }}%{y}$\\href{javascript:window.hacked=1}{x}$\u2028&lt;b&gt;",
+)
+
+
+class Opened:
+    """A page with everything that it complained about and asked for."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def data(self, plot: str) -> list[dict[str, Any]]:
+        """The traces that are drawn in a figure."""
+        pick = "({x, y, z, meta, name, line}) => ({x, y, z, meta, name, color: line && line.color})"
+        return self.page.evaluate(f"document.getElementById('plot-{plot}').data.map({pick})")
+
+    def line(self, plot: str, arm: str) -> dict[str, Any]:
+        """The mean line of an arm in a figure."""
+        return next(t for t in self.data(plot) if t["meta"]["arm"] == arm and t["meta"]["part"] == "mean")
+
+    def press(self, choice: str, value: str) -> None:
+        """Press one of the buttons of a choice."""
+        self.page.locator(f'button[data-choice="{choice}"][value="{value}"]').first.click()
+
+    def text(self, selector: str) -> str:
+        """What stands in an element."""
+        return self.page.locator(selector).inner_text()
+
+
+Opener = Callable[..., Opened]
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Opener]:
+    """Open a report from disk in a window of its own."""
+    contexts = []
+
+    def opener(report: Path, width: int = 1280, scheme: str = "light") -> Opened:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, is_mobile=width < 500, has_touch=width < 500
+        )
+        contexts.append(context)
+        opened = Opened(context.new_page())
+        opened.page.goto(report.as_uri())
+        opened.page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+        return opened
+
+    yield opener
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def report(study_dir: Path) -> Path:
+    """The page of the finished study."""
+    return write_report(study_dir)
+
+
+def _no_overflow(opened: Opened) -> bool:
+    return opened.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_opens_without_error_and_without_a_request(
+    open_page: Opener, report: Path, width: int, scheme: str
+) -> None:
+    """On a phone and on a desktop, in both themes: all figures drawn, nothing wider than the window."""
+    opened = open_page(report, width, scheme)
+    assert opened.complaints == []
+    assert opened.requests == [report.as_uri()]
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert opened.page.locator(".js-plotly-plot").count() == 7
+    heat = opened.page.locator("#plot-heat .heatmaplayer image")
+    assert heat.count() == 1
+    assert heat.bounding_box()["height"] > 200
+    assert _no_overflow(opened)
+
+
+def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Path, study: StudyFolder) -> None:
+    """The slices show, to the digit, the runs' numbers at the step and the position that were clicked."""
+    opened = open_page(report)
+    opened.press("heat_view", "loss")
+    opened.page.locator('button[data-choice="heat_arm"][value="all-visible"]').click()
+    before = opened.line("along-position", "window-4")["y"]
+    area = opened.page.locator("#plot-heat .nsewdrag")
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    rows = 20
+    step_row = 6
+    # The row's middle, counted from below; the last column but a few.
+    area.click(position={"x": box["width"] * 0.97, "y": box["height"] * (1 - (step_row + 0.5) / rows)})
+    opened.page.wait_for_function("document.getElementById('step-value').textContent === '12'")
+    assert opened.text("#along-position-caption") == "Along the window, at step 12"
+
+    runs = [study.run("window-4", seed).arrays for seed in range(3)]
+    first_position = np.mean([arrays["val_loss_nats_ST"][step_row, 0] for arrays in runs])
+    along_position = opened.line("along-position", "window-4")["y"]
+    assert along_position != before
+    assert along_position[0] == pytest.approx(first_position, abs=1e-4)
+
+    start, _, end = opened.text("#position-value").partition(" to ")
+    window = slice(int(start) - 1, int(end))
+    along_training = opened.line("along-training", "window-4")
+    expected = np.mean([arrays["val_loss_nats_ST"][-1, window].mean() for arrays in runs])
+    assert along_training["y"][-1] == pytest.approx(expected, abs=1e-4)
+    assert along_training["x"][-1] == 1750
+
+
+def test_the_difference_is_what_the_heat_map_shows_first(open_page: Opener, report: Path, study: StudyFolder) -> None:
+    """Paired by seed, with the colors even around zero."""
+    opened = open_page(report)
+    heat = opened.page.evaluate(
+        "(({z, zmin, zmax}) => ({z, zmin, zmax}))(document.getElementById('plot-heat').data[0])"
+    )
+    assert heat["zmin"] == -heat["zmax"]
+    pairs = [[study.run(arm, seed).arrays["val_loss_nats_ST"][-1, 0] for seed in range(3)] for arm in study.arms[:2]]
+    assert heat["z"][-1][0] == pytest.approx(np.mean(pairs[1]) - np.mean(pairs[0]), abs=1e-4)
+
+
+def test_the_sliders_reach_every_cell_from_the_keyboard(open_page: Opener, report: Path) -> None:
+    """Who cannot click can still cut."""
+    opened = open_page(report)
+    assert opened.text("#step-value") == "1,750"
+    opened.page.locator("#step-slider").focus()
+    opened.page.keyboard.press("ArrowLeft")
+    assert opened.text("#step-value") == "957"
+    assert opened.text("#along-position-caption") == "Along the window, at step 957"
+
+
+@pytest.mark.parametrize(("axis", "last"), [("tokens", 1750 * 2048), ("flops", 1750 * 2048 * 3.1e6 * 1.25)])
+def test_the_curves_change_their_axis(open_page: Opener, report: Path, axis: str, last: float) -> None:
+    """The same losses, against what was spent."""
+    opened = open_page(report)
+    by_steps = opened.line("training", "all-visible")
+    opened.press("axis", axis)
+    line = opened.line("training", "all-visible")
+    assert line["x"][-1] == pytest.approx(last)
+    assert line["y"] == by_steps["y"]
+    assert opened.page.locator(f'button[data-choice="axis"][value="{axis}"]').get_attribute("aria-pressed") == "true"
+
+
+def test_the_curves_show_the_difference_from_the_baseline(open_page: Opener, report: Path) -> None:
+    """The baseline has none, so its line is gone."""
+    opened = open_page(report)
+    opened.press("view", "difference")
+    opened.press("scale", "log")
+    arms = {trace["meta"]["arm"] for trace in opened.data("training")}
+    assert arms == {"window-32", "window-4"}
+    assert min(opened.line("training", "window-4")["x"]) > 0
+    assert opened.complaints == []
+
+
+def test_an_arm_can_be_hidden_and_comes_back(open_page: Opener, report: Path) -> None:
+    """In every figure with lines at once."""
+    opened = open_page(report)
+    button = opened.page.locator('button[data-arm="2"]').first
+    button.click()
+    for plot in ("training", "by-position", "along-position"):
+        assert "window-4" not in {trace["meta"]["arm"] for trace in opened.data(plot)}
+    button.press("Enter")
+    assert "window-4" in {trace["meta"]["arm"] for trace in opened.data("training")}
+
+
+def test_the_theme_can_be_switched_and_figures_follow(open_page: Opener, report: Path) -> None:
+    """Lines are drawn in colors that can be read on the new ground."""
+    opened = open_page(report)
+    light = opened.line("training", "window-4")["color"]
+    opened.page.locator("#theme").click()
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert opened.line("training", "window-4")["color"] != light
+
+
+def test_no_text_of_others_runs(open_page: Opener, tmp_path: Path) -> None:
+    """A hostile question, hostile names of arms, hostile samples and machines are shown as they are, and inert."""
+    arms = {name.replace("/", "\N{FRACTION SLASH}"): (3 + 2 * i, 0.3, 101) for i, name in enumerate(HOSTILE)}
+    folder = write_study(
+        tmp_path / "s", arms, seeds=(0, 1), num_positions=13, question=HOSTILE[0], sample="\n".join(HOSTILE)
+    )
+    opened = open_page(write_report(folder))
+    for name in arms:
+        opened.page.locator('button[data-choice="heat_arm"]').nth(list(arms).index(name)).click()
+    opened.page.locator("#plot-training .nsewdrag").hover()
+    opened.page.locator("summary").last.click()
+    assert opened.page.evaluate("window.hacked") is None
+    assert opened.page.locator("main img, main a[href^='javascript']").count() == 0
+    assert opened.complaints == []
+    assert opened.requests == [(folder / "report.html").as_uri()]
+    assert opened.text("h1") == HOSTILE[0]
+    assert HOSTILE[1] in opened.text("details pre >> nth=0")
+    assert _no_overflow(opened)
+
+
+def test_the_policy_stops_what_would_get_through(open_page: Opener, report: Path) -> None:
+    """A handler and a script put into the page do not run, and an address outside cannot be reached."""
+    opened = open_page(report)
+    opened.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked=1\">')")
+    opened.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hacked=1'}))"
+    )
+    fetched = opened.page.evaluate("fetch('http://localhost:9/').then(() => 'went out', () => 'stopped')")
+    opened.page.wait_for_timeout(50)
+    assert fetched == "stopped"
+    assert opened.page.evaluate("window.hacked") is None
+    assert any("Content Security Policy" in complaint for complaint in opened.complaints)
+
+
+def test_a_page_with_almost_nothing_on_it_opens(open_page: Opener, tmp_path: Path) -> None:
+    """One run that is not finished: no grid, no verdict, no error."""
+    folder = write_study(tmp_path / "s", {"only": (3, 0.3, 101)}, seeds=(0,), num_positions=13)
+    for name in ("done.json", "arrays.npz", "sample.txt"):
+        (folder / "only" / "seed0" / name).unlink()
+    opened = open_page(write_report(folder), width=390)
+    assert opened.complaints == []
+    assert "It has not finished yet." in opened.text("#verdict")
+    assert opened.page.locator(".js-plotly-plot").count() == 1
+    assert _no_overflow(opened)

@@ -1,0 +1,84 @@
+"""A run is read whole, or with the reason why not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_study import write_study
+
+from vslm.report.runs import read_runs
+from vslm.results.files import read_json, write_arrays, write_json
+from vslm.results.folder import StudyFolder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small study to damage."""
+    return write_study(tmp_path / "s", {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
+
+
+def _only(folder: Path) -> tuple[str, str]:
+    run = read_runs(StudyFolder(folder))["b"][1]
+    return run.state, run.words
+
+
+def test_a_whole_run_is_done(folder: Path) -> None:
+    """Nothing is wrong, and nothing is said to be."""
+    assert _only(folder) == ("done", "done")
+
+
+def test_a_run_without_a_folder_was_never_started(folder: Path) -> None:
+    """The study declares its seeds, so a missing one is seen."""
+    (folder / "b" / "seed1").rename(folder.parent / "gone")
+    assert _only(folder) == ("missing", "never started")
+
+
+def test_a_run_without_done_is_not_finished(folder: Path) -> None:
+    """Its rows stay, and the last step is named."""
+    (folder / "b" / "seed1" / "done.json").unlink()
+    assert _only(folder) == ("unfinished", "not finished: its last evaluation is at step 1,750")
+
+
+def test_a_diverged_run_names_its_step(folder: Path) -> None:
+    """It ended, but not well."""
+    path = folder / "b" / "seed1" / "done.json"
+    write_json(path, {**read_json(path), "status": "diverged", "diverged_step": 1234})
+    assert _only(folder) == ("diverged", "diverged at step 1,234: its loss was not finite")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("measures.jsonl", b'{"step": 1}\n{"st'),
+        ("measures.jsonl", b"\xff\xfe\n"),
+        ("arrays.npz", b"PK\x03\x04 torn"),
+        ("done.json", b"[]"),
+        ("done.json", b"{"),
+    ],
+)
+def test_a_torn_file_makes_a_torn_run_with_a_reason(folder: Path, name: str, content: bytes) -> None:
+    """No file of a run can break the reader."""
+    (folder / "b" / "seed1" / name).write_bytes(content)
+    state, words = _only(folder)
+    assert state == "torn"
+    assert words.startswith("cannot be read: ")
+
+
+def test_arrays_that_do_not_fit_each_other_are_torn(folder: Path) -> None:
+    """Seven steps and five rows cannot both be true."""
+    arrays = {"steps_S": np.arange(7), "val_loss_nats_ST": np.zeros((5, 11))}
+    write_arrays(folder / "b" / "seed1" / "arrays.npz", arrays)
+    state, words = _only(folder)
+    assert state == "torn"
+    assert "do not fit" in words
+
+
+def test_a_seed_beyond_the_declared_ones_is_read_too(folder: Path) -> None:
+    """What ran is shown, planned or not."""
+    (folder / "a" / "seed1").rename(folder / "a" / "seed17")
+    assert [(run.seed, run.state) for run in read_runs(StudyFolder(folder))["a"]] == [
+        (0, "done"),
+        (1, "missing"),
+        (2, "done"),
+        (17, "done"),
+    ]

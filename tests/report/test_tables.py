@@ -1,0 +1,71 @@
+"""Rows for `vslm ls` and for the verdict."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from synthetic_study import write_study
+
+from vslm.report.tables import headline, list_arms, verdict_rows
+from vslm.results.files import read_json
+from vslm.results.folder import StudyFolder
+
+
+def test_every_arm_ever_run_is_listed_the_losing_one_too(study_dir: Path) -> None:
+    """Three arms give three rows, with the verdict, the seeds and the size of each."""
+    rows = list_arms(study_dir.parent)
+    assert [(row["arm"], row["verdict"], row["seeds"]) for row in rows] == [
+        ("all-visible", "baseline", 3),
+        ("window-32", "unresolved", 3),
+        ("window-4", "worse", 3),
+    ]
+    last = rows[-1]
+    judged = read_json(study_dir / "verdict.json")["arms"]["window-4"]
+    assert (last["delta"], last["interval"]) == (judged["delta"], judged["interval"])
+    assert (last["study"], last["tokens"], last["parameters"]) == ("quickstart", 3_584_000, 526_592)
+    assert last["date"].startswith("2026-03-14")
+
+
+def test_an_arm_that_never_ran_is_not_listed(tmp_path: Path) -> None:
+    """A declared arm without a single run folder is a plan, not an arm ever run."""
+    folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
+    (folder / "b").rename(tmp_path / "elsewhere")
+    assert [row["arm"] for row in list_arms(tmp_path)] == ["a"]
+
+
+def test_a_torn_study_is_one_row_that_says_why_and_the_others_stay(tmp_path: Path) -> None:
+    """One unreadable folder does not hide the rest."""
+    write_study(tmp_path / "good", {"a": (5, 0.3, 101)}, num_positions=11)
+    write_study(tmp_path / "torn", {"a": (5, 0.3, 101)}, num_positions=11)
+    (tmp_path / "torn" / "study.json").write_text('{"format": 1, "arms"')
+    good, torn = list_arms(tmp_path)
+    assert (good["arm"], good["problem"], good["verdict"]) == ("a", None, None)
+    assert torn["arm"] is None
+    assert "study.json" in torn["problem"]
+
+
+def test_a_torn_verdict_keeps_its_arms_in_the_list(tmp_path: Path) -> None:
+    """The arms ran, whatever became of their verdict."""
+    folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
+    (folder / "verdict.json").write_text("{")
+    rows = list_arms(tmp_path)
+    assert [row["verdict"] for row in rows] == ["baseline", None]
+    assert "verdict.json" in rows[1]["problem"]
+    assert verdict_rows(StudyFolder(folder)) == []
+
+
+def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
+    """No runs yet is no error."""
+    assert list_arms(tmp_path / "runs") == []
+
+
+def test_the_headline_names_the_baseline(study: StudyFolder) -> None:
+    """In words, an arm is worse than something."""
+    words = [(item["arm"], item["words"]) for item in headline(study.study, verdict_rows(study))]
+    assert words == [("window-32", "is not resolved yet"), ("window-4", "is worse than all-visible")]
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    """`vslm ls` answers at once: neither torch, scipy, jinja2 nor rich is imported for its rows."""
+    code = "import sys, vslm.report.tables; print(sorted({'torch', 'scipy', 'jinja2', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -124,6 +124,7 @@ def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Pa
     assert along_position[0] == pytest.approx(first_position, abs=1e-4)
 
     start, _, end = opened.text("#position-value").partition(" to ")
+    assert int(start) > 200
     window = slice(int(start) - 1, int(end))
     along_training = opened.line("along-training", "window-4")
     expected = np.mean([arrays["val_loss_nats_ST"][-1, window].mean() for arrays in runs])
@@ -227,6 +228,14 @@ def test_the_policy_stops_what_would_get_through(open_page: Opener, report: Path
     assert fetched == "stopped"
     assert opened.page.evaluate("window.hacked") is None
     assert any("Content Security Policy" in complaint for complaint in opened.complaints)
+
+
+def test_no_button_sends_a_figure_away(open_page: Opener, report: Path) -> None:
+    """plotly.js brings one that uploads; only the picture and the way back are offered."""
+    opened = open_page(report)
+    titles = opened.page.locator("#plot-training .modebar-btn").evaluate_all("found => found.map(b => b.dataset.title)")
+    assert titles == ["Download plot as a PNG", "Reset axes"]
+    assert "cloud" not in str(opened.page.evaluate("document.getElementById('plot-training')._context.plotlyServerURL"))
 
 
 def test_a_page_with_almost_nothing_on_it_opens(open_page: Opener, tmp_path: Path) -> None:

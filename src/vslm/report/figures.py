@@ -182,7 +182,12 @@ def position_axis(edges: np.ndarray) -> dict[str, Any]:
     """The axis of positions: ticks at powers of two, which read well on both scales."""
     last = int(edges[-1])
     ticks = [2**i for i in range(last.bit_length()) if 2**i <= last]
-    return {"title": _title("position: tokens seen so far"), "tickmode": "array", "tickvals": ticks}
+    return {
+        "title": _title("position: tokens seen so far"),
+        "tickmode": "array",
+        "tickvals": ticks,
+        "unifiedhovertitle": {"text": "position %{x:.0f}"},
+    }
 
 
 def pair_figure(
@@ -278,6 +283,7 @@ def slice_figures(edges: np.ndarray) -> dict[str, Figure]:
     along_position, along_training = _layout(), _layout()
     along_position["xaxis"] |= position_axis(edges)
     along_training["xaxis"] |= {"title": _title("training step"), "type": "log", "dtick": 1, "separatethousands": True}
+    along_training["xaxis"]["unifiedhovertitle"] = {"text": "step %{x:,}"}
     return {
         "along_position": {"data": [], "layout": along_position},
         "along_training": {"data": [], "layout": along_training},
@@ -320,6 +326,8 @@ def _layout() -> dict[str, Any]:
         "hovermode": "x unified",
         "hoverlabel": {"bgcolor": "@surface", "bordercolor": "@grid", "font": {"color": "@ink"}},
         "showlegend": False,
+        "hoverdistance": -1,
+        "modebar": {"bgcolor": "@none", "color": "@faint", "activecolor": "@ink"},
         "xaxis": {**axis},
         "yaxis": {**axis},
     }

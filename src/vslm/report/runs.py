@@ -5,6 +5,7 @@ rest of the page does not suffer.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -81,7 +82,9 @@ def _attempt(read: Any, kind: type, problems: list[str]) -> Any:
     try:
         value = read()
     except (ResultError, UnicodeDecodeError, OSError) as error:
-        problems.append(str(error))
+        # The page may travel: a message names the file, not where this machine keeps it.
+        said = f"{Path(error.where).name}: {error.found}" if isinstance(error, ResultError) else str(error)
+        problems.append(said)
         return kind()
     if value is not None and not isinstance(value, kind):
         problems.append(f"found a {type(value).__name__} where a {kind.__name__} is needed")
@@ -90,7 +93,7 @@ def _attempt(read: Any, kind: type, problems: list[str]) -> Any:
 
 def _state(folder: RunFolder, done: dict[str, Any], rows: list[Any], problems: list[str]) -> tuple[State, str]:
     if problems:
-        return "torn", f"cannot be read: {' '.join(problems)}"
+        return "torn", f"cannot be read: {'; '.join(problems)}"
     if done.get("status") == "diverged":
         step = done.get("diverged_step")
         return "diverged", f"diverged{f' at step {step:,}' if is_number(step) else ''}: its loss was not finite"

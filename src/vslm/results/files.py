@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.exists():
         return {}
+    if not zipfile.is_zipfile(path):
+        raise ResultError(str(path), "no archive of arrays", "", "the file is torn")
     try:
         # Opened here, because numpy leaves a torn file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:

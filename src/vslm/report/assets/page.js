@@ -50,7 +50,8 @@
   const config = () => ({
     displaylogo: false, responsive: true, scrollZoom: false, doubleClick: "reset",
     displayModeBar: touch.matches ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d", "pan2d"],
+    // These two and no others: plotly.js has a button of its own that uploads the figure, and asks nobody.
+    modeBarButtons: [["toImage", "resetScale2d"]], plotlyServerURL: "",
   });
   function draw(id, data, layout) {
     const place = document.getElementById(id);
@@ -77,10 +78,10 @@
 
   // ---- loss over training --------------------------------------------------------------------------------------------
   const AXIS = {
-    steps: { name: "training step", separatethousands: true, exponentformat: "none" },
-    tokens: { name: "training tokens", exponentformat: "SI" },
-    flops: { name: "training FLOPs", exponentformat: "SI" },
-    seconds: { name: "seconds of training", separatethousands: true, exponentformat: "none" },
+    steps: { name: "training step", unifiedhovertitle: { text: "step %{x:,}" }, separatethousands: true, exponentformat: "none" },
+    tokens: { name: "training tokens", unifiedhovertitle: { text: "%{x:.3s} tokens" }, exponentformat: "SI" },
+    flops: { name: "training FLOPs", unifiedhovertitle: { text: "%{x:.3s}FLOP" }, exponentformat: "SI" },
+    seconds: { name: "seconds of training", unifiedhovertitle: { text: "%{x:.0f} s" }, separatethousands: true, exponentformat: "none" },
   };
   const named = (axis, { name, ...rest }) => ({ ...rest, title: { ...axis.title, text: name } });
   function drawTraining() {
@@ -137,6 +138,7 @@
   const centers = page.edges.slice(1).map((end, p) => (page.edges[p] + 1 + end) / 2);
   const binText = (p) => (page.edges[p + 1] - page.edges[p] === 1 ? `${page.edges[p + 1]}` : `${page.edges[p] + 1} to ${page.edges[p + 1]}`);
   const grid = () => surface[state.heat_view][state.heat_arm];
+  const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
   const number = (value) => value.toLocaleString("en-US");
   const loss = (value) => (value === null ? "missing" : value.toFixed(4).replace("-", "−"));
   const nearest = (list, wanted) =>
@@ -152,10 +154,13 @@
     state.step = wanted === null ? steps.length - 1 : nearest(steps, wanted);
   }
 
+  // Dark is low. The colors crowd at the low end, where a trained model's loss differs from position to position.
+  const LOSS_COLORS = ["#0a1f44", "#0d3b66", "#1f6f8b", "#3f8f8c", "#7fb37c", "#c3cd72", "#fbe9a0"];
+  const CURVATURE = 2.4;
   function scaleOf(view) {
     return view === "difference"
       ? [[0, "@cold"], [0.5, "@middle"], [1, "@warm"]].map(([at, name]) => [at, color(name)])
-      : [[0, "#0d3b66"], [0.25, "#1f6f8b"], [0.5, "#5ba58c"], [0.75, "#b9c96b"], [1, "#fbe9a0"]];
+      : LOSS_COLORS.map((name, i) => [(i / (LOSS_COLORS.length - 1)) ** CURVATURE, name]);
   }
 
   function drawHeat() {
@@ -175,7 +180,7 @@
       annotations: [label("training step")],
       shapes: crosshair(),
       xaxis: { ...positionAxis(layout.xaxis), range: positionRange() },
-      yaxis: { ...layout.yaxis, tickvals: ticks, ticktext: ticks.map((s) => number(steps[s])), range: [-0.5, steps.length - 0.5] },
+      yaxis: { ...layout.yaxis, tickvals: ticks, ticktext: ticks.map((s) => (steps[s] < 10000 ? number(steps[s]) : short.format(steps[s]))), range: [-0.5, steps.length - 0.5] },
     });
     if (!place.dataset.listens) {
       place.dataset.listens = "yes";
@@ -194,11 +199,15 @@
   function crosshair() {
     const [x0, x1] = [page.edges[state.bin] + 0.5, page.edges[state.bin + 1] + 0.5];
     const [y0, y1] = [state.step - 0.5, state.step + 0.5];
-    const box = { type: "rect", line: { color: "@ink", width: 1.3 } };
+    const row = { type: "rect", xref: "paper", x0: 0, x1: 1, y0, y1 };
+    const column = { type: "rect", yref: "paper", y0: 0, y1: 1, x0, x1 };
+    const cell = { type: "rect", x0, x1, y0, y1 };
+    // Each line twice, light under dark, so that it is seen on every color.
+    const light = { color: "rgba(255,255,255,0.75)", width: 3 };
+    const dark = { color: "#14161a", width: 1 };
     return [
-      { ...box, xref: "paper", x0: 0, x1: 1, y0, y1, line: { ...box.line, width: 1, dash: "dot" } },
-      { ...box, yref: "paper", y0: 0, y1: 1, x0, x1, line: { ...box.line, width: 1, dash: "dot" } },
-      { ...box, x0, x1, y0, y1, line: { ...box.line, width: 2 } },
+      ...[row, column].flatMap((box) => [{ ...box, line: { ...light, width: 2 } }, { ...box, line: { ...dark, dash: "dot" } }]),
+      { ...cell, line: { ...light, width: 5 } }, { ...cell, line: { ...dark, width: 2 } },
     ];
   }
 

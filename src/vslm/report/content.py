@@ -30,6 +30,7 @@ from vslm.stats.intervals import student_interval
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
 _MOST_SAMPLE_CHARACTERS = 6_000
+_MOST_PATHS = 3  # before arms with the same seeds are written as one path
 
 
 def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Style]) -> list[dict[str, Any]]:
@@ -138,7 +139,6 @@ def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> 
         "seeds": [run.seed for run in whole],
         "kernels": sorted({str(kernel) for kernel in of_folder(arm.get("kernels"), dict).values()}),
         "fingerprint": arm.get("fingerprint"),
-        "source": source(name, [run.seed for run in whole], "done.json"),
     }
 
 
@@ -177,6 +177,15 @@ def _with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
         return {"mean": f"{values[0]:.4f}", "interval": "one seed, no interval"}
     interval = student_interval(values, ERROR)
     return {"mean": f"{interval.mean:.4f}", "interval": f"{interval.low:.4f} to {interval.high:.4f}"}
+
+
+def sources(runs: dict[str, list[Run]], file: str, *, whole_only: bool) -> list[str]:
+    """Where a figure's numbers came from: a path per arm, or one for all where many arms have the same seeds."""
+    by_arm = {arm: [run.seed for run in found if run.is_whole or not whole_only] for arm, found in runs.items()}
+    by_arm = {arm: numbers for arm, numbers in by_arm.items() if numbers}
+    if len(by_arm) > _MOST_PATHS and len({tuple(numbers) for numbers in by_arm.values()}) == 1:
+        return [source("*", next(iter(by_arm.values())), file)]
+    return [source(arm, numbers, file) for arm, numbers in by_arm.items()]
 
 
 def source(arm: str, numbers: list[int], file: str) -> str:

@@ -79,7 +79,7 @@ def render(folder: StudyFolder) -> str:
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=_policy(scripts.values()),
         primary=content.primary_words(study),
-        source=content.source,
+        sources=content.sources,
     )
 
 

@@ -1,0 +1,147 @@
+"""One attention and one feedforward: the usual element of a path."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vslm.core.errors import SpecError
+from vslm.models.attention import Attention
+from vslm.models.elements import PathElement, Surroundings
+from vslm.models.feedforward import Feedforward, SwiGLU
+from vslm.models.initialization import Init
+from vslm.models.norms import Norm, RMSNorm
+from vslm.models.residuals import PlainAdd, Residual
+from vslm.models.scales import FanIn, WeightScale
+from vslm.models.stream import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block(PathElement):
+    """The pre-norm transformer block.
+
+        x <- x + attention(norm(x));   x <- x + feedforward(norm(x))
+
+    Paper: On Layer Normalization in the Transformer Architecture, Xiong et al., 2020,
+    https://arxiv.org/abs/2002.04745, figure 1b.
+    At the start: both output projections are smaller by the square root of the number of additions to the stream in a
+    whole pass (as in GPT-2), so that the stream's scale at the end does not depend on the depth.
+
+    Args:
+        width: of the stream.
+        attention: what mixes positions.
+        feedforward: what works on each position.
+        norm: what each of them reads through; each gets its own.
+        residual: how each adds what it found.
+        dropout: probability that a number of what is added is dropped in training.
+        scale: of the initial weights.
+    """
+
+    width: int
+    attention: Attention
+    feedforward: Feedforward = SwiGLU()
+    norm: Norm = RMSNorm()
+    residual: Residual = PlainAdd()
+    dropout: float = 0.0
+    scale: WeightScale = FanIn()
+
+    def check(self) -> None:
+        """Refuse a width below 1 and a dropout that leaves nothing."""
+        if self.width < 1:
+            raise SpecError("width", f"found {self.width}", "1 or more is needed")
+        if not 0 <= self.dropout < 1:
+            raise SpecError("dropout", f"found {self.dropout}", "at least 0 and below 1 is needed")
+
+    def width_out(self, width: int) -> int:
+        """The same width, which must be the block's own."""
+        if width != self.width:
+            raise SpecError(
+                "",
+                f"width {self.width} follows width {width}",
+                "neighbors need equal widths",
+                "set equal widths, or put an element that changes the width between them",
+            )
+        try:
+            self.attention.width_per_head(width)
+        except SpecError as error:
+            raise error.within("attention") from None
+        return width
+
+    def num_additions(self) -> int:
+        """Attention and feedforward each add once."""
+        return 2
+
+    def kernel(self, *, context_tokens: int, device_type: str) -> str:
+        """The name of the attention's kernel."""
+        return self.attention.kernel(context_tokens=context_tokens, device_type=device_type)
+
+    def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
+        """The module."""
+        output_factor = 1 / math.sqrt(around.num_additions)
+        return BlockModule(
+            attention_norm=self.norm.build(width=self.width),
+            attention=self.attention.build(
+                width=self.width,
+                memory_width=self.width,
+                context_tokens=around.context_tokens,
+                scale=self.scale,
+                output_factor=output_factor,
+                kernel=kernel or "oracle",
+                init=init.child("attention"),
+            ),
+            attention_residual=self.residual.build(width=self.width, init=init.child("attention_residual")),
+            feedforward_norm=self.norm.build(width=self.width),
+            feedforward=self.feedforward.build(
+                width=self.width, scale=self.scale, output_factor=output_factor, init=init.child("feedforward")
+            ),
+            feedforward_residual=self.residual.build(width=self.width, init=init.child("feedforward_residual")),
+            dropout=self.dropout,
+        )
+
+    def num_parameters(self, around: Surroundings) -> int:
+        """Attention, feedforward, two norms and two residuals."""
+        return (
+            self.attention.num_parameters(width=self.width, memory_width=self.width)
+            + self.feedforward.num_parameters(self.width)
+            + 2 * self.norm.num_parameters(self.width)
+            + 2 * self.residual.num_parameters(self.width)
+        )
+
+    def forward_flops_per_token(self, around: Surroundings) -> float:
+        """Two for every weight, and the scores and weighted values of attention."""
+        mixing = self.attention.mixing_flops_per_token(width=self.width, context_tokens=around.context_tokens)
+        return 2 * self.num_parameters(around) + mixing
+
+
+class BlockModule(nn.Module):
+    """See `Block`."""
+
+    def __init__(
+        self,
+        *,
+        attention_norm: nn.Module,
+        attention: nn.Module,
+        attention_residual: nn.Module,
+        feedforward_norm: nn.Module,
+        feedforward: nn.Module,
+        feedforward_residual: nn.Module,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.attention_norm, self.attention, self.attention_residual = attention_norm, attention, attention_residual
+        self.feedforward_norm, self.feedforward = feedforward_norm, feedforward
+        self.feedforward_residual = feedforward_residual
+        self.dropout = dropout
+
+    def forward(self, stream: Stream) -> Stream:
+        """One visit. Attention reads the stream itself."""
+        x_BTD = stream.x_BTD
+        read_BTD = self.attention_norm(x_BTD)
+        x_BTD = self.attention_residual(x_BTD, self._dropped(self.attention(read_BTD, read_BTD)))
+        found_BTD = self.feedforward(self.feedforward_norm(x_BTD))
+        x_BTD = self.feedforward_residual(x_BTD, self._dropped(found_BTD))
+        return stream._replace(x_BTD=x_BTD)
+
+    def _dropped(self, delta_BTD: Tensor) -> Tensor:
+        return functional.dropout(delta_BTD, self.dropout, self.training) if self.dropout else delta_BTD

@@ -1,0 +1,65 @@
+"""What a path may visit: the interface that a block, a change of width or an injection fills.
+
+Adding one: a file with a class that derives from `PathElement`. The path, the counting of parameters and compute, and
+the model's `forward` then know it without a change.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+from torch import nn
+
+from vslm.core.specs import Spec
+from vslm.models.initialization import Init
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What only the surroundings of an element know.
+
+    Args:
+        width: of the stream that arrives.
+        memory_width: of the token memory.
+        context_tokens: the longest sequence.
+        num_additions: how often a whole pass adds to the stream, over all visits; deep models start each smaller.
+    """
+
+    width: int
+    memory_width: int
+    context_tokens: int
+    num_additions: int
+
+
+class PathElement(Spec):
+    """Interface: builds a module that maps a `Stream` to a `Stream`.
+
+    Every check of an element against its surroundings is in `width_out`, which is asked before anything is counted or
+    built, and not in the constructor: a study may change a width and a number of heads in two steps.
+    """
+
+    @abstractmethod
+    def width_out(self, width: int) -> int:
+        """The width of the stream after this element, for one of `width` before it.
+
+        Raises: SpecError, with the path seen from this element, where that width cannot be.
+        """
+
+    @abstractmethod
+    def num_additions(self) -> int:
+        """How often one visit adds to the stream."""
+
+    @abstractmethod
+    def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
+        """The module. `kernel` is the name of its attention kernel, or None if it has no attention."""
+
+    @abstractmethod
+    def num_parameters(self, around: Surroundings) -> int:
+        """How many parameters the module has."""
+
+    @abstractmethod
+    def forward_flops_per_token(self, around: Surroundings) -> float:
+        """FLOPs of one visit, per token, forward only."""
+
+    def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
+        """The name of the attention kernel on that type of device; None without attention."""
+        return None

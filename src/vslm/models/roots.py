@@ -1,0 +1,176 @@
+"""Where the residual stream starts, and the token memory that attention may look at."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vslm.core.errors import SpecError
+from vslm.core.specs import Spec
+from vslm.models.initialization import Init
+from vslm.models.stream import Stream
+
+
+class Root(Spec):
+    """Interface: builds a module that maps tokens_BT to the first `Stream`, and that has `embedding_VE`.
+
+    A root has two widths: `stream_width` is where the path starts, `memory_width` is that of the token memory, and of
+    the embedding that a tied readout uses.
+    """
+
+    @property
+    @abstractmethod
+    def stream_width(self) -> int:
+        """Width of the stream at the start of the path."""
+
+    @property
+    @abstractmethod
+    def memory_width(self) -> int:
+        """Width of the token memory and of the embedding."""
+
+    @abstractmethod
+    def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
+        """The module."""
+
+    @abstractmethod
+    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """How many parameters the module has."""
+
+    @abstractmethod
+    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """How many of them are only looked up: one row per token or per position."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRoot(Root):
+    """The stream starts as the embedding of the token: `x_t = E[token_t]`.
+
+    At the start: normal, deviation `std`.
+
+    Args:
+        width: of the stream and of the embedding.
+        std: deviation of the initial embedding, above 0.
+        dropout: probability that a number of the embedding is dropped in training.
+    """
+
+    width: int
+    std: float = 0.02
+    dropout: float = 0.0
+
+    def check(self) -> None:
+        """Refuse what no embedding can have."""
+        _check_embedding(self.width, self.std, self.dropout)
+
+    @property
+    def stream_width(self) -> int:
+        """The embedding's."""
+        return self.width
+
+    @property
+    def memory_width(self) -> int:
+        """The embedding's."""
+        return self.width
+
+    def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
+        """The module for `vocabulary` tokens."""
+        embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
+        return TokenRootModule(embedding_VE, dropout=self.dropout)
+
+    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """One row per token."""
+        return vocabulary * self.width
+
+    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """All of them."""
+        return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenPositionRoot(Root):
+    """Token and position, each with a learned vector: `x_t = E[token_t] + P[t]`.
+
+    Paper: Improving Language Understanding by Generative Pre-Training, Radford et al., 2018.
+    At the start: both normal, deviation `std`.
+
+    Args:
+        width: of the stream and of both embeddings.
+        std: deviation of the initial embeddings, above 0.
+        dropout: probability that a number of the sum is dropped in training.
+    """
+
+    width: int
+    std: float = 0.02
+    dropout: float = 0.0
+
+    def check(self) -> None:
+        """Refuse what no embedding can have."""
+        _check_embedding(self.width, self.std, self.dropout)
+
+    @property
+    def stream_width(self) -> int:
+        """The embedding's."""
+        return self.width
+
+    @property
+    def memory_width(self) -> int:
+        """The embedding's."""
+        return self.width
+
+    def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
+        """The module for `vocabulary` tokens and `context_tokens` positions."""
+        embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
+        position_TE = init.child("position_TE").normal((context_tokens, self.width), self.std)
+        return TokenPositionRootModule(embedding_VE, position_TE, dropout=self.dropout)
+
+    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """One row per token and one per position."""
+        return (vocabulary + context_tokens) * self.width
+
+    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
+        """All of them."""
+        return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
+
+
+class TokenRootModule(nn.Module):
+    """See `TokenRoot`."""
+
+    def __init__(self, embedding_VE: Tensor, *, dropout: float) -> None:
+        super().__init__()
+        self.embedding_VE = nn.Parameter(embedding_VE)
+        self.dropout = dropout
+
+    def forward(self, tokens_BT: Tensor) -> Stream:
+        """The first stream; the memory is the same tensor."""
+        x_BTD = functional.embedding(tokens_BT, self.embedding_VE)
+        if self.dropout:
+            x_BTD = functional.dropout(x_BTD, self.dropout, self.training)
+        return Stream(x_BTD=x_BTD, memory_BSE=x_BTD, saved={})
+
+
+class TokenPositionRootModule(nn.Module):
+    """See `TokenPositionRoot`."""
+
+    def __init__(self, embedding_VE: Tensor, position_TE: Tensor, *, dropout: float) -> None:
+        super().__init__()
+        self.embedding_VE = nn.Parameter(embedding_VE)
+        self.position_TE = nn.Parameter(position_TE)
+        self.dropout = dropout
+
+    def forward(self, tokens_BT: Tensor) -> Stream:
+        """The first stream; the memory is the same tensor."""
+        positions_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        x_BTD = functional.embedding(tokens_BT, self.embedding_VE) + functional.embedding(positions_T, self.position_TE)
+        if self.dropout:
+            x_BTD = functional.dropout(x_BTD, self.dropout, self.training)
+        return Stream(x_BTD=x_BTD, memory_BSE=x_BTD, saved={})
+
+
+def _check_embedding(width: int, std: float, dropout: float) -> None:
+    if width < 1:
+        raise SpecError("width", f"found {width}", "1 or more is needed")
+    if std <= 0:
+        raise SpecError("std", f"found {std}", "a number above 0 is needed")
+    if not 0 <= dropout < 1:
+        raise SpecError("dropout", f"found {dropout}", "at least 0 and below 1 is needed")

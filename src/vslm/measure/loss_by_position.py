@@ -30,7 +30,7 @@ class LossByPosition(Spec):
             if getattr(self, name) < 1:
                 raise SpecError(name, f"found {getattr(self, name)}", "1 or more is needed")
         if self.num_evaluations < 2:
-            raise SpecError("num_evaluations", f"found {self.num_evaluations}", "2 or more: the first and the last step")
+            raise SpecError("num_evaluations", f"found {self.num_evaluations}", "2 or more are needed")
 
     def steps(self, num_steps: int) -> list[int]:
         """The steps to evaluate at: 0, then log-spaced up to `num_steps`, rising, without repeats.

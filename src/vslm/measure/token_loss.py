@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,9 +15,8 @@ def token_loss(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor) -> Tenso
     Shapes: tokens_BT and targets_BT of integers in, loss_nats_BT in fp32 out.
     """
     logits_BTV = model(tokens_BT)
-    num_classes = logits_BTV.shape[-1]
-    loss_N = functional.cross_entropy(logits_BTV.view(-1, num_classes).float(), targets_BT.reshape(-1), reduction="none")
-    return loss_N.view(targets_BT.shape)
+    logits_NV = logits_BTV.flatten(0, 1).float()
+    return functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction="none").view(targets_BT.shape)
 
 
 def by_position(loss_nats_NT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,1 +1,1 @@
-"""See the tree in README.md."""
+"""The loop, and what it needs to stop at any moment and go on. Takes built objects, never specs, and knows no arm."""

@@ -1,0 +1,101 @@
+"""Checkpoints that are whole or not there: tensors as safetensors, the rest as JSON, a checksum over both.
+
+Covers: a process killed at any moment, a full disk, a file torn by a crash (found by checksum; the one before is used).
+Does not cover: two writers on one folder; who runs a folder holds its lock.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from vslm.core.errors import RunError
+from vslm.results.files import read_json, sha256, write_json, written_whole
+
+_KEPT = 2  # the latest, and one to fall back on
+
+
+@dataclass
+class Checkpoint:
+    """Everything a training needs to go on: the step it stands after, tensors by name, and plain values."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    plain: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint and remove all but the latest two. The checksum file is written last.
+
+    Raises: RunError when it cannot be written; the older checkpoints are then still there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step{checkpoint.step:09d}.safetensors"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    with written_whole(path) as file:
+        file.write(save(tensors, metadata={"plain": json.dumps(checkpoint.plain)}))
+    write_json(path.with_suffix(".json"), {"step": checkpoint.step, "sha256": sha256(path)})
+    for old in sorted(folder.glob("step*.safetensors"))[:-_KEPT]:
+        old.with_suffix(".json").unlink(missing_ok=True)
+        old.unlink()
+
+
+def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
+    """The latest whole checkpoint, or None. Torn ones are named through `say` and passed over."""
+    for path in sorted(folder.glob("step*.safetensors"), reverse=True):
+        record = path.with_suffix(".json")
+        try:
+            if read_json(record)["sha256"] != sha256(path):
+                raise ValueError("its checksum does not match")
+            content = path.read_bytes()
+            size = int.from_bytes(content[:8], "little")
+            plain = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["plain"])
+            return Checkpoint(int(path.stem[4:]), load(content), plain)
+        except Exception as error:  # whatever is wrong with it, the one before may be whole
+            say(f"{path}: torn checkpoint passed over ({error})")
+    return None
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by path; what is shared appears once, under its first path."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            found[name] = tensor.detach()
+    return found
+
+
+def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
+    """Copy stored tensors into a model, which must have exactly these paths and shapes.
+
+    Raises: RunError naming what is missing, unknown or of another shape.
+    """
+    own = model_tensors(model)
+    wrong = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]
+    if wrong:
+        raise RunError(where, f"weights do not fit the model at {wrong[0]}", f"{len(own)} tensors are needed")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(tensors[name])
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as `<parameter number>.<key>`; numbers become tensors."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}.{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
+
+
+def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave. Options of the groups stay those of the optimizer."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, key = name.partition(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

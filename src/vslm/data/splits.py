@@ -17,7 +17,7 @@ SplitName = Literal["train", "select", "val"]
 
 # With fewer documents, or with one that holds more than this share, hashing whole documents gives splits of wild sizes.
 _FEWEST_DOCUMENTS = 100
-_LARGEST_SHARE = 0.05
+_LARGEST_SHARE = 0.25
 _BLOCK_CHARACTERS = 16_384
 
 

@@ -16,8 +16,8 @@ from vslm.results.files import read_json, write_text
 # The library's own threads would oversubscribe the cores that runs of a study keep busy, and warn when a process forks.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from tokenizers import Tokenizer as BackendTokenizer  # noqa: E402
-from tokenizers import decoders, models, pre_tokenizers, trainers  # noqa: E402
+from tokenizers import Tokenizer as BackendTokenizer
+from tokenizers import decoders, models, pre_tokenizers, trainers
 
 END_OF_TEXT = "<|endoftext|>"
 _NUM_BYTES = 256

@@ -1,1 +1,1 @@
-"""See the tree in README.md."""
+"""Where specs, names and objects meet: what an experiment is, what a study asks, and how both are run."""

@@ -60,7 +60,7 @@ class Text(Spec):
                 file for file in path.rglob("*") if not any(p.startswith(".") for p in file.relative_to(path).parts)
             ]
         else:
-            found = [path] if path.exists() else [Path(name) for name in glob.glob(self.path, recursive=True)]
+            found = [path] if path.exists() else [Path(name) for name in glob.glob(self.path, recursive=True)]  # noqa: PTH207
         files = sorted(file for file in found if file.is_file())
         if not files:
             do = f"paths are from the working directory, {Path.cwd()}"

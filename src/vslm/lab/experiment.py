@@ -1,0 +1,135 @@
+"""The declaration of one training: a model, data, a budget, and everything between them."""
+
+import math
+from dataclasses import dataclass
+
+from vslm.core.errors import SpecError
+from vslm.core.specs import Spec
+from vslm.data.sources import Source
+from vslm.measure.loss_by_position import LossByPosition, Measure
+from vslm.models.language_model import Model
+from vslm.optim.adamw import AdamW, Optimizer
+from vslm.optim.schedules import Schedule, WarmupCosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget(Spec):
+    """How much one run of the baseline may spend: exactly one of three.
+
+    Args:
+        tokens: training tokens.
+        minutes: turned into tokens once, by a short timing, and kept.
+        flops: training FLOPs, by the useful-FLOPs formula.
+    """
+
+    tokens: int | None = None
+    minutes: float | None = None
+    flops: float | None = None
+
+    def check(self) -> None:
+        """Refuse none, several, or nothing to spend."""
+        given = {name: value for name in ("tokens", "minutes", "flops") if (value := getattr(self, name)) is not None}
+        if len(given) != 1:
+            raise SpecError("", f"{len(given)} of tokens, minutes and flops are given", "exactly one is needed")
+        for name, value in given.items():
+            if value <= 0:
+                raise SpecError(name, f"found {value}", "a number above 0 is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreshStart(Spec):
+    """Start from new weights.
+
+    Args:
+        init_offset: added to the initialization seed, so that an arm starts from other weights on the same data.
+        flip_last_bit: change the last bit of every initial weight: the smallest possible difference.
+    """
+
+    init_offset: int = 0
+    flip_last_bit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averaging(Spec):
+    """Evaluate and keep an exponential average of the weights.
+
+    Args:
+        horizon_fraction: the length of its memory, as a share of the budget.
+    """
+
+    horizon_fraction: float = 0.05
+
+    def check(self) -> None:
+        """Refuse a share outside (0, 1]."""
+        if not 0 < self.horizon_fraction <= 1:
+            raise SpecError("horizon_fraction", f"found {self.horizon_fraction}", "a fraction in (0, 1] is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment(Spec):
+    """One training, as a value. What is not given is filled in here, once, and recorded; `vary` keeps it.
+
+    Args:
+        model: the architecture.
+        data: the corpus and its tokenizer.
+        budget: how much to spend.
+        batch_tokens: tokens per optimizer step; default about 1.5 sqrt(tokens of the budget), 1,024 to 65,536.
+        optimizer: default AdamW at 0.004 * sqrt(128 / width).
+        schedule: of the learning rate.
+        measures: what is looked at, and when.
+        averaging: of the weights; None evaluates the last ones.
+        accumulation: micro-batches per step.
+        start_from: new weights, or the folder of a finished run.
+    """
+
+    model: Model
+    data: Source
+    budget: Budget
+    batch_tokens: int | None = None
+    optimizer: Optimizer | None = None
+    schedule: Schedule = WarmupCosine()
+    measures: tuple[Measure, ...] = (LossByPosition(),)
+    averaging: Averaging | None = None
+    accumulation: int = 1
+    start_from: str | FreshStart = FreshStart()
+
+    def __post_init__(self) -> None:
+        """Fill in what depends on size, then check."""
+        if self.batch_tokens is None and isinstance(self.budget, Budget) and isinstance(self.model, Model):
+            object.__setattr__(self, "batch_tokens", _default_batch_tokens(self.budget, self.model.context_tokens))
+        if self.optimizer is None and isinstance(self.model, Model):
+            # A rate that was good at width 128, falling with the square root of the width.
+            rate = round(0.004 * math.sqrt(128 / max(self.model.root.stream_width, 1)), 6)
+            object.__setattr__(self, "optimizer", AdamW(learning_rate=rate))
+        super().__post_init__()
+
+    def check(self) -> None:
+        """Refuse a batch below one window or one that does not split into micro-batches."""
+        if self.batch_tokens is None or self.batch_tokens < self.model.context_tokens:
+            raise SpecError("batch_tokens", f"found {self.batch_tokens}", "one window of model.context_tokens or more")
+        if self.accumulation < 1 or self.batch_windows % self.accumulation:
+            found = f"{self.accumulation} parts of {self.batch_windows} windows"
+            raise SpecError("accumulation", found, "a divisor of the windows of a batch is needed")
+        if not any(isinstance(measure, LossByPosition) for measure in self.measures):
+            raise SpecError("measures", "no LossByPosition", "verdicts are read from it")
+
+    @property
+    def batch_windows(self) -> int:
+        """Windows in a batch."""
+        return max(1, (self.batch_tokens or 0) // self.model.context_tokens)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that a step really takes: whole windows."""
+        return self.batch_windows * self.model.context_tokens
+
+    @property
+    def loss_by_position(self) -> LossByPosition:
+        """The measure that verdicts are read from."""
+        return next(measure for measure in self.measures if isinstance(measure, LossByPosition))
+
+
+def _default_batch_tokens(budget: Budget, context_tokens: int) -> int:
+    tokens = budget.tokens or 4_000_000
+    wanted = 2 ** round(math.log2(1.5 * math.sqrt(tokens)))
+    return max(context_tokens, min(65_536, max(1024, wanted)))

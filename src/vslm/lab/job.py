@@ -1,0 +1,76 @@
+"""A job: one arm with one seed, as a record. Running it is a pure function of the record and a folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vslm.core.specs import Spec, fingerprint
+from vslm.lab.experiment import Experiment
+from vslm.results.files import sha256
+from vslm.training.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Spec):
+    """What is chosen once per study and used by every arm, seed and resume.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        precision: of the forward pass.
+        compiled: whether the loss goes through torch.compile.
+        threads: of one run; bitwise equality holds for a fixed number.
+        workers: runs at the same time.
+    """
+
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Precision
+    compiled: bool
+    threads: int
+    workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Spec):
+    """Everything that decides the numbers of one run.
+
+    Args:
+        arm: its name, for messages.
+        experiment: what to train.
+        stages_tokens: tokens of each stage; every stage goes through the whole schedule. More than one when a finished
+            run went on.
+        init_seed: of the initial weights.
+        data_seed: of the order of batches.
+        settings: of the study.
+        corpus: fingerprint.
+        start_sha256: of the weights to start from; None: new ones.
+    """
+
+    arm: str
+    experiment: Experiment
+    stages_tokens: tuple[int, ...]
+    init_seed: int
+    data_seed: int
+    settings: Settings
+    corpus: str
+    start_sha256: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the run: equal records give equal numbers."""
+        return fingerprint(self)
+
+    @property
+    def stages_steps(self) -> tuple[int, ...]:
+        """Optimizer steps of each stage."""
+        return tuple(max(1, round(tokens / self.experiment.tokens_per_step)) for tokens in self.stages_tokens)
+
+
+def start_checksum(experiment: Experiment) -> str | None:
+    """SHA-256 of the weights that an experiment starts from, or None for new ones."""
+    if isinstance(experiment.start_from, str):
+        return sha256(Path(experiment.start_from) / "weights.safetensors")
+    return None
+
+
+Kinds = Mapping[str, type]

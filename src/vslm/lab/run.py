@@ -1,0 +1,209 @@
+"""Run one job in one folder: from its record to `done.json`, through any number of interruptions."""
+
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+import vslm
+from vslm.core.specs import to_plain
+from vslm.data.corpus import Corpus, open_corpus
+from vslm.lab.job import Job
+from vslm.lab.objects import build_objects
+from vslm.measure.token_loss import bits_per_byte
+from vslm.models.generation import generate
+from vslm.results.files import read_json, write_arrays, write_json, write_rows, write_text, written_whole
+from vslm.training.averaging import WeightAverage
+from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
+from vslm.training.loop import DivergedError, Training
+
+_CHECKPOINT_SECONDS = 20.0
+_PROGRESS_SECONDS = 0.5
+_SAMPLE_TOKENS = 160
+_SAMPLE_TEMPERATURE = 0.8
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def run_job(job: Job, folder: Path, progress: Progress, *, samples: bool = False) -> dict[str, Any]:
+    """Train the job in `folder` and return what `done.json` holds. Goes on from the latest whole checkpoint.
+
+    Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
+    """
+    done_path = folder / "done.json"
+    if done_path.exists() and (done := read_json(done_path))["fingerprint"] == job.fingerprint:
+        return done
+    torch.set_num_threads(job.settings.threads)
+    torch.use_deterministic_algorithms(job.settings.device == "cpu")
+    corpus = open_corpus(job.corpus)
+    _write_records(job, folder, corpus)
+    training = Training(build_objects(job, corpus))
+    checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
+    if checkpoint is not None:
+        training.restore(checkpoint)
+        progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
+    watcher = _Watcher(job, folder, corpus, progress, samples)
+    try:
+        training.run(watcher.after_step)
+    except DivergedError as error:
+        return _finish(job, folder, corpus, training, diverged_step=error.step)
+    return _finish(job, folder, corpus, training, diverged_step=None)
+
+
+class _Watcher:
+    """What happens beside training: checkpoints, rows on disk, progress. Changes no number."""
+
+    def __init__(self, job: Job, folder: Path, corpus: Corpus, progress: Progress, samples: bool) -> None:
+        self.job, self.folder, self.corpus, self.progress, self.samples = job, folder, corpus, progress, samples
+        self.checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
+        self.progress_at = 0.0
+        self.num_looks = 0
+
+    def after_step(self, training: Training) -> None:
+        """Called after every step and its look."""
+        now = time.monotonic()
+        if len(training.looks) != self.num_looks:
+            self.num_looks = len(training.looks)
+            _write_numbers(self.job, self.folder, self.corpus, training)
+            if self.samples and training.step < training.objects.num_steps:
+                self.progress({"sample": sample_text(self.job, self.corpus, training, num_tokens=60)})
+        last = training.step == training.objects.num_steps
+        if last or now >= self.checkpoint_at:
+            save_checkpoint(self.folder / "checkpoints", training.checkpoint())
+            self.checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
+        if last or now >= self.progress_at:
+            self.progress_at = now + _PROGRESS_SECONDS
+            tokens = training.step * self.job.experiment.tokens_per_step
+            self.progress(
+                {
+                    "step": training.step,
+                    "num_steps": training.objects.num_steps,
+                    "loss": training.last_loss_nats,
+                    "tokens_per_second": tokens / max(training.seconds, 1e-9),
+                    "seconds": training.seconds,
+                }
+            )
+
+
+def _write_records(job: Job, folder: Path, corpus: Corpus) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "experiment.json", {"fingerprint": job.fingerprint, "job": to_plain(job)})
+    write_json(folder / "environment.json", environment(job))
+    corpus.tokenizer.save(folder / "tokenizer.json")
+
+
+def environment(job: Job) -> dict[str, Any]:
+    """Versions, machine and choices of a run."""
+    settings = job.settings
+    return {
+        "vslm_version": vslm.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "machine": platform.node(),
+        "cpu": platform.processor() or platform.machine(),
+        "gpu": torch.cuda.get_device_name() if settings.device == "cuda" else None,
+        "device": settings.device,
+        "threads": settings.threads,
+        "precision": settings.precision,
+        "compiled": settings.compiled,
+        "kernels": job.experiment.model.kernels(settings.device),
+        "init_seed": job.init_seed,
+        "data_seed": job.data_seed,
+        "corpus": job.corpus,
+        "command": " ".join(sys.argv[:1]),
+    }
+
+
+def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -> None:
+    tokens_per_step = job.experiment.tokens_per_step
+    flops_per_token = job.experiment.model.flops_per_token(corpus.vocabulary)
+    rows = []
+    for look in training.looks:
+        tokens = look.step * tokens_per_step
+        train_loss = float(look.train_loss_nats_T.mean())
+        rows.append(
+            {
+                "step": look.step,
+                "tokens": tokens,
+                "flops": tokens * flops_per_token,
+                "seconds": look.seconds,
+                "train_loss": train_loss if math.isfinite(train_loss) else None,
+                "val_loss": float(look.val_loss_nats_T.mean()),
+                "learning_rate": look.learning_rate,
+                "tokens_per_second": tokens / look.seconds if look.seconds else None,
+            }
+        )
+    write_rows(folder / "measures.jsonl", rows)
+    if not training.looks:
+        return
+    steps_S = np.array([look.step for look in training.looks])
+    arrays = {
+        "steps_S": steps_S,
+        "tokens_S": steps_S * tokens_per_step,
+        "val_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
+        "train_loss_nats_ST": np.stack([look.train_loss_nats_T for look in training.looks]),
+    }
+    if training.looks[-1].step == training.objects.num_steps:
+        arrays["final_val_loss_nats_T"] = training.looks[-1].val_loss_nats_T
+    write_arrays(folder / "arrays.npz", arrays)
+
+
+def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:
+    _write_numbers(job, folder, corpus, training)
+    tokens = training.step * job.experiment.tokens_per_step
+    done: dict[str, Any] = {
+        "status": "done" if diverged_step is None else "diverged",
+        "fingerprint": job.fingerprint,
+        "step": training.step,
+        "tokens": tokens,
+        "flops": tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
+        "seconds": training.seconds,
+        "val_loss": None,
+        "val_bpb": None,
+        "diverged_step": diverged_step,
+    }
+    if diverged_step is None:
+        val_loss = float(training.looks[-1].val_loss_nats_T.mean())
+        done["val_loss"] = val_loss
+        done["val_bpb"] = bits_per_byte(val_loss, corpus.bytes_per_token("val"))
+        write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
+    average = training.objects.average
+    if average is not None and average.count:
+        average.swap()
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
+    with written_whole(folder / "weights.safetensors") as file:
+        file.write(safetensors.torch.save(tensors))
+    write_json(folder / "done.json", done)
+    return done
+
+
+def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:
+    """What the model writes now, after the first tokens of the validation split. Draws from a generator of its own."""
+    average: WeightAverage | None = training.objects.average
+    if average is not None and average.count:
+        average.swap()
+    model = training.objects.model
+    prompt_T = torch.from_numpy(corpus.split("val").tokens[:8].astype(np.int64)).to(training.objects.device)
+    generator = torch.Generator().manual_seed(job.data_seed)
+    made = list(
+        generate(
+            model,  # type: ignore[arg-type]
+            prompt_T,
+            num_tokens=num_tokens,
+            temperature=_SAMPLE_TEMPERATURE,
+            generator=generator,
+        )
+    )
+    model.train()
+    if average is not None and average.count:
+        average.swap()
+    return corpus.tokenizer.decode([*prompt_T.tolist(), *made])

@@ -1,0 +1,42 @@
+"""Text from a model, a token at a time."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vslm.models.language_model import LanguageModel
+
+
+@torch.no_grad()
+def generate(
+    model: LanguageModel,
+    prompt_T: Tensor,
+    *,
+    num_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    generator: torch.Generator,
+) -> Iterator[int]:
+    """Yield `num_tokens` tokens that follow a prompt; only the last `context_tokens` are seen.
+
+    Args:
+        model: is put in evaluation mode.
+        prompt_T: one token or more.
+        num_tokens: how many to yield.
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        top_k: only the k likeliest tokens can be drawn; None: all.
+        generator: every draw comes from it, on the CPU.
+    """
+    model.eval()
+    tokens_T = prompt_T
+    for _ in range(num_tokens):
+        logits_V = model(tokens_T[None, -model.context_tokens :])[0, -1].float().cpu()
+        if temperature == 0:
+            token = int(logits_V.argmax())
+        else:
+            if top_k is not None and top_k < len(logits_V):
+                logits_V[logits_V < logits_V.topk(top_k).values[-1]] = -torch.inf
+            token = int(torch.multinomial(torch.softmax(logits_V / temperature, dim=-1), 1, generator=generator))
+        yield token
+        tokens_T = torch.cat([tokens_T, tokens_T.new_tensor([token])])

@@ -1,6 +1,5 @@
 """A job: one arm with one seed, as a record. Running it is a pure function of the record and a folder."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,14 +19,12 @@ class Settings(Spec):
         precision: of the forward pass.
         compiled: whether the loss goes through torch.compile.
         threads: of one run; bitwise equality holds for a fixed number.
-        workers: runs at the same time.
     """
 
     device: Literal["cpu", "cuda", "mps"]
     precision: Precision
     compiled: bool
     threads: int
-    workers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +68,3 @@ def start_checksum(experiment: Experiment) -> str | None:
     if isinstance(experiment.start_from, str):
         return sha256(Path(experiment.start_from) / "weights.safetensors")
     return None
-
-
-Kinds = Mapping[str, type]

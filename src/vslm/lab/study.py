@@ -47,7 +47,7 @@ class Study(Spec):
         seeds: how many (3 means 0, 1, 2), which ("3-5", or a tuple), or "auto": looks at 4, 8 and 16 seeds.
         primary: the number that decides.
         prediction: what you expect, written before the run.
-        match: what the arms have equal: "tokens", "flops" or "time"; budgets derive from the baseline's.
+        match: what the arms have equal: "tokens" or "flops"; budgets derive from the baseline's.
         max_seeds: where "auto" gives up.
         max_minutes: where "auto" gives up; None: never by time.
     """
@@ -58,7 +58,7 @@ class Study(Spec):
     seeds: int | str | tuple[int, ...] = 3
     primary: Primary = Primary()
     prediction: str | None = None
-    match: Literal["tokens", "flops", "time"] = "tokens"
+    match: Literal["tokens", "flops"] = "tokens"
     max_seeds: int = 16
     max_minutes: float | None = None
 

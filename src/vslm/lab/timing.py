@@ -32,7 +32,7 @@ def time_job(job: Job, num_runs: int, cores: int) -> dict[str, Any]:
         cores: that may be used.
     """
     device = job.settings.device
-    one = dataclasses.replace(job.settings, threads=1, workers=1, compiled=False, precision="fp32")
+    one = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
     rates: dict[str, float] = {"fp32, 1 thread": _rate(job, one)}
     bf16 = dataclasses.replace(one, precision="bf16")
     rates["bf16, 1 thread"] = _rate(job, bf16)
@@ -46,7 +46,7 @@ def time_job(job: Job, num_runs: int, cores: int) -> dict[str, Any]:
         if compiled_seconds < run_seconds:
             best, rate = compiled, rates["compiled, 1 thread"]
     if device != "cpu":
-        return {"settings": dataclasses.asdict(best), "tokens_per_second": rate, "rates": rates}
+        return {"settings": dataclasses.asdict(best), "workers": 1, "tokens_per_second": rate, "rates": rates}
     workers = min(cores, num_runs)
     if cores > 1:
         many = dataclasses.replace(best, threads=cores)
@@ -54,8 +54,7 @@ def time_job(job: Job, num_runs: int, cores: int) -> dict[str, Any]:
         # Side by side, runs share caches and memory, so a run's own threads must beat the sum by less than all of it.
         if rates[f"chosen, {cores} threads"] > 0.9 * workers * rate and rates[f"chosen, {cores} threads"] > 1.1 * rate:
             best, rate, workers = many, rates[f"chosen, {cores} threads"], 1
-    best = dataclasses.replace(best, workers=workers)
-    return {"settings": dataclasses.asdict(best), "tokens_per_second": rate, "rates": rates}
+    return {"settings": dataclasses.asdict(best), "workers": workers, "tokens_per_second": rate, "rates": rates}
 
 
 def _rate(job: Job, settings: Settings) -> float:

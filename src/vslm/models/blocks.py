@@ -87,7 +87,7 @@ class Block(PathElement):
                 context_tokens=around.context_tokens,
                 scale=self.scale,
                 output_factor=output_factor,
-                kernel=kernel or "oracle",
+                kernel=kernel or self.kernel(context_tokens=around.context_tokens, device_type="cpu"),
                 init=init.child("attention"),
             ),
             attention_residual=self.residual.build(width=self.width, init=init.child("attention_residual")),

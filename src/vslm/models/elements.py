@@ -50,7 +50,7 @@ class PathElement(Spec):
 
     @abstractmethod
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module. `kernel` is the name of its attention kernel, or None if it has no attention."""
+        """The module. `kernel` names the kernel of its attention; None: that of a CPU, or no attention."""
 
     @abstractmethod
     def num_parameters(self, around: Surroundings) -> int:

@@ -69,10 +69,13 @@ def num_stack_parameters(visits: tuple[Visit, ...]) -> int:
 
 def _check_names(blocks: Mapping[str, PathElement], path: tuple[str | PathElement, ...]) -> None:
     for name in blocks:
-        # torch keeps the bank's modules beside the methods of the dict that holds them.
-        if not name or "." in name or "*" in name or hasattr(nn.ModuleDict, name):
+        # torch keeps the bank's modules beside the methods of the dict that holds them, and a record keeps the names
+        # of the bank where a spec keeps its kind.
+        if not name or "." in name or "*" in name or name == "kind" or hasattr(nn.ModuleDict(), name):
             raise SpecError(
-                f"blocks.{name}", f"{name!r} cannot name a block", "a name has no dot, no * and is no word of torch"
+                f"blocks.{name}",
+                f"{name!r} cannot name a block",
+                "a name has no dot and no *, is not kind, and is no attribute of torch.nn.ModuleDict",
             )
     if not path:
         raise SpecError("path", "an empty path", "at least one visit is needed")

@@ -1,0 +1,98 @@
+"""Worker processes: start them, hear them, and never leave one behind."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vslm.core.specs import to_plain
+from vslm.lab.job import Job
+from vslm.results.files import write_json
+
+
+@dataclass
+class Order:
+    """What a worker is asked to do: train a job in a folder, or time it."""
+
+    job: Job
+    folder: Path
+    study_file: Path | None
+    task: str = "train"
+    samples: bool = False
+    num_runs: int = 1
+    cores: int = 1
+
+
+Hear = Callable[[Order, dict[str, Any]], None]
+
+
+def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear) -> None:
+    """Run every order in a process of its own, `workers` at a time, telling `hear` whatever they say.
+
+    An interruption ends all of them; each has its checkpoint.
+    """
+    waiting = list(orders)
+    messages: queue.Queue[tuple[Order, dict[str, Any] | None]] = queue.Queue()
+    running: dict[int, subprocess.Popen[str]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                order = waiting.pop(0)
+                running[id(order)] = _start(order, messages)
+            order, message = messages.get()
+            if message is not None:
+                hear(order, message)
+                continue
+            process = running.pop(id(order))
+            code = process.wait()
+            if code not in (0, None):
+                hear(order, {"failed": f"its process ended with code {code}"})
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+
+
+def _start(order: Order, messages: "queue.Queue[tuple[Order, dict[str, Any] | None]]") -> subprocess.Popen[str]:
+    path = order.folder / "order.json"
+    write_json(
+        path,
+        {
+            "task": order.task,
+            "job": to_plain(order.job),
+            "folder": str(order.folder),
+            "study_file": str(order.study_file) if order.study_file else None,
+            "samples": order.samples,
+            "num_runs": order.num_runs,
+            "cores": order.cores,
+        },
+    )
+    threads = str(order.cores if order.task == "time" else order.job.settings.threads)
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vslm.lab.worker", str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(order.folder / "worker.log").open("wb"),
+        text=True,
+        encoding="utf-8",
+        env=environment,
+    )
+    threading.Thread(target=_listen, args=(order, process, messages), daemon=True).start()
+    return process
+
+
+def _listen(order: Order, process: subprocess.Popen[str], messages: "queue.Queue[Any]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            messages.put((order, json.loads(line)))
+        except json.JSONDecodeError:
+            messages.put((order, {"say": line.rstrip()}))
+    messages.put((order, None))

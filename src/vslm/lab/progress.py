@@ -1,0 +1,112 @@
+"""How a study shows itself while it runs: one live table on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from vslm.lab.runner import Watcher
+
+_LINE_EVERY_SECONDS = 15.0
+
+
+class _Lines:
+    """Plain lines: starts, ends, and now and then how far a run is."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self.runs: dict[tuple[str, int], dict[str, Any]] = {}
+        self._printed: dict[tuple[str, int], float] = {}
+        self.begun = time.monotonic()
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def started(self, arms: list[str], seeds: list[int]) -> None:
+        self.runs = {(arm, seed): self.runs.get((arm, seed), {}) for seed in seeds for arm in arms}
+
+    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        self.runs.setdefault((arm, seed), {}).update(message)
+        if "done" in message and not message.get("was_there"):
+            done = message["done"]
+            if done["status"] == "done":
+                self.say(f"{arm} seed {seed}: done, val_loss {done['val_loss']:.4f} in {done['seconds']:.0f} s")
+            else:
+                self.say(f"{arm} seed {seed}: diverged at step {done['diverged_step']}; the others go on")
+        elif "failed" in message:
+            self.say(f"{arm} seed {seed}: failed; the others go on\n{message['failed']}")
+        elif "say" in message:
+            self.say(message["say"])
+        elif "sample" in message:
+            self.say(f"\n{message['sample']}\n")
+        elif "step" in message:
+            self.moved(arm, seed, message)
+
+    def moved(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if now - self._printed.get((arm, seed), 0.0) > _LINE_EVERY_SECONDS:
+            self._printed[arm, seed] = now
+            share = message["step"] / message["num_steps"]
+            rate = f"{message['tokens_per_second']:,.0f} tokens/s"
+            self.say(f"{arm} seed {seed}: {share:.0%}, loss {message['loss']:.3f}, {rate}, {self.left()}")
+
+    def left(self) -> str:
+        """Time left, by how much of all steps is done since the start."""
+        shares = [1.0 if "done" in run else run.get("step", 0) / run.get("num_steps", 1) for run in self.runs.values()]
+        fresh = [share for share, run in zip(shares, self.runs.values(), strict=True) if not run.get("was_there")]
+        done, total = sum(fresh), len(fresh)
+        if done < 0.05:
+            return "time left unknown yet"
+        seconds = (time.monotonic() - self.begun) / done * (total - done)
+        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+
+
+class _Table(_Lines):
+    """One live table: arm by seed."""
+
+    def __init__(self, console: Console, live: Live) -> None:
+        super().__init__(console, quiet=False)
+        self.live = live
+
+    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        super().heard(arm, seed, message)
+        self.live.update(self.table())
+
+    def moved(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        pass
+
+    def table(self) -> Table:
+        table = Table(title=self.left(), box=None)
+        for heading in ("arm", "seed", "done", "loss", "tokens/s"):
+            table.add_column(heading, justify="left" if heading == "arm" else "right")
+        for (arm, seed), run in self.runs.items():
+            share = "done" if "done" in run else "failed" if "failed" in run else ""
+            if not share and "step" in run:
+                share = f"{run['step'] / run['num_steps']:.0%}"
+            loss = (run.get("done") or {}).get("val_loss") or run.get("loss")
+            rate = run.get("tokens_per_second")
+            table.add_row(
+                escape(arm),
+                str(seed),
+                share or "waiting",
+                f"{loss:.3f}" if loss else "",
+                f"{rate:,.0f}" if rate else "",
+            )
+        return table
+
+
+@contextmanager
+def progress_for(*, quiet: bool) -> Iterator[Watcher]:
+    """Who watches a study: a live table on a terminal, lines when the output is a file or a pipe."""
+    console = Console(stderr=quiet)
+    if quiet or not console.is_terminal:
+        yield _Lines(console, quiet=quiet)
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        yield _Table(console, live)

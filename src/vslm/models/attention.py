@@ -67,11 +67,11 @@ class Attention(Spec):
         """
         if self.head_width is None and width % self.heads:
             divisors = [n for n in range(1, width + 1) if width % n == 0]
-            close = sorted(divisors, key=lambda n: (abs(n - self.heads), n))[:2]
+            near = (max(n for n in divisors if n < self.heads), min((n for n in divisors if n > self.heads), default=0))
             raise SpecError(
                 "heads",
                 f"{self.heads} heads do not divide width {width}",
-                f"{' or '.join(map(str, sorted(close)))} would" if len(close) > 1 else "",
+                f"{' or '.join(str(n) for n in near if n)} would",
                 "or give head_width",
             )
         head_width = self.head_width or width // self.heads

@@ -1,0 +1,152 @@
+"""Contracts of every normalizer, and of the two roles."""
+
+import pytest
+import torch
+from model_facts import assert_every_class_is_tested, assert_owns_its_parameters, assert_reads_back, final_classes
+
+from vslm.core.errors import SpecError
+from vslm.models.initialization import Init
+from vslm.models.normalizers import Normalizer, RowNormalizer, Sigmoid, Sink, Softmax, SumGate, SumGateModule
+
+NORMALIZERS = [
+    Softmax(),
+    Softmax(temperature=0.3),
+    Sink(),
+    Sink(start=1.5, learned=False),
+    Sigmoid(),
+    Sigmoid(bias=0.7),
+]
+HEADS, T, S = 3, 5, 7
+
+
+@pytest.fixture(params=NORMALIZERS, ids=repr)
+def spec(request: pytest.FixtureRequest) -> Normalizer:
+    return request.param
+
+
+@pytest.fixture
+def visible_TS() -> torch.Tensor:
+    """A causal window that leaves each query at least one key."""
+    distance = torch.arange(T)[:, None] + 2 - torch.arange(S)
+    return (distance >= 0) & (distance < 4)
+
+
+def scores_of(scale: float, *shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(*shape, generator=generator, dtype=dtype) * 2 - 1) * scale
+
+
+def test_the_list_is_complete() -> None:
+    """Every normalizer of the room is in the list above, and has one of the two roles."""
+    assert_every_class_is_tested(Normalizer, NORMALIZERS)
+    for cls in final_classes(Normalizer):
+        assert issubclass(cls, RowNormalizer) != issubclass(cls, SumGate)
+        assert isinstance(cls.sums_to_one, bool)  # type: ignore[attr-defined]
+
+
+def test_reads_back(spec: Normalizer) -> None:
+    """The record of a normalizer makes the same normalizer."""
+    assert_reads_back(spec)
+
+
+def test_owns_its_parameters(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+    """Counted, seeded, saved, and apart from other instances."""
+    scores = scores_of(2.0, 2, HEADS, T, S)
+    assert_owns_its_parameters(
+        lambda init: spec.build(heads=HEADS, init=init),
+        spec.num_parameters(HEADS),
+        lambda module: module(scores, visible_TS),
+    )
+
+
+@pytest.mark.parametrize("scale", [1.0, 80.0])
+def test_masked_weights_are_exactly_zero(spec: Normalizer, visible_TS: torch.Tensor, scale: float) -> None:
+    """A masked key gets no weight, changes no other weight, and gets no gradient."""
+    module = spec.build(heads=HEADS, init=Init(0))
+    scores = scores_of(scale, 2, HEADS, T, S).requires_grad_()
+    weights = module(scores, visible_TS)
+    assert weights.shape == scores.shape
+    assert (weights[..., ~visible_TS] == 0).all()
+    assert (weights >= 0).all()
+    changed = torch.where(visible_TS, scores.detach(), 50.0)
+    assert torch.equal(module(changed, visible_TS), weights)
+    weights.square().sum().backward()
+    assert scores.grad is not None
+    assert (scores.grad[..., ~visible_TS] == 0).all()
+
+
+@pytest.mark.parametrize("fill", [0.0, 80.0, -80.0, 1e4, -1e4, "mixed"])
+def test_large_and_equal_scores_give_no_nan(
+    spec: Normalizer, visible_TS: torch.Tensor, fill: float | str
+) -> None:
+    """Rows of equal, very large and very small scores give finite weights and finite gradients."""
+    module = spec.build(heads=HEADS, init=Init(0))
+    scores = scores_of(1e4, 2, HEADS, T, S) if fill == "mixed" else torch.full((2, HEADS, T, S), float(fill))
+    scores.requires_grad_()
+    weights = module(scores, visible_TS)
+    weights.square().sum().backward()
+    assert weights.isfinite().all()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_declares_whether_rows_sum_to_one(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+    """`sums_to_one` says what the weights of a row do."""
+    sums = spec.build(heads=HEADS, init=Init(0))(scores_of(3.0, 2, HEADS, T, S), visible_TS).sum(dim=-1)
+    assert torch.allclose(sums, torch.ones_like(sums), atol=1e-6) == spec.sums_to_one
+
+
+@pytest.mark.parametrize("scale", [1.0, 80.0])
+def test_gradients_equal_finite_differences(spec: Normalizer, visible_TS: torch.Tensor, scale: float) -> None:
+    """Autograd agrees with finite differences in float64, for scores and parameters."""
+    module = spec.build(heads=HEADS, init=Init(0)).double()
+    scores = scores_of(scale, 1, HEADS, T, S, dtype=torch.float64).requires_grad_()
+    torch.autograd.gradcheck(lambda s, *_: module(s, visible_TS), (scores, *module.parameters()), atol=1e-6)
+
+
+def test_axes_before_the_heads_are_free(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+    """A kernel may put its own axes before the heads, with a mask for each."""
+    module = spec.build(heads=HEADS, init=Init(0))
+    scores = scores_of(2.0, 2, 4, HEADS, T, S)
+    masks = torch.stack([visible_TS, visible_TS | (torch.arange(S) == 0), visible_TS, torch.ones_like(visible_TS)])
+    together = module(scores, masks[:, None])
+    for chunk in range(4):
+        torch.testing.assert_close(together[:, chunk], module(scores[:, chunk], masks[chunk]), rtol=1e-6, atol=1e-7)
+
+
+def test_a_sum_gate_is_softmax_times_its_gain(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+    """What a fused kernel computes from the log-sum-exp is what whole rows give."""
+    if not isinstance(spec, SumGate):
+        pytest.skip("not a SumGate")
+    module = spec.build(heads=HEADS, init=Init(0))
+    assert isinstance(module, SumGateModule)
+    scores = scores_of(2.0, 2, HEADS, T, S)
+    masked = scores.masked_fill(~visible_TS, -torch.inf)
+    gain = module.gain(masked.logsumexp(dim=-1), visible_TS.sum(dim=-1))
+    assert gain.shape == (2, HEADS, T)
+    torch.testing.assert_close(module(scores, visible_TS), masked.softmax(dim=-1) * gain[..., None])
+
+
+def test_a_sink_is_one_more_score() -> None:
+    """Sink(b) is softmax over the row with b appended, without the appended column."""
+    scores = scores_of(2.0, 2, HEADS, T, S)
+    weights = Sink(start=0.4).build(heads=HEADS, init=Init(0))(scores, torch.ones(T, S, dtype=torch.bool))
+    extended = torch.cat((scores, torch.full((2, HEADS, T, 1), 0.4)), dim=-1).softmax(dim=-1)
+    torch.testing.assert_close(weights, extended[..., :-1])
+
+
+def test_softmax_and_sigmoid_by_hand() -> None:
+    """Two visible keys of three, computed on paper."""
+    scores = torch.tensor([[[[0.0, 1.0, 5.0]]]])
+    visible = torch.tensor([[True, True, False]])
+    softmax = Softmax(temperature=0.5).build(heads=1, init=Init(0))(scores, visible)
+    torch.testing.assert_close(softmax, torch.tensor([[[[0.11920292, 0.88079708, 0.0]]]]))
+    sigmoid = Sigmoid().build(heads=1, init=Init(0))(scores, visible)  # sigmoid(-log 2), sigmoid(1 - log 2)
+    torch.testing.assert_close(sigmoid, torch.tensor([[[[1 / 3, 0.57611688, 0.0]]]]))
+
+
+def test_a_temperature_of_zero_is_refused() -> None:
+    """No row can be divided by it."""
+    with pytest.raises(SpecError, match="temperature"):
+        Softmax(temperature=0.0)

@@ -1,35 +1,47 @@
 """From a source to flat token files, once: cached under `VSLM_HOME` by content, built under a temporary name.
 
-    $VSLM_HOME/corpora/<fingerprint>/{train,select,val}.bin, tokenizer.json, meta.json
+    $VSLM_HOME/corpora/<fingerprint>/{train,select,val}.bin   ids, uint16 up to 65,536 of them, else uint32
+                                     tokenizer.json
+                                     meta.json                what it is, how it was made, sizes and checksums
+    $VSLM_HOME/corpora/read/<key>.json                        files already read: (path, size, time) -> their content
 
-Two processes that ask for the same corpus build it once; the second waits. The lock is the operating system's, held
-through filelock, so a killed process leaves none behind.
+Two processes that ask for the same corpus build it once; the second says that it waits. The lock is the operating
+system's, taken through `filelock`, so a killed process leaves none behind. Files that are open are never written to.
+
+Not for: corpora that do not fit into memory as text while they are built.
 """
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
-from filelock import FileLock, Timeout
 
-from vslm.core.errors import DataError, SpecError
+from vslm.core.errors import DataError, ResultError, RunError, SpecError
 from vslm.core.specs import to_plain
 from vslm.data.documents import Document
-from vslm.data.sources import Source
-from vslm.data.splits import SplitName, split_documents
+from vslm.data.sources.source import Source
+from vslm.data.splits import SPLITS, SplitName, split_documents
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.results.files import read_json, sha256, write_json
 
-_FORMAT = 1
-_SPLITS: tuple[SplitName, ...] = ("train", "select", "val")
-_UINT16_IDS = 65_536
+FORMAT = 2  # of the folder; part of the fingerprint, so another format is another corpus
+_NUM_UINT16_IDS = 65_536
+_TEXTS_AT_A_TIME = 512  # encoded together; ids of the library take much more memory than ours
+_SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
+
+Say = Callable[[str], None]
 
 
 def home() -> Path:
@@ -39,22 +51,26 @@ def home() -> Path:
 
 @dataclass(frozen=True)
 class TokenFile:
-    """The tokens of one split, documents in a row."""
+    """The tokens of one split, documents in a row, a separator after each where the tokenizer has one."""
 
     path: Path
     dtype: str
+    num_tokens: int
     num_bytes: int
     num_documents: int
 
     @cached_property
     def tokens(self) -> np.ndarray:
         """1-D, read from the file as needed."""
-        return np.memmap(self.path, dtype=self.dtype, mode="r")
+        return np.memmap(self.path, dtype=_on_disk(self.dtype), mode="r", shape=(self.num_tokens,))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TokenFile, (self.path, self.dtype, self.num_tokens, self.num_bytes, self.num_documents)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus that is ready to train on."""
+    """A corpus that is ready to train on. Cheap to open and to send to another process."""
 
     folder: Path
     meta: dict[str, Any]
@@ -65,8 +81,13 @@ class Corpus:
         return self.meta["fingerprint"]
 
     @property
+    def tokenizer_fingerprint(self) -> str:
+        """12 hex digits of what every id means."""
+        return self.meta["tokenizer_fingerprint"]
+
+    @property
     def vocabulary(self) -> int:
-        """Number of tokens."""
+        """Number of ids."""
         return self.meta["vocabulary"]
 
     @cached_property
@@ -74,116 +95,255 @@ class Corpus:
         """Text to ids and back."""
         return load_tokenizer(self.folder / "tokenizer.json")
 
+    @cached_property
+    def train(self) -> TokenFile:
+        """For training."""
+        return self.split("train")
+
+    @cached_property
+    def select(self) -> TokenFile:
+        """For choices made during a study."""
+        return self.split("select")
+
+    @cached_property
+    def val(self) -> TokenFile:
+        """For verdicts only."""
+        return self.split("val")
+
     def split(self, name: SplitName) -> TokenFile:
         """The tokens of a split."""
         part = self.meta["splits"][name]
-        return TokenFile(self.folder / f"{name}.bin", self.meta["dtype"], part["num_bytes"], part["num_documents"])
+        sizes = (part["num_tokens"], part["num_bytes"], part["num_documents"])
+        return TokenFile(self.folder / f"{name}.bin", self.meta["dtype"], *sizes)
 
     def bytes_per_token(self, name: SplitName) -> float:
-        """Bytes of text per token, the separators counted as tokens of no bytes."""
+        """Bytes of text per token, separators counted as tokens of no bytes: `bpb = loss_nats / ln 2 / this`.
+
+        Exact over the whole split; `windows.num_target_bytes` is exact for the windows that were scored.
+        """
         part = self.meta["splits"][name]
         return part["num_bytes"] / part["num_tokens"]
 
+    def verify(self) -> None:
+        """Read every file and compare its checksum. Opening compares sizes alone.
 
-def prepare(source: Source, *, say: Callable[[str], None] = lambda text: None) -> Corpus:
+        Raises: DataError naming the file that is not as it was written.
+        """
+        for name, recorded in self.meta["sha256"].items():
+            if sha256(self.folder / name) != recorded:
+                do = f"delete the folder {self.folder}; it is built again when needed"
+                raise DataError(str(self.folder / name), "its bytes are not those that were written", "", do)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Corpus, (self.folder, self.meta)
+
+
+def prepare(source: Source, *, say: Say | None = None) -> Corpus:
     """The corpus of a source: from the cache, or built now.
 
-    Raises: DataError or SpecError, with a place in the source, for a corpus that cannot be used.
+    Args:
+        say: told in words what is done, what was found, and what is waited for.
+    Raises: DataError or SpecError, with a place in the source, for a corpus that cannot be used; RunError when the
+        cache cannot be written.
     """
-    documents = list(source.documents())
-    fingerprint = _fingerprint(source, documents)
-    folder = home() / "corpora" / fingerprint
+    say = say or (lambda words: None)
+    key = _files_key(source)
+    try:
+        content = _content_already_read(key)
+        documents = None if content else list(source.documents())
+        content = content or content_hash(documents or ())
+        folder = home() / "corpora" / _fingerprint(source, content)
+        corpus = _opened(folder)
+        if corpus is None:
+            corpus = _built_once(source, documents, folder, say)
+        if key and documents is not None:
+            write_json(_read_record(key), {"content": content})
+    except OSError as error:
+        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        do = "make room, or set VSLM_HOME to another folder"
+        raise RunError(str(home()), f"the cache of corpora cannot be used: {reason}", "", do) from error
+    return corpus
+
+
+def open_corpus(fingerprint: str) -> Corpus:
+    """A corpus that was prepared on this machine; its source is not touched.
+
+    Raises: DataError if it is not there, or not whole.
+    """
+    corpus = _opened(home() / "corpora" / fingerprint)
+    if corpus is None:
+        do = "run the study again; it prepares its corpus"
+        raise DataError(f"corpus {fingerprint}", f"not there, or not whole, in {home() / 'corpora'}", "", do)
+    return corpus
+
+
+def content_hash(documents: Iterable[Document]) -> str:
+    """SHA-256 of the texts in their order. Names do not count, so a corpus may move."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(hashlib.sha256(document.text.encode()).digest())
+    return digest.hexdigest()
+
+
+def _fingerprint(source: Source, content: str) -> str:
+    made_by = [FORMAT, content, to_plain(source.tokenizer), to_plain(source.splits)]
+    return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _files_key(source: Source) -> str | None:
+    """A name for the state of the source's files, or None where there are none or one is too young to trust."""
+    files = [(path.resolve(), path.stat()) for path in source.files()]
+    newest = max((stat.st_mtime for _, stat in files), default=time.time())
+    if time.time() - newest < _SETTLED_SECONDS:
+        return None
+    seen = [FORMAT, type(source).__name__, [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in files]]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:32]
+
+
+def _read_record(key: str) -> Path:
+    return home() / "corpora" / "read" / f"{key}.json"
+
+
+def _content_already_read(key: str | None) -> str | None:
+    if key is None:
+        return None
+    try:
+        return read_json(_read_record(key))["content"]
+    except (ResultError, KeyError, TypeError):
+        return None
+
+
+def _torn_file(folder: Path, meta: dict[str, Any]) -> str | None:
+    """A file that is missing or not as long as it was written."""
+    for name, size in meta["sizes"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            return name
+    return None
+
+
+def _opened(folder: Path, say: Say | None = None) -> Corpus | None:
+    """The corpus in a folder, or None if there is none or it is torn; that is said."""
+    if not folder.is_dir():
+        return None
+    try:
+        meta = read_json(folder / "meta.json")
+        torn = _torn_file(folder, meta)
+    except (ResultError, KeyError, TypeError, AttributeError):
+        meta, torn = None, "meta.json"
+    if meta is not None and torn is None:
+        return Corpus(folder, meta)
+    if say is not None:
+        say(f"{folder / str(torn)} is missing or torn; the corpus is built again")
+    return None
+
+
+def _built_once(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    found = _opened(folder, say)
-    if found is not None:
-        return found
-    lock = FileLock(str(folder) + ".lock")
+    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
     try:
         lock.acquire(timeout=0)
-    except Timeout:
+    except filelock.Timeout:
         say(f"another process is preparing {source.describe()}; waiting for it")
         lock.acquire()
     try:
+        # Another process may have built it while we waited.
         return _opened(folder, say) or _built(source, documents, folder, say)
     finally:
         lock.release()
 
 
-def open_corpus(fingerprint: str) -> Corpus:
-    """A corpus that was prepared on this machine.
-
-    Raises: DataError if it is not there.
-    """
-    found = _opened(home() / "corpora" / fingerprint, lambda text: None)
-    if found is None:
-        raise DataError(f"corpus {fingerprint}", "not in the cache", "", "run `vslm run` on the study again")
-    return found
-
-
-def _fingerprint(source: Source, documents: Iterable[Document]) -> str:
-    digest = hashlib.sha256(json.dumps([_FORMAT, to_plain(source.tokenizer), to_plain(source.splits)]).encode())
-    for document in documents:
-        digest.update(hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).digest())
-    return digest.hexdigest()[:12]
-
-
-def _opened(folder: Path, say: Callable[[str], None]) -> Corpus | None:
-    if not (folder / "meta.json").exists():
-        return None
-    meta = read_json(folder / "meta.json")
-    size = np.dtype(meta["dtype"]).itemsize
-    for name in _SPLITS:
-        path = folder / f"{name}.bin"
-        if not path.exists() or path.stat().st_size != meta["splits"][name]["num_tokens"] * size:
-            say(f"{path}: torn, so the corpus is prepared again")
-            return None
-    return Corpus(folder, meta)
-
-
-def _built(source: Source, documents: list[Document], folder: Path, say: Callable[[str], None]) -> Corpus:
-    say(f"preparing {source.describe()}: {len(documents):,} documents")
-    parts = split_documents(documents, source.splits, source.describe())
-    separated = len(documents) > 1
+def _built(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
+    started = time.perf_counter()
+    say(f"preparing {source.describe()}")
+    documents = list(source.documents()) if documents is None else documents
+    parts = split_documents(
+        documents,
+        source.splits,
+        bytes_per_token=source.tokenizer.usual_bytes_per_token,
+        where=source.describe(),
+    )
+    del documents
+    for words in _remarks(parts.num_documents, parts.num_repeats, parts.block_characters):
+        say(words)
+    texts = parts.by_split
     try:
-        train = parts.by_split["train"]
-        tokenizer = source.tokenizer.fit(lambda: (document.text for document in train), separated=separated)
+        tokenizer = source.tokenizer.fit(
+            texts["train"], held_out=[*texts["select"], *texts["val"]], separated=parts.num_documents > 1
+        )
     except SpecError as error:
         raise error.within("data.tokenizer") from None
-    if parts.cut_into_blocks:
-        say("few or very uneven documents: cut at blank lines into blocks, which are split instead")
-    dtype = "uint16" if tokenizer.vocabulary <= _UINT16_IDS else "uint32"
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    _clear(folder)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
-    splits = {}
-    for name in _SPLITS:
-        texts = [document.text for document in parts.by_split[name]]
-        ids = tokenizer.encode_many(texts)
-        if tokenizer.end_of_text is not None:
-            ids = [np.append(item, tokenizer.end_of_text) for item in ids]
-        tokens = np.concatenate(ids).astype(dtype)
-        path = temporary / f"{name}.bin"
-        tokens.tofile(path)
-        splits[name] = {
-            "num_tokens": len(tokens),
-            "num_bytes": sum(len(text.encode("utf-8", "surrogatepass")) for text in texts),
-            "num_documents": len(texts),
-            "sha256": sha256(path),
+    try:
+        dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
+        splits = {name: _write_tokens(temporary / f"{name}.bin", texts[name], tokenizer, dtype) for name in SPLITS}
+        tokenizer.save(temporary / "tokenizer.json")
+        names = [*(f"{name}.bin" for name in SPLITS), "tokenizer.json"]
+        meta = {
+            "format": FORMAT,
+            "fingerprint": folder.name,
+            "description": source.describe(),
+            "vocabulary": tokenizer.vocabulary,
+            "tokenizer_fingerprint": tokenizer.fingerprint,
+            "tokenizer": to_plain(source.tokenizer),
+            "shares": to_plain(source.splits),
+            "dtype": dtype,
+            "num_documents": parts.num_documents,
+            "num_repeats": parts.num_repeats,
+            "cut_into_blocks": parts.cut_into_blocks,
+            "block_characters": parts.block_characters,
+            "splits": splits,
+            "sizes": {name: (temporary / name).stat().st_size for name in names},
+            "sha256": {name: sha256(temporary / name) for name in names},
         }
-    tokenizer.save(temporary / "tokenizer.json")
-    meta = {
-        "format": _FORMAT,
-        "fingerprint": folder.name,
-        "description": source.describe(),
-        "vocabulary": tokenizer.vocabulary,
-        "tokenizer_fingerprint": tokenizer.fingerprint,
-        "dtype": dtype,
-        "num_documents": len(documents),
-        "num_repeats": parts.num_repeats,
-        "cut_into_blocks": parts.cut_into_blocks,
-        "splits": splits,
-    }
-    write_json(temporary / "meta.json", meta)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+        write_json(temporary / "meta.json", meta)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)
+    say(f"tokens: {counts}; {tokenizer.vocabulary:,} ids; {time.perf_counter() - started:.1f} s")
     return Corpus(folder, meta)
+
+
+def _remarks(num_documents: int, num_repeats: int, block_characters: int | None) -> Iterator[str]:
+    documents = "1 document" if num_documents == 1 else f"{num_documents:,} different documents"
+    if num_repeats:
+        yield f"{num_repeats:,} repeats are left out"
+    if block_characters is None:
+        yield f"{documents}, split by hash"
+    else:
+        yield (
+            f"{documents}: few or very uneven, so they are cut at blank lines into blocks of about "
+            f"{block_characters / 1024:.0f} KB, and train, select and val get blocks of the same documents"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Make room for a new folder: what is torn is moved aside, since other processes may still read it."""
+    for leftover in folder.parent.glob(f".{folder.name}.*.tmp"):  # of builds that were killed; the lock is ours
+        shutil.rmtree(leftover, ignore_errors=True)
+    if folder.exists():
+        aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _on_disk(dtype: str) -> np.dtype:
+    return np.dtype(dtype).newbyteorder("<")
+
+
+def _write_tokens(path: Path, texts: Sequence[str], tokenizer: FittedTokenizer, dtype: str) -> dict[str, int]:
+    num_tokens = num_bytes = 0
+    with path.open("wb") as file:
+        remaining = iter(texts)
+        while some := list(islice(remaining, _TEXTS_AT_A_TIME)):
+            for text, ids in zip(some, tokenizer.encode_many(some), strict=True):
+                row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
+                file.write(row.astype(_on_disk(dtype)).tobytes())
+                num_tokens += len(row)
+                num_bytes += len(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return {"num_tokens": num_tokens, "num_bytes": num_bytes, "num_documents": len(texts)}

@@ -1,4 +1,7 @@
-"""From a row of tokens to windows: which tokens a training step sees, and which ones are evaluated."""
+"""From a row of tokens to windows: what a training step sees, and what is evaluated.
+
+Not for: reading files. `tokens` is any 1-D array of integers, a memmap among them.
+"""
 
 import functools
 
@@ -11,47 +14,82 @@ from vslm.core.seeds import derive_seed
 def training_batch(
     tokens: np.ndarray, *, context_tokens: int, batch_windows: int, data_seed: int, step: int
 ) -> np.ndarray:
-    """The windows of a step: a pure function of (data_seed, step).
+    """The windows of a step: a pure function of the tokens, of (data_seed, step) and of the two sizes.
 
-    An epoch lays windows side by side from a random offset and goes through them in a random order, so every token of
-    an epoch is a target once before any is again. Offset and order come from a generator keyed by (data seed, epoch).
+    An epoch lays windows side by side from an offset and goes through them in shuffled order: every window once before
+    any comes again. The next epoch has another offset and another order. Row r of step s is window `s * batch_windows
+    + r` of that endless row, so arms with other batch sizes see the same windows in the same order.
 
-    Shapes: integers [batch_windows, context_tokens + 1] out; the last column is only a target.
-    Raises: DataError when the tokens do not hold two windows.
+    Offset and order are read from a Philox generator with the key `derive_seed(data_seed, "windows", epoch)`: its raw
+    64-bit numbers, sorted, which no version of numpy changes.
+
+    Cost: the order of an epoch is kept, so a step costs its reading alone.
+
+    Args:
+        tokens: the train split.
+        context_tokens: positions that the model sees; a window holds one more, the last target.
+        batch_windows: rows.
+        data_seed: decides the order, and nothing else does.
+        step: from 0.
+    Shapes: int64 [batch_windows, context_tokens + 1] out. Neighboring windows share one token: the last target of one
+        is the first input of the next, so no target is lost.
+    Raises: DataError when the tokens do not fill one window.
     """
-    num_windows = (len(tokens) - 1) // context_tokens - 1
-    if num_windows < 1:
-        _too_short(tokens, "train", context_tokens, 2 * context_tokens + 1)
-    rows = np.empty((batch_windows, context_tokens + 1), dtype=np.int64)
-    for row in range(batch_windows):
-        epoch, place = divmod(step * batch_windows + row, num_windows)
-        offset, order = _epoch(data_seed, epoch, num_windows, context_tokens)
-        start = offset + int(order[place]) * context_tokens
-        rows[row] = tokens[start : start + context_tokens + 1]
-    return rows
+    if len(tokens) <= context_tokens:
+        raise _too_few(tokens, "training", context_tokens)
+    # One window less than fits, so that every offset below context_tokens leaves the same number.
+    num_windows = max(1, (len(tokens) - context_tokens) // context_tokens)
+    num_offsets = min(context_tokens, len(tokens) - num_windows * context_tokens)
+    places = step * batch_windows + np.arange(batch_windows)
+    starts = np.empty(batch_windows, dtype=np.int64)
+    for epoch in range(int(places[0]) // num_windows, int(places[-1]) // num_windows + 1):
+        offset, order = _epoch(data_seed, epoch, num_windows, num_offsets)
+        here = places // num_windows == epoch
+        starts[here] = offset + order[places[here] % num_windows] * context_tokens
+    return _rows(tokens, starts, context_tokens)
 
 
-@functools.lru_cache(maxsize=4)
-def _epoch(data_seed: int, epoch: int, num_windows: int, context_tokens: int) -> tuple[int, np.ndarray]:
-    rng = np.random.Generator(np.random.Philox(derive_seed("batches", data_seed, epoch)))
-    return int(rng.integers(context_tokens)), rng.permutation(num_windows)
+@functools.lru_cache(maxsize=4)  # two epochs can meet in a batch, and two seeds in a process
+def _epoch(data_seed: int, epoch: int, num_windows: int, num_offsets: int) -> tuple[int, np.ndarray]:
+    numbers = np.random.Philox(key=derive_seed(data_seed, "windows", epoch)).random_raw(1 + num_windows)
+    order = np.argsort(numbers[1:], kind="stable")
+    order.flags.writeable = False
+    return int(numbers[0]) % num_offsets, order
 
 
-def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: int) -> np.ndarray:
-    """Fixed windows side by side, spread evenly over the split when fewer than all are asked for.
+def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: int | None = None) -> np.ndarray:
+    """The windows that are evaluated: side by side from the beginning, the same for every arm and seed.
 
-    Shapes: integers [N, context_tokens + 1] out, N * context_tokens about `num_tokens` or as many as there are.
-    Raises: DataError when the tokens do not hold one window.
+    Args:
+        tokens: the val or select split.
+        context_tokens: positions that the model sees.
+        num_tokens: targets wanted, rounded up to whole windows; they are spread evenly over the split. None, or more
+            than there are: all.
+    Shapes: int64 [N, context_tokens + 1] out; N * context_tokens targets.
+    Raises: DataError when the tokens do not fill one window.
     """
+    if len(tokens) <= context_tokens:
+        raise _too_few(tokens, "evaluation", context_tokens)
     available = (len(tokens) - 1) // context_tokens
-    if available < 1:
-        _too_short(tokens, "val", context_tokens, context_tokens + 1)
-    wanted = min(available, max(1, num_tokens // context_tokens))
-    starts = np.linspace(0, available - 1, wanted).round().astype(np.int64) * context_tokens
-    return np.stack([tokens[start : start + context_tokens + 1] for start in starts]).astype(np.int64)
+    wanted = available if num_tokens is None else min(available, max(1, -(-num_tokens // context_tokens)))
+    return _rows(tokens, np.arange(wanted) * available // wanted * context_tokens, context_tokens)
 
 
-def _too_short(tokens: np.ndarray, split: str, context_tokens: int, needed: int) -> None:
-    found = f"the {split} split has {len(tokens):,} tokens"
-    do = "give more text, or a shorter context_tokens"
-    raise DataError("data", found, f"a window of {context_tokens} tokens needs {needed:,}", do)
+def num_target_bytes(windows: np.ndarray, token_num_bytes: np.ndarray) -> int:
+    """Bytes of text in the targets of windows, exactly: `bpb = sum of loss_nats / ln 2 / num_target_bytes`.
+
+    Args:
+        windows: as `evaluation_windows` gives them; the first column is no target.
+        token_num_bytes: of the tokenizer; the separator has none.
+    """
+    return int(token_num_bytes[windows[:, 1:]].sum())
+
+
+def _rows(tokens: np.ndarray, starts: np.ndarray, context_tokens: int) -> np.ndarray:
+    return np.asarray(tokens[starts[:, None] + np.arange(context_tokens + 1)], dtype=np.int64)
+
+
+def _too_few(tokens: np.ndarray, what_for: str, context_tokens: int) -> DataError:
+    found = f"a window of {context_tokens:,} tokens does not fit into the {len(tokens):,} tokens for {what_for}"
+    do = "give more text or a smaller context_tokens"
+    return DataError("model.context_tokens", found, f"at most {max(len(tokens) - 1, 0):,} fit", do)

@@ -1,0 +1,59 @@
+"""What every source is: a spec that yields documents, with the tokenizer and the splits that they are to get.
+
+Not for: reading formats (each source does its own), or caching (`vslm.data.corpus` does, for all of them).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import InitVar, dataclass
+from pathlib import Path
+
+from vslm.core.errors import SpecError
+from vslm.core.specs import Spec
+from vslm.data.documents import Document
+from vslm.data.splits import Splits
+from vslm.data.tokenizers import BPE, Tokenizer
+
+_DEFAULT_TOKENIZER = BPE()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(Spec, ABC):
+    """Documents, and how they become tokens.
+
+    Two sources with the same text in the same order, the same tokenizer and the same splits are the same corpus,
+    wherever their files lie.
+
+    Args:
+        tokenizer: how text becomes tokens; default byte-level BPE.
+        vocabulary: shorthand for `tokenizer=BPE(vocabulary=...)`; not a field.
+        splits: shares of train, select and val.
+    Raises: SpecError if `vocabulary` is given beside another tokenizer.
+    """
+
+    tokenizer: Tokenizer = _DEFAULT_TOKENIZER
+    vocabulary: InitVar[int | None] = None
+    splits: Splits = Splits()
+
+    def __post_init__(self, vocabulary: int | None) -> None:
+        """Read the shorthand, then check as every spec does."""
+        if vocabulary is not None:
+            wanted = BPE(vocabulary=vocabulary)
+            # By identity: a tokenizer that was written down is never overruled, not even one equal to the default.
+            if self.tokenizer is not _DEFAULT_TOKENIZER and self.tokenizer != wanted:
+                found = f"found vocabulary={vocabulary} beside tokenizer={self.tokenizer!r}"
+                raise SpecError("vocabulary", found, "it is shorthand for tokenizer=BPE(vocabulary=...)", "give one")
+            object.__setattr__(self, "tokenizer", wanted)
+        super().__post_init__()
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """Every document, in an order that depends on the content of the source alone."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """What a person calls this corpus, in a few words."""
+
+    def files(self) -> Sequence[Path]:
+        """The files that decide the documents, so that unchanged ones need not be read again; none: always read."""
+        return ()

@@ -7,6 +7,7 @@ from vslm.data.sources import StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.lab.experiment import Averaging, Budget, Experiment, FreshStart
+from vslm.lab.job import Job, Settings
 from vslm.lab.study import Primary, Study
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.attention import Attention
@@ -53,6 +54,8 @@ LAB = {
     "Budget": Budget,
     "FreshStart": FreshStart,
     "Averaging": Averaging,
+    "Job": Job,
+    "Settings": Settings,
     "Study": Study,
     "Primary": Primary,
 }

@@ -22,9 +22,9 @@ def main() -> None:
     """Read the order, run it, say how it ended."""
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
-    job = from_plain(order["job"], kinds)
     try:
+        kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
+        job = from_plain(order["job"], kinds)
         if order["task"] == "time":
             _say({"timing": time_job(job, order["num_runs"], order["cores"])})
         else:
@@ -41,7 +41,7 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):  # not through sys.stdin: its lock would be held when the interpreter ends
         pass
     os._exit(3)
 

@@ -411,3 +411,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

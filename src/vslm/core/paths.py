@@ -49,6 +49,9 @@ def _replaced(node: Any, rest: list[str], value: Any, done: str) -> Any:
     if head == "*" and tail:
         names = [name for name in names if _has(children[name], tail)]
     where = f"{done}.{head}" if done else head
+    if head == "*" and tail and not names and children:
+        first = next(iter(children))  # goes wrong where the path does, and offers the names that are there
+        _replaced(children[first], tail, value, f"{done}.{first}" if done else first)
     if not names or any(name not in children for name in names):
         found = "matches nothing" if head == "*" else "no such name"
         raise SpecError(where, found, nearest(tail[0] if head == "*" and tail else head, _offered(children, head)))

@@ -32,8 +32,22 @@ _SAMPLE_TEMPERATURE = 0.8
 Progress = Callable[[dict[str, Any]], None]
 
 
-def run_job(job: Job, folder: Path, progress: Progress, *, samples: bool = False) -> dict[str, Any]:
+def run_job(
+    job: Job,
+    folder: Path,
+    progress: Progress,
+    *,
+    samples: bool = False,
+    checkpoint_seconds: float = _CHECKPOINT_SECONDS,
+) -> dict[str, Any]:
     """Train the job in `folder` and return what `done.json` holds. Goes on from the latest whole checkpoint.
+
+    Args:
+        job: what to train.
+        folder: of the run.
+        progress: is told how it goes.
+        samples: whether to say text on the way.
+        checkpoint_seconds: at most this much work is lost when the process is killed.
 
     Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
     """
@@ -49,7 +63,7 @@ def run_job(job: Job, folder: Path, progress: Progress, *, samples: bool = False
     if checkpoint is not None:
         training.restore(checkpoint)
         progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
-    watcher = _Watcher(job, folder, corpus, progress, samples)
+    watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
     try:
         training.run(watcher.after_step)
     except DivergedError as error:
@@ -60,9 +74,12 @@ def run_job(job: Job, folder: Path, progress: Progress, *, samples: bool = False
 class _Watcher:
     """What happens beside training: checkpoints, rows on disk, progress. Changes no number."""
 
-    def __init__(self, job: Job, folder: Path, corpus: Corpus, progress: Progress, samples: bool) -> None:
+    def __init__(
+        self, job: Job, folder: Path, corpus: Corpus, progress: Progress, samples: bool, checkpoint_seconds: float
+    ) -> None:
         self.job, self.folder, self.corpus, self.progress, self.samples = job, folder, corpus, progress, samples
-        self.checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
+        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_at = time.monotonic() + checkpoint_seconds
         self.progress_at = 0.0
         self.num_looks = 0
 
@@ -77,7 +94,7 @@ class _Watcher:
         last = training.step == training.objects.num_steps
         if last or now >= self.checkpoint_at:
             save_checkpoint(self.folder / "checkpoints", training.checkpoint())
-            self.checkpoint_at = time.monotonic() + _CHECKPOINT_SECONDS
+            self.checkpoint_at = time.monotonic() + self.checkpoint_seconds
         if last or now >= self.progress_at:
             self.progress_at = now + _PROGRESS_SECONDS
             tokens = training.step * self.job.experiment.tokens_per_step

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test check fix smoke
+
+demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
+	$(BIN)/vslm run studies/quickstart.py $(DEMO)
+
+test: check  ## everything that must hold
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto
+
+check: $(VENV)/developed  ## format, lint, types, walls between rooms
+	$(BIN)/ruff format --check src tests studies
+	$(BIN)/ruff check src tests studies
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+fix: $(VENV)/developed  ## let the tools mend what they can
+	$(BIN)/ruff format src tests studies
+	$(BIN)/ruff check --fix src tests studies
+
+smoke: $(VENV)/developed  ## the whole path in half a minute
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet tests/smoke
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/developed: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@

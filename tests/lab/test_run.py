@@ -1,0 +1,136 @@
+"""Kill, tear, diverge: what a run does when it does not go well."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from vslm.core.specs import from_plain, to_plain
+from vslm.data.corpus import prepare
+from vslm.data.sources import Text
+from vslm.lab.catalog import KINDS
+from vslm.lab.experiment import Averaging, Budget, Experiment
+from vslm.lab.job import Job, Settings
+from vslm.lab.run import run_job
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.models.language_model import uniform
+from vslm.optim.adamw import AdamW
+from vslm.results.files import read_json, read_rows, write_json
+
+CONTEXT_TOKENS = 19
+STEPS = 61
+
+
+def job_for(folder: Path, *, learning_rate: float = 0.01, dropout: float = 0.1) -> Job:
+    """A job of 61 steps with dropout and averaged weights, on a corpus of made-up words."""
+    rng = np.random.default_rng(5)
+    words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
+    documents = [" ".join(rng.choice(words, 60)) for _ in range(300)]
+    (folder / "corpus.txt").write_text("\n<|endoftext|>\n".join(documents))
+    experiment = Experiment(
+        model=uniform(depth=2, width=24, heads=2, context_tokens=CONTEXT_TOKENS, dropout=dropout),
+        data=Text(str(folder / "corpus.txt"), vocabulary=300),
+        budget=Budget(tokens=CONTEXT_TOKENS * 7 * STEPS),
+        batch_tokens=CONTEXT_TOKENS * 7,
+        optimizer=AdamW(learning_rate=learning_rate, clip_norm=None),
+        averaging=Averaging(horizon_fraction=0.1),
+        measures=(LossByPosition(num_evaluations=6, num_tokens=190, num_final_tokens=380),),
+    )
+    return Job(
+        arm="a",
+        experiment=experiment,
+        stages_tokens=(CONTEXT_TOKENS * 7 * STEPS,),
+        init_seed=3,
+        data_seed=5,
+        settings=Settings(device="cpu", precision="fp32", compiled=False, threads=1),
+        corpus=prepare(experiment.data).fingerprint,
+    )
+
+
+SCRIPT = """
+import json, sys, time
+from pathlib import Path
+from vslm.core.specs import from_plain
+from vslm.lab.catalog import KINDS
+from vslm.lab.run import run_job
+job = from_plain(json.loads(Path(sys.argv[1]).read_text()), KINDS)
+run_job(job, Path(sys.argv[2]), lambda message: time.sleep(0.002), checkpoint_seconds=0.0)
+"""
+
+
+def _without_clock(rows: list[dict]) -> list[dict]:
+    return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows]
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """SIGKILL at whatever step it is at, twice; then weights, arrays and measures are those of a run left alone."""
+    job = job_for(tmp_path)
+    run_job(job, tmp_path / "whole", lambda message: None)
+    write_json(tmp_path / "job.json", to_plain(job))
+    broken = tmp_path / "broken"
+    for num_checkpoints_seen in (1, 2):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "job.json"), str(broken)])
+        seen: set[str] = set()
+        while len(seen) < 7 * num_checkpoints_seen and process.poll() is None:
+            seen |= {path.name for path in (broken / "checkpoints").glob("*.json")}
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        assert not (broken / "done.json").exists(), "it was over before it was killed"
+    run_job(job, broken, lambda message: None)
+    for name in ("weights.safetensors",):
+        whole, resumed = load_file(tmp_path / "whole" / name), load_file(broken / name)
+        assert whole.keys() == resumed.keys()
+        assert all(np.array_equal(whole[key], resumed[key]) for key in whole)
+    with np.load(tmp_path / "whole" / "arrays.npz") as whole, np.load(broken / "arrays.npz") as resumed:
+        assert all(np.array_equal(whole[key], resumed[key], equal_nan=True) for key in whole.files)
+    rows = [_without_clock(read_rows(folder / "measures.jsonl")) for folder in (tmp_path / "whole", broken)]
+    assert rows[0] == rows[1]
+    assert (tmp_path / "whole" / "sample.txt").read_text() == (broken / "sample.txt").read_text()
+
+
+def test_a_torn_checkpoint_is_named_and_the_one_before_is_used(tmp_path: Path) -> None:
+    """A flipped byte in the latest checkpoint is found by its checksum."""
+    job = job_for(tmp_path)
+    run_job(job, tmp_path / "run", lambda message: None, checkpoint_seconds=0.0)
+    weights = (tmp_path / "run" / "weights.safetensors").read_bytes()
+    (tmp_path / "run" / "done.json").unlink()
+    latest = max((tmp_path / "run" / "checkpoints").glob("*.safetensors"))
+    content = bytearray(latest.read_bytes())
+    content[-1] ^= 1
+    latest.write_bytes(bytes(content))
+    said: list[str] = []
+    run_job(job, tmp_path / "run", lambda message: said.append(message.get("say", "")))
+    assert any("torn checkpoint" in text and latest.name in text for text in said)
+    assert any(f"step {STEPS - 1}" in text for text in said)
+    assert (tmp_path / "run" / "weights.safetensors").read_bytes() == weights
+
+
+def test_a_run_that_diverges_is_done_and_says_at_which_step(tmp_path: Path) -> None:
+    """Everything up to there is kept."""
+    done = run_job(job_for(tmp_path, learning_rate=1e30, dropout=0.0), tmp_path / "run", lambda message: None)
+    assert done["status"] == "diverged"
+    assert done["val_loss"] is None
+    assert 1 < done["diverged_step"] < STEPS
+    assert read_json(tmp_path / "run" / "done.json") == done
+    assert read_rows(tmp_path / "run" / "measures.jsonl")
+
+
+def test_a_job_is_its_record(tmp_path: Path) -> None:
+    """Written down and read back it is equal, and so is its fingerprint."""
+    job = job_for(tmp_path)
+    again = from_plain(to_plain(job), KINDS)
+    assert again == job
+    assert again.fingerprint == job.fingerprint
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_a_done_run_is_not_run_again(tmp_path: Path, dropout: float) -> None:
+    """The same record in the same folder is already there."""
+    job = job_for(tmp_path, dropout=dropout)
+    first = run_job(job, tmp_path / "run", lambda message: None)
+    assert run_job(job, tmp_path / "run", lambda message: pytest.fail("it trained")) == first

@@ -1,0 +1,92 @@
+"""The whole path on tiny text: arms, seeds, verdict, page; kill and resume; equal arms."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vslm.report.page import write_report
+from vslm.results.folder import StudyFolder
+
+STUDY = """
+from vslm import Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
+
+full = Experiment(
+    model=uniform(depth=2, width=24, heads=2, context_tokens=23),
+    data=Text("corpus.txt", vocabulary=300),
+    budget=Budget(tokens=23 * 11 * {steps}),
+    batch_tokens=23 * 11,
+    measures=(LossByPosition(num_evaluations=5, num_tokens=230, num_final_tokens=460),),
+)
+STUDY = Study(
+    question="Does a short window cost anything?",
+    baseline="full",
+    arms={{"full": full, "same": full, "short": vary(full, {{"model.blocks.*.attention.window_tokens": 3}})}},
+    seeds=2,
+    primary=Primary("val_loss", smallest_effect=0.01),
+)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a corpus and a study."""
+    rng = np.random.default_rng(5)
+    words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
+    documents = [" ".join(rng.choice(words, 60)) for _ in range(300)]
+    (tmp_path / "corpus.txt").write_text("\n<|endoftext|>\n".join(documents))
+    (tmp_path / "study.py").write_text(STUDY.format(steps=20))
+    return tmp_path
+
+
+def vslm(place: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "vslm.cli", *args], cwd=place, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path):
+    """Every run is there; the arm that is its baseline differs by exactly 0; a second call trains nothing."""
+    first = vslm(place, "run", "study.py", "--workers", "2")
+    assert first.returncode == 0, first.stdout + first.stderr
+    folder = StudyFolder(place / "runs" / "study")
+    same = folder.verdict["arms"]["same"]
+    assert same["delta"] == 0.0
+    assert same["interval"] == [0.0, 0.0]
+    assert same["verdict"] == "equivalent"
+    for seed in (0, 1):
+        for name, array in folder.run("full", seed).arrays.items():
+            assert np.array_equal(array, folder.run("same", seed).arrays[name], equal_nan=True), name
+        assert folder.run("full", seed).measures[-1]["val_loss"] != folder.run("short", seed).measures[-1]["val_loss"]
+    assert (folder.path / "report.html").stat().st_size > 1e6
+    stamp = (folder.path / "full" / "seed0" / "done.json").stat().st_mtime_ns
+    again = vslm(place, "run", "study.py", "--json")
+    assert json.loads(again.stdout)["arms"]["same"]["delta"] == 0.0
+    assert (folder.path / "full" / "seed0" / "done.json").stat().st_mtime_ns == stamp
+    assert vslm(place, "ls", "--json").returncode == 0
+    assert vslm(place, "sample", "runs/study", "--prompt", "ab", "--tokens", "5").returncode == 0
+    write_report(folder.path)
+
+
+def test_a_changed_arm_and_a_wrong_field_are_refused_in_words(place: Path):
+    """Exit 2, one message, nothing lost."""
+    wrong = vslm(place, "run", "study.py", "--set", "model.blocks.*.attention.hedas=3")
+    assert wrong.returncode == 2
+    assert "heads" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    text = (place / "study.py").read_text()
+    (place / "study.py").write_text(text.replace('baseline="full"', 'baseline="ful"'))
+    missing = vslm(place, "plan", "study.py")
+    assert missing.returncode == 2
+    assert "did you mean full?" in missing.stderr
+    (place / "study.py").write_text(text)
+    record = place / "runs" / "study"
+    record.mkdir(parents=True)
+    (record / "mine.txt").write_text("keep me")
+    other = vslm(place, "run", "study.py")
+    assert other.returncode == 2
+    assert (record / "mine.txt").read_text() == "keep me"

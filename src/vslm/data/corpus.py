@@ -310,7 +310,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
 def _remarks(num_documents: int, num_repeats: int, block_characters: int | None) -> Iterator[str]:
     documents = "1 document" if num_documents == 1 else f"{num_documents:,} different documents"
     if num_repeats:
-        yield f"{num_repeats:,} repeats are left out"
+        yield "1 repeat is left out" if num_repeats == 1 else f"{num_repeats:,} repeats are left out"
     if block_characters is None:
         yield f"{documents}, split by hash"
     else:

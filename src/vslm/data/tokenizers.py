@@ -276,7 +276,8 @@ def load_tokenizer(path: Path) -> FittedTokenizer:
     Raises: ResultError if it is missing, torn, or of another kind.
     """
     content = read_json(path)
-    kind = content.get("model", {}).get("type") if isinstance(content, dict) else None
+    model = content.get("model") if isinstance(content, dict) else None
+    kind = model.get("type") if isinstance(model, dict) else None
     if kind not in _FITTED:
         raise ResultError(str(path), f"a tokenizer of kind {kind!r}", f"{' and '.join(_FITTED)} can be read")
     try:

@@ -1,0 +1,184 @@
+"""What holds for every source. A new one is added to `SOURCES` and gets all of it."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+
+from vslm.core.specs import from_plain, to_plain
+from vslm.data.corpus import content_hash, home, open_corpus, prepare
+from vslm.data.sources import Source, StandardLibrary, Text
+from vslm.data.splits import SPLITS, Splits
+from vslm.data.tokenizers import BPE, Characters
+from vslm.data.windows import evaluation_windows, training_batch
+
+_KINDS = {kind.__name__: kind for kind in (Text, StandardLibrary, Splits, BPE, Characters)}
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _story(number: int) -> str:
+    words = [_ALPHABET[number * k % 23 : number * k % 23 + 3] for k in range(1, 61)]
+    return f"Story {number}.\n{' '.join(words)}\n\nThe end of {number}.\n"
+
+
+def _stories(folder: Path) -> Text:
+    (folder / "a.txt").write_text("<|endoftext|>\n".join(map(_story, range(211))), encoding="utf-8", newline="")
+    return Text(str(folder / "*.txt"), vocabulary=307)
+
+
+def _one_file_of_characters(folder: Path) -> Text:
+    (folder / "a.txt").write_text("\n".join(map(_story, range(211))), encoding="utf-8", newline="")
+    return Text(str(folder / "a.txt"), tokenizer=Characters())
+
+
+def _library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandardLibrary:
+    """A library of a few files in the place of the real one, which has a test of its own."""
+    for number in range(211):
+        (folder / f"module{number}.py").write_text(_story(number), encoding="utf-8", newline="")
+    monkeypatch.setenv("VSLM_TEST_LIBRARY", str(folder))
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(folder))
+    return StandardLibrary(vocabulary=307)
+
+
+Make = Callable[[Path, pytest.MonkeyPatch], Source]
+SOURCES: dict[str, Make] = {
+    "text": lambda folder, monkeypatch: _stories(folder),
+    "one file of characters": lambda folder, monkeypatch: _one_file_of_characters(folder),
+    "standard library": _library,
+}
+
+
+@pytest.fixture(params=SOURCES.values(), ids=SOURCES.keys())
+def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
+    """Every source, with a cache of its own."""
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
+    (tmp_path / "text").mkdir()
+    return request.param(tmp_path / "text", monkeypatch)
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_documents_come_the_same_every_time(source: Source) -> None:
+    """In the same order, each with text and a name."""
+    first, second = list(source.documents()), list(source.documents())
+    assert first == second
+    assert content_hash(first) == content_hash(second)
+    assert all(document.text and document.name for document in first)
+
+
+def test_a_source_says_what_it_is(source: Source) -> None:
+    """In a few words, on one line."""
+    assert 0 < len(source.describe()) < 300
+    assert "\n" not in source.describe()
+
+
+def test_a_source_is_read_back_from_its_record(source: Source) -> None:
+    """Spec -> plain -> spec is equal."""
+    assert from_plain(to_plain(source), _KINDS) == source
+
+
+def test_the_same_fingerprint_is_the_same_bytes(source: Source) -> None:
+    """Built twice, every file is equal."""
+    first = prepare(source)
+    content = _bytes(first.folder)
+    shutil.rmtree(home())
+    second = prepare(source)
+    assert second.fingerprint == first.fingerprint
+    assert _bytes(second.folder) == content
+
+
+def test_splits_are_disjoint_and_none_is_empty(source: Source) -> None:
+    """No line that is long enough to tell is in two of them."""
+    corpus = prepare(source)
+    texts = {name: corpus.tokenizer.decode(corpus.split(name).tokens, separator="\n") for name in SPLITS}
+    lines = {name: {line for line in text.split("\n") if line.startswith("Story")} for name, text in texts.items()}
+    assert all(lines.values())
+    assert sum(map(len, lines.values())) == len(set().union(*lines.values())) == 211
+
+
+def test_tokens_are_in_range_and_count_the_text(source: Source) -> None:
+    """Every id is known, and the bytes of all ids are the bytes of the source."""
+    corpus = prepare(source)
+    total = 0
+    for name in SPLITS:
+        tokens = np.asarray(corpus.split(name).tokens)
+        assert tokens.max() < corpus.vocabulary
+        total += int(corpus.tokenizer.token_num_bytes[tokens].sum())
+    assert total == sum(len(document.text.encode()) for document in source.documents())
+
+
+def test_the_order_of_batches_is_fixed_by_the_seed(source: Source) -> None:
+    """The same seed gives the same batches after opening again, another gives others."""
+
+    def batches(data_seed: int) -> np.ndarray:
+        tokens = open_corpus(fingerprint).train.tokens
+        rows = [
+            training_batch(tokens, context_tokens=13, batch_windows=5, data_seed=data_seed, step=step)
+            for step in range(7)
+        ]
+        return np.stack(rows)
+
+    fingerprint = prepare(source).fingerprint
+    assert np.array_equal(batches(0), batches(0))
+    assert not np.array_equal(batches(0), batches(1))
+
+
+def test_validation_is_the_same_for_everyone(source: Source) -> None:
+    """No seed reaches it."""
+    corpus = prepare(source)
+    windows = [evaluation_windows(open_corpus(corpus.fingerprint).val.tokens, context_tokens=13) for _ in range(2)]
+    assert np.array_equal(*windows)
+
+
+def test_once_cached_it_needs_neither_network_nor_source(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every socket is refused and every file of the source is gone."""
+    corpus = prepare(source)
+    monkeypatch.setattr(socket, "socket", lambda *args, **kwargs: pytest.fail("the network was asked for"))
+    for path in source.files():
+        Path(path).unlink()
+    opened = open_corpus(corpus.fingerprint)
+    opened.verify()
+    assert np.array_equal(opened.train.tokens, corpus.train.tokens)
+
+
+_CHILD = """
+import json, os, sys, sysconfig
+from vslm.core.specs import from_plain
+from vslm.data.corpus import prepare
+from vslm.data.sources import StandardLibrary, Text
+from vslm.data.splits import Splits
+from vslm.data.tokenizers import BPE, Characters
+if "VSLM_TEST_LIBRARY" in os.environ:
+    sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
+kinds = {kind.__name__: kind for kind in (Text, StandardLibrary, Splits, BPE, Characters)}
+corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
+print("done", corpus.fingerprint, flush=True)
+"""
+
+
+def test_two_processes_at_once_build_once(source: Source) -> None:
+    """Both wait for a lock that is held; then one builds and both end with the same corpus."""
+    fingerprint = prepare(source).fingerprint
+    shutil.rmtree(home() / "corpora" / fingerprint)
+    record = json.dumps(to_plain(source))
+    with filelock.FileLock(home() / "corpora" / f"{fingerprint}.lock"):
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", _CHILD, record], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            )
+            for _ in range(2)
+        ]
+        waited = [child.stdout.readline() for child in children if child.stdout]
+    outputs = [child.communicate(timeout=60)[0] for child in children]
+    assert ["waiting" in words for words in waited] == [True, True]
+    assert sum("preparing" in output for output in outputs) == 1
+    assert [output.splitlines()[-1] for output in outputs] == [f"done {fingerprint}"] * 2

@@ -1,0 +1,299 @@
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+from synthetic_text import HOSTILE, stories, written
+
+from vslm.core.errors import DataError, RunError, SpecError
+from vslm.data import corpus as corpus_module
+from vslm.data.corpus import Corpus, home, open_corpus, prepare
+from vslm.data.sources import Text
+from vslm.data.splits import SPLITS, Splits
+from vslm.data.tokenizers import Characters
+
+OLD = 1_600_000_000  # long settled
+
+
+@pytest.fixture(autouse=True)
+def _empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Text:
+    """A small corpus that was written long ago."""
+    path = written(tmp_path / "text" / "a.txt", stories(211))
+    os.utime(path, (OLD, OLD))
+    return Text(path, vocabulary=401)
+
+
+def prepared(source: Text) -> tuple[Corpus, list[str]]:
+    """The corpus, and what was said on the way."""
+    said: list[str] = []
+    return prepare(source, say=said.append), said
+
+
+def test_the_tokens_are_the_documents_each_closed_by_the_separator(source: Text) -> None:
+    """Decoded, the splits together are the text of the source."""
+    corpus = prepare(source)
+    found = []
+    for name in SPLITS:
+        text = corpus.tokenizer.decode(corpus.split(name).tokens, separator="\0")
+        assert text.endswith("\0")
+        found += text.split("\0")[:-1]
+        assert corpus.split(name).num_documents == text.count("\0")
+    assert sorted(found) == sorted(stories(211))
+
+
+def test_the_record_tells_sizes_and_how_it_was_made(source: Text) -> None:
+    """Numbers in meta.json are those of the files."""
+    corpus = prepare(source)
+    meta = json.loads((corpus.folder / "meta.json").read_text())
+    assert meta == corpus.meta
+    assert (meta["num_documents"], meta["num_repeats"], meta["cut_into_blocks"]) == (211, 0, False)
+    assert meta["description"] == f"text of {source.path}"
+    assert sum(part["num_bytes"] for part in meta["splits"].values()) == sum(len(t.encode()) for t in stories(211))
+    for name in SPLITS:
+        file = corpus.split(name)
+        assert file.tokens.dtype == np.dtype(meta["dtype"]) == np.uint16
+        assert len(file.tokens) == file.num_tokens
+        assert corpus.bytes_per_token(name) == file.num_bytes / file.num_tokens
+        assert corpus.tokenizer.token_num_bytes[file.tokens].sum() == file.num_bytes
+    assert corpus.tokenizer.fingerprint == corpus.tokenizer_fingerprint
+    assert corpus.tokenizer.vocabulary == corpus.vocabulary == 401
+    corpus.verify()
+
+
+def test_many_ids_take_four_bytes_each(tmp_path: Path) -> None:
+    """Above 65,536 ids, two bytes would wrap."""
+    characters = [chr(0x10000 + i) for i in range(70_001)]
+    path = written(tmp_path / "a.txt", ["".join(characters[i : i + 101]) + "\n" for i in range(0, 70_001, 101)])
+    corpus = prepare(Text(path, tokenizer=Characters()))
+    assert corpus.train.tokens.dtype == np.uint32
+    assert corpus.vocabulary == 70_001 + 2
+    assert corpus.tokenizer.decode(corpus.val.tokens[:102]) in Path(path).read_text(encoding="utf-8")
+
+
+def test_hostile_documents_survive_the_way_to_tokens_and_back(tmp_path: Path) -> None:
+    """What goes in as text is text, whatever it says."""
+    texts = [*stories(101), *(f"{name} {text}"[:900] for name, text in HOSTILE.items())]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    corpus = prepare(Text(str(tmp_path / "a.jsonl"), vocabulary=401))
+    decoded = [corpus.tokenizer.decode(corpus.split(name).tokens, separator="\uffff") for name in SPLITS]
+    assert sorted("".join(decoded).split("\uffff")[:-1]) == sorted(texts)
+
+
+def test_a_second_time_nothing_is_read_or_built(source: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files with the same place, size and time are known."""
+    first, said = prepared(source)
+    assert said
+    monkeypatch.setattr(Text, "documents", lambda self: pytest.fail("the source was read"))
+    second, said = prepared(source)
+    assert (second, said) == (first, [])
+
+
+def test_a_changed_file_is_another_corpus(source: Text) -> None:
+    """Even one of the same size, by its time."""
+    first = prepare(source)
+    path = Path(source.path)
+    path.write_bytes(path.read_bytes().replace(b"Story 1.", b"Story X."))
+    os.utime(path, (OLD + 1, OLD + 1))
+    assert prepare(source).fingerprint != first.fingerprint
+
+
+def test_a_file_that_was_just_written_is_read_again(source: Text) -> None:
+    """Two writes within one tick of the clock have the same time; so a young file is not trusted."""
+    first = prepare(source)
+    path = Path(source.path)
+    os.utime(path)
+    prepare(source)
+    stat = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"Story 1.", b"Story X."))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert prepare(source).fingerprint != first.fingerprint
+
+
+def test_a_corpus_may_move(source: Text, tmp_path: Path) -> None:
+    """The fingerprint is by content, so nothing is built again."""
+    first = prepare(source)
+    shutil.move(Path(source.path).parent, tmp_path / "elsewhere")
+    moved, said = prepared(Text(str(tmp_path / "elsewhere"), vocabulary=401))
+    assert (moved.fingerprint, said) == (first.fingerprint, [])
+
+
+def test_text_tokenizer_and_splits_each_change_the_fingerprint(source: Text) -> None:
+    """And nothing else in this list does."""
+    others = [
+        Text(source.path, vocabulary=402),
+        Text(source.path, tokenizer=Characters()),
+        Text(source.path, vocabulary=401, splits=Splits(val_fraction=0.2)),
+    ]
+    assert len({prepare(other).fingerprint for other in [source, *others]}) == 4
+
+
+def test_a_worker_opens_it_without_the_source(source: Text) -> None:
+    """By its fingerprint alone."""
+    corpus = prepare(source)
+    Path(source.path).unlink()
+    assert open_corpus(corpus.fingerprint) == corpus
+    with pytest.raises(DataError, match="corpus 123456789abc: not there"):
+        open_corpus("123456789abc")
+
+
+def test_sending_a_corpus_to_another_process_sends_no_tokens(source: Text) -> None:
+    """A few kilobytes; the tokens are read from the file there."""
+    corpus = prepare(source)
+    assert len(corpus.train.tokens) > 5_000
+    sent = pickle.dumps((corpus, corpus.train))
+    assert len(sent) < 4_000
+    received, train = pickle.loads(sent)
+    assert received == corpus
+    assert np.array_equal(train.tokens, corpus.train.tokens)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "val.bin", "tokenizer.json", "meta.json"])
+@pytest.mark.parametrize("how", ["cut", "gone"])
+def test_a_torn_cache_is_noticed_said_and_built_again(source: Text, name: str, how: str) -> None:
+    """And a reader that has the torn file open keeps what it has."""
+    corpus = prepare(source)
+    fingerprint, path = corpus.fingerprint, corpus.folder / name
+    held = corpus.select.tokens
+    before = held.copy()
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] if name != "meta.json" else b"{")
+    with pytest.raises(DataError):
+        open_corpus(fingerprint)
+    again, said = prepared(source)
+    assert any(name in words and "built again" in words for words in said)
+    assert again.fingerprint == fingerprint
+    again.verify()
+    assert np.array_equal(held, before)
+
+
+def test_a_flipped_bit_is_found_by_checksum(source: Text) -> None:
+    """Opening compares sizes, verify compares bytes."""
+    corpus = prepare(source)
+    path = corpus.folder / "train.bin"
+    content = bytearray(path.read_bytes())
+    content[101] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.bin: its bytes are not those that were written"):
+        prepare(source).verify()
+
+
+def test_building_twice_gives_the_same_bytes(source: Text) -> None:
+    """No time and no machine is in them."""
+    first = prepare(source).meta
+    shutil.rmtree(home())
+    assert prepare(source).meta == first
+
+
+def test_a_build_that_fails_leaves_nothing_behind(source: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is reported as one, and the next try starts afresh."""
+
+    def full(path: Path) -> str:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(corpus_module, "sha256", full)
+        with pytest.raises(RunError, match="the disk is full; make room, or set VSLM_HOME"):
+            prepare(source)
+    assert not [path for path in (home() / "corpora").iterdir() if path.is_dir()]
+    prepare(source).verify()
+
+
+def test_what_a_killed_build_left_is_cleared_away(source: Text) -> None:
+    """The temporary folder of a process that died is removed by the next one that builds."""
+    corpus = prepare(source)
+    leftover = corpus.folder.with_name(f".{corpus.fingerprint}.0123abcd.tmp")
+    corpus.folder.rename(leftover)
+    prepare(source)
+    assert not leftover.exists()
+
+
+def test_a_home_that_cannot_be_used_is_named(source: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where the folder should be: the message offers VSLM_HOME."""
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "file"))
+    with pytest.raises(RunError, match="set VSLM_HOME"):
+        prepare(source)
+
+
+def test_the_home_is_in_the_users_cache_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~/.cache/vslm`."""
+    monkeypatch.delenv("VSLM_HOME")
+    assert home() == Path.home() / ".cache" / "vslm"
+
+
+def test_a_vocabulary_larger_than_the_corpus_supports_has_its_dotted_path(source: Text) -> None:
+    """As the command line takes it; nothing is left in the cache."""
+    with pytest.raises(SpecError, match=r"^data\.tokenizer\.vocabulary: 50,000 ids"):
+        prepare(Text(source.path, vocabulary=50_000))
+    assert not list((home() / "corpora").glob("*/meta.json"))
+
+
+def test_cutting_and_repeats_are_said(tmp_path: Path) -> None:
+    """In words, and in the record."""
+    path = written(tmp_path / "a.txt", ["\n".join(stories(211)), "\n".join(stories(223, 31)), "\n".join(stories(211))])
+    corpus, said = prepared(Text(path, vocabulary=401))
+    assert any("cut at blank lines into blocks of about 3 KB" in words for words in said)
+    assert "1 repeat is left out" in said
+    assert corpus.meta["cut_into_blocks"] is True
+    assert corpus.meta["num_repeats"] == 1
+    assert corpus.meta["num_documents"] == 2
+
+
+_CHILD = """
+import sys
+from vslm.data.corpus import prepare
+from vslm.data.sources import Text
+corpus = prepare(Text(sys.argv[1], vocabulary=401), say=lambda words: print(words, flush=True))
+print("done", corpus.fingerprint, len(corpus.train.tokens), flush=True)
+"""
+
+
+def test_two_processes_at_once_build_once(source: Text) -> None:
+    """Both find the corpus held; when it is let go one builds, the other waits and opens what was built."""
+    fingerprint = prepare(source).fingerprint
+    shutil.rmtree(home() / "corpora" / fingerprint)
+    with filelock.FileLock(home() / "corpora" / f"{fingerprint}.lock"):
+        children = [
+            subprocess.Popen(
+                [sys.executable, "-c", _CHILD, source.path], stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            )
+            for _ in range(2)
+        ]
+        waited = [child.stdout.readline() for child in children if child.stdout]
+    outputs = [child.communicate(timeout=60)[0] for child in children]
+    assert all("waiting" in words for words in waited)
+    assert sum("preparing" in output for output in outputs) == 1
+    assert len({output.splitlines()[-1] for output in outputs}) == 1
+    assert outputs[0].splitlines()[-1].startswith(f"done {fingerprint}")
+
+
+def test_a_killed_builder_leaves_no_lock(source: Text) -> None:
+    """The operating system lets go of it."""
+    fingerprint = prepare(source).fingerprint
+    shutil.rmtree(home() / "corpora" / fingerprint)
+    lock = home() / "corpora" / f"{fingerprint}.lock"
+    code = (
+        f"import filelock, time; filelock.FileLock({str(lock)!r}).acquire(); print('held', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    child.kill()
+    child.communicate()
+    started = time.perf_counter()
+    prepare(source)
+    assert time.perf_counter() - started < 20

@@ -1,0 +1,159 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_text import stories, story
+
+from vslm.core.errors import DataError, SpecError
+from vslm.data.documents import Document
+from vslm.data.splits import SPLITS, SplitDocuments, Splits, cut_into_blocks, place, split_documents
+
+
+def split(texts: list[str], splits: Splits | None = None, bytes_per_token: float = 4.0) -> SplitDocuments:
+    """Split plain texts."""
+    documents = [Document(str(i), text) for i, text in enumerate(texts)]
+    return split_documents(documents, splits or Splits(), bytes_per_token=bytes_per_token, where="here")
+
+
+def test_membership_does_not_depend_on_order() -> None:
+    """The same documents shuffled fall into the same splits."""
+    texts = stories(307)
+    shuffled = random.Random(0).sample(texts, len(texts))
+    first, second = split(texts), split(shuffled)
+    assert all(set(first.by_split[name]) == set(second.by_split[name]) for name in SPLITS)
+
+
+def test_adding_documents_moves_none() -> None:
+    """What was held out of a smaller corpus is held out of a larger one."""
+    few, many = split(stories(307)), split(stories(1009))
+    assert all(set(few.by_split[name]) <= set(many.by_split[name]) for name in SPLITS)
+
+
+def test_the_order_of_the_source_is_kept_within_a_split() -> None:
+    """Hashing chooses, it does not shuffle."""
+    texts = stories(307)
+    for part in split(texts).by_split.values():
+        assert part == sorted(part, key=texts.index)
+
+
+def test_shares_are_about_as_asked() -> None:
+    """Of 2,003 documents, 20% and 10% within four standard deviations."""
+    parts = split(stories(2003, 11), Splits(val_fraction=0.2, select_fraction=0.1)).by_split
+    assert abs(len(parts["val"]) - 401) < 4 * 18
+    assert abs(len(parts["select"]) - 200) < 4 * 13.5
+
+
+def test_repeats_are_kept_once_and_counted_whatever_their_whitespace() -> None:
+    """Two documents that differ in spaces and line ends are one."""
+    texts = stories(101)
+    parts = split([*texts, texts[3], "\n " + texts[5].replace(" ", "  \r\n"), "  \n", ""])
+    assert parts.num_repeats == 2
+    assert parts.num_documents == 101
+    assert sorted(text for name in SPLITS for text in parts.by_split[name]) == sorted(texts)
+
+
+def test_blank_documents_are_neither_documents_nor_repeats() -> None:
+    """They hold no text."""
+    assert split([*stories(101), " ", "\n", "\t"]).num_repeats == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 49])
+def test_a_corpus_of_few_documents_is_cut_and_loses_nothing(count: int) -> None:
+    """Every split gets text, and the blocks together are all of it."""
+    texts = ["\n".join(stories(1201 // count, 17 + i)) for i in range(count)]
+    parts = split(texts)
+    assert parts.cut_into_blocks
+    assert parts.num_documents == count
+    assert all(parts.by_split[name] for name in SPLITS)
+    assert sum(len(text) for name in SPLITS for text in parts.by_split[name]) == sum(map(len, texts))
+
+
+def test_one_document_that_could_fill_a_split_is_cut_too() -> None:
+    """Whole documents are only hashed where none holds over a tenth of the text."""
+    texts = stories(101)
+    assert not split(texts).cut_into_blocks
+    assert split([*texts, "\n".join(stories(31, 97))]).cut_into_blocks
+
+
+def test_blocks_that_follow_one_another_in_a_split_are_one_text_again() -> None:
+    """No false end of a document where the text goes on."""
+    text = "\n".join(stories(2003))
+    parts = split([text])
+    for part in parts.by_split["train"]:
+        assert part in text
+    assert len(parts.by_split["train"]) <= 1 + len(parts.by_split["val"] + parts.by_split["select"]) + 1
+    assert max(map(len, parts.by_split["train"])) > 3 * (parts.block_characters or 0)
+
+
+@pytest.mark.parametrize("seed", range(23))
+def test_luck_never_leaves_a_split_with_less_than_half_its_share(seed: int) -> None:
+    """With few blocks, hashing alone would leave val empty now and then."""
+    text = "\n\n".join(story(1000 * seed + i, 41) for i in range(67))
+    parts = split([text])
+    total = len(text)
+    assert sum(map(len, parts.by_split["val"])) >= 0.05 * total
+    assert sum(map(len, parts.by_split["select"])) >= 0.025 * total
+    assert sum(map(len, parts.by_split["train"])) >= 0.5 * total
+
+
+def test_val_grows_to_the_tokens_it_needs_where_the_corpus_allows() -> None:
+    """Up to a fifth of the text; beyond that the share stays as declared."""
+    texts = stories(1009)
+    total = sum(map(len, texts))
+    need = int(0.15 * total / 4.0)
+    grown = split(texts, Splits(min_val_tokens=need))
+    assert 0.15 * total <= sum(map(len, grown.by_split["val"])) < 0.16 * total
+    declared = split(texts, Splits(min_val_tokens=0))
+    assert split(texts, Splits(min_val_tokens=2 * need)).by_split == declared.by_split
+    assert set(declared.by_split["val"]) < set(grown.by_split["val"])
+    assert declared.by_split["select"] == grown.by_split["select"]
+
+
+@pytest.mark.parametrize("texts", [[], ["", " \n"], ["one short line"], ["same"] * 100, ["a", "b"]])
+def test_a_corpus_too_small_for_three_splits_says_what_is_needed(texts: list[str]) -> None:
+    """The message names the corpus, what was found, and how much is needed."""
+    with pytest.raises(DataError, match=r"^here: .*(needed|least)"):
+        split(texts)
+
+
+@given(st.text(alphabet="ab \n\r\t.é\U0001f600", max_size=400), st.integers(1, 37))
+def test_blocks_joined_are_the_text(text: str, block_characters: int) -> None:
+    """To the character, and none is longer than twice what was asked."""
+    blocks = cut_into_blocks(text, block_characters)
+    assert "".join(blocks) == text
+    assert all(block or not text for block in blocks)
+
+
+def test_blocks_end_at_blank_lines_then_line_ends_then_spaces_then_anywhere() -> None:
+    """The best place within reach is taken."""
+    assert cut_into_blocks("aaaa b\nb\n\nc" + "c" * 9, 5)[0] == "aaaa b\nb\n\n"
+    assert cut_into_blocks("aaaa b\nbbbbb\n\n" + "c" * 9, 5)[0] == "aaaa b\n"
+    assert cut_into_blocks("aaaa bb bbbbbbbb\n\n" + "c" * 9, 5)[0] == "aaaa bb "
+    assert cut_into_blocks("a" * 23, 5)[0] == "aaaaa"
+    assert cut_into_blocks("one word\r\n \t\r\n\r\nand more words", 8)[0] == "one word\r\n \t\r\n\r\n"
+
+
+def test_places_are_pinned() -> None:
+    """A change here would move documents between splits of everybody's corpora."""
+    assert place("It was a dark\n and stormy night.") == place("It was a dark and stormy night.")
+    assert round(place("It was a dark and stormy night."), 6) == PINNED_PLACE
+
+
+PINNED_PLACE = 0.649867
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("val_fraction", 0.0), ("val_fraction", 0.51), ("select_fraction", -0.1), ("min_val_tokens", -1)],
+)
+def test_shares_that_leave_nothing_are_refused(field: str, value: float) -> None:
+    """The message names the field."""
+    with pytest.raises(SpecError, match=f"^{field}: found"):
+        Splits(**{field: value})
+
+
+def test_shares_that_leave_no_training_text_are_refused() -> None:
+    """At most nine tenths can be held out."""
+    with pytest.raises(SpecError, match="under a tenth"):
+        Splits(val_fraction=0.5, select_fraction=0.45)

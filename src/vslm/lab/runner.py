@@ -154,7 +154,8 @@ def _declared(
         tokens = _tokens(study, corpora, options, rate, len(seeds) * len(study.arms), settings["workers"])
     else:
         settings, rate = before["settings"], before["tokens_per_second"]
-        plan = LookPlan(**{key: tuple(v) if isinstance(v, list) else v for key, v in before["plan"].items()})
+        kept = before["plan"]
+        plan = LookPlan(tuple(kept["looks"]), tuple(kept["errors"]), kept["reserve"])
         seeds = sorted({*before["seeds"], *seeds})
         known = next(iter(before["arms"].values()))["stages_tokens"]
         base = before["arms"][study.baseline]["stages_tokens"] if study.baseline in before["arms"] else known

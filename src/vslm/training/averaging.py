@@ -28,7 +28,7 @@ class WeightAverage:
         """Take in the weights as they are now."""
         self.count += 1
         keep = min(1 - 1 / self.horizon_steps, (self.count - 1) / self.count)
-        torch._foreach_lerp_(self.mean, [parameter.detach() for parameter in self._live], 1 - keep)
+        torch._foreach_lerp_(self.mean, [parameter.detach() for parameter in self._live], 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -77,5 +77,3 @@ def assert_finite_gradients(output: Tensor, module: nn.Module, *inputs: Tensor) 
     for x in inputs:
         assert x.grad is not None
         assert x.grad.isfinite().all()
-
-

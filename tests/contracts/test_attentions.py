@@ -36,10 +36,14 @@ WIDTH, BATCH, CONTEXT_TOKENS = 42, 2, 83
 
 @pytest.fixture(params=ATTENTIONS, ids=repr)
 def spec(request: pytest.FixtureRequest) -> Attention:
+    """Each entry of the list above."""
     return request.param
 
 
-def built(spec: Attention, *, kernel: str = "chunked", init: Init | None = None, memory_width: int = WIDTH) -> nn.Module:
+def built(
+    spec: Attention, *, kernel: str = "chunked", init: Init | None = None, memory_width: int = WIDTH
+) -> nn.Module:
+    """The module, in evaluation."""
     return spec.build(
         width=WIDTH,
         memory_width=memory_width,
@@ -52,6 +56,7 @@ def built(spec: Attention, *, kernel: str = "chunked", init: Init | None = None,
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Normal numbers that depend on the seed alone."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
@@ -149,7 +154,7 @@ def test_dropout_draws_from_torch_and_only_in_training() -> None:
 def test_every_kernel_equals_the_oracle(
     normalizer: Normalizer, window: int | None, dtype: torch.dtype, score: float, tolerance: float
 ) -> None:
-    """Forward and backward, at odd lengths, shorter and longer than window and chunk; each row of numbers by its size."""
+    """Forward and backward, at odd lengths, shorter and longer than window and chunk."""
     module = normalizer.build(heads=2, init=Init(0)).to(dtype)
     score *= normalizer.temperature if isinstance(normalizer, Softmax) else 1.0  # what the exponential sees
     for num_tokens in (1, 13, 130, 263):

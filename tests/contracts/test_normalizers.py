@@ -21,17 +21,19 @@ HEADS, T, S = 3, 5, 7
 
 @pytest.fixture(params=NORMALIZERS, ids=repr)
 def spec(request: pytest.FixtureRequest) -> Normalizer:
+    """Each entry of the list above."""
     return request.param
 
 
-@pytest.fixture
-def visible_TS() -> torch.Tensor:
+@pytest.fixture(name="visible_TS")
+def causal_window() -> torch.Tensor:
     """A causal window that leaves each query at least one key."""
     distance = torch.arange(T)[:, None] + 2 - torch.arange(S)
     return (distance >= 0) & (distance < 4)
 
 
 def scores_of(scale: float, *shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Random scores in [-scale, scale]."""
     generator = torch.Generator().manual_seed(seed)
     return (torch.rand(*shape, generator=generator, dtype=dtype) * 2 - 1) * scale
 
@@ -76,9 +78,7 @@ def test_masked_weights_are_exactly_zero(spec: Normalizer, visible_TS: torch.Ten
 
 
 @pytest.mark.parametrize("fill", [0.0, 80.0, -80.0, 1e4, -1e4, "mixed"])
-def test_large_and_equal_scores_give_no_nan(
-    spec: Normalizer, visible_TS: torch.Tensor, fill: float | str
-) -> None:
+def test_large_and_equal_scores_give_no_nan(spec: Normalizer, visible_TS: torch.Tensor, fill: float | str) -> None:
     """Rows of equal, very large and very small scores give finite weights and finite gradients."""
     module = spec.build(heads=HEADS, init=Init(0))
     scores = scores_of(1e4, 2, HEADS, T, S) if fill == "mixed" else torch.full((2, HEADS, T, S), float(fill))

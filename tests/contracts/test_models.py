@@ -1,0 +1,241 @@
+"""Contracts of whole models: whatever the root, the blocks, the path and the readout."""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from model_facts import assert_finite_gradients, assert_owns_its_parameters, assert_reads_back
+from safetensors.torch import load_file, save_file
+from torch.utils.flop_counter import FlopCounterMode
+
+from vslm.core.frozen import FrozenDict
+from vslm.core.paths import vary
+from vslm.models.attention import Attention
+from vslm.models.blocks import Block
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.normalizers import Sigmoid, Sink
+from vslm.models.norms import RMSNorm
+from vslm.models.readouts import Tied, Untied
+from vslm.models.roots import TokenRoot
+
+VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
+SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
+
+
+def looped() -> Model:
+    """A prelude, a core that is visited three times, a coda; and one element that stands in the path only."""
+    local = Block(width=12, attention=Attention(heads=3, window_tokens=4))
+    core = Block(width=12, attention=Attention(heads=2, normalizer=Sink()))
+    return Model(
+        root=TokenRoot(width=12),
+        blocks=FrozenDict({"in": local, "core": core, "out": local}),
+        path=("in", "core", "core", local, "core", "out"),
+        readout=Untied(),
+        context_tokens=CONTEXT_TOKENS,
+    )
+
+
+MODELS = {
+    "plain": uniform(**SIZES),
+    "untied": uniform(**SIZES, tied_readout=False, qk_norm=True, hidden=17),
+    "window": uniform(**SIZES, window_tokens=5),
+    "dropout": uniform(**SIZES, dropout=0.1),
+    "gpt2": gpt2(**SIZES, dropout=0.1),
+    "gpt2 without bias": gpt2(**SIZES, bias=False),
+    "sigmoid in the middle": vary(uniform(**SIZES), {"blocks.1.attention.normalizer": Sigmoid()}),
+    "looped": looped(),
+}
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
+def model(request: pytest.FixtureRequest) -> Model:
+    """Each model."""
+    return request.param
+
+
+def built(model: Model, seed: int = 0) -> LanguageModel:
+    """The module, in evaluation."""
+    return model.build(vocabulary=VOCABULARY, init=Init(seed)).eval()
+
+
+def tokens_of(num_tokens: int) -> torch.Tensor:
+    """Random tokens, the same at each call."""
+    return torch.randint(VOCABULARY, (BATCH, num_tokens), generator=torch.Generator().manual_seed(0))
+
+
+def test_reads_back(model: Model) -> None:
+    """The record of a model makes the same model."""
+    assert_reads_back(model)
+
+
+def test_owns_its_parameters(model: Model) -> None:
+    """Counted, seeded, saved, and apart from other instances."""
+    assert_owns_its_parameters(
+        lambda init: model.build(vocabulary=VOCABULARY, init=init),
+        model.num_parameters(VOCABULARY),
+        lambda module: module(tokens_of(17)),
+    )
+
+
+def test_parameters_without_embeddings_are_those_without_a_row_per_token(model: Model) -> None:
+    """What stays does not change with the vocabulary."""
+    tables = ("root.embedding_VE", "root.position_TE", "readout.weight")
+    rest = sum(p.numel() for name, p in built(model).named_parameters() if name not in tables)
+    assert model.num_parameters_without_embeddings(VOCABULARY) == rest
+    assert model.num_parameters_without_embeddings(1009) == rest
+
+
+@pytest.mark.parametrize("num_tokens", [1, 2, 37, CONTEXT_TOKENS])
+def test_logits_of_any_length(model: Model, num_tokens: int) -> None:
+    """Logits for every token at every length up to the context, finite gradients for every parameter."""
+    module = built(model)
+    logits_BTV = module(tokens_of(num_tokens))
+    assert logits_BTV.shape == (BATCH, num_tokens, VOCABULARY)
+    assert logits_BTV.dtype == torch.float32
+    assert_finite_gradients(logits_BTV.logsumexp(dim=-1), module)
+
+
+def test_causal_to_the_bit_and_rows_apart(model: Model) -> None:
+    """Changing a token leaves the logits before it, and those of the other row, bitwise equal."""
+    module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
+    before = module(tokens_BT)
+    for changed in (1, 33, 70):
+        other_BT = tokens_BT.clone()
+        other_BT[1, changed] = (other_BT[1, changed] + 1) % VOCABULARY
+        after = module(other_BT)
+        assert torch.equal(after[0], before[0])
+        assert torch.equal(after[1, :changed], before[1, :changed])
+        assert not torch.equal(after[1, changed], before[1, changed])
+
+
+def test_a_shorter_text_gives_the_same_logits(model: Model) -> None:
+    """What comes later does not matter: a prefix by itself predicts as it does in the whole."""
+    module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
+    torch.testing.assert_close(module(tokens_BT[:, :23]), module(tokens_BT)[:, :23], rtol=1e-5, atol=1e-6)
+
+
+def test_stream_and_readout_make_the_logits(model: Model) -> None:
+    """A caller that fuses readout and loss computes the same."""
+    module, tokens_BT = built(model), tokens_of(17)
+    x_BTD = module.stream(tokens_BT)
+    assert x_BTD.shape == (BATCH, 17, model.last_width)
+    assert torch.equal(module.readout(x_BTD, module.root.embedding_VE), module(tokens_BT))
+
+
+def test_the_oracle_gives_the_same_loss_and_gradients(model: Model) -> None:
+    """The kernels of a CPU change no number beyond rounding."""
+    oracle = dict.fromkeys(model.kernels("cpu"), "oracle")
+    plain = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=oracle).eval()
+    ours, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
+    for module in (plain, ours):
+        torch.nn.functional.cross_entropy(module(tokens_BT).flatten(0, 1), tokens_BT.flatten()).backward()
+    for (name, p), (_, q) in zip(ours.named_parameters(), plain.named_parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_saved_without_pickle(model: Model, tmp_path: Path) -> None:
+    """Weights go to safetensors as they are: no two names share a tensor."""
+    module = built(model)
+    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    other = built(model, seed=1)
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(other(tokens_of(17)), module(tokens_of(17)))
+
+
+def test_a_copy_is_a_model_of_its_own(model: Model) -> None:
+    """Averaged weights live in a deep copy: changing it changes no logit of the first."""
+    module, tokens_BT = built(model), tokens_of(17)
+    before = module(tokens_BT)
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(0.5)
+    assert torch.equal(module(tokens_BT), before)
+    assert not torch.equal(other(tokens_BT), before)
+
+
+def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
+    """At a context of one token, the formula is torch's count of products and two per number outside of matrices."""
+    short = dataclasses.replace(model, context_tokens=1)
+    module = built(short)
+    with FlopCounterMode(display=False) as counter:
+        module(tokens_of(1)[:1])
+    vectors = sum(
+        2 * p.numel() for visit in short.visits() for p in module.get_submodule(visit.where).parameters() if p.ndim == 1
+    )
+    assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors
+
+
+def test_training_flops_by_hand() -> None:
+    """Three times forward: two per weight, four per visible key and number, two per number of the readout."""
+    block = 4 * 144 + 3 * 12 * 32 + 2 * 12
+    attention = 4 * 12 * (CONTEXT_TOKENS + 1) / 2
+    expected = 3 * (3 * (2 * block + attention) + 2 * VOCABULARY * 12)
+    assert MODELS["plain"].flops_per_token(VOCABULARY) == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_visit_costs_and_every_weight_counts_once() -> None:
+    """Looping adds compute and no parameter."""
+    model = looped()
+    once = dataclasses.replace(model, path=("in", "core", model.path[3], "out"))
+    assert once.num_parameters(VOCABULARY) == model.num_parameters(VOCABULARY)
+    core = model.visits()[1]
+    extra = 3 * 2 * core.element.forward_flops_per_token(core.around)
+    assert model.flops_per_token(VOCABULARY) - once.flops_per_token(VOCABULARY) == pytest.approx(extra)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler still uses it
+def test_compiles_whole() -> None:
+    """Under torch.compile there is no break in the graph, and logits and gradients agree with eager ones."""
+    model = vary(
+        looped(),
+        {"path": ("in", "core", "core"), "blocks": FrozenDict({n: looped().blocks[n] for n in ("in", "core")})},
+    )
+    eager, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
+    compiled = built(model)
+    fast = torch.compile(compiled, fullgraph=True)
+    torch.testing.assert_close(fast(tokens_BT), eager(tokens_BT), rtol=1e-4, atol=1e-5)
+    fast(tokens_BT).logsumexp(dim=-1).sum().backward()
+    eager(tokens_BT).logsumexp(dim=-1).sum().backward()
+    for p, q in zip(compiled.parameters(), eager.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_mixed_precision_stays_near(model: Model) -> None:
+    """Under bf16 autocast the loss moves by less than a hundredth, and gradients keep the parameters' precision."""
+    module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
+    exact = torch.nn.functional.cross_entropy(module(tokens_BT).flatten(0, 1), tokens_BT.flatten())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits_BTV = module(tokens_BT)
+    assert logits_BTV.dtype == torch.bfloat16
+    loss = torch.nn.functional.cross_entropy(logits_BTV.float().flatten(0, 1), tokens_BT.flatten())
+    loss.backward()
+    assert abs(loss.item() - exact.item()) < 0.01
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+def test_arms_start_equal_where_they_share() -> None:
+    """Two arms that differ in one block start with equal values for every parameter of the same name and shape."""
+    plain = uniform(**SIZES)
+    changes = {
+        "blocks.1.attention.qk_norm": RMSNorm(),
+        "blocks.1.attention.window_tokens": 7,
+        "blocks.2.attention.normalizer": Sink(),
+        "readout": Untied(),
+    }
+    a, b = (dict(built(m).named_parameters()) for m in (plain, vary(plain, changes)))
+    assert set(a) < set(b)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_width_and_its_heads_change_in_two_steps() -> None:
+    """Varying width and heads of every part one after the other ends in a valid model."""
+    model = vary(uniform(**SIZES), {"root.width": 15, "blocks.*.width": 15, "blocks.*.attention.heads": 1})
+    model = vary(model, {"blocks.*.width": 10, "root.width": 10})
+    model.validate()
+    assert built(model)(tokens_of(5)).shape == (BATCH, 5, VOCABULARY)
+    assert model.readout == Tied()

@@ -1,0 +1,140 @@
+"""Which kernel serves what, which is chosen, and how queries are cut into chunks."""
+
+import pytest
+import torch
+
+from vslm.core.errors import SpecError
+from vslm.models.initialization import Init
+from vslm.models.kernels import (
+    KERNELS,
+    build_kernel,
+    causal_mask,
+    choose_kernel,
+    chunks_in_turn,
+    kernel_serves,
+    mean_visible_keys,
+    window_chunk_tokens,
+)
+from vslm.models.normalizers import Normalizer, Sigmoid, Sink, Softmax
+
+CONTEXT_TOKENS = 256
+
+
+def chosen(normalizer: Normalizer, window_tokens: int | None, device_type: str, dropout: float = 0.0) -> str:
+    """The kernel for a context of 256."""
+    return choose_kernel(
+        normalizer,
+        window_tokens=window_tokens,
+        context_tokens=CONTEXT_TOKENS,
+        dropout=dropout,
+        device_type=device_type,
+    )
+
+
+@pytest.mark.parametrize("window_tokens", [None, 7, 256, 1000])
+@pytest.mark.parametrize("normalizer", [Softmax(), Sink(), Sigmoid()], ids=repr)
+def test_a_cpu_gets_the_chunked_kernel(normalizer: Normalizer, window_tokens: int | None) -> None:
+    """The fused kernels are slow or cannot train there."""
+    assert chosen(normalizer, window_tokens, "cpu") == "chunked"
+    assert chosen(normalizer, window_tokens, "mps") == "chunked"
+
+
+def test_cuda_gets_the_fused_kernel_that_serves() -> None:
+    """Softmax over everything: sdpa. A window or a gate: flex. What neither serves: chunked."""
+    assert chosen(Softmax(temperature=0.5), None, "cuda") == "sdpa"
+    assert chosen(Softmax(), 256, "cuda", dropout=0.1) == "sdpa"
+    assert chosen(Softmax(), 7, "cuda") == "flex"
+    assert chosen(Sink(), None, "cuda") == "flex"
+    assert chosen(Softmax(), 7, "cuda", dropout=0.1) == "chunked"
+    assert chosen(Sigmoid(), None, "cuda") == "chunked"
+
+
+def test_the_choice_serves() -> None:
+    """Whatever is chosen can be built, and the oracle serves everything."""
+    for normalizer in (Softmax(), Sink(), Sigmoid()):
+        for window_tokens in (None, 7):
+            for dropout in (0.0, 0.1):
+                where = {"window_tokens": window_tokens, "context_tokens": CONTEXT_TOKENS, "dropout": dropout}
+                for device_type in ("cpu", "cuda"):
+                    build_kernel(choose_kernel(normalizer, **where, device_type=device_type), normalizer, **where)
+                assert kernel_serves("oracle", normalizer, **where)
+
+
+def test_a_normalizer_of_no_role_is_refused() -> None:
+    """A class that says neither how it masks nor what it makes of the sum has no kernel."""
+
+    class Roleless(Normalizer):
+        pass
+
+    with pytest.raises(SpecError, match="no kernel serves Roleless"):
+        choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, device_type="cpu")  # type: ignore[abstract]
+
+
+@pytest.mark.parametrize("window_tokens", [None, 1, 2, 5, 11, 13, 20])
+def test_the_mean_of_visible_keys_is_the_masks(window_tokens: int | None) -> None:
+    """The formula counts what the mask shows."""
+    positions_T = torch.arange(13)
+    visible_TS = causal_mask(positions_T, positions_T, window_tokens)
+    assert mean_visible_keys(13, window_tokens) == pytest.approx(visible_TS.sum().item() / 13)
+
+
+@pytest.mark.parametrize("window_tokens", [None, 1, 5, 100, 129, 500])
+@pytest.mark.parametrize("num_tokens", [1, 127, 128, 129, 389])
+def test_chunks_in_turn_cover_every_query_and_every_visible_key(num_tokens: int, window_tokens: int | None) -> None:
+    """Each query is in one chunk, with all the keys that it sees and no chunk's worth more."""
+    chunks = chunks_in_turn(num_tokens, window_tokens)
+    assert [start for _, start, _ in chunks] == [0, *(stop for _, _, stop in chunks[:-1])]
+    assert chunks[-1][2] == num_tokens
+    for first, start, _ in chunks:
+        assert first == (0 if window_tokens is None else max(0, start - window_tokens + 1))
+
+
+@pytest.mark.parametrize("window_tokens", [1, 2, 16, 17, 31, 32, 33, 64, 65, 100, 128])
+def test_all_chunks_at_once_only_where_it_computes_less(window_tokens: int) -> None:
+    """A chunk is never narrower than the window before it, and a short window really is cheaper."""
+    for num_tokens in (1, 31, 33, 256, 263, 1024):
+        chunk_tokens = window_chunk_tokens(num_tokens, window_tokens)
+        if chunk_tokens is None:
+            continue
+        assert chunk_tokens >= window_tokens - 1
+        in_turn = sum(
+            (stop - start) * (stop - first) for first, start, stop in chunks_in_turn(num_tokens, window_tokens)
+        )
+        assert -(-num_tokens // chunk_tokens) * chunk_tokens * chunk_tokens < in_turn
+    assert window_chunk_tokens(1024, 32) == 32
+
+
+def test_sdpa_equals_the_oracle_with_a_temperature() -> None:
+    """The fused kernel applies the temperature of the normalizer that it stands for."""
+    q, k, v = (torch.randn(2, 13, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    where = {"window_tokens": None, "context_tokens": 13, "dropout": 0.0}
+    softmax = Softmax(temperature=0.3)
+    outputs = [
+        build_kernel(name, softmax, **where)(q, k, v, softmax.build(heads=3, init=Init(0)))
+        for name in ("oracle", "sdpa")
+    ]
+    torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: flex attention has no backward on a CPU"
+)
+@pytest.mark.parametrize("normalizer", [Softmax(), Softmax(temperature=0.5), Sink(start=0.3)], ids=repr)
+@pytest.mark.parametrize("window_tokens", [None, 1, 33])
+def test_fused_kernels_equal_the_oracle_on_a_gpu(normalizer: Normalizer, window_tokens: int | None) -> None:
+    """Forward and backward, compiled as in a run."""
+    where = {"window_tokens": window_tokens, "context_tokens": 263, "dropout": 0.0}
+    module = normalizer.build(heads=2, init=Init(0)).cuda()
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(2, 263, 2, 16, generator=generator).cuda().requires_grad_() for _ in range(3)]
+    gradient = torch.randn(2, 263, 2, 16, generator=generator).cuda()
+    expected = build_kernel("oracle", normalizer, **where)(*inputs, module)
+    expected_gradients = torch.autograd.grad(expected, inputs, gradient)
+    for name in set(KERNELS) - {"oracle"}:
+        if not kernel_serves(name, normalizer, **where):
+            continue
+        found = torch.compile(build_kernel(name, normalizer, **where))(*inputs, module)
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+        for a, b in zip(torch.autograd.grad(found, inputs, gradient), expected_gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

@@ -322,6 +322,38 @@ def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noi
         print(f"  {count:>2} seeds resolve {row['effect']:.4f} in about {row['minutes']:.0f} minutes")
 
 
+@app.command
+def merge(*folders: Path, out: Path) -> None:
+    """Join folders of one study from several machines, and judge them together.
+
+    Parameters
+    ----------
+    folders: two or more, of the same study.
+    out: a new folder.
+    """
+    from vslm.lab.merging import merge_studies
+    from vslm.report.page import write_report
+
+    if len(folders) < 2:
+        raise SpecError("merge", f"found {len(folders)} folder", "two or more are needed")
+    folder = merge_studies(list(folders), out)
+    _print_verdict(folder, write_report(folder.path), as_json=False)
+
+
+@app.command
+def pack(folder: Path, *, out: Path | None = None) -> None:
+    """Make one file of a study to send, without weights.
+
+    Parameters
+    ----------
+    folder: runs/NAME.
+    out: default NAME.zip in the working directory.
+    """
+    from vslm.lab.merging import pack_study
+
+    print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip")))
+
+
 def _seeds(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdigit() else text
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vslm.report.page import write_report
+from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
 
 STUDY = """
@@ -70,6 +71,31 @@ def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path)
     assert vslm(place, "ls", "--json").returncode == 0
     assert vslm(place, "sample", "runs/study", "--prompt", "ab", "--tokens", "5").returncode == 0
     write_report(folder.path)
+
+
+def test_merged_halves_give_the_verdict_of_the_whole(place: Path):
+    """Seeds 0-1 here, 2-3 there; a packed half is small; what differs is refused."""
+    (place / "study.py").write_text(STUDY.format(steps=7).replace("seeds=2", "seeds=4"))
+    for seeds, out in (("0-3", "whole"), ("0-1", "a"), ("2-3", "b")):
+        made = vslm(place, "run", "study.py", "--seeds", seeds, "--out", out, "--workers", "2")
+        assert made.returncode == 0, made.stderr
+    merged = vslm(place, "merge", "a", "b", "--out", "c")
+    assert merged.returncode == 0, merged.stderr
+    whole, joined = (read_json(place / name / "verdict.json") for name in ("whole", "c"))
+    for arm in ("same", "short"):
+        for key in ("verdict", "delta", "interval", "seeds", "per_seed"):
+            assert whole["arms"][arm][key] == joined["arms"][arm][key], (arm, key)
+    assert vslm(place, "pack", "c").returncode == 0
+    assert (place / "c.zip").stat().st_size < 3e6
+    text = (place / "study.py").read_text()
+    (place / "study.py").write_text(text.replace('window_tokens": 3', 'window_tokens": 5'))
+    refused = vslm(place, "run", "study.py", "--out", "a")
+    assert refused.returncode == 2
+    assert "model.blocks.0.attention.window_tokens" in refused.stderr
+    assert vslm(place, "run", "study.py", "--seeds", "2-3", "--out", "d").returncode == 0
+    differing = vslm(place, "merge", "a", "d", "--out", "e")
+    assert differing.returncode == 1
+    assert "arm 'short'" in differing.stderr
 
 
 def test_a_changed_arm_and_a_wrong_field_are_refused_in_words(place: Path):

@@ -20,7 +20,7 @@ from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.data.corpus import Corpus, prepare
 from vslm.lab.job import Job, Settings, start_checksum
 from vslm.lab.pool import Order, run_orders
-from vslm.lab.study import Study, auto_looks, parse_seeds
+from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
 from vslm.lab.verdict import write_verdict
 from vslm.models.language_model import Model
 from vslm.results.files import read_json, write_json
@@ -148,7 +148,9 @@ def _declared(
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = list(range(looks[0])) if looks else list(parse_seeds(asked))
-    plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
+    # Named seeds ("3-5") are a part of the declared study, to be merged; a count is what one look is planned for.
+    named = isinstance(asked, str) and "-" in asked and study.seeds != "auto"
+    plan = sequential_plan(looks) if looks else fixed_plan(len(planned_seeds(study)) if named else len(seeds))
     if before is None:
         settings, rate = _timed(study, out, corpora, options, watcher, study_file, len(seeds))
         tokens = _tokens(study, corpora, options, rate, len(seeds) * len(study.arms), settings["workers"])
@@ -349,7 +351,6 @@ def _train(
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             (order.folder / "order.json").unlink(missing_ok=True)
-            write_verdict(StudyFolder(folder.path))
 
     run_orders(orders, workers=record["settings"]["workers"], hear=hear)
 

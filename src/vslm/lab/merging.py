@@ -1,0 +1,91 @@
+"""Join folders of one study from several machines, and make one small file to send."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import ResultError
+from vslm.core.specs import differences
+from vslm.lab.verdict import write_verdict
+from vslm.results.files import write_json
+from vslm.results.folder import StudyFolder
+
+_SAME = ("question", "baseline", "primary", "match", "plan")
+_SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
+_SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
+_LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json"}
+
+
+def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
+    """One study from several folders of it: all their seeds, each once, judged anew.
+
+    The arms of a seed come from one folder, so that they were paired on one machine.
+
+    Raises: ResultError naming what differs, or if `out` has something in it.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ResultError(str(out), "not empty", "a new folder is needed", "choose another --out")
+    folders = [StudyFolder(part) for part in parts]
+    first = folders[0].study
+    for folder in folders[1:]:
+        _check_same(first, folder.study, folders[0].path, folder.path)
+    whole: dict[str, Any] = {**first, "seeds": sorted({seed for folder in folders for seed in folder.study["seeds"]})}
+    whole["arms"] = {arm: {**row, "runs": {}} for arm, row in first["arms"].items()}
+    for seed in whole["seeds"]:
+        source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in first["arms"]))
+        done = [arm for arm in first["arms"] if _is_done(source, arm, seed)]
+        _check_one_place(source, done, seed)
+        for arm in done:
+            target = out / arm / f"seed{seed}"
+            shutil.copytree(source.run(arm, seed).path, target, ignore=shutil.ignore_patterns(".*.tmp"))
+            whole["arms"][arm]["runs"][str(seed)] = source.study["arms"][arm]["runs"][str(seed)]
+    for copy in folders[0].path.glob("*.py"):
+        shutil.copy(copy, out / copy.name)
+    write_json(out / "study.json", whole)
+    write_verdict(StudyFolder(out))
+    return StudyFolder(out)
+
+
+def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Path) -> None:
+    different = [key for key in _SAME if a[key] != b[key]]
+    if set(a["arms"]) != set(b["arms"]):
+        different.append("arms")
+    else:
+        for arm in a["arms"]:
+            for key in _SAME_OF_AN_ARM:
+                if a["arms"][arm][key] != b["arms"][arm][key]:
+                    rows = differences(a["arms"][arm]["experiment"], b["arms"][arm]["experiment"])
+                    paths = ", ".join(path for path, _, _ in rows)
+                    different.append(f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}")
+    if different:
+        found = f"not the same study as {where_a}: {'; '.join(different)}"
+        raise ResultError(str(where_b), found, "the same arms, corpus, tokenizer and plan are needed")
+
+
+def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
+    done = folder.run(arm, seed).done
+    return done is not None and done["fingerprint"] == folder.study["arms"][arm]["runs"].get(str(seed))
+
+
+def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
+    places = {tuple((folder.run(arm, seed).environment or {}).get(key) for key in _SAME_OF_A_SEED) for arm in arms}
+    if len(places) > 1:
+        found = f"the arms of seed {seed} were run in {len(places)} different places"
+        raise ResultError(str(folder.path), found, f"one {', '.join(_SAME_OF_A_SEED)} for all arms of a seed")
+
+
+def pack_study(folder: Path, target: Path) -> Path:
+    """One zip file of a study, without weights and checkpoints: everything that the report and `merge` read.
+
+    Raises: ResultError if the folder is no study.
+    """
+    study = StudyFolder(folder)
+    if not study.study["arms"]:
+        raise ResultError(str(folder), "a study without arms")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.is_file() and path.name not in _LEFT_OUT and "checkpoints" not in parts:
+                archive.write(path, Path(folder.name, *parts))
+    return target

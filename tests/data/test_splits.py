@@ -117,6 +117,17 @@ def test_a_corpus_too_small_for_three_splits_says_what_is_needed(texts: list[str
         split(texts)
 
 
+@given(st.integers(0, 10_000), st.integers(3, 40), st.floats(0.01, 0.5), st.floats(0.01, 0.4), st.integers(0, 2_000))
+def test_no_text_is_ever_lost_or_in_two_splits(seed: int, count: int, val: float, select: float, least: int) -> None:
+    """For any shares and any few documents: a whole partition, or a message."""
+    texts = [story(seed * 100 + i, 7 + seed % 11) for i in range(count)]
+    try:
+        parts = split(texts, Splits(val_fraction=val, select_fraction=select, min_val_tokens=least), 1.0)
+    except DataError:
+        return
+    assert sorted(text for name in SPLITS for text in parts.by_split[name]) == sorted(texts)
+
+
 @given(st.text(alphabet="ab \n\r\t.é\U0001f600", max_size=400), st.integers(1, 37))
 def test_blocks_joined_are_the_text(text: str, block_characters: int) -> None:
     """To the character, and none is longer than twice what was asked."""

@@ -179,6 +179,13 @@ def test_a_vocabulary_larger_than_the_corpus_supports_names_the_most_it_does() -
     assert BPE(vocabulary=most).fit(STORIES[:11]).vocabulary == most
 
 
+def test_a_pair_that_occurs_once_is_no_token() -> None:
+    """It would only be a way to remember one place."""
+    with pytest.raises(SpecError, match="at most 257"):
+        BPE(vocabulary=258).fit(["ab"])
+    assert BPE(vocabulary=258).fit(["ab ab"]).token_bytes[257] == b"ab"
+
+
 def test_a_vocabulary_below_the_bytes_is_refused() -> None:
     """The separator and 256 bytes are the least."""
     assert BPE(vocabulary=257).fit(["x"]).vocabulary == 257

@@ -117,4 +117,4 @@ def test_a_corpus_too_small_for_its_window_names_it(num_tokens: int) -> None:
 
 def test_bytes_of_targets_leave_out_the_first_token() -> None:
     """The first token of a window is given, not predicted."""
-    assert num_target_bytes(np.array([[2, 0, 1], [1, 1, 2]]), np.array([1, 10, 100])) == 1 + 10 + 10 + 100
+    assert num_target_bytes(np.array([[2, 0, 1], [2, 1, 1]]), np.array([1, 10, 100])) == 1 + 10 + 10 + 10

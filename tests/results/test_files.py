@@ -35,7 +35,7 @@ def test_rows_and_arrays_come_back(tmp_path: Path):
 def test_a_torn_file_is_named(tmp_path: Path):
     """With the line, for rows."""
     (tmp_path / "r.jsonl").write_text('{"a": 1}\n{"a":')
-    with pytest.raises(ResultError, match="r.jsonl:2"):
+    with pytest.raises(ResultError, match=r"r\.jsonl:2"):
         read_rows(tmp_path / "r.jsonl")
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ResultError, match=r"a\.json"):

@@ -11,6 +11,7 @@ from vslm import (
     Experiment,
     LossByPosition,
     Primary,
+    Splits,
     StandardLibrary,
     Study,
     WarmupCosine,
@@ -19,7 +20,7 @@ from vslm import (
 
 nanogpt = Experiment(
     model=gpt2(depth=4, width=128, heads=4, context_tokens=64, bias=False),
-    data=StandardLibrary(tokenizer=Characters()),
+    data=StandardLibrary(tokenizer=Characters(), splits=Splits(min_val_tokens=0)),
     budget=Budget(tokens=12 * 64 * 2000),
     batch_tokens=12 * 64,
     optimizer=AdamW(learning_rate=1e-3, betas=(0.9, 0.99), weight_decay=0.1),

@@ -9,15 +9,20 @@ from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows, write_arrays, write_json, write_rows, written_whole
 
 
+def _stop_in_the_middle(path: Path) -> None:
+    with written_whole(path) as file:
+        file.write(b"half")
+        raise RuntimeError("in the middle")
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
     """And no temporary one."""
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"a": float("nan")})
-    with pytest.raises(RuntimeError), written_whole(path) as file:
-        file.write(b"half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="in the middle"):
+        _stop_in_the_middle(path)
     assert read_json(path) == {"a": 1}
     assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
 

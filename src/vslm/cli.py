@@ -4,6 +4,7 @@ Imports stand inside the commands on purpose: `--help` and `ls` must not wait a 
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -440,6 +441,8 @@ def main() -> None:
     except VslmError as error:
         print(f"vslm: {error}", file=sys.stderr)
         sys.exit(1)
+    except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

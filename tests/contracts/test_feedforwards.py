@@ -7,6 +7,7 @@ from model_facts import (
     assert_finite_gradients,
     assert_owns_its_parameters,
     assert_reads_back,
+    with_new_classes,
 )
 
 from vslm.core.errors import SpecError
@@ -20,6 +21,10 @@ FEEDFORWARDS = [SwiGLU(), SwiGLU(hidden=17, bias=True), GELU(), GELU(hidden=17, 
 NORMS = [RMSNorm(), RMSNorm(epsilon=0.1), LayerNorm(), LayerNorm(bias=False)]
 RESIDUALS = [PlainAdd(), ScaledAdd(), ScaledAdd(start=0.1)]
 SCALES = [FanIn(), FanIn(gain=0.5), FixedStd(), FixedStd(value=0.1)]
+FEEDFORWARDS = with_new_classes(Feedforward, FEEDFORWARDS)
+NORMS = with_new_classes(Norm, NORMS)
+RESIDUALS = with_new_classes(Residual, RESIDUALS)
+SCALES = with_new_classes(WeightScale, SCALES)
 WIDTH = 19
 
 
@@ -78,6 +83,19 @@ def test_a_feedforward_works_on_each_position_by_itself(feedforward: Feedforward
     same[1, 3] = False
     assert torch.equal(module(changed)[same], output[same])
     assert not torch.equal(module(changed)[1, 3], output[1, 3])
+
+
+def test_swiglu_and_gelu_by_hand() -> None:
+    """The two formulas, written out."""
+    x_BTD, sizes = normal(2, 5, WIDTH), {"width": WIDTH, "scale": FanIn(), "output_factor": 1.0, "init": Init(0)}
+    w = dict((module := SwiGLU(hidden=17).build(**sizes)).named_parameters())
+    gate = x_BTD @ w["gate.weight"].T
+    expected = (gate * torch.sigmoid(gate) * (x_BTD @ w["input.weight"].T)) @ w["output.weight"].T
+    torch.testing.assert_close(module(x_BTD), expected)
+    w = dict((module := GELU(hidden=17).build(**sizes)).named_parameters())
+    hidden = x_BTD @ w["input.weight"].T
+    expected = (hidden * (1 + torch.erf(hidden / 2**0.5)) / 2) @ w["output.weight"].T
+    torch.testing.assert_close(module(x_BTD), expected)
 
 
 def test_the_output_factor_scales_the_output_alone(feedforward: Feedforward) -> None:

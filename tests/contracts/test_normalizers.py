@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from model_facts import assert_every_class_is_tested, assert_owns_its_parameters, assert_reads_back, final_classes
+from model_facts import (
+    assert_every_class_is_tested,
+    assert_owns_its_parameters,
+    assert_reads_back,
+    final_classes,
+    with_new_classes,
+)
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
@@ -16,6 +22,7 @@ NORMALIZERS = [
     Sigmoid(),
     Sigmoid(bias=0.7),
 ]
+NORMALIZERS = with_new_classes(Normalizer, NORMALIZERS)
 HEADS, T, S = 3, 5, 7
 
 

@@ -1,4 +1,4 @@
-"""Contracts of every normalizer, and of the two roles."""
+"""Contracts of every normalizer, and of the three roles."""
 
 import pytest
 import torch
@@ -18,6 +18,8 @@ from vslm.models.normalizers import (
     Normalizer,
     Power,
     RowNormalizer,
+    ScoreFactor,
+    ScoreFactorModule,
     Sigmoid,
     Sink,
     Softmax,
@@ -72,10 +74,10 @@ def scores_of(scale: float, *shape: int, seed: int = 0, dtype: torch.dtype = tor
 
 
 def test_the_list_is_complete() -> None:
-    """Every normalizer of the room is in the list above, and has one of the two roles."""
+    """Every normalizer of the room is in the list above, and has one of the three roles."""
     assert_every_class_is_tested(Normalizer, NORMALIZERS)
     for cls in final_classes(Normalizer):
-        assert issubclass(cls, RowNormalizer) != issubclass(cls, SumGate)
+        assert sum(issubclass(cls, role) for role in (RowNormalizer, ScoreFactor, SumGate)) == 1
         assert isinstance(cls.sums_to_one, bool)  # type: ignore[attr-defined]
 
 
@@ -144,9 +146,9 @@ def test_gradients_equal_finite_differences(spec: Normalizer, visible_TS: torch.
     """Autograd agrees with central differences in float64, for every score and every parameter.
 
     Weights of two rows may differ by e ** 80, so each row of weights is judged at its own scale: its largest weight or
-    its largest derivative, whichever is larger. A step h leaves an error of h ** 2 / 6 times the third derivative, which
-    for a weight of e ** (p * 80) and a step in p is 80 ** 3 * h ** 2 / 6 of it, 1e-7 at h = 1e-6; and one of
-    1e-16 / h = 1e-10 from rounding. 1e-6 stands above both, and far below what a missing term would be.
+    its largest derivative, whichever is larger. A step of h leaves an error of h ** 2 / 6 times the third derivative,
+    which for a weight of e ** (p * 80) and a step in p is 80 ** 3 * h ** 2 / 6 of it, 1e-7 at h = 1e-6; and one from
+    rounding, 80 * 1e-16 / h = 1e-8. 1e-6 stands above both, and far below what a missing term would be.
     """
     step, tolerance = 1e-6, 1e-6
     module = spec.build(heads=HEADS, init=Init(0)).double()
@@ -195,6 +197,18 @@ def test_a_sum_gate_is_softmax_times_its_gain(spec: Normalizer, visible_TS: torc
     gain = module.gain(masked.logsumexp(dim=-1), visible_TS.sum(dim=-1))
     assert gain.shape == (2, HEADS, T)
     torch.testing.assert_close(module(scores, visible_TS), masked.softmax(dim=-1) * gain[..., None])
+
+
+def test_a_score_factor_is_softmax_of_scores_times_it(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+    """What a fused kernel does to its queries is what whole rows give."""
+    if not isinstance(spec, ScoreFactor):
+        pytest.skip("not a ScoreFactor")
+    module = spec.build(heads=HEADS, init=Init(0))
+    assert isinstance(module, ScoreFactorModule)
+    scores = scores_of(2.0, 2, HEADS, T, S)
+    factor = torch.as_tensor(module.factor(visible_TS.sum(dim=-1))).expand(HEADS, T)
+    scaled = (scores * factor[..., None]).masked_fill(~visible_TS, -torch.inf)
+    torch.testing.assert_close(module(scores, visible_TS), scaled.softmax(dim=-1))
 
 
 def test_a_sink_is_one_more_score() -> None:

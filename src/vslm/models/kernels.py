@@ -6,10 +6,9 @@ oracle, defines the answer; a test holds every other equal to it, forward and ba
     kernel    serves                                      where
     oracle    every normalizer, every window, dropout     anywhere; memory grows as T * T
     chunked   every normalizer, every window, dropout     anywhere; the CPU's default; a short window is cheaper in time
-    sdpa      Softmax, all earlier positions, dropout     CUDA's default there
-    flex      Softmax and SumGate, every window           CUDA's default for windows and gates; no backward on a CPU
-    flash     SumGate, all earlier positions              only by name: eager and in linear memory on a CPU and, in bf16,
-                                                          on CUDA, where it has not been run yet
+    sdpa      ScoreFactor, all earlier positions, dropout CUDA's default there
+    flex      ScoreFactor and SumGate, every window       CUDA's default for windows and gates; no backward on a CPU
+    flash     SumGate, all earlier positions              only by name; needs no compiler; on CUDA (bf16) not yet run
 
 On a CPU torch's own fused attention is slow in its backward pass (three times the chunked kernel at 256 tokens on an
 AVX-512 machine with torch 2.13), which is why a CPU never gets it.
@@ -28,7 +27,7 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, flex_attention
 
 from vslm.core.errors import SpecError, nearest
-from vslm.models.normalizers import Normalizer, RowNormalizer, Softmax, SumGate, SumGateModule
+from vslm.models.normalizers import Normalizer, RowNormalizer, ScoreFactor, ScoreFactorModule, SumGate, SumGateModule
 
 # 128 queries at a time was the fastest of 32, 64, 128 and 256 at 256 to 1024 tokens on an AVX-512 CPU in bf16.
 _CHUNK_TOKENS = 128
@@ -124,7 +123,7 @@ class ChunkedKernel(nn.Module):
 
 
 class SDPAKernel(nn.Module):
-    """torch's fused attention, for softmax over all earlier positions."""
+    """torch's fused attention, for a softmax over all earlier positions."""
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
@@ -132,15 +131,10 @@ class SDPAKernel(nn.Module):
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
+        q_BTHK = _with_factor(q_BTHK, normalizer, None)
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
-        y = functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=True,
-            scale=1.0 / float(normalizer.temperature),  # type: ignore[arg-type]
-        )
+        dropout = self.dropout if self.training else 0.0
+        y = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=1.0)
         return y.transpose(1, 2)
 
 
@@ -163,16 +157,17 @@ class FlexKernel(nn.Module):
             return (query >= key) & (query - key < window_tokens)
 
         mask = create_block_mask(visible, None, None, num_tokens, num_tokens, device=device)
+        if not isinstance(normalizer, SumGateModule):
+            q_BTHK = _with_factor(q_BTHK, normalizer, self.window_tokens)
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
         if not isinstance(normalizer, SumGateModule):
-            scale = 1.0 / float(normalizer.temperature)  # type: ignore[arg-type]
-            return flex_attention(q, k, v, block_mask=mask, scale=scale).transpose(1, 2)  # type: ignore[union-attr]
+            return flex_attention(q, k, v, block_mask=mask, scale=1.0).transpose(1, 2)  # type: ignore[union-attr]
         y, aux = flex_attention(q, k, v, block_mask=mask, scale=1.0, return_aux=AuxRequest(lse=True))
         # Its backward pass subtracts the log-sum-exp's gradient from the sum that it takes off every score's gradient,
         # and scales between its own base of 2 and ours, so scores get their full gradient (read in torch 2.13).
         log_sum_exp_BHT = cast(Tensor, aux.lse)  # type: ignore[union-attr]
-        num_visible_T = torch.arange(1, num_tokens + 1, device=device).clamp(max=window_tokens)
-        return _gated(y, normalizer.gain(log_sum_exp_BHT, num_visible_T)).transpose(1, 2)
+        gain_BHT = normalizer.gain(log_sum_exp_BHT, _num_visible(num_tokens, self.window_tokens, device))
+        return _gated(y, gain_BHT).transpose(1, 2)
 
 
 class FlashKernel(nn.Module):
@@ -191,8 +186,7 @@ class FlashKernel(nn.Module):
         if q.device.type == "cuda" and head_width % _CUDA_HEAD_MULTIPLE:
             q, k, v = (functional.pad(x, (0, -head_width % _CUDA_HEAD_MULTIPLE)) for x in (q, k, v))
         y, log_sum_exp_BHT = cast(tuple[Tensor, Tensor], _FlashWithSum.apply(q, k, v))
-        num_visible_T = torch.arange(1, num_tokens + 1, device=q.device)
-        gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, num_visible_T)
+        gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, _num_visible(num_tokens, None, q.device))
         return _gated(y[..., :head_width], gain_BHT).transpose(1, 2)
 
 
@@ -263,12 +257,12 @@ def kernel_serves(
     """The table at the top of this file, for one attention."""
     is_full = window_tokens is None or window_tokens >= context_tokens
     if kernel in ("oracle", "chunked"):
-        return isinstance(normalizer, RowNormalizer | SumGate)
+        return isinstance(normalizer, RowNormalizer | ScoreFactor | SumGate)
     if kernel == "sdpa":
-        return isinstance(normalizer, Softmax) and is_full
+        return isinstance(normalizer, ScoreFactor) and is_full
     if kernel == "flash":
         return isinstance(normalizer, SumGate) and is_full and dropout == 0
-    return kernel == "flex" and isinstance(normalizer, Softmax | SumGate) and dropout == 0
+    return kernel == "flex" and isinstance(normalizer, ScoreFactor | SumGate) and dropout == 0
 
 
 def choose_kernel(
@@ -407,6 +401,21 @@ def window_chunk_tokens(num_tokens: int, window_tokens: int | None) -> int | Non
 def _check_known(kernel: str) -> None:
     if kernel not in KERNELS:
         raise SpecError("kernel", f"unknown kernel {kernel!r}", nearest(kernel, KERNELS))
+
+
+def _num_visible(num_tokens: int, window_tokens: int | None, device: torch.device) -> Tensor:
+    """num_visible_T of a whole sequence."""
+    num_visible_T = torch.arange(1, num_tokens + 1, device=device)
+    return num_visible_T if window_tokens is None else num_visible_T.clamp(max=window_tokens)
+
+
+def _with_factor(q_BTHK: Tensor, normalizer: nn.Module, window_tokens: int | None) -> Tensor:
+    """Queries times what a ScoreFactor multiplies their scores with."""
+    num_visible_T = _num_visible(q_BTHK.shape[1], window_tokens, q_BTHK.device)
+    factor = cast(ScoreFactorModule, normalizer).factor(num_visible_T)
+    if isinstance(factor, Tensor):
+        return (q_BTHK * factor.transpose(-1, -2)[..., None]).to(q_BTHK.dtype)
+    return q_BTHK if factor == 1.0 else q_BTHK * factor
 
 
 def _gated(y: Tensor, gain: Tensor) -> Tensor:

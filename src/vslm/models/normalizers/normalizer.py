@@ -1,4 +1,4 @@
-"""What every normalizer fills: the interface, and the two roles that a kernel serves.
+"""What every normalizer fills: the interface, and the three roles that kernels serve.
 
 Shapes: scores are `[..., H, T, S]`; `visible` is boolean and broadcasts to them; axes before H are the kernel's own.
 """
@@ -34,8 +34,33 @@ class RowNormalizer(Normalizer):
     """Interface of the first role: needs whole rows of scores."""
 
 
+class ScoreFactor(Normalizer):
+    """Interface of the second role: `build` returns a `ScoreFactorModule`."""
+
+
 class SumGate(Normalizer):
-    """Interface of the second role: `build` returns a `SumGateModule`."""
+    """Interface of the third role: `build` returns a `SumGateModule`."""
+
+
+class ScoreFactorModule(nn.Module):
+    """Interface: softmax of scores times `factor`.
+
+    `forward` serves the kernels that hold whole rows; a fused kernel multiplies its queries by `factor`.
+    """
+
+    def factor(self, num_visible_T: Tensor) -> Tensor | float:
+        """Factor per head and query, `[..., H, T]` or what broadcasts to it; a plain number if it is one.
+
+        Args:
+            num_visible_T: `[..., T]`, how many keys each query sees.
+        """
+        raise NotImplementedError
+
+    def forward(self, scores: Tensor, visible: Tensor) -> Tensor:
+        """Weights of whole rows."""
+        factor = self.factor(visible.sum(dim=-1))
+        scores = scores * (factor[..., None] if isinstance(factor, Tensor) else factor)
+        return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
 
 
 class SumGateModule(nn.Module):

@@ -26,8 +26,8 @@ class Power(SumGate):
     Not shift-invariant: a number added to all scores of a row multiplies its output, so the keys' scale is a volume.
     A norm per head over the output would divide all of this out again.
 
-    At the start: scores near 0 have LSE = log n, so the plain form multiplies softmax's output by n ** (1 - p), which at
-    p = 0.5 keeps the variance of a mean of independent values at that of one; the centered form starts as softmax.
+    At the start: scores near 0 have LSE = log n, so the plain form multiplies softmax's output by n ** (1 - p). At
+    p = 0.5 that keeps the variance of a mean of independent values at that of one. The centered form starts as softmax.
     Cost: one parameter per head if learned; every kernel that returns the log-sum-exp serves it.
     In fp32 an exponential ends at e ** 88: the logarithm of the factor is held within +-85, where no gradient goes
     through it. Scores up to 80 do not reach that.

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.normalizers.normalizer import RowNormalizer
+from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule
 from vslm.models.per_head import keep
 
 
 @dataclass(frozen=True, kw_only=True)
-class SSMax(RowNormalizer):
+class SSMax(ScoreFactor):
     """Softmax of scores that are multiplied by a times the logarithm of how many keys there are.
 
         w_ts = softmax(a * log(n_t) * s_t)_s = n_t ** (a s_ts) / sum_s n_t ** (a s_ts),   n_t = number of visible keys
@@ -24,7 +23,7 @@ class SSMax(RowNormalizer):
     Paper: Scalable-Softmax Is Superior for Attention, Nakanishi, 2025, https://arxiv.org/abs/2501.19399.
     At the start: a = `start`; the default makes the factor average 1 over the first 256 positions, so that a model of
     that context starts near softmax. The first position has one key and weight 1 on it.
-    Cost: one parameter per head if learned; no fused kernel.
+    Cost: one parameter per head if learned.
 
     Args:
         start: the initial a, above 0.
@@ -42,24 +41,23 @@ class SSMax(RowNormalizer):
 
     def build(self, *, heads: int, init: Init) -> nn.Module:
         """The module for `heads` heads."""
-        return SSMaxModule(init.child("factor").constant((heads,), self.start), learned=self.learned)
+        return SSMaxModule(init.child("per_log_key").constant((heads,), self.start), learned=self.learned)
 
     def num_parameters(self, heads: int) -> int:
         """One factor per head if learned."""
         return heads if self.learned else 0
 
 
-class SSMaxModule(nn.Module):
+class SSMaxModule(ScoreFactorModule):
     """See `SSMax`."""
 
-    factor: Tensor
+    per_log_key: Tensor
 
-    def __init__(self, factor_H: Tensor, *, learned: bool) -> None:
+    def __init__(self, per_log_key_H: Tensor, *, learned: bool) -> None:
         super().__init__()
-        keep(self, "factor", factor_H, learned=learned)
+        keep(self, "per_log_key", per_log_key_H, learned=learned)
 
-    def forward(self, scores: Tensor, visible: Tensor) -> Tensor:
-        """Weights of whole rows."""
-        log_num_visible = visible.sum(dim=-1, keepdim=True).to(scores.dtype).log()
-        scores = scores * (self.factor[:, None, None] * log_num_visible)
-        return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+    def factor(self, num_visible_T: Tensor) -> Tensor:
+        """Larger the more keys there are."""
+        log_num_visible_T = num_visible_T.to(self.per_log_key.dtype).log()
+        return self.per_log_key[:, None] * log_num_visible_T

@@ -3,24 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.normalizers.normalizer import RowNormalizer
+from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule
 from vslm.models.per_head import keep
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightPower(RowNormalizer):
+class WeightPower(ScoreFactor):
     """Weights raised to the power a and renormalized, which is softmax at the temperature 1 / a.
 
         w_ts = softmax(s_t)_s ** a / sum_s softmax(s_t)_s ** a = softmax(a s_t)_s
 
     The reading of "power scaling" that scales every weight instead of the sum.
     At the start: a = `exponent`; identical to Softmax for 1.
-    Cost: one parameter per head if learned; no fused kernel.
+    Cost: one parameter per head if learned.
 
     Args:
         exponent: a, above 0; the start if learned. Large ones sharpen the weights.
@@ -46,7 +45,7 @@ class WeightPower(RowNormalizer):
         return heads if self.learned else 0
 
 
-class WeightPowerModule(nn.Module):
+class WeightPowerModule(ScoreFactorModule):
     """See `WeightPower`."""
 
     exponent: Tensor
@@ -55,6 +54,6 @@ class WeightPowerModule(nn.Module):
         super().__init__()
         keep(self, "exponent", exponent_H, learned=learned)
 
-    def forward(self, scores: Tensor, visible: Tensor) -> Tensor:
-        """Weights of whole rows."""
-        return (scores * self.exponent[:, None, None]).masked_fill(~visible, -torch.inf).softmax(dim=-1)
+    def factor(self, num_visible_T: Tensor) -> Tensor:
+        """The exponent, for every query."""
+        return self.exponent[:, None]

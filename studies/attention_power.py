@@ -2,8 +2,8 @@
 
 y = sum_s exp(score_s) v_s / (sum_s exp(score_s)) ** p is softmax's output times exp((1 - p) LSE), so every arm is a
 volume on what a head found, and the controls are volumes that know less (per head, by length) or other things (a sink,
-the scores, the stream). All arms norm queries and keys: without it, a power far from 1 turns the size of the keys, which
-grows in training, into a volume.
+the scores, the stream). All arms norm queries and keys: without it, a power far from 1 turns the size of the keys,
+which grows in training, into a volume.
 """
 
 from vslm import (

@@ -242,7 +242,7 @@ def _at_width(block: Block, width: int, heads: Heads, where: str) -> Block:
     elif head_width is not None:
         head_width = _scaled(head_width, block.width, width, f"{where}.attention.head_width", "numbers per head")
     changes = {"width": width, "attention.heads": num_heads, "attention.head_width": head_width}
-    if getattr(block.feedforward, "hidden", None) is not None:
+    if width != block.width and getattr(block.feedforward, "hidden", None) is not None:
         exact = block.feedforward.hidden_at(block.width) * width / block.width
         changes["feedforward.hidden"] = max(1, round(exact / _HIDDEN_MULTIPLE)) * _HIDDEN_MULTIPLE
     return vary(block, changes)

@@ -1,7 +1,7 @@
 """Recursion: is a loop worth a layer, and what should a loop be given?
 
-One block before, one after, and a core of 1 to 3 blocks that is passed 1, 2 or 4 times. Of the 3 x 3 grid `core2-loops1`
-is the baseline: the model with as many parameters as `core2-loops2` and `core2-loops4`; `deep` has as many visits as
+One block before, one after, and a core of 1 to 3 blocks that is passed 1, 2 or 4 times. Of the 3 x 3 grid
+`core2-loops1` is the baseline: the model with as many parameters as `core2-loops2` and `core2-loops4`; `deep` has as many visits as
 `core2-loops4`, with weights of their own. The other arms change what `core2-loops2` is given in each loop.
 
 After a run, `python studies/recursion.py runs/FOLDER` fits the worth exponent to the grid.
@@ -31,7 +31,6 @@ from vslm import (
     uniform,
     vary,
 )
-from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
 from vslm.stats.worth import fit_worth
 
@@ -73,23 +72,22 @@ STUDY = Study(
 
 
 def worth_of(folder: Path) -> str:
-    runs = {arm: StudyFolder(folder).runs(arm) for arm in GRID}
-    loss_AS = np.array([[read_json(run.path / "done.json")["val_loss"] for run in runs[arm]] for arm in GRID], float)
-    block = plain(2).num_parameters_without_embeddings(1024) - plain(1).num_parameters_without_embeddings(1024)
-    cores, loops = (np.array([x for core in CORES for x in (f(core, r) for r in LOOPS)]) for f in (_core, _loops))
-    found = fit_worth(loss_AS, np.full(len(GRID), 2.0 * block), cores * float(block), loops)
-    resolved = (
-        "" if found.is_resolved else "; not resolved: the interval reaches the end of the search, or size is unseen"
+    runs = {arm: [run for run in StudyFolder(folder).runs(arm) if run.done] for arm in GRID}
+    losses = {arm: {run.seed: run.done["val_loss"] for run in found if run.done} for arm, found in runs.items()}
+    seeds = sorted(
+        set.intersection(*({seed for seed, loss in by.items() if loss is not None} for by in losses.values()))
     )
-    return f"worth exponent {found.phi:.2f} [{found.low:.2f}, {found.high:.2f}], published 0.46{resolved}"
-
-
-def _core(core: int, loops: int) -> int:
-    return core
-
-
-def _loops(core: int, loops: int) -> int:
-    return loops
+    if not seeds:
+        return "no seed has finished every arm of the grid"
+    block = plain(2).num_parameters_without_embeddings(1024) - plain(1).num_parameters_without_embeddings(1024)
+    found = fit_worth(
+        np.array([[losses[arm][seed] for seed in seeds] for arm in GRID]),
+        once_A=np.array([2.0 * block for _ in GRID]),
+        repeated_A=np.array([float(core * block) for core in CORES for _ in LOOPS]),
+        loops_A=np.array([loops for _ in CORES for loops in LOOPS]),
+    )
+    unresolved = "" if found.is_resolved else "; not resolved at this budget"
+    return f"worth exponent {found.phi:.2f} [{found.low:.2f}, {found.high:.2f}], published 0.46{unresolved}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Weight sharing: which blocks, or which parts of them, can be one?
 
-Four visits in every arm but the smaller model. AABB, ABAB and ABBA have two blocks' weights in three orders; the smaller
-model has the same number of parameters and half of the visits, so it tells what the visits are worth.
+Four visits in every arm but the smaller model. AABB, ABAB and ABBA have two blocks' weights in three orders; the
+smaller model has the same number of parameters and half of the visits, so it tells what the visits are worth.
 """
 
 from vslm import (

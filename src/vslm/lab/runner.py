@@ -2,12 +2,11 @@
 
 import dataclasses
 import json
-import math
 import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,13 +17,27 @@ import vslm
 from vslm.core.errors import RunError, SpecError
 from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.data.corpus import Corpus, prepare
+from vslm.lab.experiment import Experiment
 from vslm.lab.job import Job, Settings, start_checksum
+from vslm.lab.matching import check_equal
 from vslm.lab.pool import Order, run_orders
+from vslm.lab.screening import screen_arms
+from vslm.lab.stages import (
+    Task,
+    describe_arms,
+    judged_tasks,
+    name_runs,
+    num_rounds,
+    save,
+    stage_record,
+    stage_sizes,
+)
 from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
-from vslm.lab.verdict import write_verdict
+from vslm.lab.tuning import tune_arms, with_chosen_rates
+from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.models.language_model import Model
 from vslm.results.files import read_json, write_json
-from vslm.results.folder import FORMAT, StudyFolder
+from vslm.results.folder import FORMAT, RunFolder, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
 _BASELINE_SHARE_OF_EVALUATION = 1.15  # measured evaluations, compile loading and start-up on top of training time
@@ -76,21 +89,45 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     """
     corpora = {arm: _prepared(arm, study, watcher.say) for arm in study.arms}
     _check_comparable(study, corpora)
+    if study.equal is not None:
+        vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+        check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
     _check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     with _held(out):
-        record = _declared(study, out, corpora, options, watcher, study_file)
-        write_json(out / "study.json", record)
-        folder = StudyFolder(out)
-        jobs = _jobs(study, record, corpora)
+        arms = _tuned_before(study, out)
+        record = _declared(dataclasses.replace(study, arms=arms), out, corpora, options, watcher, study_file)
+        save(record, out)
         copy = out / study_file.name if study_file else None
+
+        def train(tasks: Sequence[Task]) -> None:
+            _train(tasks, record, watcher, copy, options)
+
+        if study.screen is not None:
+            confirmed = screen_arms(study.screen, arms, study.baseline, record, out, train)
+            name_runs(arms, record, _nameable_seeds(study, record))
+            save(record, out)
+            arms = {arm: arms[arm] for arm in confirmed}
+        if study.tune is not None and not record["tuned"]:
+            new = {arm: experiment for arm, experiment in arms.items() if arm not in record.get("tuning", {})}
+            record["tuning"] = {**record.get("tuning", {}), **tune_arms(study.tune, new, record, out, train)}
+            arms = with_chosen_rates(arms, {arm: record["tuning"][arm] for arm in new})
+            record["tuned"] = True
+            describe_arms(arms, study.baseline, record)
+            name_runs(arms, record, _nameable_seeds(study, record))
+            save(record, out)
         for seeds in _rounds(study, record, options):
-            _train(jobs, seeds, record, folder, watcher, copy, options)
-            folder = StudyFolder(out)
-            verdict = write_verdict(folder)
-            if study.others and all(arm["verdict"] != "unresolved" for arm in verdict["arms"].values()):
+            train(judged_tasks(arms, record, out, seeds))
+            if is_resolved(write_verdict(StudyFolder(out))):
                 break
     return StudyFolder(out)
+
+
+def _tuned_before(study: Study, out: Path) -> Mapping[str, Experiment]:
+    """The arms, with the rates that a tuning in this folder has already chosen."""
+    if study.tune is None or not (out / "study.json").exists():
+        return study.arms
+    return with_chosen_rates(study.arms, read_json(out / "study.json").get("tuning", {}))
 
 
 def _prepared(arm: str, study: Study, say: Callable[[str], None]) -> Corpus:
@@ -145,6 +182,7 @@ def _declared(
 ) -> dict[str, Any]:
     """`study.json`: as it was, with what is new added; or refused."""
     before = read_json(out / "study.json") if (out / "study.json").exists() else None
+    stages = stage_record(study, before, out)
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = list(range(looks[0])) if looks else list(parse_seeds(asked))
@@ -152,8 +190,12 @@ def _declared(
     named = isinstance(asked, str) and "-" in asked and study.seeds != "auto"
     plan = sequential_plan(looks) if looks else fixed_plan(len(planned_seeds(study)) if named else len(seeds))
     if before is None:
-        settings, rate = _timed(study, out, corpora, options, watcher, study_file, len(seeds))
-        tokens = _tokens(study, corpora, options, rate, len(seeds) * len(study.arms), settings["workers"])
+        sizes = stage_sizes(study, len(seeds))
+        settings, rate = _timed(study, out, corpora, options, watcher, study_file, sizes)
+        rounds = num_rounds(sizes, settings["workers"])
+        tokens = _tokens(study, corpora, options, rate, rounds)
+        minutes = rounds * tokens[study.baseline] / rate / 60 * _BASELINE_SHARE_OF_EVALUATION
+        stages["estimate"] = {"sizes": sizes, "rounds": rounds, "minutes": minutes}
     else:
         settings, rate = before["settings"], before["tokens_per_second"]
         kept = before["plan"]
@@ -171,9 +213,9 @@ def _declared(
     for arm, experiment in study.arms.items():
         corpus = corpora[arm]
         old = before["arms"].get(arm) if before else None
-        stages = list(old["stages_tokens"]) if old else [tokens[arm]]
+        stages_tokens = list(old["stages_tokens"]) if old else [tokens[arm]]
         if options.more_tokens:
-            stages.append(options.more_tokens)
+            stages_tokens.append(options.more_tokens)
         arms[arm] = {
             "experiment": to_plain(experiment),
             "fingerprint": fingerprint(experiment),
@@ -181,8 +223,8 @@ def _declared(
             "num_parameters": experiment.model.num_parameters(corpus.vocabulary),
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
             "flops_per_token": experiment.model.flops_per_token(corpus.vocabulary),
-            "tokens": sum(stages),
-            "stages_tokens": stages,
+            "tokens": sum(stages_tokens),
+            "stages_tokens": stages_tokens,
             "kernels": experiment.model.kernels(settings["device"]),
             "corpus": corpus.fingerprint,
             "bytes_per_token": corpus.bytes_per_token("val"),
@@ -190,6 +232,8 @@ def _declared(
         }
         if old:
             _check_unchanged(arm, old, arms[arm], out)
+            if old.get("screened_out"):  # compared with the baseline as it was screened, before its rate was tuned
+                arms[arm]["differences"] = old["differences"]
     record = {
         "format": FORMAT,
         "name": study_file.stem if study_file else out.name,
@@ -200,7 +244,7 @@ def _declared(
         "seeds": seeds,
         "primary": to_plain(study.primary),
         "match": study.match,
-        "tuned": False,
+        **stages,
         "plan": dataclasses.asdict(plan),
         "settings": settings,
         "tokens_per_second": rate,
@@ -209,8 +253,7 @@ def _declared(
         "vslm_version": vslm.__version__,
         "created": before["created"] if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
-    for arm, jobs in _jobs(study, record, corpora).items():
-        record["arms"][arm]["runs"] = {str(seed): job.fingerprint for seed, job in jobs.items()}
+    name_runs(study.arms, record, _nameable_seeds(study, record))
     if before and before["baseline"] != study.baseline:
         raise SpecError(str(out), f"its baseline is {before['baseline']!r}", "", "choose another place with --out")
     return record
@@ -233,16 +276,16 @@ def _timed(
     options: Options,
     watcher: Watcher,
     study_file: Path | None,
-    num_seeds: int,
+    sizes: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Any], float]:
     """Time the baseline in a worker: settings for the study, and tokens per second."""
     watcher.say("timing the baseline: precision, compile, threads")
-    num_runs = num_seeds * len(study.arms)
+    num_runs = sum(size["num_runs"] for size in sizes)
     cores = options.workers or available_cores()
     experiment = study.arms[study.baseline]
     budget = options.tokens or experiment.budget.tokens
     if budget is None:
-        minutes = options.minutes / num_runs * cores if options.minutes else experiment.budget.minutes or 5.0
+        minutes = options.minutes / num_rounds(sizes, cores) if options.minutes else experiment.budget.minutes or 5.0
         budget = int(minutes * 60 * 20_000)
     settings = Settings(device=_device(options.device), precision="fp32", compiled=False, threads=1)  # type: ignore[arg-type]
     job = Job(
@@ -269,13 +312,12 @@ def _timed(
 
 
 def _tokens(
-    study: Study, corpora: Mapping[str, Corpus], options: Options, rate: float, num_runs: int, workers: int
+    study: Study, corpora: Mapping[str, Corpus], options: Options, rate: float, rounds: float
 ) -> dict[str, int]:
     budget = study.arms[study.baseline].budget
     if options.tokens is not None:
         base = options.tokens
     elif options.minutes is not None:
-        rounds = math.ceil(num_runs / workers)
         base = int(options.minutes * 60 / _BASELINE_SHARE_OF_EVALUATION / rounds * rate)
     elif budget.tokens is not None:
         base = budget.tokens
@@ -299,26 +341,9 @@ def _derived(study: Study, corpora: Mapping[str, Corpus], base_tokens: int) -> d
     return {arm: int(base_tokens * cost[study.baseline] / cost[arm]) for arm in study.arms}
 
 
-def _jobs(study: Study, record: dict[str, Any], corpora: Mapping[str, Corpus]) -> dict[str, dict[int, Job]]:
-    seeds = record["seeds"] if study.seeds != "auto" else sorted({*record["seeds"], *range(study.max_seeds)})
-    keys = ("device", "precision", "compiled", "threads")
-    settings = Settings(**{key: record["settings"][key] for key in keys})
-    return {
-        arm: {
-            seed: Job(
-                arm=arm,
-                experiment=experiment,
-                stages_tokens=tuple(record["arms"][arm]["stages_tokens"]),
-                init_seed=seed,
-                data_seed=seed,
-                settings=settings,
-                corpus=corpora[arm].fingerprint,
-                start_sha256=record["arms"][arm]["start_sha256"],
-            )
-            for seed in seeds
-        }
-        for arm, experiment in study.arms.items()
-    }
+def _nameable_seeds(study: Study, record: dict[str, Any]) -> list[int]:
+    """Seeds whose runs may come to count."""
+    return record["seeds"] if study.seeds != "auto" else sorted({*record["seeds"], *range(study.max_seeds)})
 
 
 def _rounds(study: Study, record: dict[str, Any], options: Options) -> list[list[int]]:
@@ -328,29 +353,24 @@ def _rounds(study: Study, record: dict[str, Any], options: Options) -> list[list
 
 
 def _train(
-    jobs: dict[str, dict[int, Job]],
-    seeds: list[int],
-    record: dict[str, Any],
-    folder: StudyFolder,
-    watcher: Watcher,
-    study_file: Path | None,
-    options: Options,
+    tasks: Sequence[Task], record: dict[str, Any], watcher: Watcher, study_file: Path | None, options: Options
 ) -> None:
-    """Run what is not done, all arms of a seed before the next, and keep going past a run that fails."""
+    """Run what is not done, in order, and keep going past a run that fails."""
     orders = []
-    watcher.started(list(jobs), seeds)
-    for seed in seeds:
-        for arm in jobs:
-            done, run = folder.run(arm, seed).done, folder.run(arm, seed)
-            if done and done["fingerprint"] == jobs[arm][seed].fingerprint:
-                watcher.heard(arm, seed, {"done": done, "was_there": True})
-            else:
-                orders.append(Order(jobs[arm][seed], run.path, study_file, samples=options.samples))
+    watcher.started(list(dict.fromkeys(job.arm for job, _ in tasks)), sorted({job.data_seed for job, _ in tasks}))
+    for job, path in tasks:
+        done = RunFolder(path, job.arm, job.data_seed).done
+        if done and done["fingerprint"] == job.fingerprint:
+            watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
+        else:
+            orders.append(Order(job, path, study_file, samples=options.samples))
 
     def hear(order: Order, message: dict[str, Any]) -> None:
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             (order.folder / "order.json").unlink(missing_ok=True)
+            if order.job.split == "select":  # it was made to choose: nobody goes on with it
+                shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
 
     run_orders(orders, workers=record["settings"]["workers"], hear=hear)
 

@@ -10,12 +10,13 @@ import pytest
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import Text
-from vslm.lab import runner
+from vslm.lab import budgets, runner
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import relative_sizes
+from vslm.lab.options import Options
 from vslm.lab.pool import Order
 from vslm.lab.run import run_job
-from vslm.lab.runner import Options, run_study
+from vslm.lab.runner import run_study
 from vslm.lab.screening import SCREEN_SEED, Screen, kept
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import TUNING_SEED, Curve, LearningRates
@@ -33,9 +34,14 @@ CONTEXT_TOKENS, BATCH_TOKENS, STEPS = 19, 19 * 5, 12
 class Quiet:
     """Hears everything and says nothing."""
 
-    def say(self, text: str) -> None: ...
-    def started(self, arms: list[str], seeds: list[int]) -> None: ...
-    def heard(self, arm: str, seed: int, message: Any) -> None: ...
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def started(self, arms: list[str], seeds: list[int]) -> None:
+        """Nothing."""
+
+    def heard(self, arm: str, seed: int, message: Any) -> None:
+        """Nothing."""
 
 
 class InThisProcess:
@@ -46,11 +52,13 @@ class InThisProcess:
         self.stop_after: int | None = None
 
     def __call__(self, orders: Iterable[Order], *, workers: int, hear: Any) -> None:
+        """In the place of `run_orders`."""
         for order in orders:
             if order.task != "train":
                 settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
-                timing = {"settings": settings, "workers": 1, "tokens_per_second": 1000.0, "rates": {}}
+                timing = {"settings": settings, "workers": 1, "tokens_per_second": 1000.0, "rates": {}, "remarks": []}
                 hear(order, {"timing": timing})
+                order.folder.mkdir(parents=True, exist_ok=True)
                 continue
             if self.stop_after is not None and len(self.trained) >= self.stop_after:
                 raise KeyboardInterrupt
@@ -62,7 +70,8 @@ class InThisProcess:
 def pool(monkeypatch: pytest.MonkeyPatch) -> InThisProcess:
     """Workers without processes."""
     found = InThisProcess()
-    monkeypatch.setattr(runner, "run_orders", found)
+    for room in (budgets, runner):
+        monkeypatch.setattr(room, "run_orders", found)
     return found
 
 
@@ -197,9 +206,7 @@ def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     plain: Experiment, tmp_path: Path, pool: InThisProcess, every: int
 ) -> None:
     """Stopped after each run, or after every few, all stages go on; nothing is trained twice; the verdict is equal."""
-    study = study_of(
-        plain, screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1), budgets=(0.5, 1)
-    )
+    study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1), budgets=(0.5, 1))
     whole = run(study, tmp_path / "whole")
     num_runs, broken = len(pool.trained), tmp_path / "broken"
     assert len(set(pool.trained)) == num_runs
@@ -328,9 +335,7 @@ def test_a_grid_is_widened_to_the_side_of_the_best_and_only_so_often() -> None:
     assert curve.plain()["num_widenings"] == 2
 
 
-def test_primary_in_bits_per_byte_is_read_on_select_too(
-    plain: Experiment, tmp_path: Path, pool: InThisProcess
-) -> None:
+def test_primary_in_bits_per_byte_is_read_on_select_too(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
     """The choice uses the declared number, in its unit and over its positions."""
     primary = Primary("val_bpb", positions=(3, 19))
     folder = run(study_of(plain, screen=Screen(keep=1), primary=primary), tmp_path / "s")

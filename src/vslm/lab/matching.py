@@ -8,7 +8,7 @@ Parameters and useful FLOPs per token are those of `Model`: see there for the fo
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal, get_args
+from typing import Literal
 
 from vslm.core.errors import SpecError
 from vslm.lab.changes import Change
@@ -17,11 +17,12 @@ from vslm.models.language_model import Model
 
 Size = Literal["parameters", "non_embedding_parameters", "flops"]
 TOLERANCE_FRACTION = 0.005
-WORDS: dict[str, str] = {
+WORDS: dict[Size, str] = {
     "parameters": "parameters",
     "non_embedding_parameters": "parameters without embeddings",
     "flops": "FLOPs per token",
 }
+SIZES: tuple[Size, ...] = ("parameters", "non_embedding_parameters", "flops")
 _LARGEST_AMOUNT = 2**16
 _PASSED_OVER = 16  # amounts in a row that give no valid model, before the search gives up on that side
 
@@ -62,8 +63,8 @@ def matched(
 
     >>> matched(deep, to=plain, by="parameters", change=FeedforwardMultiplier())         # doctest: +SKIP
     """
-    if by not in get_args(Size):
-        raise SpecError("matched.by", f"found {by!r}", f"{', '.join(repr(name) for name in get_args(Size))}")
+    if by not in SIZES:
+        raise SpecError("matched.by", f"found {by!r}", f"one of {', '.join(SIZES)} is needed")
     target = size_of(to.model, by, vocabulary or _known_vocabulary(to, "to"))
     search = _Search(arm.model, by, vocabulary or _known_vocabulary(arm, "arm"), change, target)
     amount = search.nearest()
@@ -146,11 +147,10 @@ def relative_sizes(
     arms: Mapping[str, Experiment], baseline: str, vocabularies: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
     """Per arm and per kind of size, how much larger than the baseline it is: 0.02 for two per cent more."""
-    kinds: tuple[Size, ...] = get_args(Size)
     sizes = {
-        arm: {by: size_of(experiment.model, by, vocabularies[arm]) for by in kinds} for arm, experiment in arms.items()
+        arm: {by: size_of(experiment.model, by, vocabularies[arm]) for by in SIZES} for arm, experiment in arms.items()
     }
-    return {arm: {by: size / sizes[baseline][by] - 1 for by, size in row.items()} for arm, row in sizes.items()}
+    return {arm: {by: row[by] / sizes[baseline][by] - 1 for by in SIZES} for arm, row in sizes.items()}
 
 
 def check_equal(

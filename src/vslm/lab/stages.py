@@ -76,8 +76,8 @@ def judged_tasks(arms: Mapping[str, Experiment], record: Record, out: Path, seed
     ]
 
 
-def name_runs(arms: Mapping[str, Experiment], record: Record, seeds: Sequence[int]) -> None:
-    """Write into the record which fingerprint every run of `seeds` must have to count. No run of an arm that was
+def name_runs(arms: Mapping[str, Experiment], record: Record) -> None:
+    """Write into the record which fingerprint every run of its seeds must have to count. No run of an arm that was
     screened out does.
     """
     confirmed = record.get("screening", {}).get("confirmed", list(arms))
@@ -87,7 +87,7 @@ def name_runs(arms: Mapping[str, Experiment], record: Record, seeds: Sequence[in
         by_budget = {
             budget_name(budget): {
                 str(seed): judged_job(record, arm, experiment, seed, budget).fingerprint
-                for seed in seeds
+                for seed in record["seeds"]
                 if arm in confirmed
             }
             for budget in record["budgets"]

@@ -20,6 +20,7 @@ from vslm.core.specs import Spec
 from vslm.lab.experiment import Experiment
 from vslm.lab.job import Job
 from vslm.lab.stages import Record, Task, Train, job_of, select_value
+from vslm.results.files import read_json
 from vslm.results.folder import RunFolder
 
 TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
@@ -176,6 +177,13 @@ def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, Any])
             raise SpecError(f"arms.{arm}.optimizer.learning_rate", found, "an arm that was run does not change", do)
         changed[arm] = with_rate(arms[arm], row["chosen"])
     return changed
+
+
+def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
+    """The arms of a study, with the rates that a tuning in its folder has already chosen."""
+    if study.tune is None or not (out / "study.json").exists():
+        return study.arms
+    return with_chosen_rates(study.arms, read_json(out / "study.json").get("tuning", {}))
 
 
 def rate_of(experiment: Experiment) -> float:

@@ -1,7 +1,6 @@
 """The verdict of a study, from its finished runs: `verdict.json`."""
 
 import math
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -99,7 +98,11 @@ class _Judge:
     def judge(self, before: dict[str, Any]) -> dict[str, Any]:
         """The arms' records, and which runs are missing. Looks taken before are kept."""
         missing = [
-            {"arm": arm, "seed": seed, **({} if self.budget == 1 else {"budget": budget_name(self.budget)})}
+            {
+                "arm": arm if self.budget == 1 else f"{arm} {budget_name(self.budget)}",
+                "seed": seed,
+                "why": self.folder.run(arm, seed, self.budget).failed,
+            }
             for arm in self.arms
             for seed in self.study["seeds"]
             if seed not in self.runs[arm]
@@ -139,8 +142,8 @@ class _Judge:
             record["words"] = f"unresolved ({len(diverged)} of {len(seeds)} diverged)"
         elif seeds:
             effect = primary["smallest_effect"]
-            look = take_look({arm: differences_N}, self.plan, taken, effect, num_arms=self.num_comparisons)[arm]
-            _take_in(record, look, looks)
+            found = take_look({arm: differences_N}, self.plan, taken, effect, num_arms=self.num_comparisons)[arm]
+            look = _take_in(record, found, looks)
             minutes = None
             if look.verdict == "unresolved" and len(seeds) > 1:
                 error = error_of_look(self.plan, [*taken, len(seeds)], len(seeds) + 1)
@@ -189,9 +192,8 @@ def _trends(judged: dict[float, dict[str, Any]], study: dict[str, Any], before: 
             )
             comparisons = num_comparisons(len(judged[1.0]["arms"]), len(judged))
             taken = [look["seeds"] for look in looks]
-            look = take_look({arm: changes_N}, plan, taken, effect, num_arms=comparisons)[arm]
             change: dict[str, Any] = {}
-            _take_in(change, look, looks)
+            look = _take_in(change, take_look({arm: changes_N}, plan, taken, effect, num_arms=comparisons)[arm], looks)
             way = trend(_span(ends[0]), _span(ends[1]), Span(look.low, look.high), effect)
             record |= {"trend": way, "words": trend_in_words(way), "change": look.delta, "interval": change["interval"]}
         found[arm] = record
@@ -209,7 +211,11 @@ def _pair(baseline: float | None, arm: float | None) -> dict[str, float]:
     return {"baseline": baseline, "arm": arm, "difference": arm - baseline}
 
 
-def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) -> None:
+def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) -> Look:
+    """Write a look down, and return the one that stands: the newest, unless it is open and an earlier one was not.
+
+    All intervals of a study hold together, so what an earlier look resolved stays resolved.
+    """
     finite = math.isfinite(look.low)
     row = {
         "seeds": look.seeds,
@@ -224,7 +230,13 @@ def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) ->
             break
     else:
         looks.append(row)
+    resolved = [old for old in looks if old["verdict"] != "unresolved"]
+    if look.verdict == "unresolved" and resolved:
+        row = resolved[0]
+        low, high = row["interval"]
+        look = Look(row["seeds"], row["delta"], low, high, row["error"], row["verdict"])
     record |= {"verdict": look.verdict, "delta": look.delta, "interval": row["interval"]}
+    return look
 
 
 def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
@@ -235,11 +247,3 @@ def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
 def _minutes_per_seed(runs: dict[str, dict[int, RunFolder]], arm: str, baseline: str, study: dict[str, Any]) -> float:
     seconds = (_mean(runs[arm], "seconds") or 0.0) + (_mean(runs[baseline], "seconds") or 0.0)
     return seconds / 60 / max(1, study["settings"]["workers"])
-
-
-def report_dir(path: Path) -> Path:
-    """The study folder that a path means: itself, or the one a run folder lies in."""
-    for candidate in (path, *path.parents[:2]):
-        if (candidate / "study.json").is_file():
-            return candidate
-    return path

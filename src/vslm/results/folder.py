@@ -13,6 +13,7 @@ from vslm.results.files import read_arrays, read_json, read_rows
 
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
+FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
 def budget_name(budget: float) -> str:
@@ -60,6 +61,12 @@ class RunFolder:
         """Versions, machine, device, threads, precision and kernels of the run."""
         path = self.path / "environment.json"
         return read_json(path) if path.exists() else None
+
+    @cached_property
+    def failed(self) -> str | None:
+        """Why the last attempt could not finish, or None."""
+        path = self.path / FAILED
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
 
     @cached_property
     def sample(self) -> str | None:
@@ -123,6 +130,20 @@ class StudyFolder:
 
     def _place(self, budget: float) -> Path:
         return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)
+
+
+def study_folder_of(path: Path) -> StudyFolder:
+    """The study that a path means: the folder itself, or that of the run it is.
+
+    Raises: ResultError if there is none.
+    """
+    for candidate in (path, *path.resolve().parents[:4]):
+        if (candidate / "study.json").is_file():
+            return StudyFolder(candidate)
+    if not path.is_dir():
+        raise ResultError(str(path), "a file" if path.exists() else "no such folder", "the folder of a study is needed")
+    found = "no study.json in it, so it is no study"
+    raise ResultError(str(path), found, "a folder that `vslm run` wrote, runs/NAME", "`vslm ls` lists them")
 
 
 def find_studies(root: Path) -> Iterator[StudyFolder]:

@@ -4,18 +4,14 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from small_study import STUDY, made_up_text
+from small_study import STUDY, carry_out, made_up_text
 
 from vslm import cli
-from vslm.core.errors import VslmError
 from vslm.lab import budgets, runner, timing
 from vslm.lab.pool import Hear, Order
-from vslm.lab.run import run_job
-from vslm.lab.timing import choose_settings, time_side_by_side
 
 
 @pytest.fixture
@@ -62,20 +58,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     def run_orders(some: Iterable[Order], *, workers: int, hear: Hear) -> None:
         for order in some:
             orders.append(order)
-            order.folder.mkdir(parents=True, exist_ok=True)
-            (order.folder / "worker.log").touch()
-            try:
-                hear(order, carried_out(order, hear))
-            except (VslmError, MemoryError) as error:
-                hear(order, {"failed": str(error)})
-
-    def carried_out(order: Order, hear: Hear) -> dict[str, Any]:
-        if order.task == "settings":
-            sizes = {"num_runs": order.num_runs, "cores": order.cores, "workers": order.workers}
-            return {"timing": choose_settings(order.job, **sizes)}
-        if order.task == "rates":
-            return {"rates": time_side_by_side([order.job, *order.beside])}
-        return {"done": run_job(order.job, order.folder, lambda message: hear(order, message))}
+            carry_out(order, hear)
 
     for room in (budgets, runner):
         monkeypatch.setattr(room, "run_orders", run_orders)

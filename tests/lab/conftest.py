@@ -4,45 +4,14 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from small_study import STUDY, carry_out, made_up_text
 
 from vslm import cli
-from vslm.core.errors import VslmError
 from vslm.lab import budgets, runner, timing
 from vslm.lab.pool import Hear, Order
-from vslm.lab.run import run_job
-from vslm.lab.timing import choose_settings, time_side_by_side
-
-STUDY = """
-from vslm import AdamW, Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
-
-full = Experiment(
-    model=uniform(depth=1, width=16, heads=2, context_tokens=17),
-    data=Text("corpus.txt", vocabulary=270),
-    budget=Budget(tokens=17 * 7 * 11),
-    batch_tokens=17 * 7,
-    optimizer=AdamW(learning_rate=0.01, clip_norm=None),
-    measures=(LossByPosition(num_evaluations=3, num_tokens=170, num_final_tokens=340),),
-)
-STUDY = Study(
-    question="Does a short window cost anything?",
-    baseline="full",
-    arms={"full": full, "short": vary(full, {"model.blocks.*.attention.window_tokens": 3})},
-    seeds=2,
-    primary=Primary("val_loss", smallest_effect=0.01),
-)
-"""
-
-
-def made_up_text(num_documents: int = 150) -> str:
-    """Documents of made-up words."""
-    rng = np.random.default_rng(5)
-    words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
-    return "\n<|endoftext|>\n".join(" ".join(rng.choice(words, 40)) for _ in range(num_documents))
 
 
 @pytest.fixture
@@ -89,20 +58,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     def run_orders(some: Iterable[Order], *, workers: int, hear: Hear) -> None:
         for order in some:
             orders.append(order)
-            order.folder.mkdir(parents=True, exist_ok=True)
-            (order.folder / "worker.log").touch()
-            try:
-                hear(order, carried_out(order, hear))
-            except (VslmError, MemoryError) as error:
-                hear(order, {"failed": str(error)})
-
-    def carried_out(order: Order, hear: Hear) -> dict[str, Any]:
-        if order.task == "settings":
-            sizes = {"num_runs": order.num_runs, "cores": order.cores, "workers": order.workers}
-            return {"timing": choose_settings(order.job, **sizes)}
-        if order.task == "rates":
-            return {"rates": time_side_by_side([order.job, *order.beside])}
-        return {"done": run_job(order.job, order.folder, lambda message: hear(order, message))}
+            carry_out(order, hear)
 
     for room in (budgets, runner):
         monkeypatch.setattr(room, "run_orders", run_orders)

@@ -76,7 +76,7 @@ FILES = {
     "no STUDY": ("study = 1\n", ["study.py", "no STUDY"]),
     "an exception": ("\n\nSTUDY = 1 / 0\n", ["study.py:3", "ZeroDivisionError"]),
     "no such name": ("from vslm import Modle\n", ["study.py:1", "Modle"]),
-    "not UTF-8": ("# caf\udce9\n", ["study.py", "not valid Python"]),
+    "not UTF-8": ("name = 'caf\udce9'\n", ["study.py", "not valid Python"]),
 }
 
 
@@ -91,14 +91,14 @@ def test_a_wrong_study_file_is_named_with_its_line(place: Path, vslm: Callable, 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('baseline="full"', 'baseline="ful"', ["study.py:14", "baseline", "did you mean full?"]),
-        ('"short": vary', '"Full": vary', ["study.py:14", "arms", "capitals"]),
-        ('"short": vary', '"study.json": vary', ["study.py:14", "arms", "cannot name a folder"]),
+        ('baseline="full"', 'baseline="ful"', ["study.py:12", "baseline", "did you mean full?"]),
+        ('"short": vary', '"Full": vary', ["study.py:12", "arms", "capitals"]),
+        ('"short": vary', '"study.json": vary', ["study.py:12", "arms", "cannot name a folder"]),
         ("budget=Budget(tokens=17 * 7 * 11)", "budget=Budget()", ["study.py:7", "0 of tokens, minutes and flops"]),
-        ("window_tokens", "window_tokns", ["study.py:17", "window_tokns", "did you mean window_tokens?"]),
-        ("seeds=2", "seeds=(1, 1)", ["study.py:14", "seeds", "twice"]),
+        ("window_tokens", "window_tokns", ["study.py:15", "window_tokns", "did you mean window_tokens?"]),
+        ("seeds=2", "seeds=(1, 1)", ["study.py:12", "seeds", "twice"]),
         ("width=16, heads=2", "width=16, heads=3", ["study.py:5", "heads", "2 or 4 would"]),
-        ('"val_loss", smallest', '"loss", smallest', ["study.py:19", "measure", "'val_loss' or 'val_bpb'"]),
+        ('"val_loss", smallest', '"loss", smallest', ["study.py:17", "measure", "'val_loss' or 'val_bpb'"]),
     ],
 )
 def test_a_wrong_study_is_named_with_its_line(
@@ -131,7 +131,9 @@ def test_a_wrong_place_is_refused_in_words(place: Path, vslm: Callable) -> None:
     refused(vslm("merge", "other", "--out", "x"), "two or more")
     refused(vslm("merge", "other", "nowhere", "--out", "x"), "other", "study.json")
     refused(vslm("pack", "other"), "other")
-    refused(vslm("train", "corpus.txt", "--more-tokens", "5"), "train-corpus", "no run to go on with")
+    refused(
+        vslm("train", "corpus.txt", "--vocabulary", "270", "--more-tokens", "5"), "train-corpus", "no run to go on with"
+    )
     refused(vslm("train", "corpus.txt", "--depth", "0"), "depth", "found 0")
     assert (place / "other" / "mine.txt").read_text(encoding="utf-8") == "keep me"
     nothing = vslm("ls")

@@ -121,7 +121,9 @@ def _check_names(arms: Iterable[str]) -> None:
             raise SpecError("arms", found, allowed)
         if seen.setdefault(folded, name) != name:
             # One folder where the file system does not tell capitals.
-            raise SpecError("arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "names that differ")
+            raise SpecError(
+                "arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "some file systems see one name"
+            )
 
 
 def _check_stages(study: Study) -> None:

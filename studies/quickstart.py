@@ -1,14 +1,15 @@
 """How much does a small model gain from seeing further back, and where in the sequence?
 
-Two layers, the text of Python's standard library, three windows. Under 8 minutes on two cores.
+Two layers, the text of Python's standard library, three windows. Under 8 minutes on two cores: at so small a budget the
+norm on queries and keys is what lets a model use its context in time.
 """
 
 from vslm import Budget, Experiment, Primary, StandardLibrary, Study, uniform, vary
 
 full = Experiment(
-    model=uniform(depth=2, width=128, heads=4, context_tokens=256),
+    model=uniform(depth=2, width=128, heads=4, context_tokens=256, qk_norm=True),
     data=StandardLibrary(vocabulary=1024),
-    budget=Budget(tokens=2_000_000),
+    budget=Budget(tokens=800_000),
 )
 STUDY = Study(
     question="How much does a small model gain from seeing further back?",

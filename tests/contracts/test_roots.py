@@ -18,7 +18,7 @@ from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
 
 ROOTS = [
     TokenRoot(width=19),
-    TokenRoot(width=19, std=0.5, dropout=0.3),
+    TokenRoot(width=19, std=0.5, multiplier=3.0, dropout=0.3),
     TokenPositionRoot(width=23),
     TokenPositionRoot(width=23, std=0.5, dropout=0.3),
 ]
@@ -107,13 +107,23 @@ def test_positions_tell_equal_tokens_apart() -> None:
     """TokenPositionRoot adds one vector per position, TokenRoot none."""
     tokens_BT = torch.full((1, 3), 5)
     sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
-    plain = TokenRoot(width=19).build(**sizes)(tokens_BT).x_BTD
+    plain = TokenRoot(width=19, multiplier=1.0).build(**sizes)(tokens_BT).x_BTD
     placed = TokenPositionRoot(width=19).build(**sizes)(tokens_BT).x_BTD
     assert torch.equal(plain[0, 0], plain[0, 2])
     assert not torch.equal(placed[0, 0], placed[0, 2])
     # What the two roots share starts equal: they differ by the positions alone.
     position_TE = TokenPositionRoot(width=19).build(**sizes).position_TE
     torch.testing.assert_close(placed[0] - plain[0], position_TE[:3], rtol=0, atol=1e-7)
+
+
+def test_a_multiplier_scales_what_enters_and_not_what_is_read() -> None:
+    """The stream and the memory are `multiplier` times the embedding; the embedding itself starts equal."""
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
+    plain, louder = (TokenRoot(width=19, multiplier=factor).build(**sizes) for factor in (1.0, 7.0))
+    assert torch.equal(plain.embedding_VE, louder.embedding_VE)
+    torch.testing.assert_close(louder(tokens_of(5)).x_BTD, 7 * plain(tokens_of(5)).x_BTD)
+    with pytest.raises(SpecError, match="multiplier"):
+        TokenRoot(width=19, multiplier=0.0)
 
 
 def test_a_readout_owns_its_parameters(readout: Readout) -> None:

@@ -75,7 +75,7 @@ class Experiment(Spec):
         model: the architecture.
         data: the corpus and its tokenizer.
         budget: how much to spend.
-        batch_tokens: tokens per optimizer step; default about 1.5 sqrt(tokens of the budget), 1,024 to 65,536.
+        batch_tokens: tokens per optimizer step; default about sqrt(tokens of the budget), 1,024 to 65,536.
         optimizer: default AdamW at 0.004 * sqrt(128 / width).
         schedule: of the learning rate.
         measures: what is looked at, and when.
@@ -133,5 +133,6 @@ class Experiment(Spec):
 
 def _default_batch_tokens(budget: Budget, context_tokens: int) -> int:
     tokens = budget.tokens or 4_000_000
-    wanted = 2 ** round(math.log2(1.5 * math.sqrt(tokens)))
+    # Small runs want many steps: at 1M tokens, 1,024 a step ended 0.06 nats ahead of 2,048 (width 128, one seed).
+    wanted = 2 ** round(math.log2(math.sqrt(tokens)))
     return max(context_tokens, min(65_536, max(1024, wanted)))

@@ -12,6 +12,12 @@ from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.stream import Stream
 
+# An embedding of deviation 0.02, as a tied readout wants it, drowns under blocks that add at unit scale: the model then
+# spends its first hundreds of steps making the token heard. Ten times as large it starts at a fifth of their scale.
+# Measured on 2 layers of width 128, 1M tokens of source code, one seed, AdamW at 0.004: 3.84 nats with a factor of 1,
+# 3.19 with 11, 3.25 with 50.
+EMBEDDING_MULTIPLIER = 10.0
+
 
 class Root(Spec):
     """Interface: builds a module that maps tokens_BT to the first `Stream`, and that has `embedding_VE`.
@@ -45,23 +51,27 @@ class Root(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenRoot(Root):
-    """The stream starts as the embedding of the token: `x_t = E[token_t]`.
+    """The stream starts as the embedding of the token: `x_t = multiplier * E[token_t]`.
 
-    At the start: normal, deviation `std`.
+    At the start: E is normal with deviation `std`, which is the scale at which a tied readout reads it.
 
     Args:
         width: of the stream and of the embedding.
         std: deviation of the initial embedding, above 0.
+        multiplier: factor on what enters the stream and the memory, above 0; a readout sees E without it.
         dropout: probability that a number of the embedding is dropped in training.
     """
 
     width: int
     std: float = 0.02
+    multiplier: float = EMBEDDING_MULTIPLIER
     dropout: float = 0.0
 
     def check(self) -> None:
         """Refuse what no embedding can have."""
         _check_embedding(self.width, self.std, self.dropout)
+        if self.multiplier <= 0:
+            raise SpecError("multiplier", f"found {self.multiplier}", "a number above 0 is needed")
 
     @property
     def stream_width(self) -> int:
@@ -76,7 +86,7 @@ class TokenRoot(Root):
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module for `vocabulary` tokens."""
         embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
-        return TokenRootModule(embedding_VE, dropout=self.dropout)
+        return TokenRootModule(embedding_VE, multiplier=self.multiplier, dropout=self.dropout)
 
     def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
         """One row per token."""
@@ -136,14 +146,15 @@ class TokenPositionRoot(Root):
 class TokenRootModule(nn.Module):
     """See `TokenRoot`."""
 
-    def __init__(self, embedding_VE: Tensor, *, dropout: float) -> None:
+    def __init__(self, embedding_VE: Tensor, *, multiplier: float, dropout: float) -> None:
         super().__init__()
         self.embedding_VE = nn.Parameter(embedding_VE)
+        self.multiplier = multiplier
         self.dropout = dropout
 
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""
-        x_BTD = functional.embedding(tokens_BT, self.embedding_VE)
+        x_BTD = self.multiplier * functional.embedding(tokens_BT, self.embedding_VE)
         if self.dropout:
             x_BTD = functional.dropout(x_BTD, self.dropout, self.training)
         return Stream(x_BTD=x_BTD, memory_BSE=x_BTD, saved={})

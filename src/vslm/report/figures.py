@@ -437,7 +437,13 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
         "zmin": round(float(limits[0]), 4),
         "zmax": round(float(limits[1]), 4),
         "colorbar": bar,
-        "meta": {"arm": None, "view": "values", "part": "cells"},
+        "meta": {
+            "arm": None,
+            "view": "values",
+            "part": "cells",
+            "labels": track.labels,
+            "steps": track.steps_S.tolist(),
+        },
     }
     layout = _layout()
     layout["hovermode"] = "closest"

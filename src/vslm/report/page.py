@@ -52,7 +52,7 @@ def render(folder: StudyFolder) -> str:
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
     look = figures.styles(list(runs), study.get("baseline"))
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
-    drawn, notes = _drawn(study, rows, runs, look, edges)
+    drawn, notes = drawn_figures(study, rows, runs, look, edges)
     found = measured.sections(study, rows, runs, look)
     drawn["measured"] = [
         {"id": drawing.id, **drawing.figure, "labels": {view: text for view, (_, text) in drawing.views.items()}}
@@ -121,7 +121,7 @@ def _json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _drawn(
+def drawn_figures(
     study: dict[str, Any],
     rows: list[dict[str, Any]],
     runs: dict[str, list[Run]],

@@ -11,6 +11,8 @@ Not for: every detail of the page. Hover texts and sliders have no place on pape
 import csv
 import html
 import io
+import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,14 +83,10 @@ def write_images(study_dir: Path, out: Path) -> list[Path]:
         raise ResultError(str(study_dir), "nothing is measured yet, so there is no figure")
     written = []
     for picture in found:
-        drawn = _drawn(picture)
-        for ending in ("png", "svg"):
-            path = out / f"{picture.name}.{ending}"
-            with written_whole(path) as file:
-                drawn.savefig(
-                    file, format=ending, dpi=_DOTS_PER_INCH, metadata={} if ending == "png" else {"Date": None}
-                )
-            written.append(path)
+        for ending, content in _drawn(picture).items():
+            written.append(out / f"{picture.name}.{ending}")
+            with written_whole(written[-1]) as file:
+                file.write(content)
         written.append(out / f"{picture.name}.csv")
         write_text(written[-1], numbers_as_csv(picture))
     return written
@@ -104,7 +102,9 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
     if drawn["training"]:
         yield from _of_views("training", drawn["training"], _TRAINING_VIEWS, against="tokens")
     if drawn["by_position"]:
-        yield from _of_views("by-position", drawn["by_position"], _POSITION_VIEWS)
+        by_position = drawn["by_position"]
+        by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
+        yield from _of_views("by-position", by_position, _POSITION_VIEWS)
     for section in measured.sections(study, rows, runs, look):
         for drawing in section.drawings:
             labels = {view: text for view, (_, text) in drawing.views.items()}
@@ -176,24 +176,24 @@ def _names(picture: Picture, trace: dict[str, Any]) -> tuple[list[Any], list[Any
     """What the rows and columns of a map stand for."""
     if "rows" in trace["meta"]:
         edges = trace["x"]
-        return trace["meta"]["rows"], [f"{a + 0.5:g} to {b - 0.5:g}" for a, b in zip(edges, edges[1:], strict=False)]
+        return trace["meta"]["rows"], [f"{a + 0.5:g} to {b - 0.5:g}" for a, b in itertools.pairwise(edges)]
     return trace["meta"]["labels"], trace["meta"]["steps"]
 
 
 def _check_matplotlib() -> None:
     try:
-        import matplotlib.figure  # noqa: F401
+        import matplotlib.figure  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         do = "pip install 'vslm[figures]'"
         raise SpecError("--figures", "matplotlib, which draws them, is not installed", "", do) from None
 
 
-def _drawn(picture: Picture) -> Any:
-    """The picture as a figure of matplotlib's own class, without its global state."""
-    import matplotlib
-    from matplotlib.figure import Figure
+def _drawn(picture: Picture) -> dict[str, bytes]:
+    """The picture as PNG and SVG: a pure function of its numbers, and no state of matplotlib's is changed."""
+    import matplotlib  # pyright: ignore[reportMissingImports]
+    from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
 
-    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": picture.name, "axes.unicode_minus": True}):
+    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": picture.name, "text.parse_math": False}):
         drawn = Figure(figsize=picture.inches, layout="constrained")
         axes = drawn.add_subplot()
         for trace in picture.traces:
@@ -212,9 +212,14 @@ def _drawn(picture: Picture) -> Any:
             axes.grid(color=_color("@grid"), linewidth=0.6)
             axes.set_axisbelow(True)
         names, handles = axes.get_legend_handles_labels()[::-1]
-        if 1 < len(names) and "ticktext" not in picture.layout["yaxis"]:
+        if len(names) > 1 and "ticktext" not in picture.layout["yaxis"]:
             axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
-    return drawn
+        files = {}
+        for ending, metadata in (("png", {}), ("svg", {"Date": None})):
+            content = io.BytesIO()
+            drawn.savefig(content, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
+            files[ending] = content.getvalue()
+    return files
 
 
 def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
@@ -248,7 +253,7 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
 
 
 def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import LinearSegmentedColormap  # pyright: ignore[reportMissingImports]
 
     is_loss = trace["meta"].get("view") == "loss"
     if is_loss:
@@ -292,13 +297,26 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
         kept = [(tick, _plain(text)) for tick, text in zip(ticks, texts, strict=True) if low <= tick <= high]
         axis.set_ticks([tick for tick, _ in kept], labels=[text for _, text in kept], minor=False)
         axis.set_ticks([], minor=True)
+    elif is_log:
+        _set_log_ticks(axis)
     if its.get("range") is not None and not is_log:
         set_limits(*its["range"])
 
 
+def _set_log_ticks(axis: Any) -> None:
+    """Ticks as 300k and 1M; more of them where the axis spans little."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter  # pyright: ignore[reportMissingImports]
+
+    low, high = sorted(axis.get_view_interval())
+    subs = (1.0,) if math.log10(high / max(low, 1e-30)) > 2 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _plain(text: str) -> str:
-    """A label as a person writes it: `safe_text` undone, but for the sign that would start a formula."""
-    return html.unescape(str(text)).replace("\u200b", "")
+    """A label as a person writes it: `safe_text` undone. Here a `$` starts no formula."""
+    return html.unescape(str(text)).replace("\u200b", "").replace("＄", "$")
 
 
 @cache

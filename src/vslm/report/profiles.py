@@ -8,7 +8,7 @@ Letters: N seeds, S stored steps, L visits, H heads, P octaves of distance.
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,7 @@ def costs(study: dict[str, Any], runs: dict[str, list[Run]], field: str) -> dict
     return found
 
 
-def equally_dear(found: dict[str, Cost]) -> list[list[str]]:
+def equally_dear(found: Mapping[str, Cost]) -> list[list[str]]:
     """Groups of two arms or more whose FLOPs per token are within 2% of each other, each by rising cost.
 
     >>> one = Cost(1.0, 100.0, 3.0, None, 1)

@@ -1,7 +1,10 @@
 """Made-up documents that can only be continued by remembering: keys with values, and later the keys again.
 
-What it asks of a model is exactly one thing, so that its answers can be counted by distance. Small models that are
-trained on text learn it late or never; trained on this they learn it within a million tokens or two.
+What it asks of a model is exactly one thing, so that its answers can be counted by distance.
+
+How soon it is learned is a matter of steps more than of tokens: a model first learns which letters the document holds
+(accuracy 1 / num_pairs) and stays there until attention has learned to look one token back. Few pairs, few letters and
+small batches shorten that wait.
 """
 
 from collections.abc import Iterator

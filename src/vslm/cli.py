@@ -25,7 +25,9 @@ app = App(
     help="A laboratory for ideas about very small language models. `vslm COMMAND --help` says more.",
     version=vslm.__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
+_GO_ON = ("run", "train", "noise")  # commands that begin where they were stopped
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -453,7 +455,9 @@ def main() -> None:
     except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("\nvslm: stopped; what was finished is kept, and the same command goes on from here", file=sys.stderr)
+        goes_on = sys.argv[1:2] and sys.argv[1] in _GO_ON
+        words = "; what was done is kept, and the same command goes on from here" if goes_on else ""
+        print(f"\nvslm: stopped{words}", file=sys.stderr)
         sys.exit(130)
 
 

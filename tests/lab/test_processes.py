@@ -1,5 +1,6 @@
 """A study whose process is killed, interrupted, or not alone: with real processes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,8 +17,10 @@ COMMAND = [sys.executable, "-m", "vslm.cli", "run", "study.py", "--workers", "1"
 
 def started(log: Path) -> subprocess.Popen[bytes]:
     """The study, in a process of its own; what it says is in a file."""
+    # Without a compiler, so that it is eager on a slow machine, too.
+    environment = {**os.environ, "CXX": "no-such-compiler"}
     with log.open("wb") as file:
-        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT)
+        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:

@@ -1,11 +1,13 @@
 """What the command line may override in a study, and who is told how the study goes."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from vslm.core.errors import SpecError
+from vslm.core.types import describe
+
+_MOST = {"tokens": 10**15, "minutes": 10**7, "more_tokens": 10**15, "workers": 1024}  # beyond any machine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,11 @@ class Options:
     samples: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "minutes", "more_tokens", "workers"):
+        for name, most in _MOST.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise SpecError(f"--{name.replace('_', '-')}", f"found {value}", "a number above 0 is needed")
+            if value is not None and not 0 < value <= most:
+                allowed = f"a number above 0, at most {most:,}, is needed"
+                raise SpecError(f"--{name.replace('_', '-')}", f"found {describe(value)}", allowed)
         if self.tokens is not None and self.minutes is not None:
             raise SpecError("--tokens", "--minutes is given, too", "one of them says how long the study is")
 

@@ -152,8 +152,8 @@ def test_every_root_starts_with_the_same_embedding_and_the_same_vector() -> None
     sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
     plain = tokens.build(**sizes)
     learned_D = shared(LearnedRoot(width=19, tokens=tokens).build(**sizes))["learned_D"]
-    others = (ShiftedRoot(tokens=tokens), MixedRoot(tokens=tokens), WidenedRoot(learned_width=19, tokens=tokens))
-    for root in (*others, ProjectedRoot(width=7, tokens=tokens)):
+    others = (LearnedRoot(width=19, tokens=tokens), ShiftedRoot(tokens=tokens), MixedRoot(tokens=tokens))
+    for root in (*others, WidenedRoot(learned_width=19, tokens=tokens), ProjectedRoot(width=7, tokens=tokens)):
         parameters = shared(root.build(**sizes))
         assert torch.equal(parameters["embedding_VE"], plain.embedding_VE)
         assert torch.equal(parameters.get("learned_D", learned_D), learned_D)

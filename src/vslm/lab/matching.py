@@ -147,10 +147,11 @@ def relative_sizes(
     arms: Mapping[str, Experiment], baseline: str, vocabularies: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
     """Per arm and per kind of size, how much larger than the baseline it is: 0.02 for two per cent more."""
-    sizes = {
-        arm: {by: size_of(experiment.model, by, vocabularies[arm]) for by in SIZES} for arm, experiment in arms.items()
-    }
-    return {arm: {by: row[by] / sizes[baseline][by] - 1 for by in SIZES} for arm, row in sizes.items()}
+    def relative(arm: str, by: Size) -> float:
+        size, base = (size_of(arms[name].model, by, vocabularies[name]) for name in (arm, baseline))
+        return size / base - 1
+
+    return {arm: {by: relative(arm, by) for by in SIZES} for arm in arms}
 
 
 def check_equal(

@@ -13,8 +13,9 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.feedforward import GELU, SwiGLU
+from vslm.models.gates import SigmoidGate, SignedPower
 from vslm.models.language_model import Model
-from vslm.models.normalizers import Sigmoid, Sink, Softmax
+from vslm.models.normalizers import HeadGain, LengthPower, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
 from vslm.models.readouts import Tied, Untied
@@ -31,6 +32,13 @@ MODELS = {
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
     "Sink": Sink,
+    "Power": Power,
+    "LengthPower": LengthPower,
+    "HeadGain": HeadGain,
+    "WeightPower": WeightPower,
+    "SSMax": SSMax,
+    "SigmoidGate": SigmoidGate,
+    "SignedPower": SignedPower,
     "Rotary": Rotary,
     "NoPositions": NoPositions,
     "SwiGLU": SwiGLU,

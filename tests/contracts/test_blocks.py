@@ -18,7 +18,18 @@ from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.elements import PathElement, Surroundings
+from vslm.models.exits import Exit
 from vslm.models.initialization import Init
+from vslm.models.states import (
+    AddVector,
+    InjectMatrix,
+    InjectSum,
+    Keep,
+    LearnedState,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
 from vslm.models.stream import Stream
 
 WIDTH, MEMORY_WIDTH, BATCH = 42, 11, 2
@@ -31,7 +42,20 @@ ELEMENTS = [
     *(dataclasses.replace(PLAIN, residual=residual) for residual in RESIDUALS),
     *(dataclasses.replace(PLAIN, scale=scale) for scale in SCALES),
     dataclasses.replace(PLAIN, dropout=0.2),
+    Keep(name="first"),
+    Return(to="first"),
+    LearnedState(),
+    LearnedState(std=0.5),
+    NoiseState(),
+    NoiseState(std=0.5, seed=3),
+    InjectSum(of="first"),
+    InjectMatrix(of="first"),
+    AddVector(),
+    ShiftedState(of="first"),
+    Exit(),
+    Exit(offset=3, weight=0.5),
 ]
+FORGETS = (LearnedState, NoiseState, Return)  # what arrives in the stream does not come out
 
 
 @pytest.fixture(params=ELEMENTS, ids=lambda element: f"{ELEMENTS.index(element)}")
@@ -47,12 +71,12 @@ def built(element: PathElement, init: Init | None = None) -> nn.Module:
 
 
 def stream_of(num_tokens: int) -> Stream:
-    """A random stream with a memory of another width."""
+    """A random stream with a memory of another width, and something that was kept."""
     generator = torch.Generator().manual_seed(0)
     return Stream(
         x_BTD=torch.randn(BATCH, num_tokens, WIDTH, generator=generator),
         memory_BSE=torch.randn(BATCH, num_tokens, MEMORY_WIDTH, generator=generator),
-        saved={},
+        saved={"first": torch.randn(BATCH, num_tokens, WIDTH, generator=generator)},
     )
 
 
@@ -80,12 +104,18 @@ def test_maps_a_stream_to_a_stream(element: PathElement, num_tokens: int) -> Non
     """The declared width comes out, the stream that went in is unchanged, gradients are finite."""
     module, stream = built(element), stream_of(num_tokens)
     kept = stream.x_BTD.clone()
-    stream.x_BTD.requires_grad_()
+    if not isinstance(element, FORGETS):
+        stream.x_BTD.requires_grad_()
+    inputs = [stream.x_BTD] if stream.x_BTD.requires_grad else []
+    for name in element.needed_names():
+        inputs.append(stream.saved[name].requires_grad_())
     output = module(stream)
     assert output.x_BTD.shape == (BATCH, num_tokens, element.width_out(WIDTH))
     assert torch.equal(stream.x_BTD, kept)
-    assert stream.saved == {}
-    assert_finite_gradients(output.x_BTD, module, stream.x_BTD)
+    assert list(stream.saved) == ["first"]
+    assert set(output.saved) == {"first", *element.saved_names()}
+    if inputs or list(module.parameters()):
+        assert_finite_gradients(output.x_BTD, module, *inputs)
 
 
 def test_causal_to_the_bit_and_rows_apart(element: PathElement) -> None:
@@ -97,10 +127,13 @@ def test_causal_to_the_bit_and_rows_apart(element: PathElement) -> None:
         x_BTD[1, changed] = 5.0
         memory_BSE = stream.memory_BSE.clone()
         memory_BSE[1, changed] = 5.0
-        after = module(Stream(x_BTD, memory_BSE, {})).x_BTD
+        first_BTD = stream.saved["first"].clone()
+        first_BTD[1, changed] = 5.0
+        after = module(Stream(x_BTD, memory_BSE, {"first": first_BTD})).x_BTD
         assert torch.equal(after[0], before[0])
         assert torch.equal(after[1, :changed], before[1, :changed])
-        assert not torch.equal(after[1, changed], before[1, changed])
+        reads = element.needed_names() or not isinstance(element, FORGETS)
+        assert torch.equal(after[1, changed], before[1, changed]) != bool(reads)
 
 
 def test_dropout_is_torch_randomness_of_training_only() -> None:

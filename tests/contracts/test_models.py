@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
+from vslm.models import patterns
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.initialization import Init
@@ -19,7 +20,10 @@ from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
 from vslm.models.normalizers import Sigmoid, Sink
 from vslm.models.norms import RMSNorm
 from vslm.models.readouts import Tied, Untied
+from vslm.models.repeats import PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.roots import TokenRoot
+from vslm.models.shares import LowRank, Shares
+from vslm.models.states import LearnedState, NoiseState
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -47,6 +51,31 @@ MODELS = {
     "gpt2 without bias": gpt2(**SIZES, bias=False),
     "sigmoid in the middle": vary(uniform(**SIZES), {"blocks.1.attention.normalizer": Sigmoid()}),
     "looped": looped(),
+}
+PLAIN, BLOCK = MODELS["plain"], MODELS["plain"].blocks["0"]
+assert isinstance(BLOCK, Block)
+LOOP = {"inject": patterns.INJECT_MATRIX, "times": 3}
+MODELS |= {
+    "AABB": patterns.repeat_each(BLOCK, BLOCK).into(PLAIN),
+    "ABAB": patterns.cycle(BLOCK, BLOCK).into(PLAIN),
+    "ABBA": patterns.cycle_reversed(BLOCK, BLOCK).into(PLAIN),
+    "one attention": patterns.share_attention(BLOCK, depth=3).into(PLAIN),
+    "one feedforward": patterns.share_feedforward(BLOCK, depth=3).into(PLAIN),
+    "the same weights in a window": dataclasses.replace(
+        PLAIN,
+        blocks=FrozenDict({"0": BLOCK, "near": Shares(of="0", changes={"attention.window_tokens": 5})}),
+        path=("0", "near"),
+    ),
+    "core": patterns.looped(MODELS["untied"], times=3),
+    "core with a sum": patterns.looped(PLAIN, times=2, inject=patterns.INJECT_SUM, start=NoiseState(std=0.3)),
+    "core with a matrix": patterns.looped(PLAIN, **LOOP, vectors=True, start=LearnedState()),
+    "core with changes": patterns.looped(MODELS["gpt2"], **LOOP, delta=LowRank(rank=2)),
+    "random loops": patterns.looped(PLAIN, **LOOP, prelude=2, coda=0, training=UniformLoops(counts=(1, 2, 5))),
+    "few gradients": patterns.looped(
+        PLAIN, **LOOP, gradient_loops=2, training=PoissonLognormalLoops(mean=3.0, largest=7)
+    ),
+    "shifted": patterns.shifted(PLAIN, passes=3),
+    "ahead": patterns.ahead(MODELS["window"], tokens=3),
 }
 
 
@@ -159,14 +188,21 @@ def test_a_copy_is_a_model_of_its_own(model: Model) -> None:
 
 def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
     """At a context of one token, the formula is torch's count of products and two per number outside of matrices."""
-    short = dataclasses.replace(model, context_tokens=1)
+    always = {f"path.{i}.training": None for i, item in enumerate(model.path) if isinstance(item, Repeat)}
+    always |= {where.replace("training", "gradient_loops"): None for where in always}
+    short = vary(dataclasses.replace(model, context_tokens=1), always)
     module = built(short)
     with FlopCounterMode(display=False) as counter:
         module(tokens_of(1)[:1])
-    vectors = sum(
-        2 * p.numel() for visit in short.visits() for p in module.get_submodule(visit.where).parameters() if p.ndim == 1
-    )
-    assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors
+    used = [p for visit in short.visits() for part in module.get_submodule(visit.where).modules() for p in _all(part)]
+    vectors = sum(2 * p.numel() for p in used if p.ndim == 1)
+    exits = short.num_exits * 2 * VOCABULARY * short.last_width
+    assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors - exits
+
+
+def _all(part: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Its parameters, and those that it has from elsewhere."""
+    return [p for p in [*part._parameters.values(), *vars(part).values()] if isinstance(p, torch.nn.Parameter)]
 
 
 def test_training_flops_by_hand() -> None:

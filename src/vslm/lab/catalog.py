@@ -12,6 +12,7 @@ from vslm.lab.study import Primary, Study
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
+from vslm.models.exits import Exit
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.gates import SigmoidGate, SignedPower
 from vslm.models.language_model import Model
@@ -19,15 +20,42 @@ from vslm.models.normalizers import HeadGain, LengthPower, Power, Sigmoid, Sink,
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
 from vslm.models.readouts import Tied, Untied
+from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.residuals import PlainAdd, ScaledAdd
 from vslm.models.roots import TokenPositionRoot, TokenRoot
 from vslm.models.scales import FanIn, FixedStd
+from vslm.models.shares import LowRank, Shares
+from vslm.models.states import (
+    AddVector,
+    InjectMatrix,
+    InjectSum,
+    Keep,
+    LearnedState,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
 from vslm.optim.adamw import AdamW
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 MODELS = {
     "Model": Model,
     "Block": Block,
+    "Shares": Shares,
+    "LowRank": LowRank,
+    "Repeat": Repeat,
+    "PerLoop": PerLoop,
+    "UniformLoops": UniformLoops,
+    "PoissonLognormalLoops": PoissonLognormalLoops,
+    "Keep": Keep,
+    "Return": Return,
+    "LearnedState": LearnedState,
+    "NoiseState": NoiseState,
+    "InjectSum": InjectSum,
+    "InjectMatrix": InjectMatrix,
+    "AddVector": AddVector,
+    "ShiftedState": ShiftedState,
+    "Exit": Exit,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,

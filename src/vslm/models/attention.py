@@ -17,6 +17,7 @@ from vslm.models.initialization import Init
 from vslm.models.kernels import build_kernel, choose_kernel, mean_visible_keys
 from vslm.models.normalizers import Normalizer, Softmax
 from vslm.models.norms import Norm
+from vslm.models.past import WHOLE, Past
 from vslm.models.positions import Positions, Rotary
 from vslm.models.projections import linear, num_linear_parameters
 from vslm.models.scales import WeightScale
@@ -199,17 +200,19 @@ class AttentionModule(nn.Module):
         self.positions, self.normalizer, self.kernel = positions, normalizer, kernel
         self.gate = gate
 
-    def forward(self, x_BTD: Tensor, memory_BTE: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, memory_BTE: Tensor, past: Past = WHOLE) -> Tensor:
         """What to add to the stream.
 
         Args:
             x_BTD: what queries and the gate read.
             memory_BTE: what keys and values read, at the same positions; the same tensor for the plain case.
+            past: what came before these positions.
         """
         q_BTHK, k_BTHK, v_BTHK = (
             x.unflatten(-1, (self.heads, -1)) for x in (self.query(x_BTD), self.key(memory_BTE), self.value(memory_BTE))
         )
-        q_BTHK, k_BTHK = self.positions(self.query_norm(q_BTHK), self.key_norm(k_BTHK))
+        q_BTHK, k_BTHK = self.positions(self.query_norm(q_BTHK), self.key_norm(k_BTHK), past.first_position)
         q_BTHK = q_BTHK / math.sqrt(q_BTHK.shape[-1])
-        y_BTHK = self.kernel(q_BTHK.to(v_BTHK.dtype), k_BTHK.to(v_BTHK.dtype), v_BTHK, self.normalizer)
+        q_BTHK, k_BTHK = q_BTHK.to(v_BTHK.dtype), k_BTHK.to(v_BTHK.dtype)
+        y_BTHK = past.attend(self.kernel, q_BTHK, k_BTHK, v_BTHK, self.normalizer)
         return self.output(self.gate(y_BTHK, x_BTD).flatten(-2))

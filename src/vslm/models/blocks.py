@@ -138,7 +138,7 @@ class BlockModule(nn.Module):
         """One visit. Attention reads the stream itself."""
         x_BTD = stream.x_BTD
         read_BTD = self.attention_norm(x_BTD)
-        x_BTD = self.attention_residual(x_BTD, self._dropped(self.attention(read_BTD, read_BTD)))
+        x_BTD = self.attention_residual(x_BTD, self._dropped(self.attention(read_BTD, read_BTD, stream.past)))
         found_BTD = self.feedforward(self.feedforward_norm(x_BTD))
         x_BTD = self.feedforward_residual(x_BTD, self._dropped(found_BTD))
         return stream._replace(x_BTD=x_BTD)

@@ -6,6 +6,7 @@ the model's `forward` then know it without a change.
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -37,6 +38,9 @@ class PathElement(Spec):
     built, and not in the constructor: a study may change a width and a number of heads in two steps.
     """
 
+    can_continue: ClassVar[bool] = True
+    """Whether its answer for new positions follows from what `stream.past` keeps; if not, generation recomputes."""
+
     @abstractmethod
     def width_out(self, width: int) -> int:
         """The width of the stream after this element, for one of `width` before it.
@@ -63,3 +67,15 @@ class PathElement(Spec):
     def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
         """The name of the attention kernel on that type of device; None without attention."""
         return None
+
+    def saved_names(self) -> tuple[str, ...]:
+        """The names under which it leaves a tensor of the arriving width in `stream.saved`, for others to read."""
+        return ()
+
+    def needed_names(self) -> tuple[str, ...]:
+        """The names that an element before it must have saved, at the width that arrives here."""
+        return ()
+
+    def num_exits(self) -> int:
+        """How many streams it hands to the readout beside the last one."""
+        return 0

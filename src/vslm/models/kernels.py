@@ -14,7 +14,8 @@ On a CPU torch's own fused attention is slow in its backward pass (three times t
 AVX-512 machine with torch 2.13), which is why a CPU never gets it by itself. On an AVX2 machine it is the other way
 round: a step of flash took 0.52 of the eager chunked kernel's time, and 0.6 to 0.7 of the compiled one's.
 
-Every kernel maps (q_BTHK, k_BTHK, v_BTHK, normalizer) to y_BTHK. Queries come scaled: a score is a plain dot product.
+Every kernel maps (q_BTHK, k_BTHK, v_BTHK, normalizer) to y_BTHK, and has `window_tokens`. Queries come scaled: a score
+is a plain dot product. A text that is continued gets the oracle's last rows (`attend_last`).
 A query sees the last `window_tokens` positions up to and with its own; None is all of them.
 """
 
@@ -63,10 +64,7 @@ class OracleKernel(nn.Module):
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
-        positions_T = torch.arange(q_BTHK.shape[1], device=q_BTHK.device)
-        visible_TS = causal_mask(positions_T, positions_T, self.window_tokens)
-        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
-        return _rows(q, k, v, visible_TS, normalizer, self._dropped).transpose(1, 2)
+        return attend_last(q_BTHK, k_BTHK, v_BTHK, normalizer, window_tokens=self.window_tokens, dropped=self._dropped)
 
     def _dropped(self, weights: Tensor) -> Tensor:
         return functional.dropout(weights, self.dropout, self.training) if self.dropout else weights
@@ -128,6 +126,7 @@ class SDPAKernel(nn.Module):
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
+        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
         self.dropout = dropout
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
@@ -297,6 +296,22 @@ def build_kernel(
             "choose chunked, which serves all",
         )
     return KERNELS[kernel](window_tokens=window_tokens, dropout=dropout)
+
+
+def attend_last(
+    q_BTHK: Tensor,
+    k_BSHK: Tensor,
+    v_BSHK: Tensor,
+    normalizer: nn.Module,
+    *,
+    window_tokens: int | None,
+    dropped: _Dropped = lambda weights: weights,
+) -> Tensor:
+    """The oracle: whole rows of scores for queries at the last T of S positions, in one piece."""
+    positions_S = torch.arange(k_BSHK.shape[1], device=q_BTHK.device)
+    visible_TS = causal_mask(positions_S[-q_BTHK.shape[1] :], positions_S, window_tokens)
+    q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BSHK, v_BSHK))
+    return _rows(q, k, v, visible_TS, normalizer, dropped).transpose(1, 2)
 
 
 def mean_visible_keys(context_tokens: int, window_tokens: int | None) -> float:

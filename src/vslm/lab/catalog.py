@@ -14,19 +14,27 @@ from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.language_model import Model
+from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
 from vslm.models.normalizers import Sigmoid, Sink, Softmax
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
-from vslm.models.readouts import Tied, Untied
+from vslm.models.readouts import Tied, TiedProjected, Untied
+from vslm.models.reads import BothReads, MemoryReads, StreamReads
 from vslm.models.residuals import PlainAdd, ScaledAdd
 from vslm.models.roots import TokenPositionRoot, TokenRoot
 from vslm.models.scales import FanIn, FixedStd
+from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.optim.adamw import AdamW
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 MODELS = {
     "Model": Model,
     "Block": Block,
+    "MemoryBlock": MemoryBlock,
+    "TwoStreamBlock": TwoStreamBlock,
+    "StreamReads": StreamReads,
+    "MemoryReads": MemoryReads,
+    "BothReads": BothReads,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
@@ -41,7 +49,13 @@ MODELS = {
     "ScaledAdd": ScaledAdd,
     "TokenRoot": TokenRoot,
     "TokenPositionRoot": TokenPositionRoot,
+    "ShiftedRoot": ShiftedRoot,
+    "MixedRoot": MixedRoot,
+    "LearnedRoot": LearnedRoot,
+    "WidenedRoot": WidenedRoot,
+    "ProjectedRoot": ProjectedRoot,
     "Tied": Tied,
+    "TiedProjected": TiedProjected,
     "Untied": Untied,
     "FixedStd": FixedStd,
     "FanIn": FanIn,

@@ -104,7 +104,12 @@ class Model(Spec):
             modules=modules,
             visits=tuple(visit.where for visit in visits),
             norm=self.readout.norm.build(width=last_width),
-            readout=self.readout.build(width=last_width, vocabulary=vocabulary, init=init.child("readout")),
+            readout=self.readout.build(
+                width=last_width,
+                memory_width=self.root.memory_width,
+                vocabulary=vocabulary,
+                init=init.child("readout"),
+            ),
             context_tokens=self.context_tokens,
         )
 
@@ -116,24 +121,28 @@ class Model(Spec):
             self.root.num_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
             + num_stack_parameters(visits)
             + self.readout.norm.num_parameters(last_width)
-            + self.readout.num_parameters(width=last_width, vocabulary=vocabulary)
+            + self.readout.num_parameters(width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary)
         )
 
     def num_parameters_without_embeddings(self, vocabulary: int) -> int:
         """All but the tables with one row per token or position, an untied readout's included."""
         embeddings = self.root.num_embedding_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
-        readout = self.readout.num_parameters(width=self.last_width, vocabulary=vocabulary)
-        return self.num_parameters(vocabulary) - embeddings - readout
+        embeddings += self.readout.num_embedding_parameters(width=self.last_width, vocabulary=vocabulary)
+        return self.num_parameters(vocabulary) - embeddings
 
     def flops_per_token(self, vocabulary: int) -> float:
         """Useful FLOPs of training, per token, at full context.
 
-        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * vocabulary * width)
+        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * weights of the readout),
+        the embedding counting as the readout's where that is tied; and 2 per weight of a root that is not looked up
         """
         visits, last_width = self._followed()
         _check_vocabulary(vocabulary)
         stack = sum(visit.element.forward_flops_per_token(visit.around) for visit in visits)
-        return _TRAINING_PER_FORWARD * (stack + 2.0 * vocabulary * last_width)
+        readout = self.readout.forward_flops_per_token(
+            width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
+        )
+        return _TRAINING_PER_FORWARD * (self.root.forward_flops_per_token() + stack + readout)
 
     def _followed(self) -> tuple[tuple[Visit, ...], int]:
         visits, last_width = visits_of(
@@ -147,6 +156,13 @@ class Model(Spec):
             self.readout.check_widths(width=last_width, memory_width=self.root.memory_width)
         except SpecError as error:
             raise error.within("readout") from None
+        if not self.root.starts_from_tokens and not any(visit.element.reads_memory() for visit in visits):
+            raise SpecError(
+                "root",
+                f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
+                "one that does is needed",
+                "set its reads=MemoryReads() or BothReads()",
+            )
         return visits, last_width
 
 

@@ -50,6 +50,7 @@ def visits_of(
         around = Surroundings(width, memory_width, context_tokens, num_additions)
         try:
             width = element.width_out(width)
+            element.check_memory(memory_width)
         except SpecError as error:
             # An element speaks of itself; only the path knows its neighbor.
             if not error.where:

@@ -22,7 +22,7 @@ from vslm.models.generation import generate
 from vslm.models.initialization import Init
 from vslm.models.kernels import KERNELS, OracleKernel, build_kernel
 from vslm.models.language_model import LanguageModel, Model
-from vslm.models.normalizers import Softmax
+from vslm.models.normalizers import Sink, Softmax
 from vslm.models.past import WHOLE, TextSoFar
 from vslm.models.readouts import Readout, Untied
 from vslm.models.roots import Root, TokenRoot
@@ -216,6 +216,7 @@ def test_continued_equals_computed_anew_on_a_gpu(name: str) -> None:
 def test_every_kernel_says_its_window() -> None:
     """The past reads it to know what to keep."""
     for kernel in KERNELS:
-        window = None if kernel == "sdpa" else 5
-        built_kernel = build_kernel(kernel, Softmax(), window_tokens=window, context_tokens=13, dropout=0.0)
+        normalizer = Sink() if kernel == "flash" else Softmax()
+        window = None if kernel in ("sdpa", "flash") else 5
+        built_kernel = build_kernel(kernel, normalizer, window_tokens=window, context_tokens=13, dropout=0.0)
         assert built_kernel.window_tokens == window

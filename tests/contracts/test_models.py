@@ -20,10 +20,21 @@ from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
 from vslm.models.normalizers import Sigmoid, Sink
 from vslm.models.norms import RMSNorm
 from vslm.models.readouts import Tied, Untied
+from vslm.models.reads import BothReads
 from vslm.models.repeats import PoissonLognormalLoops, Repeat, UniformLoops
+from vslm.models.root_layouts import (
+    learned_root,
+    mixed_root,
+    projected_root,
+    shared_two_streams,
+    shifted_root,
+    two_streams,
+    widened_root,
+)
 from vslm.models.roots import TokenRoot
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import LearnedState, NoiseState
+from vslm.models.two_streams import TwoStreamBlock
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -51,6 +62,22 @@ MODELS = {
     "gpt2 without bias": gpt2(**SIZES, bias=False),
     "sigmoid in the middle": vary(uniform(**SIZES), {"blocks.1.attention.normalizer": Sigmoid()}),
     "looped": looped(),
+    "shifted root": shifted_root(uniform(**SIZES)),
+    "mixed root": mixed_root(uniform(**SIZES)),
+    "mixed root of gpt2": mixed_root(gpt2(**SIZES), gate_per_coordinate=True),
+    "learned root": learned_root(uniform(**SIZES)),
+    "learned root, narrow memory": learned_root(uniform(**SIZES, window_tokens=5), embedding_width=7),
+    "learned root, looped": learned_root(looped(), later_reads=BothReads(), embedding_width=17),
+    "memory in every block": learned_root(
+        uniform(**SIZES, dropout=0.1), first_reads=BothReads(), later_reads=BothReads()
+    ),
+    "two streams": two_streams(uniform(**SIZES)),
+    "two streams, narrow content": two_streams(uniform(**SIZES, qk_norm=True), embedding_width=8),
+    "two streams, looped": two_streams(looped()),
+    "shared two streams": shared_two_streams(uniform(**SIZES, window_tokens=5)),
+    "shared two streams, looped": shared_two_streams(looped()),
+    "widened root": widened_root(uniform(**SIZES), embedding_width=7),
+    "projected root": projected_root(uniform(**SIZES, tied_readout=False), embedding_width=7),
 }
 PLAIN, BLOCK = MODELS["plain"], MODELS["plain"].blocks["0"]
 assert isinstance(BLOCK, Block)
@@ -111,8 +138,8 @@ def test_owns_its_parameters(model: Model) -> None:
 
 def test_parameters_without_embeddings_are_those_without_a_row_per_token(model: Model) -> None:
     """What stays does not change with the vocabulary."""
-    tables = ("root.embedding_VE", "root.position_TE", "readout.weight")
-    rest = sum(p.numel() for name, p in built(model).named_parameters() if name not in tables)
+    tables = ("embedding_VE", "position_TE", "readout.weight")
+    rest = sum(p.numel() for name, p in built(model).named_parameters() if not name.endswith(tables))
     assert model.num_parameters_without_embeddings(VOCABULARY) == rest
     assert model.num_parameters_without_embeddings(1009) == rest
 
@@ -194,9 +221,18 @@ def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
     module = built(short)
     with FlopCounterMode(display=False) as counter:
         module(tokens_of(1)[:1])
-    used = [p for visit in short.visits() for part in module.get_submodule(visit.where).modules() for p in _all(part)]
-    vectors = sum(2 * p.numel() for p in used if p.ndim == 1)
-    exits = short.num_exits * 2 * VOCABULARY * short.last_width
+    vectors = sum(
+        2 * (2 if isinstance(visit.element, TwoStreamBlock) else 1) * p.numel()
+        for visit in short.visits()
+        for part in module.get_submodule(visit.where).modules()
+        for p in _all(part)
+        if p.ndim == 1
+    )
+    vectors += sum(2 * p.numel() for p in module.root.parameters() if p.ndim == 1)
+    readout = short.readout.forward_flops_per_token(
+        width=short.last_width, memory_width=short.root.memory_width, vocabulary=VOCABULARY
+    )
+    exits = short.num_exits * readout
     assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors - exits
 
 

@@ -20,7 +20,9 @@ def started(log: Path) -> subprocess.Popen[bytes]:
     # Without a compiler, so that it is eager on a slow machine, too.
     environment = {**os.environ, "CXX": "no-such-compiler"}
     with log.open("wb") as file:
-        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        # A shell may have started the tests in the background, where Ctrl-C is ignored, and a child inherits that.
+        hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment, **hearing)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:

@@ -16,10 +16,12 @@ from vslm.models.exits import Exit
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.gates import SigmoidGate, SignedPower
 from vslm.models.language_model import Model
+from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
 from vslm.models.normalizers import HeadGain, LengthPower, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
-from vslm.models.readouts import Tied, Untied
+from vslm.models.readouts import Tied, TiedProjected, Untied
+from vslm.models.reads import BothReads, MemoryReads, StreamReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.residuals import PlainAdd, ScaledAdd
 from vslm.models.roots import TokenPositionRoot, TokenRoot
@@ -35,6 +37,7 @@ from vslm.models.states import (
     Return,
     ShiftedState,
 )
+from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.optim.adamw import AdamW
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
@@ -56,6 +59,11 @@ MODELS = {
     "AddVector": AddVector,
     "ShiftedState": ShiftedState,
     "Exit": Exit,
+    "MemoryBlock": MemoryBlock,
+    "TwoStreamBlock": TwoStreamBlock,
+    "StreamReads": StreamReads,
+    "MemoryReads": MemoryReads,
+    "BothReads": BothReads,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
@@ -77,7 +85,13 @@ MODELS = {
     "ScaledAdd": ScaledAdd,
     "TokenRoot": TokenRoot,
     "TokenPositionRoot": TokenPositionRoot,
+    "ShiftedRoot": ShiftedRoot,
+    "MixedRoot": MixedRoot,
+    "LearnedRoot": LearnedRoot,
+    "WidenedRoot": WidenedRoot,
+    "ProjectedRoot": ProjectedRoot,
     "Tied": Tied,
+    "TiedProjected": TiedProjected,
     "Untied": Untied,
     "FixedStd": FixedStd,
     "FanIn": FanIn,

@@ -34,8 +34,9 @@ class Surroundings:
 class PathElement(Spec):
     """Interface: builds a module that maps a `Stream` to a `Stream`.
 
-    Every check of an element against its surroundings is in `width_out`, which is asked before anything is counted or
-    built, and not in the constructor: a study may change a width and a number of heads in two steps.
+    Every check of an element against its surroundings is in `width_out` and `check_memory`, which are asked before
+    anything is counted or built, and not in the constructor: a study may change a width and a number of heads in two
+    steps.
     """
 
     can_continue: ClassVar[bool] = True
@@ -47,6 +48,13 @@ class PathElement(Spec):
 
         Raises: SpecError, with the path seen from this element, where that width cannot be.
         """
+
+    def check_memory(self, memory_width: int) -> None:
+        """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
+
+    def reads_memory(self) -> bool:
+        """Whether the stream after this element depends on the token memory before it."""
+        return False
 
     @abstractmethod
     def num_additions(self) -> int:

@@ -178,6 +178,7 @@ class FlashKernel(nn.Module):
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
+        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""

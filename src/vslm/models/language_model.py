@@ -110,7 +110,12 @@ class Model(Spec):
             route=route_of(self.blocks, self.path)[0],
             can_continue=all(visit.element.can_continue for visit in visits),
             norm=self.readout.norm.build(width=last_width),
-            readout=self.readout.build(width=last_width, vocabulary=vocabulary, init=init.child("readout")),
+            readout=self.readout.build(
+                width=last_width,
+                memory_width=self.root.memory_width,
+                vocabulary=vocabulary,
+                init=init.child("readout"),
+            ),
             context_tokens=self.context_tokens,
         )
 
@@ -122,19 +127,20 @@ class Model(Spec):
             self.root.num_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
             + num_stack_parameters(visits)
             + self.readout.norm.num_parameters(last_width)
-            + self.readout.num_parameters(width=last_width, vocabulary=vocabulary)
+            + self.readout.num_parameters(width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary)
         )
 
     def num_parameters_without_embeddings(self, vocabulary: int) -> int:
         """All but the tables with one row per token or position, an untied readout's included."""
         embeddings = self.root.num_embedding_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
-        readout = self.readout.num_parameters(width=self.last_width, vocabulary=vocabulary)
-        return self.num_parameters(vocabulary) - embeddings - readout
+        embeddings += self.readout.num_embedding_parameters(width=self.last_width, vocabulary=vocabulary)
+        return self.num_parameters(vocabulary) - embeddings
 
     def flops_per_token(self, vocabulary: int) -> float:
         """Useful FLOPs of training, per token, at full context.
 
-        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * vocabulary * width)
+        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * weights of the readout),
+        the embedding counting as the readout's where that is tied; and 2 per weight of a root that is not looked up
 
         An exit is one more readout. Loops count as often as they are passed on average where their number is drawn, and
         once instead of three times where no gradient goes back through them.
@@ -142,10 +148,12 @@ class Model(Spec):
         _check_vocabulary(vocabulary)
         repeats = self.repeats
         visits, last_width = self._followed(tuple(max(repeat.probabilities()) for repeat in repeats))
-        forward = 2.0 * vocabulary * last_width
-        backward = forward
+        readout = self.readout.forward_flops_per_token(
+            width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
+        )
+        forward = backward = self.root.forward_flops_per_token() + readout
         for visit in visits:
-            flops = visit.forward_flops_per_token() + visit.element.num_exits() * 2.0 * vocabulary * last_width
+            flops = visit.forward_flops_per_token() + visit.element.num_exits() * readout
             number, loop = visit.step.repeat, visit.step.loop
             mean_forward, mean_backward = (1.0, 1.0) if number is None else repeats[number].mean_visits(loop)
             forward += flops * mean_forward
@@ -179,6 +187,13 @@ class Model(Spec):
             if visit.element.num_exits() and visit.around.width != last_width:
                 found = f"an exit at width {visit.around.width} of a readout at width {last_width}"
                 raise SpecError(visit.where, found, "both need to be equal")
+        if not self.root.starts_from_tokens and not any(visit.element.reads_memory() for visit in visits):
+            raise SpecError(
+                "root",
+                f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
+                "one that does is needed",
+                "set its reads=MemoryReads() or BothReads()",
+            )
         return visits, last_width
 
 

@@ -36,6 +36,11 @@ class Root(Spec):
     def memory_width(self) -> int:
         """Width of the token memory and of the embedding."""
 
+    @property
+    def starts_from_tokens(self) -> bool:
+        """Whether the stream depends on the tokens before any block; if not, a block has to read the memory."""
+        return True
+
     @abstractmethod
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module."""
@@ -47,6 +52,11 @@ class Root(Spec):
     @abstractmethod
     def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
         """How many of them are only looked up: one row per token or per position."""
+
+    def forward_flops_per_token(self) -> float:
+        """Two for every weight that is not looked up; none where a root is only tables."""
+        sizes = {"vocabulary": 1, "context_tokens": 1}  # they make rows of tables, which are not counted
+        return 2.0 * (self.num_parameters(**sizes) - self.num_embedding_parameters(**sizes))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ class Stream(NamedTuple):
     Args:
         x_BTD: the residual stream.
         memory_BSE: the token memory that attention may look at. In the plain model it is the embedding, and no block
-            reads it; a learned root reaches tokens only through it.
+            reads it; a learned root reaches tokens only through it. Of two streams it is the one that carries content.
         saved: what earlier visits left for later ones, by name (carried coordinates, a recurrent state). An element
             that saves something adds a key to a copy of the mapping. Position is the second axis of each.
         past: what came before these positions, for this visit; in training nothing.

@@ -19,6 +19,7 @@ from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.elements import PathElement, Surroundings
 from vslm.models.initialization import Init
+from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.stream import Stream
 
 WIDTH, MEMORY_WIDTH, BATCH = 42, 11, 2
@@ -31,6 +32,9 @@ ELEMENTS = [
     *(dataclasses.replace(PLAIN, residual=residual) for residual in RESIDUALS),
     *(dataclasses.replace(PLAIN, scale=scale) for scale in SCALES),
     dataclasses.replace(PLAIN, dropout=0.2),
+    *(resize(width=width) for resize in (ZeroPad, LearnedPad, Carry, Project, UNet) for width in (29, WIDTH, 53)),
+    LearnedPad(width=53, std=1.0),
+    Project(width=29, std=0.02, identity=0.0, bias=True),
 ]
 
 
@@ -131,6 +135,12 @@ def test_useful_flops_by_hand() -> None:
     around = Surroundings(width=6, memory_width=6, context_tokens=4, num_additions=2)
     assert block.num_parameters(around) == 4 * 36 + 3 * 6 * 16 + 2 * 6
     assert block.forward_flops_per_token(around) == 2 * (4 * 36 + 3 * 6 * 16 + 2 * 6) + 4 * 6 * 1.75
+
+
+def test_says_what_it_leaves_behind(element: PathElement) -> None:
+    """What a visit saves has the names and widths that the spec declares."""
+    saved = built(element)(stream_of(17)).saved
+    assert {name: x_BTR.shape[-1] for name, x_BTR in saved.items()} == element.saves(AROUND)
 
 
 def test_what_cannot_be_is_refused() -> None:

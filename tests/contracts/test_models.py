@@ -19,7 +19,9 @@ from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
 from vslm.models.normalizers import Sigmoid, Sink
 from vslm.models.norms import RMSNorm
 from vslm.models.readouts import Tied, Untied
+from vslm.models.resizes import LearnedPad, Project, UNet
 from vslm.models.roots import TokenRoot
+from vslm.models.shapes import sized, tapered
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -47,6 +49,18 @@ MODELS = {
     "gpt2 without bias": gpt2(**SIZES, bias=False),
     "sigmoid in the middle": vary(uniform(**SIZES), {"blocks.1.attention.normalizer": Sigmoid()}),
     "looped": looped(),
+    "sizes": sized(uniform(**SIZES), heads=(1, 3, 2), feedforward=(0.5, 1.0, 1.5)),
+    "diamond": tapered(uniform(**SIZES), widths=(6, 18, 12), feedforward="same ratio"),
+    "diamond with parameters": tapered(
+        gpt2(**SIZES, dropout=0.1), widths=(6, 18, 12), resize=LearnedPad, narrow=Project, feedforward="same ratio"
+    ),
+    "bowtie": tapered(
+        vary(uniform(**SIZES), {"blocks.*.attention.heads": 3}),
+        widths=(18, 6, 18),
+        resize=UNet,
+        heads="constant head count",
+        feedforward="same ratio",
+    ),
 }
 
 

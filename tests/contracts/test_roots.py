@@ -15,6 +15,7 @@ from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm
 from vslm.models.readouts import Readout, Tied, Untied
 from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
+from vslm.optim.groups import roles
 
 ROOTS = [
     TokenRoot(width=19),
@@ -89,6 +90,17 @@ def test_a_root_is_causal_and_keeps_rows_apart(root: Root) -> None:
         assert torch.equal(a[1:], b[1:])
         assert torch.equal(a[0, :5], b[0, :5])
     assert not torch.equal(before.memory_BSE[0, 5], after.memory_BSE[0, 5])
+
+
+def test_tables_are_embeddings_to_an_optimizer(root: Root, readout: Readout) -> None:
+    """What is counted as embeddings has that role, so that weight decay leaves it alone; and nothing else has."""
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS}
+    module = root.build(**sizes, init=Init(0))
+    named = dict(module.named_parameters())
+    tables = [named[name] for name, role in roles(module).items() if role == "embedding"]
+    assert sum(p.numel() for p in tables) == root.num_embedding_parameters(**sizes)
+    assert any(p is module.embedding_VE for p in tables)
+    assert set(roles(readout.build(width=19, vocabulary=VOCABULARY, init=Init(0))).values()) <= {"embedding"}
 
 
 def test_a_dropout_belongs_to_training(root: Root) -> None:

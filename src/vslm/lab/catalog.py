@@ -19,14 +19,21 @@ from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
 from vslm.models.readouts import Tied, Untied
 from vslm.models.residuals import PlainAdd, ScaledAdd
+from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.roots import TokenPositionRoot, TokenRoot
 from vslm.models.scales import FanIn, FixedStd
 from vslm.optim.adamw import AdamW
+from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 MODELS = {
     "Model": Model,
     "Block": Block,
+    "ZeroPad": ZeroPad,
+    "LearnedPad": LearnedPad,
+    "Carry": Carry,
+    "Project": Project,
+    "UNet": UNet,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
@@ -47,7 +54,12 @@ MODELS = {
     "FanIn": FanIn,
 }
 DATA = {"Text": Text, "StandardLibrary": StandardLibrary, "Splits": Splits, "BPE": BPE, "Characters": Characters}
-OPTIM = {"AdamW": AdamW, "WarmupCosine": WarmupCosine, "WarmupStableDecay": WarmupStableDecay}
+OPTIM = {
+    "AdamW": AdamW,
+    "RateByWidth": RateByWidth,
+    "WarmupCosine": WarmupCosine,
+    "WarmupStableDecay": WarmupStableDecay,
+}
 MEASURES = {"LossByPosition": LossByPosition}
 LAB = {
     "Experiment": Experiment,

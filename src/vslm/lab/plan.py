@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vslm.core.specs import differences
+from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import home, prepare
 from vslm.lab.runner import available_cores
 from vslm.lab.study import Study, auto_looks, planned_seeds
+from vslm.models.block_table import block_table, folded
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
@@ -57,6 +58,7 @@ def plan_study(study: Study) -> dict[str, Any]:
             "flops_per_token": flops,
             "tokens": int(tokens),
             "minutes": tokens * flops / rate / 60,
+            "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
             "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * seeds / 1e6,
         }
     plan = sequential_plan(auto_looks(study)) if study.seeds == "auto" else fixed_plan(seeds)

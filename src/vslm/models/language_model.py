@@ -20,7 +20,7 @@ from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.scales import FixedStd
 from vslm.models.stack import Visit, num_stack_parameters, visits_of
 
-_TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
+TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class Model(Spec):
         visits, last_width = self._followed()
         _check_vocabulary(vocabulary)
         stack = sum(visit.element.forward_flops_per_token(visit.around) for visit in visits)
-        return _TRAINING_PER_FORWARD * (stack + 2.0 * vocabulary * last_width)
+        return TRAINING_PER_FORWARD * (stack + 2.0 * vocabulary * last_width)
 
     def _followed(self) -> tuple[tuple[Visit, ...], int]:
         visits, last_width = visits_of(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from vslm.core.errors import SpecError, nearest
+from vslm.core.frozen import FrozenDict
 from vslm.models.elements import PathElement, Surroundings
 
 
@@ -39,15 +40,16 @@ def visits_of(
 ) -> tuple[tuple[Visit, ...], int]:
     """Follow the path; the visits in order, and the width after the last.
 
-    Raises: SpecError for a name that cannot be one, an unknown or unused name, an empty path, an element visited at two
-        widths, and whatever an element refuses; widths that do not fit name both neighbors.
+    Raises: SpecError for a name that cannot be one, an unknown or unused name, an empty path, an element visited where
+        it would need other weights, and whatever an element refuses; widths that do not fit name both neighbors.
     """
     _check_names(blocks, path)
     steps = [_step(blocks, step, place) for place, step in enumerate(path)]
     num_additions = max(1, sum(element.num_additions() for _, element in steps))
     width, before, visits = stream_width, "root", []
+    saved_widths: dict[str, int] = {}
     for where, element in steps:
-        around = Surroundings(width, memory_width, context_tokens, num_additions)
+        around = Surroundings(width, memory_width, context_tokens, num_additions, FrozenDict(saved_widths))
         try:
             width = element.width_out(width)
         except SpecError as error:
@@ -56,8 +58,9 @@ def visits_of(
                 raise SpecError(where, f"after {before}, {error.found}", error.allowed, error.do) from None
             raise error.within(where) from None
         visits.append(Visit(where, element, around))
+        saved_widths |= element.saves(around)
         before = where
-    _check_widths_of_repeats(visits)
+    _check_repeats(visits)
     return tuple(visits), width
 
 
@@ -91,14 +94,25 @@ def _step(blocks: Mapping[str, PathElement], step: str | PathElement, place: int
     return (f"blocks.{step}", blocks[step]) if isinstance(step, str) else (f"path.{place}", step)
 
 
-def _check_widths_of_repeats(visits: list[Visit]) -> None:
-    widths: dict[str, int] = {}
+def _check_repeats(visits: list[Visit]) -> None:
+    """One module has one width; and where it reads what was saved, as much was saved before each of its visits."""
+    firsts: dict[str, Visit] = {}
     for visit in visits:
-        first = widths.setdefault(visit.where, visit.around.width)
-        if first != visit.around.width:
+        first = firsts.setdefault(visit.where, visit)
+        if first.around.width != visit.around.width:
             raise SpecError(
                 visit.where,
-                f"visited at width {first} and at width {visit.around.width}",
+                f"visited at width {first.around.width} and at width {visit.around.width}",
                 "one module has one width",
                 "give each width an element of its own",
+            )
+        if first is visit:
+            continue
+        counts = [v.element.num_parameters(v.around) for v in (first, visit)]
+        if counts[0] != counts[1]:
+            raise SpecError(
+                visit.where,
+                f"visited where it needs {counts[0]} parameters and where it needs {counts[1]}",
+                "what it reads is saved before every visit, or before none",
+                "give each place an element of its own",
             )

@@ -416,6 +416,7 @@ def _last_line(why: str | None) -> str:
 
 def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     print(planned["question"])
+    shown: dict[str, str] = {}
     for arm, row in planned["arms"].items():
         print(f"\n{arm}{'  (baseline)' if arm == baseline else ''}")
         for path, old, new in row["differences"]:
@@ -423,6 +424,9 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         without = row["num_parameters_without_embeddings"]
         print(f"  {row['num_parameters']:,} parameters ({without:,} without embeddings)")
         print(f"  {row['flops_per_token']:,.0f} FLOPs per token, {row['tokens']:,} tokens")
+        table = "\n".join(_block_lines(row["blocks"]))
+        print(f"  blocks as in {shown[table]}" if table in shown else table)
+        shown.setdefault(table, arm)
         print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds")
     print(f"\n{planned['seeds']} seeds, about {planned['minutes']:.0f} minutes in all")
     print(f"speed: {planned['speed_from']}")
@@ -437,6 +441,34 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     )
     for lint in planned["lints"]:
         print(f"note: {lint}")
+
+
+def _block_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """The table of blocks of an arm; visits in a row that are alike are one line."""
+
+    def span(first: object, last: object) -> str:
+        return str(first) if first == last else f"{first} to {last}"
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:,.0f}"
+
+    lines: list[tuple[str, ...]] = [
+        ("visit", "element", "weights", "width", "heads", "hidden", "window", "parameters", "FLOPs per token")
+    ]
+    for row in rows:
+        counts = (row["width"], row["heads"], row["hidden"], row["window_tokens"], row["num_parameters"])
+        names = (span(*row["visits"]), row["element"], span(*row["weights"]))
+        lines.append((*names, *map(number, counts), number(row["flops_per_token"])))
+    sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = 3  # columns of words; numbers are set to the right
+    return [
+        "  "
+        + "  ".join(
+            cell.ljust(size) if i < left else cell.rjust(size)
+            for i, (cell, size) in enumerate(zip(line, sizes, strict=True))
+        )
+        for line in lines
+    ]
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm
 from vslm.models.reads import BothReads, MemoryReads, Reads, StreamReads
+from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.states import (
     AddVector,
     InjectMatrix,
@@ -66,6 +67,9 @@ ELEMENTS = [
     MemoryBlock(block=NARROW),
     MemoryBlock(block=dataclasses.replace(NARROW, reads=BothReads())),
     *(TwoStreamBlock(block=dataclasses.replace(PLAIN, reads=reads)) for reads in READS if reads.of_memory),
+    *(resize(width=width) for resize in (ZeroPad, LearnedPad, Carry, Project, UNet) for width in (29, WIDTH, 53)),
+    LearnedPad(width=53, std=1.0),
+    Project(width=29, std=0.02, identity=0.0, bias=True),
 ]
 FORGETS = (LearnedState, NoiseState, Return)  # what arrives in the stream does not come out
 
@@ -140,7 +144,7 @@ def test_maps_a_stream_to_a_stream(element: PathElement, num_tokens: int) -> Non
     assert output.memory_BSE.shape == stream.memory_BSE.shape
     assert torch.equal(both(stream), kept)
     assert list(stream.saved) == ["first"]
-    assert set(output.saved) == {"first", *element.saved_names()}
+    assert set(output.saved) == {"first", *element.saves(around)}
     assert_finite_gradients(both(output), module, *inputs)
 
 
@@ -159,15 +163,17 @@ def test_causal_to_the_bit_and_rows_apart(element: PathElement) -> None:
         assert torch.equal(after[0], before[0])
         assert torch.equal(after[1, :changed], before[1, :changed])
         reads = element.needed_names() or not isinstance(element, FORGETS)
-        assert torch.equal(after[1, changed, :WIDTH], before[1, changed, :WIDTH]) != bool(reads)
+        width = element.width_out(WIDTH)
+        assert torch.equal(after[1, changed, :width], before[1, changed, :width]) != bool(reads)
 
 
 def test_a_stream_depends_on_the_memory_as_declared(element: PathElement) -> None:
     """Whether it does at all, and from which positions: those of the window, the query's own included."""
     module, stream = built(element), stream_of(61, around_of(element).memory_width)
     stream.memory_BSE.requires_grad_()
+    weights = torch.linspace(0.5, 1.5, element.width_out(WIDTH))
     (gradient,) = torch.autograd.grad(
-        (module(stream).x_BTD[1, 33] * torch.linspace(0.5, 1.5, WIDTH)).sum() + 0 * stream.memory_BSE.sum(),
+        (module(stream).x_BTD[1, 33] * weights).sum() + 0 * stream.memory_BSE.sum(),
         stream.memory_BSE,
     )
     seen = gradient.abs().sum(dim=-1) > 0
@@ -269,6 +275,14 @@ def test_useful_flops_by_hand() -> None:
     around = dataclasses.replace(around, memory_width=6)
     twice = TwoStreamBlock(block=dataclasses.replace(block, reads=MemoryReads()))
     assert twice.forward_flops_per_token(around) == 2 * (2 * twice.num_parameters(around) + 4 * 6 * 1.75)
+
+
+def test_says_what_it_leaves_behind(element: PathElement) -> None:
+    """What a visit saves has the names and widths that the spec declares."""
+    around = around_of(element)
+    saved = built(element)(stream_of(17, around.memory_width)).saved
+    widths = {name: x_BTR.shape[-1] for name, x_BTR in saved.items()}
+    assert widths == {"first": WIDTH, **element.saves(around)}
 
 
 def test_what_cannot_be_is_refused() -> None:

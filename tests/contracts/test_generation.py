@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 import torch
-from test_blocks import ELEMENTS, WIDTH
+from test_blocks import ELEMENTS, WIDTH, around_of
 from test_models import MODELS
 from test_roots import READOUTS, ROOTS
 from torch import nn
@@ -22,9 +22,12 @@ from vslm.models.generation import generate
 from vslm.models.initialization import Init
 from vslm.models.kernels import KERNELS, OracleKernel, build_kernel
 from vslm.models.language_model import LanguageModel, Model
+from vslm.models.learned_roots import ProjectedRoot
 from vslm.models.normalizers import Sink, Softmax
 from vslm.models.past import WHOLE, TextSoFar
 from vslm.models.readouts import Readout, Untied
+from vslm.models.reads import MemoryReads, StreamReads
+from vslm.models.resizes import UNet, ZeroPad
 from vslm.models.roots import Root, TokenRoot
 from vslm.models.states import Keep
 from vslm.models.stream import Stream
@@ -36,10 +39,14 @@ def around_element(element: PathElement) -> Model:
     """A model in which the element is visited twice, between blocks."""
     block = Block(width=WIDTH, attention=Attention(heads=3))
     kept = tuple(Keep(name=name) for name in element.needed_names())
+    back = (ZeroPad(width=WIDTH),) if element.width_out(WIDTH) != WIDTH else ()
+    memory_width = around_of(element).memory_width
+    # Its second visit finds what the first one saved, and so needs weights of its own.
+    there = element if isinstance(element, UNet) else "element"
     return Model(
-        root=TokenRoot(width=WIDTH, std=1.0),
-        blocks=FrozenDict({"a": block, "element": element}),
-        path=(*kept, "a", "element", "a", "element"),
+        root=ProjectedRoot(width=WIDTH, tokens=TokenRoot(width=memory_width, std=1.0)),
+        blocks=FrozenDict({"a": block} if there is element else {"a": block, "element": element}),
+        path=(*kept, "a", there, *back, "a", there, *back),
         readout=Untied(),
         context_tokens=CONTEXT_TOKENS,
     )
@@ -47,7 +54,8 @@ def around_element(element: PathElement) -> Model:
 
 def around_root(root: Root, readout: Readout) -> Model:
     """A model that starts and ends so."""
-    block = Block(width=root.stream_width, attention=Attention(heads=1, head_width=4, window_tokens=7))
+    reads = StreamReads() if root.starts_from_tokens else MemoryReads()
+    block = Block(width=root.stream_width, attention=Attention(heads=1, head_width=4, window_tokens=7), reads=reads)
     return Model(
         root=root, blocks=FrozenDict({"a": block}), path=("a",), readout=readout, context_tokens=CONTEXT_TOKENS
     )
@@ -56,7 +64,7 @@ def around_root(root: Root, readout: Readout) -> Model:
 CASES = {
     **{name: dataclasses.replace(model, context_tokens=CONTEXT_TOKENS) for name, model in MODELS.items()},
     **{f"element {i}": around_element(element) for i, element in enumerate(ELEMENTS)},
-    **{f"root {i}": around_root(root, READOUTS[0]) for i, root in enumerate(ROOTS)},
+    **{f"root {i}": around_root(root, Untied()) for i, root in enumerate(ROOTS)},
     **{f"readout {i}": around_root(ROOTS[0], readout) for i, readout in enumerate(READOUTS)},
 }
 

@@ -22,6 +22,7 @@ from vslm.models.norms import RMSNorm
 from vslm.models.readouts import Tied, Untied
 from vslm.models.reads import BothReads
 from vslm.models.repeats import PoissonLognormalLoops, Repeat, UniformLoops
+from vslm.models.resizes import LearnedPad, Project, UNet
 from vslm.models.root_layouts import (
     learned_root,
     mixed_root,
@@ -32,6 +33,7 @@ from vslm.models.root_layouts import (
     widened_root,
 )
 from vslm.models.roots import TokenRoot
+from vslm.models.shapes import sized, tapered
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import LearnedState, NoiseState
 from vslm.models.two_streams import TwoStreamBlock
@@ -103,6 +105,18 @@ MODELS |= {
     ),
     "shifted": patterns.shifted(PLAIN, passes=3),
     "ahead": patterns.ahead(MODELS["window"], tokens=3),
+    "sizes": sized(uniform(**SIZES), heads=(1, 3, 2), feedforward=(0.5, 1.0, 1.5)),
+    "diamond": tapered(uniform(**SIZES), widths=(6, 18, 12), feedforward="same ratio"),
+    "diamond with parameters": tapered(
+        gpt2(**SIZES, dropout=0.1), widths=(6, 18, 12), resize=LearnedPad, narrow=Project, feedforward="same ratio"
+    ),
+    "bowtie": tapered(
+        vary(uniform(**SIZES), {"blocks.*.attention.heads": 3}),
+        widths=(18, 6, 18),
+        resize=UNet,
+        heads="constant head count",
+        feedforward="same ratio",
+    ),
 }
 
 

@@ -116,6 +116,21 @@ def test_a_root_is_causal_and_keeps_rows_apart(root: Root) -> None:
     assert torch.equal(before.x_BTD[0, 5], after.x_BTD[0, 5]) != root.starts_from_tokens
 
 
+def test_tables_are_embeddings_to_an_optimizer(root: Root, readout: Readout) -> None:
+    """What is counted as embeddings has that role, so that weight decay leaves it alone; and nothing else has."""
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS}
+    module = root.build(**sizes, init=Init(0))
+    named = dict(module.named_parameters())
+    tables = [named[name] for name, role in roles(module).items() if role == "embedding"]
+    assert sum(p.numel() for p in tables) == root.num_embedding_parameters(**sizes)
+    assert any(p is module.embedding_VE for p in tables)
+    ends = readout.build(width=19, memory_width=7, vocabulary=VOCABULARY, init=Init(0))
+    rows = {name: len(p) for name, p in ends.named_parameters()}
+    assert {name: role == "embedding" for name, role in roles(ends).items()} == {
+        name: count == VOCABULARY for name, count in rows.items()
+    }
+
+
 def test_a_dropout_belongs_to_training(root: Root) -> None:
     """Evaluation is the same twice; training drops where a dropout is declared."""
     module = root.build(vocabulary=VOCABULARY, context_tokens=CONTEXT_TOKENS, init=Init(0))

@@ -24,6 +24,7 @@ from vslm.models.readouts import Tied, TiedProjected, Untied
 from vslm.models.reads import BothReads, MemoryReads, StreamReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.residuals import PlainAdd, ScaledAdd
+from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.roots import TokenPositionRoot, TokenRoot
 from vslm.models.scales import FanIn, FixedStd
 from vslm.models.shares import LowRank, Shares
@@ -39,6 +40,7 @@ from vslm.models.states import (
 )
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.optim.adamw import AdamW
+from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 MODELS = {
@@ -64,6 +66,11 @@ MODELS = {
     "StreamReads": StreamReads,
     "MemoryReads": MemoryReads,
     "BothReads": BothReads,
+    "ZeroPad": ZeroPad,
+    "LearnedPad": LearnedPad,
+    "Carry": Carry,
+    "Project": Project,
+    "UNet": UNet,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
@@ -97,7 +104,12 @@ MODELS = {
     "FanIn": FanIn,
 }
 DATA = {"Text": Text, "StandardLibrary": StandardLibrary, "Splits": Splits, "BPE": BPE, "Characters": Characters}
-OPTIM = {"AdamW": AdamW, "WarmupCosine": WarmupCosine, "WarmupStableDecay": WarmupStableDecay}
+OPTIM = {
+    "AdamW": AdamW,
+    "RateByWidth": RateByWidth,
+    "WarmupCosine": WarmupCosine,
+    "WarmupStableDecay": WarmupStableDecay,
+}
 MEASURES = {"LossByPosition": LossByPosition}
 LAB = {
     "Experiment": Experiment,

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vslm.core.specs import differences
+from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import home
 from vslm.lab.budgets import Timed, available_cores, baseline_tokens, tokens_of_arm
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import FreshStart
 from vslm.lab.options import Options
 from vslm.lab.study import Study, auto_looks, parse_seeds
+from vslm.models.block_table import block_table, folded
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
@@ -76,6 +77,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "flops_per_token": flops[arm],
             "tokens": tokens,
             "minutes": tokens * flops[arm] / flops_rate / 60,
+            "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
             "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * len(seeds) / 1e6,
         }
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))

@@ -1,6 +1,7 @@
 """One attention and one feedforward: the usual element of a path."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ class Block(PathElement):
                 "",
                 f"width {self.width} follows width {width}",
                 "neighbors need equal widths",
-                "set equal widths, or put an element that changes the width between them",
+                f"set equal widths, or put a Resize between them, such as Carry(width={self.width})",
             )
         try:
             self.attention.width_per_head(width)
@@ -78,6 +79,14 @@ class Block(PathElement):
     def num_additions(self) -> int:
         """Attention and feedforward each add once."""
         return 2
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """Heads, numbers in the middle of the feedforward, window."""
+        return {
+            "heads": self.attention.heads,
+            "hidden": self.feedforward.hidden_at(width),
+            "window_tokens": self.attention.window_tokens,
+        }
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
         """The name of the attention's kernel."""

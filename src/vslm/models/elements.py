@@ -5,11 +5,13 @@ the model's `forward` then know it without a change.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
+from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 
@@ -23,12 +25,14 @@ class Surroundings:
         memory_width: of the token memory.
         context_tokens: the longest sequence.
         num_additions: how often a whole pass adds to the stream, over all visits; deep models start each smaller.
+        saved_widths: what earlier visits left in `Stream.saved`, by name, with its width.
     """
 
     width: int
     memory_width: int
     context_tokens: int
     num_additions: int
+    saved_widths: Mapping[str, int] = FrozenDict()
 
 
 class PathElement(Spec):
@@ -72,13 +76,17 @@ class PathElement(Spec):
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """FLOPs of one visit, per token, forward only."""
 
+    def saves(self, around: Surroundings) -> Mapping[str, int]:
+        """What a visit leaves in `Stream.saved` for later ones, by name, with its width."""
+        return {}
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """What a table of blocks shows of this element: any of `heads`, `hidden` and `window_tokens` (None: all)."""
+        return {}
+
     def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
         """The name of the attention kernel on that type of device; None without attention."""
         return None
-
-    def saved_names(self) -> tuple[str, ...]:
-        """The names under which it leaves a tensor of the arriving width in `stream.saved`, for others to read."""
-        return ()
 
     def needed_names(self) -> tuple[str, ...]:
         """The names that an element before it must have saved, at the width that arrives here."""

@@ -34,7 +34,7 @@ from vslm.models.stack import (
 )
 from vslm.models.stream import Stream
 
-_BACKWARD_PER_FORWARD = 2  # the backward pass computes two products for every one of the forward pass
+TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ class Model(Spec):
             mean_forward, mean_backward = (1.0, 1.0) if number is None else repeats[number].mean_visits(loop)
             forward += flops * mean_forward
             backward += flops * mean_backward
-        return forward + _BACKWARD_PER_FORWARD * backward
+        return forward + (TRAINING_PER_FORWARD - 1) * backward
 
     @property
     def repeats(self) -> tuple[Repeat, ...]:

@@ -184,6 +184,10 @@ class UntiedModule(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight_VD)
 
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """The matrix: one row per token, as the embedding that it stands in for."""
+        return (self.weight,)
+
     def forward(self, x_BTD: Tensor, embedding_VE: Tensor) -> Tensor:
         """logits_BTV; the embedding is not looked at."""
         return functional.linear(x_BTD, self.weight)

@@ -22,6 +22,9 @@ EMBEDDING_MULTIPLIER = 10.0
 class Root(Spec):
     """Interface: builds a module that maps tokens_BT to the first `Stream`, and that has `embedding_VE`.
 
+    The module's `lookup_tables()` are its parameters with one row per token or position, which an optimizer treats as
+    embeddings.
+
     A root has two widths: `stream_width` is where the path starts, `memory_width` is that of the token memory, and of
     the embedding that a tied readout uses.
     """
@@ -162,6 +165,10 @@ class TokenRootModule(nn.Module):
         self.multiplier = multiplier
         self.dropout = dropout
 
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """The embedding: one row per token."""
+        return (self.embedding_VE,)
+
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""
         x_BTD = self.multiplier * functional.embedding(tokens_BT, self.embedding_VE)
@@ -178,6 +185,10 @@ class TokenPositionRootModule(nn.Module):
         self.embedding_VE = nn.Parameter(embedding_VE)
         self.position_TE = nn.Parameter(position_TE)
         self.dropout = dropout
+
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """Both embeddings: one row per token, one per position."""
+        return self.embedding_VE, self.position_TE
 
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""

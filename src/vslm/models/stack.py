@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from vslm.core.errors import SpecError, nearest
+from vslm.core.frozen import FrozenDict
 from vslm.models.elements import PathElement, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.repeats import PerLoop, Repeat
@@ -121,32 +122,32 @@ def visits_of(
 
     `times` replaces the number of loops of each `Repeat`, in order; initial values go by the declared one all the same.
 
-    Raises: SpecError for a name that cannot be one, an unknown or unused name, an empty path, an element visited at two
-        widths, a stream that nothing kept, weights that cannot be shared, and whatever an element refuses; widths that
-        do not fit name both neighbors.
+    Raises: SpecError for a name that cannot be one, an unknown or unused name, an empty path, an element visited where
+        it would need other weights, a stream that nothing kept, weights that cannot be shared, and whatever an element
+        refuses; widths that do not fit name both neighbors.
     """
     _check_names(blocks, path)
     route, entries = route_of(blocks, path)
     elements = {where: _element(entry, blocks, where) for where, entry in entries.items()}
     num_additions = max(1, sum(elements[step.where].num_additions() for step in steps_of(route)))
     width, before, visits = stream_width, "root", []
-    kept: dict[str, int] = {}
+    saved_widths: dict[str, int] = {}
     for step in steps_of(route, times):
         where, element = step.where, elements[step.where]
-        around = Surroundings(width, memory_width, context_tokens, num_additions)
+        around = Surroundings(width, memory_width, context_tokens, num_additions, FrozenDict(saved_widths))
         try:
             width_out = element.width_out(width)
             element.check_memory(memory_width)
-            _check_kept(element, width, kept)
+            _check_kept(element, around)
         except SpecError as error:
             # An element speaks of itself; only the path knows its neighbor.
             if not error.where:
                 raise SpecError(where, f"after {before}, {error.found}", error.allowed, error.do) from None
             raise error.within(where) from None
-        kept |= dict.fromkeys(element.saved_names(), width)
         visits.append(Visit(where, element, around, step))
+        saved_widths |= element.saves(around)
         width, before = width_out, where
-    _check_widths_of_repeats(visits)
+    _check_repeats(visits)
     around = {visit.where: visit.around for visit in visits}
     return tuple(_with_shared(visit, entries[visit.where], blocks, around) for visit in visits), width
 
@@ -253,14 +254,14 @@ def _element(entry: Entry, blocks: Mapping[str, Entry], where: str) -> PathEleme
         raise error.within(where) from None
 
 
-def _check_kept(element: PathElement, width: int, kept: Mapping[str, int]) -> None:
+def _check_kept(element: PathElement, around: Surroundings) -> None:
+    kept = around.saved_widths
     for name in element.needed_names():
         if name not in kept:
-            raise SpecError(
-                "", f"{name!r} was not kept", nearest(name, kept) if kept else "nothing was", "put Keep before"
-            )
-        if kept[name] != width:
-            raise SpecError("", f"{name!r} was kept at width {kept[name]} and is needed at width {width}")
+            offered = nearest(name, kept) if kept else "nothing was"
+            raise SpecError("", f"{name!r} was not kept", offered, "put Keep before")
+        if kept[name] != around.width:
+            raise SpecError("", f"{name!r} was kept at width {kept[name]} and is needed at width {around.width}")
 
 
 def _with_shared(visit: Visit, entry: Entry, blocks: Mapping[str, Entry], around: Mapping[str, Surroundings]) -> Visit:
@@ -275,14 +276,25 @@ def _with_shared(visit: Visit, entry: Entry, blocks: Mapping[str, Entry], around
     return Visit(visit.where, visit.element, visit.around, visit.step, entry, shared)
 
 
-def _check_widths_of_repeats(visits: list[Visit]) -> None:
-    widths: dict[str, int] = {}
+def _check_repeats(visits: list[Visit]) -> None:
+    """One module has one width; and where it reads what was saved, as much was saved before each of its visits."""
+    firsts: dict[str, Visit] = {}
     for visit in visits:
-        first = widths.setdefault(visit.where, visit.around.width)
-        if first != visit.around.width:
+        first = firsts.setdefault(visit.where, visit)
+        if first.around.width != visit.around.width:
             raise SpecError(
                 visit.where,
-                f"visited at width {first} and at width {visit.around.width}",
+                f"visited at width {first.around.width} and at width {visit.around.width}",
                 "one module has one width",
                 "give each width an element of its own",
+            )
+        if first is visit:
+            continue
+        counts = [v.element.num_parameters(v.around) for v in (first, visit)]
+        if counts[0] != counts[1]:
+            raise SpecError(
+                visit.where,
+                f"visited where it needs {counts[0]} parameters and where it needs {counts[1]}",
+                "what it reads is saved before every visit, or before none",
+                "give each place an element of its own",
             )

@@ -9,6 +9,7 @@ across positions    ShiftedState
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -54,9 +55,9 @@ class Keep(StateElement):
 
     name: str
 
-    def saved_names(self) -> tuple[str, ...]:
-        """Its name."""
-        return (self.name,)
+    def saves(self, around: Surroundings) -> Mapping[str, int]:
+        """The stream, under its name."""
+        return {self.name: around.width}
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""

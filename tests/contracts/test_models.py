@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
+from vslm.models import patterns
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.initialization import Init
@@ -19,7 +20,23 @@ from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
 from vslm.models.normalizers import Sigmoid, Sink
 from vslm.models.norms import RMSNorm
 from vslm.models.readouts import Tied, Untied
+from vslm.models.reads import BothReads
+from vslm.models.repeats import PoissonLognormalLoops, Repeat, UniformLoops
+from vslm.models.resizes import LearnedPad, Project, UNet
+from vslm.models.root_layouts import (
+    learned_root,
+    mixed_root,
+    projected_root,
+    shared_two_streams,
+    shifted_root,
+    two_streams,
+    widened_root,
+)
 from vslm.models.roots import TokenRoot
+from vslm.models.shapes import sized, tapered
+from vslm.models.shares import LowRank, Shares
+from vslm.models.states import LearnedState, NoiseState
+from vslm.models.two_streams import TwoStreamBlock
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -47,6 +64,59 @@ MODELS = {
     "gpt2 without bias": gpt2(**SIZES, bias=False),
     "sigmoid in the middle": vary(uniform(**SIZES), {"blocks.1.attention.normalizer": Sigmoid()}),
     "looped": looped(),
+    "shifted root": shifted_root(uniform(**SIZES)),
+    "mixed root": mixed_root(uniform(**SIZES)),
+    "mixed root of gpt2": mixed_root(gpt2(**SIZES), gate_per_coordinate=True),
+    "learned root": learned_root(uniform(**SIZES)),
+    "learned root, narrow memory": learned_root(uniform(**SIZES, window_tokens=5), embedding_width=7),
+    "learned root, looped": learned_root(looped(), later_reads=BothReads(), embedding_width=17),
+    "memory in every block": learned_root(
+        uniform(**SIZES, dropout=0.1), first_reads=BothReads(), later_reads=BothReads()
+    ),
+    "two streams": two_streams(uniform(**SIZES)),
+    "two streams, narrow content": two_streams(uniform(**SIZES, qk_norm=True), embedding_width=8),
+    "two streams, looped": two_streams(looped()),
+    "shared two streams": shared_two_streams(uniform(**SIZES, window_tokens=5)),
+    "shared two streams, looped": shared_two_streams(looped()),
+    "widened root": widened_root(uniform(**SIZES), embedding_width=7),
+    "projected root": projected_root(uniform(**SIZES, tied_readout=False), embedding_width=7),
+}
+PLAIN, BLOCK = MODELS["plain"], MODELS["plain"].blocks["0"]
+assert isinstance(BLOCK, Block)
+LOOP = {"inject": patterns.INJECT_MATRIX, "times": 3}
+MODELS |= {
+    "AABB": patterns.repeat_each(BLOCK, BLOCK).into(PLAIN),
+    "ABAB": patterns.cycle(BLOCK, BLOCK).into(PLAIN),
+    "ABBA": patterns.cycle_reversed(BLOCK, BLOCK).into(PLAIN),
+    "one attention": patterns.share_attention(BLOCK, depth=3).into(PLAIN),
+    "one feedforward": patterns.share_feedforward(BLOCK, depth=3).into(PLAIN),
+    "the same weights in a window": dataclasses.replace(
+        PLAIN,
+        blocks=FrozenDict({"0": BLOCK, "near": Shares(of="0", changes={"attention.window_tokens": 5})}),
+        path=("0", "near"),
+    ),
+    "core": patterns.looped(MODELS["untied"], times=3),
+    "core with a sum": patterns.looped(PLAIN, times=2, inject=patterns.INJECT_SUM, start=NoiseState(std=0.3)),
+    "core with a matrix": patterns.looped(PLAIN, **LOOP, vectors=True, start=LearnedState()),
+    "core with changes": patterns.looped(MODELS["gpt2"], **LOOP, delta=LowRank(rank=2)),
+    "random loops": patterns.looped(PLAIN, **LOOP, prelude=2, coda=0, training=UniformLoops(counts=(1, 2, 5))),
+    "few gradients": patterns.looped(
+        PLAIN, **LOOP, gradient_loops=2, training=PoissonLognormalLoops(mean=3.0, largest=7)
+    ),
+    "shifted": patterns.shifted(PLAIN, passes=3),
+    "ahead": patterns.ahead(MODELS["window"], tokens=3),
+    "sizes": sized(uniform(**SIZES), heads=(1, 3, 2), feedforward=(0.5, 1.0, 1.5)),
+    "diamond": tapered(uniform(**SIZES), widths=(6, 18, 12), feedforward="same ratio"),
+    "diamond with parameters": tapered(
+        gpt2(**SIZES, dropout=0.1), widths=(6, 18, 12), resize=LearnedPad, narrow=Project, feedforward="same ratio"
+    ),
+    "bowtie": tapered(
+        vary(uniform(**SIZES), {"blocks.*.attention.heads": 3}),
+        widths=(18, 6, 18),
+        resize=UNet,
+        heads="constant head count",
+        feedforward="same ratio",
+    ),
 }
 
 
@@ -82,8 +152,8 @@ def test_owns_its_parameters(model: Model) -> None:
 
 def test_parameters_without_embeddings_are_those_without_a_row_per_token(model: Model) -> None:
     """What stays does not change with the vocabulary."""
-    tables = ("root.embedding_VE", "root.position_TE", "readout.weight")
-    rest = sum(p.numel() for name, p in built(model).named_parameters() if name not in tables)
+    tables = ("embedding_VE", "position_TE", "readout.weight")
+    rest = sum(p.numel() for name, p in built(model).named_parameters() if not name.endswith(tables))
     assert model.num_parameters_without_embeddings(VOCABULARY) == rest
     assert model.num_parameters_without_embeddings(1009) == rest
 
@@ -159,14 +229,30 @@ def test_a_copy_is_a_model_of_its_own(model: Model) -> None:
 
 def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
     """At a context of one token, the formula is torch's count of products and two per number outside of matrices."""
-    short = dataclasses.replace(model, context_tokens=1)
+    always = {f"path.{i}.training": None for i, item in enumerate(model.path) if isinstance(item, Repeat)}
+    always |= {where.replace("training", "gradient_loops"): None for where in always}
+    short = vary(dataclasses.replace(model, context_tokens=1), always)
     module = built(short)
     with FlopCounterMode(display=False) as counter:
         module(tokens_of(1)[:1])
     vectors = sum(
-        2 * p.numel() for visit in short.visits() for p in module.get_submodule(visit.where).parameters() if p.ndim == 1
+        2 * (2 if isinstance(visit.element, TwoStreamBlock) else 1) * p.numel()
+        for visit in short.visits()
+        for part in module.get_submodule(visit.where).modules()
+        for p in _all(part)
+        if p.ndim == 1
     )
-    assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors
+    vectors += sum(2 * p.numel() for p in module.root.parameters() if p.ndim == 1)
+    readout = short.readout.forward_flops_per_token(
+        width=short.last_width, memory_width=short.root.memory_width, vocabulary=VOCABULARY
+    )
+    exits = short.num_exits * readout
+    assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors - exits
+
+
+def _all(part: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Its parameters, and those that it has from elsewhere."""
+    return [p for p in [*part._parameters.values(), *vars(part).values()] if isinstance(p, torch.nn.Parameter)]
 
 
 def test_training_flops_by_hand() -> None:

@@ -8,21 +8,41 @@ from model_facts import (
     assert_owns_its_parameters,
     assert_reads_back,
 )
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
+from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
 from vslm.models.norms import LayerNorm
-from vslm.models.readouts import Readout, Tied, Untied
+from vslm.models.readouts import Readout, Tied, TiedProjected, Untied
 from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
+from vslm.models.scales import FanIn, FixedStd
+from vslm.optim.groups import roles
 
+TOKENS = [TokenRoot(width=19, std=0.5, dropout=0.3), TokenPositionRoot(width=23, std=0.5)]
 ROOTS = [
     TokenRoot(width=19),
     TokenRoot(width=19, std=0.5, multiplier=3.0, dropout=0.3),
     TokenPositionRoot(width=23),
     TokenPositionRoot(width=23, std=0.5, dropout=0.3),
+    *(ShiftedRoot(tokens=tokens) for tokens in TOKENS),
+    *(MixedRoot(tokens=tokens) for tokens in TOKENS),
+    MixedRoot(tokens=TOKENS[0], gate_per_coordinate=True, std=0.5),
+    *(LearnedRoot(width=29, tokens=tokens) for tokens in TOKENS),
+    *(WidenedRoot(learned_width=11, tokens=tokens) for tokens in TOKENS),
+    *(ProjectedRoot(width=29, tokens=tokens) for tokens in TOKENS),
+    ProjectedRoot(width=29, tokens=TOKENS[0], scale=FixedStd(value=0.3)),
 ]
-READOUTS = [Tied(), Tied(norm=LayerNorm()), Untied(), Untied(norm=LayerNorm(bias=False), std=0.3)]
+READOUTS = [
+    Tied(),
+    Tied(norm=LayerNorm()),
+    TiedProjected(),
+    TiedProjected(norm=LayerNorm(), scale=FixedStd(value=0.3)),
+    Untied(),
+    Untied(norm=LayerNorm(bias=False), std=0.3),
+]
 VOCABULARY, CONTEXT_TOKENS, BATCH = 31, 13, 3
 
 
@@ -63,7 +83,11 @@ def test_a_root_owns_its_parameters(root: Root) -> None:
         root.num_parameters(**sizes),
         lambda module: module(tokens_of(7)).x_BTD,
     )
-    assert root.num_embedding_parameters(**sizes) <= root.num_parameters(**sizes)
+    tables = ("embedding_VE", "position_TE")
+    named = root.build(**sizes, init=Init(0)).named_parameters()
+    rest = sum(p.numel() for name, p in named if name.rsplit(".", 1)[-1] not in tables)
+    assert root.num_parameters(**sizes) - root.num_embedding_parameters(**sizes) == rest
+    assert root.forward_flops_per_token() == 2 * rest
 
 
 @pytest.mark.parametrize("num_tokens", [1, 7, CONTEXT_TOKENS])
@@ -89,6 +113,22 @@ def test_a_root_is_causal_and_keeps_rows_apart(root: Root) -> None:
         assert torch.equal(a[1:], b[1:])
         assert torch.equal(a[0, :5], b[0, :5])
     assert not torch.equal(before.memory_BSE[0, 5], after.memory_BSE[0, 5])
+    assert torch.equal(before.x_BTD[0, 5], after.x_BTD[0, 5]) != root.starts_from_tokens
+
+
+def test_tables_are_embeddings_to_an_optimizer(root: Root, readout: Readout) -> None:
+    """What is counted as embeddings has that role, so that weight decay leaves it alone; and nothing else has."""
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS}
+    module = root.build(**sizes, init=Init(0))
+    named = dict(module.named_parameters())
+    tables = [named[name] for name, role in roles(module).items() if role == "embedding"]
+    assert sum(p.numel() for p in tables) == root.num_embedding_parameters(**sizes)
+    assert any(p is module.embedding_VE for p in tables)
+    ends = readout.build(width=19, memory_width=7, vocabulary=VOCABULARY, init=Init(0))
+    rows = {name: len(p) for name, p in ends.named_parameters()}
+    assert {name: role == "embedding" for name, role in roles(ends).items()} == {
+        name: count == VOCABULARY for name, count in rows.items()
+    }
 
 
 def test_a_dropout_belongs_to_training(root: Root) -> None:
@@ -97,8 +137,8 @@ def test_a_dropout_belongs_to_training(root: Root) -> None:
     assert torch.equal(module.eval()(tokens_of(7)).x_BTD, module(tokens_of(7)).x_BTD)
     module.train()
     torch.manual_seed(0)
-    dropped = (module(tokens_of(7)).x_BTD == 0).float().mean()
-    expected = getattr(root, "dropout", 0.0)
+    dropped = (module(tokens_of(7)).memory_BSE == 0).float().mean()
+    expected = getattr(getattr(root, "tokens", root), "dropout", 0.0)
     assert abs(float(dropped) - expected) < 0.1
     assert (expected == 0) == (float(dropped) == 0)
 
@@ -116,6 +156,72 @@ def test_positions_tell_equal_tokens_apart() -> None:
     torch.testing.assert_close(placed[0] - plain[0], position_TE[:3], rtol=0, atol=1e-7)
 
 
+def shared(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters by the last part of their name: where an embedding stands differs between roots."""
+    return {name.rsplit(".", 1)[-1]: p for name, p in module.named_parameters()}
+
+
+def test_every_root_starts_with_the_same_embedding_and_the_same_vector() -> None:
+    """What two roots share starts equal, so arms that differ in the root are pairs."""
+    tokens = TokenRoot(width=19)
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
+    plain = tokens.build(**sizes)
+    learned_D = shared(LearnedRoot(width=19, tokens=tokens).build(**sizes))["learned_D"]
+    others = (LearnedRoot(width=19, tokens=tokens), ShiftedRoot(tokens=tokens), MixedRoot(tokens=tokens))
+    for root in (*others, WidenedRoot(learned_width=19, tokens=tokens), ProjectedRoot(width=7, tokens=tokens)):
+        parameters = shared(root.build(**sizes))
+        assert torch.equal(parameters["embedding_VE"], plain.embedding_VE)
+        assert torch.equal(parameters.get("learned_D", learned_D), learned_D)
+        assert torch.equal(root.build(**sizes)(tokens_of(7)).memory_BSE, plain(tokens_of(7)).memory_BSE)
+
+
+@pytest.mark.parametrize("tokens", TOKENS, ids=repr)
+def test_derived_roots_by_hand(tokens: Root) -> None:
+    """Each formula, written out on the start of the other root, with every parameter away from its start."""
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
+    width, tokens_BT = tokens.stream_width, tokens_of(7)
+
+    def moved(root: Root) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        module = root.build(**sizes).eval()
+        with torch.no_grad():
+            for p in module.parameters():
+                p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+        stream = module(tokens_BT)
+        return dict(module.named_parameters()), stream.memory_BSE, stream.x_BTD
+
+    w, memory_BSE, x_BTD = moved(ShiftedRoot(tokens=tokens))
+    torch.testing.assert_close(x_BTD, memory_BSE + w["learned_D"])
+    for per_coordinate in (False, True):
+        w, memory_BSE, x_BTD = moved(MixedRoot(tokens=tokens, gate_per_coordinate=per_coordinate))
+        assert w["gate"].shape == ((width,) if per_coordinate else (1,))
+        torch.testing.assert_close(x_BTD, w["gate"] * memory_BSE + (1 - w["gate"]) * w["learned_D"])
+    w, memory_BSE, x_BTD = moved(LearnedRoot(width=29, tokens=tokens))
+    assert torch.equal(x_BTD, w["learned_D"].expand(BATCH, 7, 29))
+    w, memory_BSE, x_BTD = moved(WidenedRoot(learned_width=11, tokens=tokens))
+    assert torch.equal(x_BTD[..., :width], memory_BSE)
+    assert torch.equal(x_BTD[..., width:], w["learned_D"].expand(BATCH, 7, 11))
+    w, memory_BSE, x_BTD = moved(ProjectedRoot(width=29, tokens=tokens))
+    torch.testing.assert_close(x_BTD, memory_BSE @ w["projection.weight"].T)
+
+
+def test_learned_starts_are_vectors_with_the_deviation_that_is_declared() -> None:
+    """One-dimensional, so optimizers give no weight decay; mixing starts as the token to the bit."""
+    tokens = TokenRoot(width=1009)
+    sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
+    for root in (
+        ShiftedRoot(tokens=tokens),
+        MixedRoot(tokens=tokens, gate_per_coordinate=True),
+        LearnedRoot(width=1009, tokens=tokens),
+        WidenedRoot(learned_width=1009, tokens=tokens),
+    ):
+        module = root.build(**sizes)
+        assert all(role == "vector" for name, role in roles(module).items() if name != "tokens.embedding_VE")
+        assert abs(module.learned_D.std().item() - 0.02) < 0.002
+    for per_coordinate in (False, True):
+        mixed = MixedRoot(tokens=tokens, gate_per_coordinate=per_coordinate).build(**sizes)
+        assert torch.equal(mixed(tokens_of(7)).x_BTD, tokens.build(**sizes)(tokens_of(7)).x_BTD)
+
+
 def test_a_multiplier_scales_what_enters_and_not_what_is_read() -> None:
     """The stream and the memory are `multiplier` times the embedding; the embedding itself starts equal."""
     sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS, "init": Init(0)}
@@ -128,21 +234,45 @@ def test_a_multiplier_scales_what_enters_and_not_what_is_read() -> None:
 
 def test_a_readout_owns_its_parameters(readout: Readout) -> None:
     """Counted, seeded, saved, and apart from other instances; logits of every token."""
-    x_BTD, embedding_VE = torch.randn(2, 5, 19), torch.randn(VOCABULARY, 19)
-    assert readout.build(width=19, vocabulary=VOCABULARY, init=Init(0))(x_BTD, embedding_VE).shape == (2, 5, 31)
+    widths = {"width": 19, "memory_width": 19 if isinstance(readout, Tied) else 23, "vocabulary": VOCABULARY}
+    x_BTD, embedding_VE = torch.randn(2, 5, 19), torch.randn(VOCABULARY, widths["memory_width"])
+    assert readout.build(**widths, init=Init(0))(x_BTD, embedding_VE).shape == (2, 5, 31)
     assert_owns_its_parameters(
-        lambda init: readout.build(width=19, vocabulary=VOCABULARY, init=init),
-        readout.num_parameters(width=19, vocabulary=VOCABULARY),
+        lambda init: readout.build(**widths, init=init),
+        readout.num_parameters(**widths),
         lambda module: module(x_BTD, embedding_VE),
     )
+
+
+def test_flops_of_a_readout_are_what_torch_counts(readout: Readout) -> None:
+    """Only products: two for every weight that is multiplied by, the root's embedding included."""
+    widths = {"width": 19, "memory_width": 19 if isinstance(readout, Tied) else 23, "vocabulary": VOCABULARY}
+    module = readout.build(**widths, init=Init(0))
+    with FlopCounterMode(display=False) as counter:
+        module(torch.randn(1, 1, 19), torch.randn(VOCABULARY, widths["memory_width"]))
+    assert counter.get_total_flops() == readout.forward_flops_per_token(**widths)
+
+
+def test_tied_through_a_matrix_starts_at_the_scale_of_tied() -> None:
+    """A stream of unit scale gets logits as large as an embedding of that width would give it, whatever its own."""
+    embedding_VE = torch.randn(1009, 101) * 0.02
+    tied = Tied().build(width=101, memory_width=101, vocabulary=1009, init=Init(0))
+    expected = tied(torch.randn(7, 101), embedding_VE).std()
+    for width in (53, 211):
+        module = TiedProjected().build(width=width, memory_width=101, vocabulary=1009, init=Init(0))
+        torch.testing.assert_close(module(torch.randn(7, width), embedding_VE).std(), expected, rtol=0.2, atol=0)
+        x_BTD = torch.randn(2, 3, width)
+        by_hand = x_BTD @ module.projection.weight.T @ embedding_VE.T
+        torch.testing.assert_close(module(x_BTD, embedding_VE), by_hand)
 
 
 def test_tied_is_the_embedding_read_backwards_and_untied_does_not_look() -> None:
     """The logits of Tied are products with the embedding; those of Untied do not change with it."""
     x_BTD, embedding_VE = torch.randn(2, 5, 19), torch.randn(VOCABULARY, 19)
-    tied = Tied().build(width=19, vocabulary=VOCABULARY, init=Init(0))
+    widths = {"width": 19, "memory_width": 19, "vocabulary": VOCABULARY}
+    tied = Tied().build(**widths, init=Init(0))
     torch.testing.assert_close(tied(x_BTD, embedding_VE), functional.linear(x_BTD, embedding_VE))
-    untied = Untied().build(width=19, vocabulary=VOCABULARY, init=Init(0))
+    untied = Untied().build(**widths, init=Init(0))
     assert torch.equal(untied(x_BTD, embedding_VE), untied(x_BTD, torch.zeros_like(embedding_VE)))
 
 
@@ -154,6 +284,18 @@ def test_what_cannot_be_is_refused() -> None:
                 cls(**{"width": 19, name: value})
     with pytest.raises(SpecError, match=r"Tied\(\) reads width 23 with an embedding of width 19"):
         Tied().check_widths(width=23, memory_width=19)
-    Untied().check_widths(width=23, memory_width=19)
+    for readout in (Untied(), TiedProjected(scale=FanIn(gain=0.5))):
+        readout.check_widths(width=23, memory_width=19)
+    for make, name in (
+        (lambda: LearnedRoot(width=0, tokens=TOKENS[0]), "width: found 0; 1 or more"),
+        (lambda: LearnedRoot(width=3, tokens=TOKENS[0], std=0.0), "std"),
+        (lambda: ShiftedRoot(tokens=TOKENS[0], std=-1.0), "std"),
+        (lambda: MixedRoot(tokens=TOKENS[0], std=0.0), "std"),
+        (lambda: WidenedRoot(learned_width=0, tokens=TOKENS[0]), "learned_width"),
+        (lambda: WidenedRoot(learned_width=3, tokens=TOKENS[0], std=0.0), "std: found 0.0; a number above 0"),
+        (lambda: ProjectedRoot(width=0, tokens=TOKENS[0]), "width"),
+    ):
+        with pytest.raises(SpecError, match=name):
+            make()
     with pytest.raises(SpecError, match="std"):
         Untied(std=-1.0)

@@ -49,5 +49,5 @@ def test_looks_are_log_spaced_and_hold_both_ends(num_steps: int):
 
 def test_one_look_is_refused():
     """The first and the last are two."""
-    with pytest.raises(SpecError, match="2 or more"):
+    with pytest.raises(SpecError, match="2 to 10,000"):
         LossByPosition(num_evaluations=1)

@@ -113,7 +113,10 @@ def test_a_new_element_fits_without_a_change() -> None:
 
 def test_neighbors_of_different_width_are_refused_with_both_names() -> None:
     """The message names the two blocks, both widths, and what to do."""
-    with pytest.raises(SpecError, match=r"blocks\.b: after blocks\.a, width 12 follows width 20; .*between them"):
+    with pytest.raises(
+        SpecError,
+        match=r"blocks\.b: after blocks\.a, width 12 follows width 20; .*Resize between them, .*Carry\(width=12\)",
+    ):
         model(a=block(20), b=block(12)).validate()
     with pytest.raises(SpecError, match=r"blocks\.a: after root, width 20 follows width 24"):
         model(root=TokenRoot(width=24)).validate()

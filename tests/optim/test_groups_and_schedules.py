@@ -1,12 +1,19 @@
 """Every parameter in one group, and rates as fractions say."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from vslm.core.errors import SpecError
+from vslm.core.paths import vary
+from vslm.models.initialization import Init
+from vslm.models.language_model import gpt2, uniform
+from vslm.models.readouts import Untied
 from vslm.optim.adamw import AdamW
-from vslm.optim.groups import Rule, group_parameters, roles
+from vslm.optim.groups import Rule, fan_in, group_parameters, roles
+from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 
@@ -24,6 +31,73 @@ def test_roles_are_by_type_and_shape():
         "norm.weight": "vector",
         "norm.bias": "vector",
     }
+
+
+class Table(nn.Module):
+    """A table as a plain parameter, which its owner declares, beside a matrix of the same shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.ones(7, 3))
+        self.embedding_like = nn.Parameter(torch.ones(7, 3))
+
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """One of them."""
+        return (self.embedding,)
+
+
+def test_a_declared_table_is_an_embedding_and_names_say_nothing():
+    """Also in a copy, and inside of another module; a name that sounds like one is a matrix."""
+    for net in (nn.ModuleDict({"a": Table()}), copy.deepcopy(nn.ModuleDict({"a": Table()}))):
+        assert roles(net) == {"a.embedding": "embedding", "a.embedding_like": "matrix"}
+
+
+def test_weight_decay_leaves_embeddings_alone():
+    """Of a whole model: with gradients of zero a step moves the matrices and nothing else."""
+    for spec in (
+        gpt2(depth=1, width=6, heads=1, context_tokens=5),
+        uniform(depth=1, width=6, heads=1, context_tokens=5),
+    ):
+        net = vary(spec, {"readout": Untied()}).build(vocabulary=11, init=Init(0))
+        before = {name: p.detach().clone() for name, p in net.named_parameters()}
+        for p in net.parameters():
+            p.grad = torch.zeros_like(p)
+        AdamW(learning_rate=0.1, weight_decay=0.5).build(net).step()
+        moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+        assert moved == {name for name, p in before.items() if p.ndim == 2 and name.startswith("blocks.")}, (
+            "matrices of blocks, no table"
+        )
+
+
+def test_the_rate_of_a_matrix_follows_what_it_reads():
+    """reference / fan-in for matrices, by shape; one rate for all else, and it comes first, where the record looks."""
+    net = nn.ModuleDict(
+        {"table": nn.Embedding(7, 3), "a": nn.Linear(3, 5), "b": nn.Linear(12, 3), "c": nn.Linear(3, 2)}
+    )
+    groups = AdamW(learning_rate=0.01, rate_by_width=RateByWidth(reference_width=6)).build(net).param_groups
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert len(rates) == 7
+    assert groups[0]["lr"] == rates[id(net["table"].weight)] == rates[id(net["a"].bias)] == 0.01
+    assert rates[id(net["a"].weight)] == rates[id(net["c"].weight)] == pytest.approx(0.02)
+    assert rates[id(net["b"].weight)] == pytest.approx(0.005)
+    assert fan_in(net["b"].weight) == 12
+    assert {group["weight_decay"] for group in groups[1:]} == {0.1}
+    assert len(AdamW(learning_rate=0.01).build(net).param_groups) == 2
+
+
+def test_outputs_move_alike_at_every_width():
+    """The first Adam step changes a matrix's output by as much whatever the width, which it does not with one rate."""
+    moves = {}
+    for rule in (RateByWidth(reference_width=16), None):
+        for width in (16, 256):
+            net = nn.Linear(width, 5, bias=False)
+            x = torch.randn(1, width, generator=torch.Generator().manual_seed(0)).sign()
+            optimizer = AdamW(learning_rate=0.01, weight_decay=0.0, clip_norm=None, rate_by_width=rule).build(net)
+            before = net(x).detach()
+            net(x).sum().backward()
+            optimizer.step()
+            moves[rule, width] = float((net(x).detach() - before).abs().mean())
+        assert moves[rule, 256] / moves[rule, 16] == pytest.approx(1.0 if rule else 16.0, rel=0.01)
 
 
 def test_every_parameter_is_matched_once_or_it_is_an_error():
@@ -72,6 +146,7 @@ def test_a_schedule_rises_to_one_and_ends_at_its_final_fraction(schedule: Warmup
         lambda: AdamW(learning_rate=0.0),
         lambda: AdamW(learning_rate=0.1, betas=(0.9, 1.0)),
         lambda: AdamW(learning_rate=0.1, clip_norm=0.0),
+        lambda: RateByWidth(reference_width=0),
         lambda: WarmupCosine(warmup_fraction=1.5),
         lambda: WarmupStableDecay(warmup_fraction=0.6, decay_fraction=0.6),
     ],

@@ -94,7 +94,7 @@ def test_merged_halves_give_the_verdict_of_the_whole(place: Path):
     assert "model.blocks.0.attention.window_tokens" in refused.stderr
     assert vslm(place, "run", "study.py", "--seeds", "2-3", "--out", "d").returncode == 0
     differing = vslm(place, "merge", "a", "d", "--out", "e")
-    assert differing.returncode == 1
+    assert differing.returncode == 2
     assert "arm 'short'" in differing.stderr
 
 

@@ -12,25 +12,76 @@ from vslm.lab.study import Primary, Study
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
+from vslm.models.exits import Exit
 from vslm.models.feedforward import GELU, SwiGLU
+from vslm.models.gates import SigmoidGate, SignedPower
 from vslm.models.language_model import Model
-from vslm.models.normalizers import Sigmoid, Sink, Softmax
+from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
+from vslm.models.normalizers import HeadGain, LengthPower, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.positions import NoPositions, Rotary
-from vslm.models.readouts import Tied, Untied
+from vslm.models.readouts import Tied, TiedProjected, Untied
+from vslm.models.reads import BothReads, MemoryReads, StreamReads
+from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.residuals import PlainAdd, ScaledAdd
+from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.roots import TokenPositionRoot, TokenRoot
 from vslm.models.scales import FanIn, FixedStd
+from vslm.models.shares import LowRank, Shares
+from vslm.models.states import (
+    AddVector,
+    InjectMatrix,
+    InjectSum,
+    Keep,
+    LearnedState,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
+from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.optim.adamw import AdamW
+from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
 MODELS = {
     "Model": Model,
     "Block": Block,
+    "Shares": Shares,
+    "LowRank": LowRank,
+    "Repeat": Repeat,
+    "PerLoop": PerLoop,
+    "UniformLoops": UniformLoops,
+    "PoissonLognormalLoops": PoissonLognormalLoops,
+    "Keep": Keep,
+    "Return": Return,
+    "LearnedState": LearnedState,
+    "NoiseState": NoiseState,
+    "InjectSum": InjectSum,
+    "InjectMatrix": InjectMatrix,
+    "AddVector": AddVector,
+    "ShiftedState": ShiftedState,
+    "Exit": Exit,
+    "MemoryBlock": MemoryBlock,
+    "TwoStreamBlock": TwoStreamBlock,
+    "StreamReads": StreamReads,
+    "MemoryReads": MemoryReads,
+    "BothReads": BothReads,
+    "ZeroPad": ZeroPad,
+    "LearnedPad": LearnedPad,
+    "Carry": Carry,
+    "Project": Project,
+    "UNet": UNet,
     "Attention": Attention,
     "Softmax": Softmax,
     "Sigmoid": Sigmoid,
     "Sink": Sink,
+    "Power": Power,
+    "LengthPower": LengthPower,
+    "HeadGain": HeadGain,
+    "WeightPower": WeightPower,
+    "SSMax": SSMax,
+    "SigmoidGate": SigmoidGate,
+    "SignedPower": SignedPower,
     "Rotary": Rotary,
     "NoPositions": NoPositions,
     "SwiGLU": SwiGLU,
@@ -41,13 +92,24 @@ MODELS = {
     "ScaledAdd": ScaledAdd,
     "TokenRoot": TokenRoot,
     "TokenPositionRoot": TokenPositionRoot,
+    "ShiftedRoot": ShiftedRoot,
+    "MixedRoot": MixedRoot,
+    "LearnedRoot": LearnedRoot,
+    "WidenedRoot": WidenedRoot,
+    "ProjectedRoot": ProjectedRoot,
     "Tied": Tied,
+    "TiedProjected": TiedProjected,
     "Untied": Untied,
     "FixedStd": FixedStd,
     "FanIn": FanIn,
 }
 DATA = {"Text": Text, "StandardLibrary": StandardLibrary, "Splits": Splits, "BPE": BPE, "Characters": Characters}
-OPTIM = {"AdamW": AdamW, "WarmupCosine": WarmupCosine, "WarmupStableDecay": WarmupStableDecay}
+OPTIM = {
+    "AdamW": AdamW,
+    "RateByWidth": RateByWidth,
+    "WarmupCosine": WarmupCosine,
+    "WarmupStableDecay": WarmupStableDecay,
+}
 MEASURES = {"LossByPosition": LossByPosition}
 LAB = {
     "Experiment": Experiment,

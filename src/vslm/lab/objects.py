@@ -1,5 +1,6 @@
 """From specs to objects: the model, optimizer, batches and looks of a job."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from vslm.lab.job import Job, Settings
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
+from vslm.models.repeats import count_at
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
+from vslm.training.exits import loss_with_exits
 from vslm.training.loop import Objects
 from vslm.training.precision import autocast
+
+_SEEDS = 2**63  # one more than the largest seed
 
 
 def build_model(job: Job, vocabulary: int) -> LanguageModel:
@@ -47,6 +52,44 @@ def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Te
     return torch.compile(loss, dynamic=False) if settings.compiled else loss
 
 
+def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """What training lowers where that is not the mean loss of one fixed pass; None where it is.
+
+    The number of loops of a step is a pure function of the data seed and the step, so a training that was interrupted
+    goes on with the same numbers, and arms with the same seed draw the same ones.
+
+    Cost: compiled, one graph for every number of loops that is drawn.
+    """
+    spec, settings = job.experiment.model, job.settings
+    repeats = spec.repeats
+    if not spec.num_exits and not any(repeat.training for repeat in repeats):
+        return None
+    probabilities = [repeat.probabilities() for repeat in repeats]
+    num_graphs = math.prod(len(counts) for counts in probabilities)
+
+    def loss_of(times: tuple[int, ...]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        looped = model.with_loops(*times)
+
+        def loss(tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+            with autocast(settings.precision, settings.device):
+                return loss_with_exits(looped, tokens_BT, targets_BT)
+
+        return torch.compile(loss, dynamic=False) if settings.compiled else loss
+
+    losses: dict[tuple[int, ...], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
+
+    def objective(step: int, tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+        units = (derive_seed("loops", job.data_seed, step, number) / _SEEDS for number in range(len(repeats)))
+        times = tuple(count_at(counts, unit) for counts, unit in zip(probabilities, units, strict=True))
+        if times not in losses:
+            losses[times] = loss_of(times)
+        # torch gives up compiling a function after a few graphs; here their number is known and bounded.
+        with torch._dynamo.config.patch(recompile_limit=num_graphs + torch._dynamo.config.recompile_limit):
+            return losses[times](tokens_BT, targets_BT)
+
+    return objective
+
+
 def build_objects(job: Job, corpus: Corpus) -> Objects:
     """Everything that the training loop of a job needs. Sets torch's seed, for dropout."""
     experiment = job.experiment
@@ -64,6 +107,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
     return Objects(
         model=model,
         token_loss=build_loss(model, job.settings),
+        objective=build_objective(model, job),
         optimizer=experiment.optimizer.build(model),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch(

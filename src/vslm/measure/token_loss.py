@@ -14,7 +14,11 @@ def token_loss(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor) -> Tenso
 
     Shapes: tokens_BT and targets_BT of integers in, loss_nats_BT in fp32 out.
     """
-    logits_BTV = model(tokens_BT)
+    return loss_of_logits(model(tokens_BT), targets_BT)
+
+
+def loss_of_logits(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """Cross-entropy of every target, in nats and fp32, of logits that are there already."""
     logits_NV = logits_BTV.flatten(0, 1).float()
     return functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction="none").view(targets_BT.shape)
 

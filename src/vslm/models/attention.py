@@ -12,20 +12,24 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
+from vslm.models.gates import Gate, NoGateModule
 from vslm.models.initialization import Init
 from vslm.models.kernels import build_kernel, choose_kernel, mean_visible_keys
 from vslm.models.normalizers import Normalizer, Softmax
 from vslm.models.norms import Norm
+from vslm.models.past import WHOLE, Past
 from vslm.models.positions import Positions, Rotary
 from vslm.models.projections import linear, num_linear_parameters
 from vslm.models.scales import WeightScale
+
+_MOST_TRIED = 10_000  # divisors, for a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attention(Spec):
     """Causal attention of several heads, over all earlier positions or a window of them.
 
-        s_ts = q_t . k_s / sqrt(K),   w_t = normalizer(s_t over visible s),   y_t = W_o sum_s w_ts v_s
+        s_ts = q_t . k_s / sqrt(K),   w_t = normalizer(s_t over visible s),   y_t = W_o gate(sum_s w_ts v_s)
 
     Paper: Attention Is All You Need, Vaswani et al., 2017, https://arxiv.org/abs/1706.03762, section 3.2.
     Cost: 4 * width ** 2 weights where heads * head_width is the width.
@@ -38,6 +42,7 @@ class Attention(Spec):
         normalizer: scores -> weights.
         qk_norm: a norm over each head's queries and keys, before positions; None: none. Keeps scores from growing
             (Query-Key Normalization for Transformers, Henry et al., 2020, https://arxiv.org/abs/2010.04245).
+        gate: what is done to the sum of values before the output projection; None: nothing.
         bias: whether the four projections have one.
         dropout: probability that a weight is dropped in training.
     """
@@ -48,6 +53,7 @@ class Attention(Spec):
     positions: Positions = Rotary()
     normalizer: Normalizer = Softmax()
     qk_norm: Norm | None = None
+    gate: Gate | None = None
     bias: bool = False
     dropout: float = 0.0
 
@@ -66,12 +72,11 @@ class Attention(Spec):
         Raises: SpecError at `heads` if they do not divide it, at `positions` if those cannot serve the head width.
         """
         if self.head_width is None and width % self.heads:
-            divisors = [n for n in range(1, width + 1) if width % n == 0]
-            near = (max(n for n in divisors if n < self.heads), min((n for n in divisors if n > self.heads), default=0))
+            near = _nearest_divisors(width, self.heads)
             raise SpecError(
                 "heads",
                 f"{self.heads} heads do not divide width {width}",
-                f"{' or '.join(str(n) for n in near if n)} would",
+                f"{' or '.join(map(str, near))} would",
                 "or give head_width",
             )
         head_width = self.head_width or width // self.heads
@@ -134,6 +139,9 @@ class Attention(Spec):
                 context_tokens=context_tokens,
                 dropout=self.dropout,
             ),
+            gate=self.gate.build(width=width, heads=self.heads, scale=scale, init=init.child("gate"))
+            if self.gate
+            else NoGateModule(),
         )
 
     def num_parameters(self, *, width: int, memory_width: int) -> int:
@@ -146,12 +154,25 @@ class Attention(Spec):
             + num_linear_parameters(inner, width, bias=self.bias)
         )
         norms = 2 * self.qk_norm.num_parameters(head_width) if self.qk_norm else 0
-        return projections + norms + self.normalizer.num_parameters(self.heads)
+        gate = self.gate.num_parameters(width=width, heads=self.heads) if self.gate else 0
+        return projections + norms + gate + self.normalizer.num_parameters(self.heads)
 
     def mixing_flops_per_token(self, *, width: int, context_tokens: int) -> float:
         """Forward FLOPs per token of scores and of weighted values: what no weight accounts for."""
         inner = self.heads * self.width_per_head(width)
         return 4 * inner * mean_visible_keys(context_tokens, self.window_tokens)
+
+
+def _nearest_divisors(width: int, heads: int) -> list[int]:
+    """The divisors of `width` on both sides of `heads`, for a message.
+
+    >>> _nearest_divisors(128, 5), _nearest_divisors(7, 9)
+    ([4, 8], [7])
+    """
+    small = [n for n in range(1, min(math.isqrt(width), _MOST_TRIED) + 1) if width % n == 0]
+    divisors = {*small, *(width // n for n in small)}
+    below, above = [n for n in divisors if n < heads], [n for n in divisors if n > heads]
+    return [*([max(below)] if below else []), *([min(above)] if above else [])]
 
 
 class AttentionModule(nn.Module):
@@ -170,24 +191,28 @@ class AttentionModule(nn.Module):
         positions: nn.Module,
         normalizer: nn.Module,
         kernel: nn.Module,
+        gate: nn.Module,
     ) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value, self.output = query, key, value, output
         self.query_norm, self.key_norm = query_norm, key_norm
         self.positions, self.normalizer, self.kernel = positions, normalizer, kernel
+        self.gate = gate
 
-    def forward(self, x_BTD: Tensor, memory_BTE: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, memory_BTE: Tensor, past: Past = WHOLE) -> Tensor:
         """What to add to the stream.
 
         Args:
-            x_BTD: what queries read.
+            x_BTD: what queries and the gate read.
             memory_BTE: what keys and values read, at the same positions; the same tensor for the plain case.
+            past: what came before these positions.
         """
         q_BTHK, k_BTHK, v_BTHK = (
             x.unflatten(-1, (self.heads, -1)) for x in (self.query(x_BTD), self.key(memory_BTE), self.value(memory_BTE))
         )
-        q_BTHK, k_BTHK = self.positions(self.query_norm(q_BTHK), self.key_norm(k_BTHK))
+        q_BTHK, k_BTHK = self.positions(self.query_norm(q_BTHK), self.key_norm(k_BTHK), past.first_position)
         q_BTHK = q_BTHK / math.sqrt(q_BTHK.shape[-1])
-        y_BTHK = self.kernel(q_BTHK.to(v_BTHK.dtype), k_BTHK.to(v_BTHK.dtype), v_BTHK, self.normalizer)
-        return self.output(y_BTHK.flatten(-2))
+        q_BTHK, k_BTHK = q_BTHK.to(v_BTHK.dtype), k_BTHK.to(v_BTHK.dtype)
+        y_BTHK = past.attend(self.kernel, q_BTHK, k_BTHK, v_BTHK, self.normalizer)
+        return self.output(self.gate(y_BTHK, x_BTD).flatten(-2))

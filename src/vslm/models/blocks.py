@@ -1,6 +1,7 @@
 """One attention and one feedforward: the usual element of a path."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from vslm.models.elements import PathElement, Surroundings
 from vslm.models.feedforward import Feedforward, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.norms import Norm, RMSNorm
+from vslm.models.reads import Reads, StreamReads
 from vslm.models.residuals import PlainAdd, Residual
 from vslm.models.scales import FanIn, WeightScale
 from vslm.models.stream import Stream
@@ -21,7 +23,7 @@ from vslm.models.stream import Stream
 class Block(PathElement):
     """The pre-norm transformer block.
 
-        x <- x + attention(norm(x));   x <- x + feedforward(norm(x))
+        x <- x + attention(norm(x), reads(norm(x), memory));   x <- x + feedforward(norm(x))
 
     Paper: On Layer Normalization in the Transformer Architecture, Xiong et al., 2020,
     https://arxiv.org/abs/2002.04745, figure 1b.
@@ -33,6 +35,7 @@ class Block(PathElement):
         attention: what mixes positions.
         feedforward: what works on each position.
         norm: what each of them reads through; each gets its own.
+        reads: what the keys and values of attention read; the stream, unless a root hides the tokens in the memory.
         residual: how each adds what it found.
         dropout: probability that a number of what is added is dropped in training.
         scale: of the initial weights.
@@ -42,6 +45,7 @@ class Block(PathElement):
     attention: Attention
     feedforward: Feedforward = SwiGLU()
     norm: Norm = RMSNorm()
+    reads: Reads = StreamReads()
     residual: Residual = PlainAdd()
     dropout: float = 0.0
     scale: WeightScale = FanIn()
@@ -60,7 +64,7 @@ class Block(PathElement):
                 "",
                 f"width {self.width} follows width {width}",
                 "neighbors need equal widths",
-                "set equal widths, or put an element that changes the width between them",
+                f"set equal widths, or put a Resize between them, such as Carry(width={self.width})",
             )
         try:
             self.attention.width_per_head(width)
@@ -68,9 +72,21 @@ class Block(PathElement):
             raise error.within("attention") from None
         return width
 
+    def reads_memory(self) -> bool:
+        """As declared."""
+        return self.reads.of_memory
+
     def num_additions(self) -> int:
         """Attention and feedforward each add once."""
         return 2
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """Heads, numbers in the middle of the feedforward, window."""
+        return {
+            "heads": self.attention.heads,
+            "hidden": self.feedforward.hidden_at(width),
+            "window_tokens": self.attention.window_tokens,
+        }
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
         """The name of the attention's kernel."""
@@ -79,11 +95,13 @@ class Block(PathElement):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""
         output_factor = 1 / math.sqrt(around.num_additions)
+        widths = {"stream_width": self.width, "memory_width": around.memory_width}
         return BlockModule(
             attention_norm=self.norm.build(width=self.width),
+            reads=self.reads.build(norm=self.norm, **widths, init=init.child("reads")),
             attention=self.attention.build(
                 width=self.width,
-                memory_width=self.width,
+                memory_width=self.reads.width(**widths),
                 context_tokens=around.context_tokens,
                 scale=self.scale,
                 output_factor=output_factor,
@@ -100,9 +118,11 @@ class Block(PathElement):
         )
 
     def num_parameters(self, around: Surroundings) -> int:
-        """Attention, feedforward, two norms and two residuals."""
+        """Attention and what it reads through, feedforward, two norms and two residuals."""
+        widths = {"stream_width": self.width, "memory_width": around.memory_width}
         return (
-            self.attention.num_parameters(width=self.width, memory_width=self.width)
+            self.attention.num_parameters(width=self.width, memory_width=self.reads.width(**widths))
+            + self.reads.num_parameters(norm=self.norm, **widths)
             + self.feedforward.num_parameters(self.width)
             + 2 * self.norm.num_parameters(self.width)
             + 2 * self.residual.num_parameters(self.width)
@@ -121,6 +141,7 @@ class BlockModule(nn.Module):
         self,
         *,
         attention_norm: nn.Module,
+        reads: nn.Module,
         attention: nn.Module,
         attention_residual: nn.Module,
         feedforward_norm: nn.Module,
@@ -129,16 +150,18 @@ class BlockModule(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.attention_norm, self.attention, self.attention_residual = attention_norm, attention, attention_residual
+        self.attention_norm, self.reads, self.attention = attention_norm, reads, attention
+        self.attention_residual = attention_residual
         self.feedforward_norm, self.feedforward = feedforward_norm, feedforward
         self.feedforward_residual = feedforward_residual
         self.dropout = dropout
 
     def forward(self, stream: Stream) -> Stream:
-        """One visit. Attention reads the stream itself."""
+        """One visit."""
         x_BTD = stream.x_BTD
         read_BTD = self.attention_norm(x_BTD)
-        x_BTD = self.attention_residual(x_BTD, self._dropped(self.attention(read_BTD, read_BTD)))
+        found_BTD = self.attention(read_BTD, self.reads(read_BTD, stream.memory_BSE), stream.past)
+        x_BTD = self.attention_residual(x_BTD, self._dropped(found_BTD))
         found_BTD = self.feedforward(self.feedforward_norm(x_BTD))
         x_BTD = self.feedforward_residual(x_BTD, self._dropped(found_BTD))
         return stream._replace(x_BTD=x_BTD)

@@ -5,10 +5,13 @@ the model's `forward` then know it without a change.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
+from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 
@@ -22,20 +25,26 @@ class Surroundings:
         memory_width: of the token memory.
         context_tokens: the longest sequence.
         num_additions: how often a whole pass adds to the stream, over all visits; deep models start each smaller.
+        saved_widths: what earlier visits left in `Stream.saved`, by name, with its width.
     """
 
     width: int
     memory_width: int
     context_tokens: int
     num_additions: int
+    saved_widths: Mapping[str, int] = FrozenDict()
 
 
 class PathElement(Spec):
     """Interface: builds a module that maps a `Stream` to a `Stream`.
 
-    Every check of an element against its surroundings is in `width_out`, which is asked before anything is counted or
-    built, and not in the constructor: a study may change a width and a number of heads in two steps.
+    Every check of an element against its surroundings is in `width_out` and `check_memory`, which are asked before
+    anything is counted or built, and not in the constructor: a study may change a width and a number of heads in two
+    steps.
     """
+
+    can_continue: ClassVar[bool] = True
+    """Whether its answer for new positions follows from what `stream.past` keeps; if not, generation recomputes."""
 
     @abstractmethod
     def width_out(self, width: int) -> int:
@@ -43,6 +52,13 @@ class PathElement(Spec):
 
         Raises: SpecError, with the path seen from this element, where that width cannot be.
         """
+
+    def check_memory(self, memory_width: int) -> None:
+        """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
+
+    def reads_memory(self) -> bool:
+        """Whether the stream after this element depends on the token memory before it."""
+        return False
 
     @abstractmethod
     def num_additions(self) -> int:
@@ -60,6 +76,22 @@ class PathElement(Spec):
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """FLOPs of one visit, per token, forward only."""
 
+    def saves(self, around: Surroundings) -> Mapping[str, int]:
+        """What a visit leaves in `Stream.saved` for later ones, by name, with its width."""
+        return {}
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """What a table of blocks shows of this element: any of `heads`, `hidden` and `window_tokens` (None: all)."""
+        return {}
+
     def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
         """The name of the attention kernel on that type of device; None without attention."""
         return None
+
+    def needed_names(self) -> tuple[str, ...]:
+        """The names that an element before it must have saved, at the width that arrives here."""
+        return ()
+
+    def num_exits(self) -> int:
+        """How many streams it hands to the readout beside the last one."""
+        return 0

@@ -33,6 +33,10 @@ class Feedforward(Spec):
     def num_parameters(self, width: int) -> int:
         """How many parameters the module has."""
 
+    @abstractmethod
+    def hidden_at(self, width: int) -> int:
+        """Numbers in the middle at this width."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SwiGLU(Feedforward):

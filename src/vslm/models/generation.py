@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vslm.models.language_model import LanguageModel
+from vslm.models.past import TextSoFar
 
 
 @torch.no_grad()
@@ -20,6 +21,10 @@ def generate(
 ) -> Iterator[int]:
     """Yield `num_tokens` tokens that follow a prompt; only the last `context_tokens` are seen.
 
+    Up to the context each token is one new position; what earlier positions left is kept by visit. Beyond it every
+    token moves all positions, so the whole window is computed again, as it always is with an element that keeps
+    nothing (`can_continue`).
+
     Args:
         model: is put in evaluation mode.
         prompt_T: one token or more.
@@ -30,8 +35,11 @@ def generate(
     """
     model.eval()
     tokens_T = prompt_T
+    so_far = TextSoFar()
     for _ in range(num_tokens):
-        logits_V = model(tokens_T[None, -model.context_tokens :])[0, -1].float().cpu()
+        if not model.can_continue or len(tokens_T) > model.context_tokens:
+            so_far = TextSoFar()
+        logits_V = model.next_logits(tokens_T[None, -model.context_tokens :], so_far)[0].float().cpu()
         if temperature == 0:
             token = int(logits_V.argmax())
         else:

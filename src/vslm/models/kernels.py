@@ -6,19 +6,22 @@ oracle, defines the answer; a test holds every other equal to it, forward and ba
     kernel    serves                                      where
     oracle    every normalizer, every window, dropout     anywhere; memory grows as T * T
     chunked   every normalizer, every window, dropout     anywhere; the CPU's default; a short window is cheaper in time
-    sdpa      Softmax, all earlier positions, dropout     CUDA's default there
-    flex      Softmax and SumGate, every window           CUDA's default for windows and gates; no backward on a CPU
+    sdpa      ScoreFactor, all earlier positions, dropout CUDA's default there
+    flex      ScoreFactor and SumGate, every window       CUDA's default for windows and gates; no backward on a CPU
+    flash     SumGate, all earlier positions              only by name; needs no compiler; on CUDA (bf16) not yet run
 
 On a CPU torch's own fused attention is slow in its backward pass (three times the chunked kernel at 256 tokens on an
-AVX-512 machine with torch 2.13), which is why a CPU never gets it.
+AVX-512 machine with torch 2.13), which is why a CPU never gets it by itself. On an AVX2 machine it is the other way
+round: a step of flash took 0.52 of the eager chunked kernel's time, and 0.6 to 0.7 of the compiled one's.
 
-Every kernel maps (q_BTHK, k_BTHK, v_BTHK, normalizer) to y_BTHK. Queries come scaled: a score is a plain dot product.
+Every kernel maps (q_BTHK, k_BTHK, v_BTHK, normalizer) to y_BTHK, and has `window_tokens`. Queries come scaled: a score
+is a plain dot product. A text that is continued gets the oracle's last rows (`attend_last`).
 A query sees the last `window_tokens` positions up to and with its own; None is all of them.
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +29,16 @@ from torch.nn import functional
 from torch.nn.attention.flex_attention import AuxRequest, create_block_mask, flex_attention
 
 from vslm.core.errors import SpecError, nearest
-from vslm.models.normalizers import Normalizer, RowNormalizer, Softmax, SumGate, SumGateModule
+from vslm.models.normalizers import Normalizer, RowNormalizer, ScoreFactor, ScoreFactorModule, SumGate, SumGateModule
 
 # 128 queries at a time was the fastest of 32, 64, 128 and 256 at 256 to 1024 tokens on an AVX-512 CPU in bf16.
 _CHUNK_TOKENS = 128
 _Dropped = Callable[[Tensor], Tensor]
+# Fused kernels compute and skip scores in blocks of this many queries and keys. It is flex attention's default; flash
+# attention's own blocks depend on the head width and the machine.
+_BLOCK_TOKENS = 128
+# Flash attention on CUDA takes head widths that are a multiple of this.
+_CUDA_HEAD_MULTIPLE = 8
 # Below this many queries a product is too small to be worth its own bookkeeping.
 _SMALLEST_WINDOW_CHUNK_TOKENS = 32
 
@@ -56,10 +64,7 @@ class OracleKernel(nn.Module):
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
-        positions_T = torch.arange(q_BTHK.shape[1], device=q_BTHK.device)
-        visible_TS = causal_mask(positions_T, positions_T, self.window_tokens)
-        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
-        return _rows(q, k, v, visible_TS, normalizer, self._dropped).transpose(1, 2)
+        return attend_last(q_BTHK, k_BTHK, v_BTHK, normalizer, window_tokens=self.window_tokens, dropped=self._dropped)
 
     def _dropped(self, weights: Tensor) -> Tensor:
         return functional.dropout(weights, self.dropout, self.training) if self.dropout else weights
@@ -117,23 +122,19 @@ class ChunkedKernel(nn.Module):
 
 
 class SDPAKernel(nn.Module):
-    """torch's fused attention, for softmax over all earlier positions."""
+    """torch's fused attention, for a softmax over all earlier positions."""
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
+        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
         self.dropout = dropout
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
+        q_BTHK = _with_factor(q_BTHK, normalizer, None)
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
-        y = functional.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            dropout_p=self.dropout if self.training else 0.0,
-            is_causal=True,
-            scale=1.0 / float(normalizer.temperature),  # type: ignore[arg-type]
-        )
+        dropout = self.dropout if self.training else 0.0
+        y = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=1.0)
         return y.transpose(1, 2)
 
 
@@ -156,18 +157,97 @@ class FlexKernel(nn.Module):
             return (query >= key) & (query - key < window_tokens)
 
         mask = create_block_mask(visible, None, None, num_tokens, num_tokens, device=device)
+        if not isinstance(normalizer, SumGateModule):
+            q_BTHK = _with_factor(q_BTHK, normalizer, self.window_tokens)
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
         if not isinstance(normalizer, SumGateModule):
-            scale = 1.0 / float(normalizer.temperature)  # type: ignore[arg-type]
-            return flex_attention(q, k, v, block_mask=mask, scale=scale).transpose(1, 2)  # type: ignore[union-attr]
+            return flex_attention(q, k, v, block_mask=mask, scale=1.0).transpose(1, 2)  # type: ignore[union-attr]
         y, aux = flex_attention(q, k, v, block_mask=mask, scale=1.0, return_aux=AuxRequest(lse=True))
+        # Its backward pass subtracts the log-sum-exp's gradient from the sum that it takes off every score's gradient,
+        # and scales between its own base of 2 and ours, so scores get their full gradient (read in torch 2.13).
         log_sum_exp_BHT = cast(Tensor, aux.lse)  # type: ignore[union-attr]
-        num_visible_T = torch.arange(1, num_tokens + 1, device=device).clamp(max=window_tokens)
-        return (y * normalizer.gain(log_sum_exp_BHT, num_visible_T)[..., None].to(y.dtype)).transpose(1, 2)
+        gain_BHT = normalizer.gain(log_sum_exp_BHT, _num_visible(num_tokens, self.window_tokens, device))
+        return _gated(y, gain_BHT).transpose(1, 2)
+
+
+class FlashKernel(nn.Module):
+    """torch's flash attention with a SumGate on its log-sum-exp, and the exact gradient through both.
+
+    Works without a compiler and holds no scores: memory grows as T.
+    """
+
+    def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
+        super().__init__()
+        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
+
+    def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
+        """Attention's output."""
+        num_tokens, head_width = q_BTHK.shape[1], q_BTHK.shape[3]
+        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
+        if q.device.type == "cuda" and head_width % _CUDA_HEAD_MULTIPLE:
+            q, k, v = (functional.pad(x, (0, -head_width % _CUDA_HEAD_MULTIPLE)) for x in (q, k, v))
+        y, log_sum_exp_BHT = cast(tuple[Tensor, Tensor], _FlashWithSum.apply(q, k, v))
+        gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, _num_visible(num_tokens, None, q.device))
+        return _gated(y[..., :head_width], gain_BHT).transpose(1, 2)
+
+
+class _FlashWithSum(torch.autograd.Function):
+    """Causal flash attention that returns (y, log-sum-exp), for an output `y * gain(log-sum-exp)`.
+
+    torch returns the log-sum-exp without a gradient. The gradient of a score is
+
+        dS_ts = w_ts (dy_t . v_s - dy_t . y_t + dLSE_t)
+
+    and the fused backward pass reads its argument `y` only for the product dy_t . y_t. So it is given instead
+
+        y'_t = y_t - dy_t dLSE_t / (dy_t . dy_t),   for which dy_t . y'_t = dy_t . y_t - dLSE_t.
+
+    No tensor grows by a column of ones, which is the other way to the same gradient and slower. It needs dLSE = 0 where
+    dy = 0, which holds when both come from one product: there dLSE_t = (d log gain / dLSE) dy_t . y_t, so that y' is at
+    most that factor larger than y.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+        if q_BHTK.device.type == "cuda":
+            found = torch.ops.aten._scaled_dot_product_flash_attention(q_BHTK, k_BHTK, v_BHTK, 0.0, True, scale=1.0)
+            y_BHTK, log_sum_exp_BHT, ctx.starts_q, ctx.starts_k, ctx.longest_q, ctx.longest_k = found[:6]
+            ctx.save_for_backward(q_BHTK, k_BHTK, v_BHTK, y_BHTK, log_sum_exp_BHT, found[6], found[7])
+        else:
+            y_BHTK, log_sum_exp_BHT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+                q_BHTK, k_BHTK, v_BHTK, 0.0, True, scale=1.0
+            )
+            ctx.save_for_backward(q_BHTK, k_BHTK, v_BHTK, y_BHTK, log_sum_exp_BHT)
+        return y_BHTK, log_sum_exp_BHT
+
+    @staticmethod
+    def backward(ctx: Any, dy_BHTK: Tensor, d_log_sum_exp_BHT: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        q, k, v, y, log_sum_exp_BHT, *random = ctx.saved_tensors
+        shifted = _shifted(y, dy_BHTK, d_log_sum_exp_BHT)
+        if q.device.type == "cuda":
+            lengths = (ctx.starts_q, ctx.starts_k, ctx.longest_q, ctx.longest_k)
+            return torch.ops.aten._scaled_dot_product_flash_attention_backward(
+                dy_BHTK, q, k, v, shifted, log_sum_exp_BHT, *lengths, 0.0, True, *random, scale=1.0
+            )
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            dy_BHTK, q, k, v, shifted, log_sum_exp_BHT, 0.0, True, scale=1.0
+        )
+
+
+def _shifted(y_BHTK: Tensor, dy_BHTK: Tensor, d_log_sum_exp_BHT: Tensor) -> Tensor:
+    """`y'` of `_FlashWithSum`. Rows of dy are brought to a largest number of 1 first: squares of small ones vanish."""
+    dtype = torch.promote_types(y_BHTK.dtype, torch.float32)
+    tiny = torch.finfo(dtype).tiny
+    dy_BHTK = dy_BHTK.to(dtype)
+    largest_BHT1 = dy_BHTK.abs().amax(dim=-1, keepdim=True).clamp(min=tiny)
+    direction_BHTK = dy_BHTK / largest_BHT1
+    square_BHT1 = direction_BHTK.square().sum(dim=-1, keepdim=True).clamp(min=tiny)
+    step_BHT1 = d_log_sum_exp_BHT.to(dtype)[..., None] / largest_BHT1 / square_BHT1
+    return (y_BHTK.to(dtype) - direction_BHTK * step_BHT1).to(y_BHTK.dtype)
 
 
 KERNELS: Mapping[str, type[nn.Module]] = MappingProxyType(
-    {"oracle": OracleKernel, "chunked": ChunkedKernel, "sdpa": SDPAKernel, "flex": FlexKernel}
+    {"oracle": OracleKernel, "chunked": ChunkedKernel, "sdpa": SDPAKernel, "flex": FlexKernel, "flash": FlashKernel}
 )
 """Every kernel by its recorded name."""
 
@@ -178,10 +258,12 @@ def kernel_serves(
     """The table at the top of this file, for one attention."""
     is_full = window_tokens is None or window_tokens >= context_tokens
     if kernel in ("oracle", "chunked"):
-        return isinstance(normalizer, RowNormalizer | SumGate)
+        return isinstance(normalizer, RowNormalizer | ScoreFactor | SumGate)
     if kernel == "sdpa":
-        return isinstance(normalizer, Softmax) and is_full
-    return kernel == "flex" and isinstance(normalizer, Softmax | SumGate) and dropout == 0
+        return isinstance(normalizer, ScoreFactor) and is_full
+    if kernel == "flash":
+        return isinstance(normalizer, SumGate) and is_full and dropout == 0
+    return kernel == "flex" and isinstance(normalizer, ScoreFactor | SumGate) and dropout == 0
 
 
 def choose_kernel(
@@ -204,8 +286,7 @@ def build_kernel(
 
     Raises: SpecError for an unknown name, or for a kernel that does not serve this attention.
     """
-    if kernel not in KERNELS:
-        raise SpecError("kernel", f"unknown kernel {kernel!r}", nearest(kernel, KERNELS))
+    _check_known(kernel)
     if not kernel_serves(
         kernel, normalizer, window_tokens=window_tokens, context_tokens=context_tokens, dropout=dropout
     ):
@@ -218,6 +299,22 @@ def build_kernel(
     return KERNELS[kernel](window_tokens=window_tokens, dropout=dropout)
 
 
+def attend_last(
+    q_BTHK: Tensor,
+    k_BSHK: Tensor,
+    v_BSHK: Tensor,
+    normalizer: nn.Module,
+    *,
+    window_tokens: int | None,
+    dropped: _Dropped = lambda weights: weights,
+) -> Tensor:
+    """The oracle: whole rows of scores for queries at the last T of S positions, in one piece."""
+    positions_S = torch.arange(k_BSHK.shape[1], device=q_BTHK.device)
+    visible_TS = causal_mask(positions_S[-q_BTHK.shape[1] :], positions_S, window_tokens)
+    q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BSHK, v_BSHK))
+    return _rows(q, k, v, visible_TS, normalizer, dropped).transpose(1, 2)
+
+
 def mean_visible_keys(context_tokens: int, window_tokens: int | None) -> float:
     """How many keys a query sees, averaged over the positions of a full context.
 
@@ -226,6 +323,68 @@ def mean_visible_keys(context_tokens: int, window_tokens: int | None) -> float:
     """
     window = min(window_tokens or context_tokens, context_tokens)
     return window - window * (window - 1) / (2 * context_tokens)
+
+
+class MixingFLOPs(NamedTuple):
+    """Executed FLOPs of scores and of weighted values, per token.
+
+    Args:
+        forward: of the forward pass.
+        backward: of the backward pass; a fused kernel computes its scores again there.
+    """
+
+    forward: float
+    backward: float
+
+
+def executed_mixing_flops_per_token(
+    kernel: str, *, attention_width: int, context_tokens: int, window_tokens: int | None
+) -> MixingFLOPs:
+    """What a kernel really computes for a full context: masked scores of its shapes included.
+
+    The useful ones count visible keys only. Exact for the kernels that hold whole rows; for the fused ones, scores in
+    whole blocks of 128 by 128 that hold a visible pair, as flex attention cuts them.
+
+    Args:
+        kernel: its recorded name.
+        attention_width: heads times numbers per head.
+        context_tokens: queries and keys.
+        window_tokens: of the attention; None: all earlier positions.
+
+    Raises: SpecError for an unknown kernel.
+
+    >>> executed_mixing_flops_per_token("oracle", attention_width=8, context_tokens=256, window_tokens=None)
+    MixingFLOPs(forward=8192.0, backward=16384.0)
+    """
+    _check_known(kernel)
+    is_fused = kernel not in ("oracle", "chunked")
+    if is_fused:
+        num_scores = _num_scores_in_blocks(context_tokens, window_tokens)
+    elif kernel == "chunked":
+        num_scores = _num_scores_in_chunks(context_tokens, window_tokens)
+    else:
+        num_scores = context_tokens**2
+    product = 2 * attention_width * num_scores / context_tokens
+    # Two products forward, and two for each of them backward; a fused kernel's backward has the scores once more.
+    return MixingFLOPs(forward=2 * product, backward=(5 if is_fused else 4) * product)
+
+
+def _num_scores_in_blocks(num_tokens: int, window_tokens: int | None) -> int:
+    window = window_tokens or num_tokens
+    num_blocks = 0
+    for first_query in range(0, num_tokens, _BLOCK_TOKENS):
+        last_query = min(first_query + _BLOCK_TOKENS, num_tokens) - 1
+        num_blocks += last_query // _BLOCK_TOKENS - max(0, first_query - window + 1) // _BLOCK_TOKENS + 1
+    return num_blocks * _BLOCK_TOKENS**2
+
+
+def _num_scores_in_chunks(num_tokens: int, window_tokens: int | None) -> int:
+    chunk_tokens = window_chunk_tokens(num_tokens, window_tokens)
+    if chunk_tokens is None:
+        chunks = chunks_in_turn(num_tokens, window_tokens)
+        return sum((stop - start) * (stop - first) for first, start, stop in chunks)
+    num_chunks = -(-num_tokens // chunk_tokens)
+    return num_chunks * chunk_tokens * (chunk_tokens + _keys_before(window_tokens or 1, chunk_tokens))
 
 
 def chunks_in_turn(num_tokens: int, window_tokens: int | None) -> list[tuple[int, int, int]]:
@@ -254,6 +413,31 @@ def window_chunk_tokens(num_tokens: int, window_tokens: int | None) -> int | Non
     at_once = num_chunks * chunk_tokens * (chunk_tokens + _keys_before(window_tokens, chunk_tokens))
     in_turn = sum((stop - start) * (stop - first) for first, start, stop in chunks_in_turn(num_tokens, window_tokens))
     return chunk_tokens if at_once < in_turn else None
+
+
+def _check_known(kernel: str) -> None:
+    if kernel not in KERNELS:
+        raise SpecError("kernel", f"unknown kernel {kernel!r}", nearest(kernel, KERNELS))
+
+
+def _num_visible(num_tokens: int, window_tokens: int | None, device: torch.device) -> Tensor:
+    """num_visible_T of a whole sequence."""
+    num_visible_T = torch.arange(1, num_tokens + 1, device=device)
+    return num_visible_T if window_tokens is None else num_visible_T.clamp(max=window_tokens)
+
+
+def _with_factor(q_BTHK: Tensor, normalizer: nn.Module, window_tokens: int | None) -> Tensor:
+    """Queries times what a ScoreFactor multiplies their scores with."""
+    num_visible_T = _num_visible(q_BTHK.shape[1], window_tokens, q_BTHK.device)
+    factor = cast(ScoreFactorModule, normalizer).factor(num_visible_T)
+    if isinstance(factor, Tensor):
+        return (q_BTHK * factor.transpose(-1, -2)[..., None]).to(q_BTHK.dtype)
+    return q_BTHK if factor == 1.0 else q_BTHK * factor
+
+
+def _gated(y: Tensor, gain: Tensor) -> Tensor:
+    """The output of a fused kernel times its gain, multiplied in the gain's precision and rounded once."""
+    return (y * gain[..., None]).to(y.dtype)
 
 
 def _keys_before(window_tokens: int, chunk_tokens: int) -> int:

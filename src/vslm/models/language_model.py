@@ -1,5 +1,6 @@
 """The model: a root, a path through a bank of blocks, a readout. And two layouts that are written as one call."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,17 +11,30 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
-from vslm.models.elements import PathElement
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm, RMSNorm
+from vslm.models.past import WHOLE, Past, TextSoFar
 from vslm.models.positions import NoPositions
 from vslm.models.readouts import Readout, Tied, Untied
+from vslm.models.repeats import Repeat
 from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.scales import FixedStd
-from vslm.models.stack import Visit, num_stack_parameters, visits_of
+from vslm.models.stack import (
+    Entry,
+    Loop,
+    PathItem,
+    Route,
+    Visit,
+    build_modules,
+    num_stack_parameters,
+    route_of,
+    steps_of,
+    visits_of,
+)
+from vslm.models.stream import Stream
 
-_TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
+TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +46,16 @@ class Model(Spec):
 
     Args:
         root: where the stream starts.
-        blocks: the bank, by name; `model.blocks.NAME` addresses weights, so every visit of them.
-        path: the visits, in order: names of the bank, or elements that stand at one place.
+        blocks: the bank, by name; `model.blocks.NAME` addresses weights, so every visit of them. An entry may be
+            `Shares`: an element that shares weights of another one.
+        path: the visits, in order: names of the bank, elements that stand at one place, or a `Repeat` of such.
         readout: from the last stream to logits.
         context_tokens: the longest sequence.
     """
 
     root: Root
-    blocks: Mapping[str, PathElement]
-    path: tuple[str | PathElement, ...]
+    blocks: Mapping[str, Entry]
+    path: tuple[PathItem, ...]
     readout: Readout
     context_tokens: int
 
@@ -89,22 +104,18 @@ class Model(Spec):
             if name not in chosen:
                 raise SpecError(f"kernels.{name}", "no attention is named so", nearest(name, chosen))
         chosen |= kernels or {}
-        modules = {}
-        for visit in {visit.where: visit for visit in visits}.values():
-            try:
-                modules[visit.where] = visit.element.build(
-                    around=visit.around,
-                    kernel=chosen.get(visit.where.removeprefix("blocks.")),
-                    init=init.child(visit.where),
-                )
-            except SpecError as error:
-                raise error.within(visit.where) from None
         return LanguageModel(
             root=self.root.build(vocabulary=vocabulary, context_tokens=self.context_tokens, init=init.child("root")),
-            modules=modules,
-            visits=tuple(visit.where for visit in visits),
+            modules=build_modules(visits, kernels=chosen, init=init),
+            route=route_of(self.blocks, self.path)[0],
+            can_continue=all(visit.element.can_continue for visit in visits),
             norm=self.readout.norm.build(width=last_width),
-            readout=self.readout.build(width=last_width, vocabulary=vocabulary, init=init.child("readout")),
+            readout=self.readout.build(
+                width=last_width,
+                memory_width=self.root.memory_width,
+                vocabulary=vocabulary,
+                init=init.child("readout"),
+            ),
             context_tokens=self.context_tokens,
         )
 
@@ -116,37 +127,73 @@ class Model(Spec):
             self.root.num_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
             + num_stack_parameters(visits)
             + self.readout.norm.num_parameters(last_width)
-            + self.readout.num_parameters(width=last_width, vocabulary=vocabulary)
+            + self.readout.num_parameters(width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary)
         )
 
     def num_parameters_without_embeddings(self, vocabulary: int) -> int:
         """All but the tables with one row per token or position, an untied readout's included."""
         embeddings = self.root.num_embedding_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
-        readout = self.readout.num_parameters(width=self.last_width, vocabulary=vocabulary)
-        return self.num_parameters(vocabulary) - embeddings - readout
+        embeddings += self.readout.num_embedding_parameters(width=self.last_width, vocabulary=vocabulary)
+        return self.num_parameters(vocabulary) - embeddings
 
     def flops_per_token(self, vocabulary: int) -> float:
         """Useful FLOPs of training, per token, at full context.
 
-        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * vocabulary * width)
-        """
-        visits, last_width = self._followed()
-        _check_vocabulary(vocabulary)
-        stack = sum(visit.element.forward_flops_per_token(visit.around) for visit in visits)
-        return _TRAINING_PER_FORWARD * (stack + 2.0 * vocabulary * last_width)
+        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * weights of the readout),
+        the embedding counting as the readout's where that is tied; and 2 per weight of a root that is not looked up
 
-    def _followed(self) -> tuple[tuple[Visit, ...], int]:
+        An exit is one more readout. Loops count as often as they are passed on average where their number is drawn, and
+        once instead of three times where no gradient goes back through them.
+        """
+        _check_vocabulary(vocabulary)
+        repeats = self.repeats
+        visits, last_width = self._followed(tuple(max(repeat.probabilities()) for repeat in repeats))
+        readout = self.readout.forward_flops_per_token(
+            width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
+        )
+        forward = backward = self.root.forward_flops_per_token() + readout
+        for visit in visits:
+            flops = visit.forward_flops_per_token() + visit.element.num_exits() * readout
+            number, loop = visit.step.repeat, visit.step.loop
+            mean_forward, mean_backward = (1.0, 1.0) if number is None else repeats[number].mean_visits(loop)
+            forward += flops * mean_forward
+            backward += flops * mean_backward
+        return forward + (TRAINING_PER_FORWARD - 1) * backward
+
+    @property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """The repeated parts of the path, in order."""
+        return tuple(item for item in self.path if isinstance(item, Repeat))
+
+    @property
+    def num_exits(self) -> int:
+        """How many streams are read out beside the last one, in a whole pass."""
+        return sum(visit.element.num_exits() for visit in self.visits())
+
+    def _followed(self, times: tuple[int, ...] | None = None) -> tuple[tuple[Visit, ...], int]:
         visits, last_width = visits_of(
             blocks=self.blocks,
             path=self.path,
             stream_width=self.root.stream_width,
             memory_width=self.root.memory_width,
             context_tokens=self.context_tokens,
+            times=times,
         )
         try:
             self.readout.check_widths(width=last_width, memory_width=self.root.memory_width)
         except SpecError as error:
             raise error.within("readout") from None
+        for visit in visits:
+            if visit.element.num_exits() and visit.around.width != last_width:
+                found = f"an exit at width {visit.around.width} of a readout at width {last_width}"
+                raise SpecError(visit.where, found, "both need to be equal")
+        if not self.root.starts_from_tokens and not any(visit.element.reads_memory() for visit in visits):
+            raise SpecError(
+                "root",
+                f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
+                "one that does is needed",
+                "set its reads=MemoryReads() or BothReads()",
+            )
         return visits, last_width
 
 
@@ -156,10 +203,11 @@ class LanguageModel(nn.Module):
     Args:
         root: tokens_BT -> Stream.
         modules: every element once, by where it stands (`blocks.NAME`, `path.PLACE`).
-        visits: keys of `modules`, in the order of the path.
+        route: keys of `modules`, in the order of the path, and loops of such.
         norm: of the last stream.
         readout: (x_BTD, embedding_VE) -> logits_BTV.
         context_tokens: the longest sequence.
+        can_continue: whether a text can be continued from what earlier passes left.
     """
 
     def __init__(
@@ -167,33 +215,86 @@ class LanguageModel(nn.Module):
         *,
         root: nn.Module,
         modules: Mapping[str, nn.Module],
-        visits: tuple[str, ...],
+        route: Route,
         norm: nn.Module,
         readout: nn.Module,
         context_tokens: int,
+        can_continue: bool = True,
     ) -> None:
         super().__init__()
         self.root = root
-        self.blocks = nn.ModuleDict(_of_room(modules, "blocks"))
-        self.path = nn.ModuleDict(_of_room(modules, "path"))
+        self.blocks, self.path = _room(modules, "blocks"), _room(modules, "path")
         self.norm = norm
         self.readout = readout
-        self.visits = visits
         self.context_tokens = context_tokens
-        self._steps = tuple(tuple(where.split(".", 1)) for where in visits)
+        self.can_continue = can_continue
+        self._route = route
+        self._steps = steps_of(route)
+
+    @property
+    def visits(self) -> tuple[str, ...]:
+        """Where each step of a pass goes."""
+        return tuple(step.where for step in self._steps)
+
+    def with_loops(self, *times: int) -> "LanguageModel":
+        """The same modules with another number of loops: what is changed in one is changed in both.
+
+        Args:
+            times: one number for each repeated part of the path, 1 or more.
+        """
+        loops = sum(isinstance(item, Loop) for item in self._route)
+        if len(times) != loops or any(count < 1 for count in times):
+            raise SpecError("times", f"found {times}", f"a count of 1 or more for each of {loops} repeated parts")
+        view = copy.copy(self)
+        view._steps = steps_of(self._route, times)
+        return view
+
+    def last(self, tokens_BT: Tensor, past: Past = WHOLE) -> Stream:
+        """The stream at the end of the path, of the positions that `past` has not seen."""
+        if tokens_BT.shape[1] > self.context_tokens:
+            raise ValueError(f"{tokens_BT.shape[1]} tokens in a context of {self.context_tokens}.")
+        start = self.root(tokens_BT)
+        stream = start._replace(
+            x_BTD=past.rest(start.x_BTD),
+            memory_BSE=past.rest(start.memory_BSE),
+            saved={name: past.rest(x_BTD) for name, x_BTD in start.saved.items()},
+        )
+        for place, step in enumerate(self._steps):
+            stream = stream._replace(x_BTD=stream.x_BTD.detach() if step.is_cut else stream.x_BTD, past=past.at(place))
+            stream = self._element(step.where)(stream)
+        return stream
 
     def stream(self, tokens_BT: Tensor) -> Tensor:
         """x_BTD at the end of the path, after the final norm."""
-        if tokens_BT.shape[1] > self.context_tokens:
-            raise ValueError(f"{tokens_BT.shape[1]} tokens in a context of {self.context_tokens}.")
-        stream = self.root(tokens_BT)
-        for room, name in self._steps:
-            stream = (self.blocks if room == "blocks" else self.path)[name](stream)
-        return self.norm(stream.x_BTD)
+        return self.norm(self.last(tokens_BT).x_BTD)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """logits_BTV."""
-        return self.readout(self.stream(tokens_BT), self.root.embedding_VE)
+        return self.logits(self.last(tokens_BT).x_BTD)
+
+    def logits(self, x_BTD: Tensor) -> Tensor:
+        """logits_BTV of a stream: the final norm and the readout."""
+        return self.readout(self.norm(x_BTD), self.root.embedding_VE)
+
+    def _element(self, where: str) -> nn.Module:
+        """The element there. Found anew in each pass, so that one that was wrapped or replaced is the one visited."""
+        room, *names = where.split(".")
+        there: nn.Module = self.blocks if room == "blocks" else self.path
+        for name in names:
+            assert isinstance(there, nn.ModuleDict)
+            there = there[name]
+        return there
+
+    def next_logits(self, tokens_BT: Tensor, so_far: TextSoFar) -> Tensor:
+        """logits_BV of the token after `tokens_BT`, computing only the positions that `so_far` has not seen.
+
+        Args:
+            tokens_BT: the whole text, from its beginning, up to the context.
+            so_far: of a shorter beginning of the same text, or new; afterwards of this one.
+        """
+        x_BTD = self.last(tokens_BT, so_far).x_BTD
+        so_far.go_on(tokens_BT.shape[1])
+        return self.logits(x_BTD[:, -1:])[:, 0]
 
 
 def uniform(
@@ -275,8 +376,21 @@ def _repeated(root: Root, block: Block, depth: int, readout: Readout, context_to
     return model
 
 
-def _of_room(modules: Mapping[str, nn.Module], room: str) -> dict[str, nn.Module]:
-    return {where.split(".", 1)[1]: module for where, module in modules.items() if where.startswith(f"{room}.")}
+def _room(modules: Mapping[str, nn.Module], room: str) -> nn.ModuleDict:
+    """A dict of dicts, one for each dot in `path.3.body.0`, so that parameters are named as the spec's paths."""
+    tree = nn.ModuleDict()
+    for where, module in modules.items():
+        first, *rest, name = where.split(".")
+        if first != room:
+            continue
+        there = tree
+        for part in rest:
+            if part not in there:
+                there[part] = nn.ModuleDict()
+            there = there[part]
+            assert isinstance(there, nn.ModuleDict)
+        there[name] = module
+    return tree
 
 
 def _check_vocabulary(vocabulary: int) -> None:

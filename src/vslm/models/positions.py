@@ -14,7 +14,7 @@ from vslm.core.specs import Spec
 
 
 class Positions(Spec):
-    """Interface: builds a module that maps (q_BTHK, k_BSHK), both starting at position 0, to the same shapes."""
+    """Interface: builds a module that maps (q_BTHK, k_BSHK, first), both starting at position `first`, to the same."""
 
     @abstractmethod
     def build(self, *, head_width: int, context_tokens: int) -> nn.Module:
@@ -78,14 +78,14 @@ class RotaryModule(nn.Module):
         self.register_buffer("cos_TK", angle_TK.cos().float(), persistent=False)
         self.register_buffer("sin_TK", angle_TK.sin().float(), persistent=False)
 
-    def forward(self, q_BTHK: Tensor, k_BSHK: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, q_BTHK: Tensor, k_BSHK: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
         """Turn both."""
-        return self._turned(q_BTHK), self._turned(k_BSHK)
+        return self._turned(q_BTHK, first), self._turned(k_BSHK, first)
 
-    def _turned(self, x_BTHK: Tensor) -> Tensor:
-        num_positions = x_BTHK.shape[1]
-        cos_T1K = self.cos_TK[:num_positions, None]
-        sin_T1K = self.sin_TK[:num_positions, None]
+    def _turned(self, x_BTHK: Tensor, first: int) -> Tensor:
+        past_last = first + x_BTHK.shape[1]
+        cos_T1K = self.cos_TK[first:past_last, None]
+        sin_T1K = self.sin_TK[first:past_last, None]
         a, b = x_BTHK.chunk(2, dim=-1)
         turned = torch.cat((a * cos_T1K - b * sin_T1K, a * sin_T1K + b * cos_T1K), dim=-1)
         return turned.to(x_BTHK.dtype)
@@ -94,6 +94,6 @@ class RotaryModule(nn.Module):
 class NoPositionsModule(nn.Module):
     """See `NoPositions`."""
 
-    def forward(self, q_BTHK: Tensor, k_BSHK: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, q_BTHK: Tensor, k_BSHK: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
         """Both unchanged."""
         return q_BTHK, k_BSHK

@@ -10,6 +10,8 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.norms import Norm, RMSNorm
+from vslm.models.projections import linear, num_linear_parameters
+from vslm.models.scales import FanIn, WeightScale
 
 
 class Readout(Spec):
@@ -21,12 +23,20 @@ class Readout(Spec):
     norm: Norm
 
     @abstractmethod
-    def build(self, *, width: int, vocabulary: int, init: Init) -> nn.Module:
-        """The module, without the norm."""
+    def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
+        """The module, without the norm, for a stream of `width` and an embedding of `memory_width` numbers."""
 
     @abstractmethod
-    def num_parameters(self, *, width: int, vocabulary: int) -> int:
+    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
         """How many parameters the module has, without the norm."""
+
+    @abstractmethod
+    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
+        """How many of them are in a table with one row per token."""
+
+    @abstractmethod
+    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
+        """FLOPs per token, forward only: two for every weight of its own or of the embedding that it multiplies by."""
 
     def check_widths(self, *, width: int, memory_width: int) -> None:
         """Raise SpecError for a last width, or an embedding, that cannot be served."""
@@ -55,16 +65,59 @@ class Tied(Readout):
                 "",
                 f"Tied() reads width {width} with an embedding of width {memory_width}",
                 "both need to be equal",
-                "use Untied(), or set equal widths",
+                "use TiedProjected() or Untied(), or set equal widths",
             )
 
-    def build(self, *, width: int, vocabulary: int, init: Init) -> nn.Module:
+    def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return TiedModule()
 
-    def num_parameters(self, *, width: int, vocabulary: int) -> int:
+    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
         """None."""
         return 0
+
+    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
+        """None; the embedding is the root's."""
+        return 0
+
+    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
+        """One product with the embedding."""
+        return 2.0 * vocabulary * memory_width
+
+
+@dataclass(frozen=True, kw_only=True)
+class TiedProjected(Readout):
+    """The embedding read backwards by a stream of another width: `logits = (x W^T) E^T`.
+
+    Paper: ALBERT, Lan et al., 2019, https://arxiv.org/abs/1909.11942, section 3.1, factors the embedding so.
+    At the start: deviation from `scale`; with FanIn() the logits have the scale that Tied() would give an embedding of
+    this width.
+    Cost: width * embedding width parameters, whatever the vocabulary.
+
+    Args:
+        norm: applied to the stream before it is read.
+        scale: of the initial weights.
+    """
+
+    norm: Norm = RMSNorm()
+    scale: WeightScale = FanIn()
+
+    def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
+        """The module, with its matrix from the stream's width to the embedding's."""
+        std = self.scale.std(width)
+        return TiedProjectedModule(linear(width, memory_width, bias=False, std=std, init=init.child("projection")))
+
+    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
+        """One matrix."""
+        return num_linear_parameters(width, memory_width, bias=False)
+
+    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
+        """None; the matrix has no row per token."""
+        return 0
+
+    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
+        """One product with the matrix, one with the embedding."""
+        return 2.0 * (width + vocabulary) * memory_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +140,21 @@ class Untied(Readout):
         if self.std <= 0:
             raise SpecError("std", f"found {self.std}", "a number above 0 is needed")
 
-    def build(self, *, width: int, vocabulary: int, init: Init) -> nn.Module:
+    def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
         """The module for `vocabulary` tokens."""
         return UntiedModule(init.child("weight").normal((vocabulary, width), self.std))
 
-    def num_parameters(self, *, width: int, vocabulary: int) -> int:
+    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
         """One row per token."""
         return vocabulary * width
+
+    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
+        """All of them."""
+        return vocabulary * width
+
+    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
+        """One product with the matrix."""
+        return 2.0 * vocabulary * width
 
 
 class TiedModule(nn.Module):
@@ -104,12 +165,28 @@ class TiedModule(nn.Module):
         return functional.linear(x_BTD, embedding_VE)
 
 
+class TiedProjectedModule(nn.Module):
+    """See `TiedProjected`."""
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def forward(self, x_BTD: Tensor, embedding_VE: Tensor) -> Tensor:
+        """logits_BTV."""
+        return functional.linear(self.projection(x_BTD), embedding_VE)
+
+
 class UntiedModule(nn.Module):
     """See `Untied`."""
 
     def __init__(self, weight_VD: Tensor) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight_VD)
+
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """The matrix: one row per token, as the embedding that it stands in for."""
+        return (self.weight,)
 
     def forward(self, x_BTD: Tensor, embedding_VE: Tensor) -> Tensor:
         """logits_BTV; the embedding is not looked at."""

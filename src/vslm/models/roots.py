@@ -22,6 +22,9 @@ EMBEDDING_MULTIPLIER = 10.0
 class Root(Spec):
     """Interface: builds a module that maps tokens_BT to the first `Stream`, and that has `embedding_VE`.
 
+    The module's `lookup_tables()` are its parameters with one row per token or position, which an optimizer treats as
+    embeddings.
+
     A root has two widths: `stream_width` is where the path starts, `memory_width` is that of the token memory, and of
     the embedding that a tied readout uses.
     """
@@ -36,6 +39,11 @@ class Root(Spec):
     def memory_width(self) -> int:
         """Width of the token memory and of the embedding."""
 
+    @property
+    def starts_from_tokens(self) -> bool:
+        """Whether the stream depends on the tokens before any block; if not, a block has to read the memory."""
+        return True
+
     @abstractmethod
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module."""
@@ -47,6 +55,11 @@ class Root(Spec):
     @abstractmethod
     def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
         """How many of them are only looked up: one row per token or per position."""
+
+    def forward_flops_per_token(self) -> float:
+        """Two for every weight that is not looked up; none where a root is only tables."""
+        sizes = {"vocabulary": 1, "context_tokens": 1}  # they make rows of tables, which are not counted
+        return 2.0 * (self.num_parameters(**sizes) - self.num_embedding_parameters(**sizes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +165,10 @@ class TokenRootModule(nn.Module):
         self.multiplier = multiplier
         self.dropout = dropout
 
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """The embedding: one row per token."""
+        return (self.embedding_VE,)
+
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""
         x_BTD = self.multiplier * functional.embedding(tokens_BT, self.embedding_VE)
@@ -168,6 +185,10 @@ class TokenPositionRootModule(nn.Module):
         self.embedding_VE = nn.Parameter(embedding_VE)
         self.position_TE = nn.Parameter(position_TE)
         self.dropout = dropout
+
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """Both embeddings: one row per token, one per position."""
+        return self.embedding_VE, self.position_TE
 
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""

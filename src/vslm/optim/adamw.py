@@ -11,6 +11,7 @@ from torch import nn
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.optim.groups import Rule, group_parameters
+from vslm.optim.rate_by_width import RateByWidth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class AdamW(Spec):
         epsilon: added to the denominator.
         weight_decay: per step, times the learning rate.
         clip_norm: gradients are scaled down to this global norm; None clips nothing.
+        rate_by_width: the rate of each matrix from its fan-in; None: one rate for all.
     """
 
     learning_rate: float
@@ -36,6 +38,7 @@ class AdamW(Spec):
     epsilon: float = 1e-8
     weight_decay: float = 0.1
     clip_norm: float | None = 1.0
+    rate_by_width: RateByWidth | None = None
 
     def check(self) -> None:
         """Refuse numbers outside their range."""
@@ -53,12 +56,22 @@ class AdamW(Spec):
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""
+        # The group whose rate is the learning rate itself comes first: it is the one that a run's record shows.
         rules = [
-            Rule({"weight_decay": self.weight_decay}, roles=("matrix",), may_match_nothing=True),
             Rule({"weight_decay": 0.0}, roles=("embedding", "vector"), may_match_nothing=True),
+            Rule(
+                {"weight_decay": self.weight_decay},
+                roles=("matrix",),
+                may_match_nothing=True,
+                by_fan_in=None if self.rate_by_width is None else self._rate_at,
+            ),
         ]
         groups = group_parameters(model, rules)
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.epsilon, fused=True)
+
+    def _rate_at(self, fan_in: int) -> dict[str, float]:
+        assert self.rate_by_width is not None
+        return {"lr": self.learning_rate * self.rate_by_width.factor(fan_in)}
 
 
 Optimizer = AdamW  # the union of all optimizer specs; a new one is added with `|`

@@ -1,18 +1,31 @@
 """Which parameter gets which options: rules tried in order, every parameter matched exactly once.
 
-Not for: anything that knows an idea by name. A role is computed from the module's type and the tensor's shape.
+Not for: anything that knows an idea by name. A role is computed from what a module says of itself and from the tensor's
+shape.
 """
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 
 Role = Literal["embedding", "matrix", "vector"]
+
+
+@runtime_checkable
+class HoldsTables(Protocol):
+    """A module that says which of its parameters are tables with one row per token or position.
+
+    `torch.nn.Embedding` is known without it. A table looks like a matrix, and only its owner knows that it is none.
+    """
+
+    def lookup_tables(self) -> tuple[nn.Parameter, ...]:
+        """The tables, each a parameter of this module."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,17 +37,30 @@ class Rule:
         roles: any of "embedding" (a lookup table), "matrix" (two or more dimensions), "vector" (the rest).
         names: a glob over the parameter's path, as in `blocks.*.attention.*`.
         may_match_nothing: a rule that matches no parameter is an error unless this is set.
+        by_fan_in: more options, from how many numbers one output of the parameter reads; the rule then makes one group
+            for each such number. None: one group.
     """
 
     options: dict[str, Any]
     roles: tuple[Role, ...] = ("embedding", "matrix", "vector")
     names: str = "*"
     may_match_nothing: bool = False
+    by_fan_in: Callable[[int], dict[str, Any]] | None = None
+
+
+def fan_in(parameter: Tensor) -> int:
+    """How many numbers one output of a matrix reads: all axes but the first, as `torch.nn.Linear` keeps its weight.
+
+    >>> fan_in(nn.Linear(3, 5).weight)
+    3
+    """
+    return parameter.numel() // parameter.shape[0]
 
 
 def roles(model: nn.Module) -> dict[str, Role]:
     """The role of every trainable parameter, by its path. A shared parameter is listed once, under its first path."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    tables |= {id(p) for module in model.modules() if isinstance(module, HoldsTables) for p in module.lookup_tables()}
     found: dict[str, Role] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -44,7 +70,7 @@ def roles(model: nn.Module) -> dict[str, Role]:
 
 
 def group_parameters(model: nn.Module, rules: Sequence[Rule]) -> list[dict[str, Any]]:
-    """Parameter groups for `torch.optim`, one per rule that matched, in the order of the rules.
+    """Parameter groups for `torch.optim`, one per rule that matched (and fan-in, where it asks), in the rules' order.
 
     Raises: SpecError for a rule that matches nothing, or a parameter that no rule matches.
     """
@@ -57,8 +83,18 @@ def group_parameters(model: nn.Module, rules: Sequence[Rule]) -> list[dict[str, 
             raise SpecError(f"optimizer.rules.{number}", f"{rule.names!r} with roles {rule.roles} matches no parameter")
         for name in names:
             del left[name]
-        if names:
-            groups.append({"params": [parameters[name] for name in names], **rule.options})
+        groups += _groups_of(rule, [parameters[name] for name in names])
     if left:
         raise SpecError("optimizer.rules", f"no rule matches {', '.join(left)}", "every parameter is matched once")
     return groups
+
+
+def _groups_of(rule: Rule, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    if not parameters:
+        return []
+    if rule.by_fan_in is None:
+        return [{"params": parameters, **rule.options}]
+    by_size: dict[int, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_size.setdefault(fan_in(parameter), []).append(parameter)
+    return [{"params": found, **rule.options, **rule.by_fan_in(size)} for size, found in sorted(by_size.items())]

@@ -38,6 +38,8 @@ class Objects:
     Args:
         model: its parameters are trained in place.
         token_loss: (tokens_BT, targets_BT) -> loss_nats_BT through `model`; may be compiled.
+        objective: (step from 0, tokens_BT, targets_BT) -> (what training lowers, loss_nats_BT); None: the mean of
+            token_loss. Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
         optimizer: over the parameters of `model`; the rate in each group is the peak.
         rate_factor: step (from 0) -> share of the peak rate.
         batch: step (from 0) -> integers [B, T + 1], a pure function.
@@ -60,6 +62,7 @@ class Objects:
     final_validation_NT1: np.ndarray
     look_steps: Collection[int]
     num_steps: int
+    objective: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     accumulation: int = 1
     clip_norm: float | None = None
     average: WeightAverage | None = None
@@ -116,9 +119,8 @@ class Training:
         batch_BT1 = torch.from_numpy(o.batch(self.step)).to(o.device, non_blocking=True)
         sum_T = torch.zeros(batch_BT1.shape[1] - 1, dtype=torch.float64, device=o.device)
         for micro_BT1 in batch_BT1.chunk(o.accumulation):
-            loss_nats_BT = o.token_loss(micro_BT1[:, :-1].contiguous(), micro_BT1[:, 1:].contiguous())
-            loss = loss_nats_BT.mean() * (len(micro_BT1) / len(batch_BT1))
-            loss.backward()
+            loss, loss_nats_BT = self._lowered(micro_BT1[:, :-1].contiguous(), micro_BT1[:, 1:].contiguous())
+            (loss * (len(micro_BT1) / len(batch_BT1))).backward()
             sum_T += loss_nats_BT.detach().double().sum(dim=0)
         parameters = [parameter for group in o.optimizer.param_groups for parameter in group["params"]]
         if o.clip_norm is not None:
@@ -136,6 +138,13 @@ class Training:
         self._loss_sum_T = sum_T if self._loss_sum_T is None else self._loss_sum_T + sum_T
         self._num_windows += len(batch_BT1)
         self.last_loss_nats = float(sum_T.sum()) / batch_BT1[:, 1:].numel()
+
+    def _lowered(self, tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """What this step lowers, and the loss of every token."""
+        if self.objects.objective is not None:
+            return self.objects.objective(self.step, tokens_BT, targets_BT)
+        loss_nats_BT = self.objects.token_loss(tokens_BT, targets_BT)
+        return loss_nats_BT.mean(), loss_nats_BT
 
     def _look(self) -> None:
         o = self.objects

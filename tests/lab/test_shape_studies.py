@@ -1,0 +1,79 @@
+"""The studies of sizes, widths and windows: what they promise to hold equal is equal."""
+
+from pathlib import Path
+
+import pytest
+
+from vslm.lab.plan import plan_study
+from vslm.lab.study import Study
+from vslm.lab.study_file import load_study
+from vslm.models.context_windows import reach, visible_keys
+
+STUDIES = Path(__file__).parents[2] / "studies"
+VOCABULARY = 1024
+
+
+def study(name: str) -> Study:
+    """A study by the name of its file."""
+    return load_study(STUDIES / f"{name}.py")
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("layer_sizes", 0.0), ("widths", 0.005), ("windows", 0.0)])
+def test_arms_have_equal_parameters(name: str, tolerance: float) -> None:
+    """With embeddings and without; and every arm differs from the baseline and from the others."""
+    arms = study(name).arms
+    plain = arms["uniform"].model
+    for experiment in arms.values():
+        model = experiment.model
+        counts = (model.num_parameters(VOCABULARY), model.num_parameters_without_embeddings(VOCABULARY))
+        wanted = (plain.num_parameters(VOCABULARY), plain.num_parameters_without_embeddings(VOCABULARY))
+        assert all(abs(a / b - 1) <= tolerance for a, b in zip(counts, wanted, strict=True))
+    assert len(set(arms.values())) == len(arms)
+
+
+def test_widths_are_one_multiset_with_rates_by_width() -> None:
+    """Every shaped arm has the same widths in another order, or another resize; all train by the same rule."""
+    arms = study("widths").arms
+    widths = {name: sorted(b.width for b in arm.model.blocks.values()) for name, arm in arms.items()}
+    assert {tuple(found) for name, found in widths.items() if name != "uniform"} == {(64, 64, 112, 112, 144, 144)}
+    assert {arm.optimizer for arm in arms.values()} == {arms["uniform"].optimizer}
+    assert arms["uniform"].optimizer.rate_by_width is not None
+
+
+def test_windows_cost_the_same_and_reach_everything() -> None:
+    """But for the arm that sees everything everywhere."""
+    arms = study("windows").arms
+    wanted = visible_keys(arms["uniform"].model)
+    for name, arm in arms.items():
+        assert reach(arm.model, at_least=256) == 256
+        if name != "full":
+            assert visible_keys(arm.model) == pytest.approx(wanted, rel=0.001)
+
+
+def test_the_groups_diamond_is_theirs() -> None:
+    """The constants that were read from their code."""
+    arms = study("group_diamond").arms
+    plain = [to_shape(step) for step in arms["group-diamond"].model.path]
+    assert plain == ["0", ("LearnedPad", 96, 1.0), "1", ("LearnedPad", 128, 1.0), "2", "3",
+                     ("Project", 96, 0.02), "4", ("Project", 64, 0.02), "5"]  # fmt: skip
+    model = arms["group-diamond"].model
+    assert [b.width // b.attention.heads for b in model.blocks.values()] == [16] * 6
+    assert {b.dropout for b in model.blocks.values()} == {b.attention.dropout for b in model.blocks.values()} == {0.2}
+    assert {b.feedforward.hidden_at(b.width) // b.width for b in model.blocks.values()} == {4}
+    assert type(model.readout).__name__ == "Untied"
+    assert all(step.identity == 0 for step in model.path if type(step).__name__ == "Project")
+
+
+def to_shape(step):
+    """A step of a path in short."""
+    return step if isinstance(step, str) else (type(step).__name__, step.width, step.std)
+
+
+def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folded, and as plain values that can be written as JSON."""
+    windows = study("windows")
+    corpus = type("Corpus", (), {"vocabulary": VOCABULARY})()
+    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
+    arms = plan_study(windows)["arms"]
+    assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]
+    assert arms["full"]["blocks"][0]["visits"] == [0, 5]

@@ -1,0 +1,288 @@
+"""Loops: what they are by hand, where they equal the model without, and what they refuse."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from vslm.core.errors import SpecError
+from vslm.core.frozen import FrozenDict
+from vslm.core.paths import vary
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
+from vslm.models.shares import LowRank
+from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
+
+VOCABULARY = 29
+PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=13)
+
+
+def built(model: Model) -> LanguageModel:
+    """The module, in evaluation, away from its start."""
+    module = model.build(vocabulary=VOCABULARY, init=Init(0)).eval()
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())) * 0.1)
+    return module
+
+
+def tokens(num_tokens: int = 13) -> torch.Tensor:
+    """Two rows of tokens, the same at each call."""
+    return torch.randint(VOCABULARY, (2, 13), generator=torch.Generator().manual_seed(0))[:, :num_tokens]
+
+
+def test_one_loop_without_injection_is_the_model() -> None:
+    """To the bit, in initial values and in logits; the same parameters and FLOPs."""
+    once = looped(PLAIN, times=1)
+    one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (once, PLAIN))
+    assert {name for name, _ in one.named_parameters()} == {name for name, _ in plain.named_parameters()}
+    assert torch.equal(one(tokens()), plain(tokens()))
+    assert once.flops_per_token(VOCABULARY) == PLAIN.flops_per_token(VOCABULARY)
+
+
+def test_a_loop_by_hand() -> None:
+    """s <- core(A [s; e] + u_i), from a learned start, then the coda."""
+    module = built(looped(PLAIN, times=3, inject=INJECT_MATRIX, start=LearnedState(), vectors=True))
+    names = dict(module.named_parameters())
+    stream = module.blocks["0"](module.root(tokens()))
+    e = stream.x_BTD
+    s = names["path.2.start_D"].expand_as(e)
+    for i in range(3):
+        s = torch.cat((s, e), dim=-1) @ names["path.3.body.0.weight"].T + names[f"path.3.body.1.elements.{i}.vector_D"]
+        for name in ("1", "2"):
+            s = module.blocks[name](stream._replace(x_BTD=s)).x_BTD
+    s = module.blocks["3"](stream._replace(x_BTD=s)).x_BTD
+    torch.testing.assert_close(module(tokens()), module.logits(s))
+
+
+def test_at_the_start_an_injection_keeps_the_scale_and_vectors_do_nothing() -> None:
+    """A = [I, I] / sqrt(2); u = 0."""
+    module = looped(PLAIN, times=2, inject=INJECT_MATRIX, vectors=True).build(vocabulary=VOCABULARY, init=Init(0))
+    names = dict(module.named_parameters())
+    identity = torch.eye(12) / 2**0.5
+    torch.testing.assert_close(names["path.2.body.0.weight"], torch.cat((identity, identity), dim=1))
+    assert not names["path.2.body.1.elements.1.vector_D"].any()
+
+
+def test_output_projections_start_by_the_applied_depth() -> None:
+    """Three loops of two blocks and two more are 16 additions."""
+    deep = looped(PLAIN, times=3).build(vocabulary=VOCABULARY, init=Init(0))
+    plain = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    ours, theirs = (module.blocks["1"].attention.output.weight for module in (deep, plain))
+    torch.testing.assert_close(ours, theirs * (8 / 16) ** 0.5)
+
+
+def test_any_number_of_loops_after_training() -> None:
+    """A view with other loops shares the weights, and is what a model of that many loops is."""
+    model = looped(PLAIN, times=2, inject=INJECT_SUM)
+    module = built(model)
+    more = module.with_loops(5)
+    assert len(more.visits) == len(module.visits) + 3 * 3
+    assert more.blocks["0"] is module.blocks["0"]
+    other = vary(model, {"path.2.times": 5}).build(vocabulary=VOCABULARY, init=Init(0)).eval()
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(more(tokens()), other(tokens()))
+    assert torch.equal(module.with_loops(2)(tokens()), module(tokens()))
+    for times in ((), (0,), (1, 1)):
+        with pytest.raises(SpecError, match="1 repeated parts"):
+            module.with_loops(*times)
+
+
+def test_loops_beyond_the_last_vector_use_the_last() -> None:
+    """More loops than were trained have something to go by."""
+    module = built(looped(PLAIN, times=2, inject=INJECT_SUM, vectors=True))
+    assert [w for w in module.with_loops(4).visits if "elements" in w] == [
+        f"path.2.body.1.elements.{i}" for i in (0, 1, 1, 1)
+    ]
+
+
+def test_gradients_go_back_through_the_last_loops_only() -> None:
+    """The gradient of the core is that of its last k passes, from a state that stands still."""
+    full = looped(PLAIN, times=5, inject=INJECT_SUM)
+    module, cut = built(full), built(vary(full, {"path.2.gradient_loops": 2}))
+    assert torch.equal(module(tokens()), cut(tokens()))
+    cut(tokens()).square().sum().backward()
+    with torch.no_grad():
+        start = module.blocks["0"](module.root(tokens()))
+        s = start.x_BTD
+        for _ in range(3):
+            s = s + start.x_BTD
+            for name in ("1", "2"):
+                s = module.blocks[name](start._replace(x_BTD=s)).x_BTD
+    start = module.blocks["0"](module.root(tokens()))
+    for _ in range(2):
+        s = s + start.x_BTD
+        for name in ("1", "2"):
+            s = module.blocks[name](start._replace(x_BTD=s)).x_BTD
+    module.logits(module.blocks["3"](start._replace(x_BTD=s)).x_BTD).square().sum().backward()
+    for (name, p), (_, q) in zip(module.named_parameters(), cut.named_parameters(), strict=True):
+        torch.testing.assert_close(q.grad, p.grad, msg=name)
+
+
+def test_flops_of_training_count_what_is_drawn_and_what_is_cut() -> None:
+    """The mean over counts; a loop without gradient costs a third."""
+    costs = {times: looped(PLAIN, times=times).flops_per_token(VOCABULARY) for times in (1, 2, 4)}
+    drawn = looped(PLAIN, times=4, training=UniformLoops(counts=(4, 1, 2)))
+    assert drawn.flops_per_token(VOCABULARY) == pytest.approx(sum(costs.values()) / 3)
+    cut = looped(PLAIN, times=4, gradient_loops=1, inject=INJECT_SUM)
+    core = costs[2] - costs[1]
+    assert cut.flops_per_token(VOCABULARY) == pytest.approx(costs[4] - 3 * core * 2 / 3)
+
+
+def test_a_poisson_lognormal_is_what_it_says() -> None:
+    """Probabilities add up to 1 and agree with a million draws of the definition."""
+    spec = PoissonLognormalLoops(mean=3.0, largest=9)
+    probabilities = spec.probabilities()
+    assert list(probabilities) == list(range(1, 10))
+    assert sum(probabilities.values()) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    rates = np.exp(np.log(3.0) - 0.125 + 0.5 * rng.standard_normal(1_000_000))
+    drawn = np.minimum(1 + rng.poisson(rates), 9)
+    for count, probability in probabilities.items():
+        assert (drawn == count).mean() == pytest.approx(probability, abs=2e-3)
+    units = (np.arange(10_000) + 0.5) / 10_000
+    ours = np.bincount([count_at(probabilities, unit) for unit in units], minlength=10)[1:] / 10_000
+    assert ours == pytest.approx(list(probabilities.values()), abs=2e-4)
+
+
+def test_a_random_start_depends_on_seed_and_position_alone() -> None:
+    """In evaluation: the same for every row, batch, length and context; in training drawn from torch's generator."""
+    module = built(looped(PLAIN, times=2, start=NoiseState(), inject=INJECT_SUM))
+    together = module(tokens())
+    torch.testing.assert_close(module(tokens()[1:]), together[1:])
+    torch.testing.assert_close(module(tokens(7)), together[:, :7])
+    noise_TD = module.path["2"].noise_TD
+    longer = looped(dataclasses.replace(PLAIN, context_tokens=31), times=2, start=NoiseState(), inject=INJECT_SUM)
+    assert torch.equal(longer.build(vocabulary=VOCABULARY, init=Init(5)).path["2"].noise_TD[:13], noise_TD)
+    other = looped(PLAIN, times=2, start=NoiseState(seed=1), inject=INJECT_SUM)
+    assert not torch.equal(other.build(vocabulary=VOCABULARY, init=Init(0)).path["2"].noise_TD, noise_TD)
+    assert noise_TD.std().item() == pytest.approx(0.2, rel=0.2)
+    module.train()
+    outputs = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        outputs.append(module(tokens()))
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
+def test_a_shifted_state_by_hand() -> None:
+    """Pass 1 starts from the embedding and U times the last stream of the position before."""
+    module = built(shifted(PLAIN, passes=2))
+    stream = module.root(tokens())
+
+    def one_pass(x: torch.Tensor) -> torch.Tensor:
+        for name in ("0", "1", "2", "3"):
+            x = module.blocks[name](stream._replace(x_BTD=x)).x_BTD
+        return x
+
+    first = one_pass(stream.x_BTD)
+    weight = dict(module.named_parameters())["path.6.body.0.weight"]
+    before = functional.pad(first, (0, 0, 1, 0))[:, :-1]
+    expected = one_pass(stream.x_BTD + before @ weight.T)
+    last = module.last(tokens())
+    torch.testing.assert_close(last.x_BTD, expected)
+    assert len(last.exits) == 1
+    assert (last.exits[0].offset, last.exits[0].weight) == (1, 0.1)
+    torch.testing.assert_close(last.exits[0].x_BTD, first)
+
+
+def test_shifted_passes_start_as_the_model() -> None:
+    """U = 0: every pass is the first."""
+    one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (shifted(PLAIN, passes=3), PLAIN))
+    names = dict(one.named_parameters())
+    with torch.no_grad():  # the start of an output projection goes by the depth
+        for name, p in plain.named_parameters():
+            p.copy_(names[name])
+    assert torch.equal(one(tokens()), plain(tokens()))
+
+
+def test_ahead_predicts_further_tokens_from_further_loops() -> None:
+    """The last stream is that of the first loop; exit i is its i-th continuation, i tokens further."""
+    module = built(ahead(PLAIN, tokens=3))
+    plain = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    plain.load_state_dict(module.state_dict())
+    last = module.last(tokens())
+    assert torch.equal(last.x_BTD, plain.last(tokens()).x_BTD)
+    assert [at.offset for at in last.exits] == [2, 3]
+    stream = module.root(tokens())
+    x = last.x_BTD
+    for at in last.exits:
+        x = x + stream.x_BTD
+        for name in ("0", "1", "2", "3"):
+            x = module.blocks[name](stream._replace(x_BTD=x)).x_BTD
+        torch.testing.assert_close(at.x_BTD, x)
+
+
+def test_an_exit_costs_a_readout() -> None:
+    """In training FLOPs; evaluation reads out one stream."""
+    with_exit = ahead(PLAIN, tokens=2)
+    bare = dataclasses.replace(
+        with_exit, path=(*with_exit.path[:-2], Repeat(body=PLAIN.path, times=1), Return(to="next"))
+    )
+    assert with_exit.num_exits == 1
+    extra = with_exit.flops_per_token(VOCABULARY) - bare.flops_per_token(VOCABULARY)
+    assert extra == pytest.approx(3 * 2 * VOCABULARY * 12)
+
+
+def test_changes_of_each_loop_are_its_own() -> None:
+    """Two loops beyond the first, two blocks in the core, a change in each."""
+    model = looped(PLAIN, times=3, delta=LowRank(rank=2))
+    names = [name for name, _ in built(model).named_parameters() if name.endswith(".up")]
+    assert len(names) == 2 * 2 * 7
+    assert model.num_parameters(VOCABULARY) == PLAIN.num_parameters(VOCABULARY) + 4 * (4 * 2 * 24 + 3 * 2 * 44)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    """Loops of zero, empty bodies, streams that nothing kept, names that are not there."""
+    for make, where in (
+        (lambda: Repeat(body=("0",), times=0), "times: found 0"),
+        (lambda: Repeat(body=("0",), times=1, gradient_loops=0), "gradient_loops: found 0"),
+        (lambda: Repeat(body=(), times=1), "body: an empty body"),
+        (lambda: Repeat(body=(PerLoop(elements=("0", "1")),), times=1), r"body\.0\.elements: 2 elements for 1 loops"),
+        (lambda: PerLoop(elements=()), "elements: no elements"),
+        (lambda: UniformLoops(counts=(2, 0)), "counts: found 0"),
+        (lambda: UniformLoops(counts=(2, 2)), "each count stands once"),
+        (lambda: UniformLoops(counts=()), "no counts"),
+        (lambda: PoissonLognormalLoops(mean=0.0, largest=3), "mean"),
+        (lambda: PoissonLognormalLoops(mean=1.0, largest=0), "largest"),
+        (lambda: looped(PLAIN, times=0), "times: found 0"),
+        (lambda: looped(PLAIN, times=2, prelude=2, coda=2), "2 before and 2 after, of 4 blocks"),
+        (lambda: looped(PLAIN, times=2, start=NoiseState()), "inject"),
+        (lambda: looped(PLAIN, times=2, gradient_loops=1), "inject"),
+        (lambda: looped(looped(PLAIN, times=2), times=2), "only names of blocks"),
+        (lambda: shifted(PLAIN, passes=1), "passes"),
+        (lambda: ahead(PLAIN, tokens=1), "tokens"),
+        (lambda: NoiseState(std=0.0), "std"),
+    ):
+        with pytest.raises(SpecError, match=where):
+            make()
+    bank = FrozenDict({"0": PLAIN.blocks["0"]})
+    for path, where in (
+        (
+            (Keep(name="inputs"), InjectSum(of="input"), "0"),
+            r"path\.1: after path\.0, 'input' was not kept; did you mean",
+        ),
+        ((Return(to="a"), "0"), r"path\.0: after root, 'a' was not kept; nothing was"),
+        (("0", Repeat(body=("0", "x"), times=2)), r"path\.1\.body\.1: no block is named 'x'"),
+        (
+            ("0", Repeat(body=(PerLoop(elements=("y",)),), times=2)),
+            r"path\.1\.body\.0\.elements\.0: no block is named 'y'",
+        ),
+    ):
+        with pytest.raises(SpecError, match=where):
+            dataclasses.replace(PLAIN, blocks=bank, path=path).validate()
+
+
+def test_a_place_that_stands_in_every_loop_is_one_module() -> None:
+    """An element of the body has its weights once, named by its place."""
+    model = dataclasses.replace(
+        PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=(Repeat(body=(AddVector(), "0"), times=3),)
+    )
+    module = built(model)
+    assert module.visits == ("path.0.body.0", "blocks.0") * 3
+    assert model.num_parameters(VOCABULARY) == sum(p.numel() for p in module.parameters())

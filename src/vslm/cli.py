@@ -212,16 +212,21 @@ def train(
 
 
 @app.command
-def report(folder: Path) -> None:
+def report(folder: Path, *, figures: Path | None = None) -> None:
     """Write report.html of a study's folder again.
 
     Parameters
     ----------
     folder: runs/NAME.
+    figures: also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
     """
     from vslm.report.page import write_report
 
     print(write_report(folder))
+    if figures is not None:
+        from vslm.report.images import write_images
+
+        print(f"{len(write_images(folder, figures))} files in {figures}")
 
 
 @app.command

@@ -71,9 +71,9 @@ class Study(Spec):
                 found = f"{name!r} cannot name a folder"
                 raise SpecError("arms", found, "letters, digits, and _ + . - after the first, at most 60")
             try:
-                experiment.model.validate()
+                experiment.validate()
             except SpecError as error:
-                raise error.within(f"arms.{name}.model") from None
+                raise error.within(f"arms.{name}") from None
             end = self.primary.positions[1] if self.primary.positions else 0
             if end > experiment.model.context_tokens:
                 found = f"position {end} is beyond the window of arm {name!r}"

@@ -121,6 +121,7 @@ class SDPAKernel(nn.Module):
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
+        self.window_tokens = window_tokens
         self.dropout = dropout
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:

@@ -222,16 +222,22 @@ def _name_of_text(path: str) -> str:
 
 
 @app.command
-def report(folder: Path, /) -> None:
+def report(folder: Path, /, *, figures: Path | None = None) -> None:
     """Write the page of a study, report.html, again.
 
     Args:
         folder: Of a study (runs/NAME), or of one of its runs.
+        figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
     """
     from vslm.report.page import write_report
     from vslm.results.folder import study_folder_of
 
-    print(write_report(study_folder_of(folder).path))
+    study = study_folder_of(folder).path
+    print(write_report(study))
+    if figures is not None:
+        from vslm.report.images import write_images
+
+        print(f"{len(write_images(study, figures))} files in {figures}")
 
 
 @app.command

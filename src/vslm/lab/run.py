@@ -17,6 +17,7 @@ from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
 from vslm.lab.job import Job
 from vslm.lab.objects import build_objects
+from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import read_json, write_arrays, write_json, write_rows, write_text, written_whole
@@ -159,7 +160,7 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
                 "tokens_per_second": tokens / look.seconds if look.seconds else None,
             }
         )
-    write_rows(folder / "measures.jsonl", rows)
+    write_rows(folder / "measures.jsonl", with_measures(rows, training.taken))
     if not training.looks:
         return
     steps_S = np.array([look.step for look in training.looks])
@@ -171,7 +172,7 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
     }
     if training.looks[-1].step == training.objects.num_steps:
         arrays["final_val_loss_nats_T"] = training.looks[-1].val_loss_nats_T
-    write_arrays(folder / "arrays.npz", arrays)
+    write_arrays(folder / "arrays.npz", arrays | measured_arrays(training.taken))
 
 
 def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:

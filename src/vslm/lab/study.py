@@ -77,9 +77,9 @@ class Study(Spec):
             raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
         for name, experiment in self.arms.items():
             try:
-                experiment.model.validate()
+                experiment.validate()
             except SpecError as error:
-                raise error.within(f"arms.{name}.model") from None
+                raise error.within(f"arms.{name}") from None
             end = self.primary.positions[1] if self.primary.positions else 0
             if end > experiment.model.context_tokens:
                 found = f"position {end} is beyond the window of arm {name!r}"

@@ -61,7 +61,7 @@ def model_of(embedding_VE: Tensor, *changes) -> LanguageModel:
     return LanguageModel(
         root=Root(embedding_VE),
         modules={f"path.{i}": Element(change) for i, change in enumerate(changes)},
-        visits=tuple(f"path.{i}" for i in range(len(changes))),
+        route=tuple(f"path.{i}" for i in range(len(changes))),
         norm=nn.Identity(),
         readout=Read(),
         context_tokens=3,

@@ -57,11 +57,12 @@ class Read(nn.Module):
 
 
 def model_of(embedding_VE: Tensor, *changes) -> LanguageModel:
-    """A model without norm that does `changes` in turn."""
+    """A model without norm that does `changes` in turn: functions of x_BTD, or elements."""
+    elements = [change if isinstance(change, nn.Module) else Element(change) for change in changes]
     return LanguageModel(
         root=Root(embedding_VE),
-        modules={f"path.{i}": Element(change) for i, change in enumerate(changes)},
-        route=tuple(f"path.{i}" for i in range(len(changes))),
+        modules={f"path.{i}": element for i, element in enumerate(elements)},
+        route=tuple(f"path.{i}" for i in range(len(elements))),
         norm=nn.Identity(),
         readout=Read(),
         context_tokens=3,
@@ -152,11 +153,8 @@ def test_distances_by_hand() -> None:
     even = torch.tril(torch.ones(3, 3)) / torch.arange(1, 4)[:, None]
     itself = 3 * torch.eye(3)
     first = torch.tensor([[1.0, 0, 0], [0, 0, 0], [-2.0, 0, 0]])
-    model = model_of(torch.eye(3))
-    model.path["0"], model.path["1"] = Attends(torch.stack([even, itself, first])), Attends(even[None])
-    model.path["2"] = Element(lambda x: x)
-    model.visits = ("path.0", "path.1", "path.2")
-    model._steps = (("path", "0"), ("path", "1"), ("path", "2"))
+    attends = Attends(torch.stack([even, itself, first])), Attends(even[None])
+    model = model_of(torch.eye(3), *attends, lambda x_BTD: x_BTD)
     numbers = AttentionDistanceTaker(WINDOWS_NT1)(model)
     nan = math.nan
     expected = {

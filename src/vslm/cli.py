@@ -3,6 +3,7 @@
 Imports stand inside the commands on purpose: `--help` and `ls` must not wait a second for torch.
 """
 
+import io
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 import vslm
-from vslm.core.errors import DataError, SpecError, VslmError
+from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 
 if TYPE_CHECKING:
     from vslm.lab.study import Study
@@ -21,48 +22,49 @@ if TYPE_CHECKING:
 
 app = App(
     name="vslm",
-    help="A laboratory for ideas about very small language models.",
+    help="A laboratory for ideas about very small language models. `vslm COMMAND --help` says more.",
     version=vslm.__version__,
     help_format="plaintext",
 )
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Json = Annotated[bool, Parameter(name="--json", negative="")]
-Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
+Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
 @app.command(name="run")
 def run_command(
     study: Path,
+    /,
     *,
     set_: Set = (),
+    data: str | None = None,
     seeds: str | None = None,
     tokens: int | None = None,
     minutes: float | None = None,
-    data: str | None = None,
     out: Path | None = None,
     device: Device = "auto",
     workers: int | None = None,
     json_: Json = False,
 ) -> None:
-    """Train every arm of a study with every seed, and print the verdict. The same command goes on after a stop.
+    """Train every arm of a study with every seed, and print the verdict. After a stop the same command goes on.
 
-    Parameters
-    ----------
-    study: the study file.
-    set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one; may be repeated.
-    seeds: 3 means 0, 1, 2; 3-5 names them; auto stops when it is resolved.
-    tokens: of one run of the baseline.
-    minutes: of the whole study.
-    data: a file, folder or glob in place of every arm's corpus.
-    out: the folder of the study; default runs/NAME.
-    device: where to train.
-    workers: runs at the same time.
-    json_: print verdict.json instead of a table.
+    Args:
+        study: The study file: Python that defines STUDY.
+        set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
+        data: A file, folder or glob that replaces every arm's corpus.
+        seeds: 3 means seeds 0, 1 and 2; 3-5 names them; auto adds seeds until the question is resolved.
+        tokens: Training tokens of one run of the baseline.
+        minutes: Time for the whole study.
+        out: The study's folder. Default: runs/ and the name of the study file.
+        device: Where to train.
+        workers: Runs at the same time. Default: what was fastest in a short timing.
+        json_: Print verdict.json and nothing else.
     """
     from vslm.lab.study_file import load_study
 
     declared = _changed(load_study(study), set_, data, study)
-    run(
+    folder = run(
         declared,
         study_file=study,
         seeds=seeds,
@@ -73,6 +75,8 @@ def run_command(
         workers=workers,
         json_=json_,
     )
+    if (folder.verdict or {}).get("missing"):
+        sys.exit(1)
 
 
 def run(
@@ -89,6 +93,8 @@ def run(
 ) -> "StudyFolder":
     """Run a study from Python: train, judge, print, write the report. Returns its folder to read from.
 
+    Runs that failed are listed in its verdict under `missing`, each with why.
+
     Args:
         study: the declaration.
         study_file: where it comes from; needed when it uses specs of its own.
@@ -96,13 +102,13 @@ def run(
         out: default `runs/` and the file's stem, or `runs/study`.
         json_: print `verdict.json` instead of a table.
     """
+    from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
-    from vslm.lab.runner import Options, run_study
+    from vslm.lab.runner import run_study
     from vslm.report.page import write_report
 
     place = Path(out) if out else Path("runs") / (study_file.stem if study_file else "study")
-    asked = _seeds(seeds) if isinstance(seeds, str) else seeds
-    options = Options(seeds=asked, tokens=tokens, minutes=minutes, device=device, workers=workers)
+    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, workers=workers)
     with progress_for(quiet=json_) as watcher:
         folder = run_study(study, place, watcher, study_file=study_file, options=options)
     page = write_report(folder.path)
@@ -113,38 +119,35 @@ def run(
 @app.command
 def plan(
     study: Path,
+    /,
     *,
     set_: Set = (),
     data: str | None = None,
     seeds: str | None = None,
     tokens: int | None = None,
+    minutes: float | None = None,
+    workers: int | None = None,
     json_: Json = False,
 ) -> None:
     """Say what a study would cost and what it could resolve, before a second is spent.
 
-    Parameters
-    ----------
-    study: the study file.
-    set_: as in `run`.
-    data: as in `run`.
-    seeds: as in `run`.
-    tokens: of one run of the baseline.
-    json_: print JSON instead of tables.
+    Args:
+        study: The study file: Python that defines STUDY.
+        set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
+        data: A file, folder or glob that replaces every arm's corpus.
+        seeds: 3 means seeds 0, 1 and 2; 3-5 names them; auto adds seeds until the question is resolved.
+        tokens: Training tokens of one run of the baseline.
+        minutes: Time for the whole study.
+        workers: Runs at the same time. Default: one per core.
+        json_: Print JSON and nothing else.
     """
-    import dataclasses
-
+    from vslm.lab.options import Options
     from vslm.lab.plan import plan_study
     from vslm.lab.study_file import load_study
 
+    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, workers=workers)
     declared = _changed(load_study(study), set_, data, study)
-    if tokens is not None:
-        from vslm.lab.experiment import Budget
-
-        arms = {arm: dataclasses.replace(item, budget=Budget(tokens=tokens)) for arm, item in declared.arms.items()}
-        declared = dataclasses.replace(declared, arms=arms)
-    if seeds is not None:
-        declared = dataclasses.replace(declared, seeds=_seeds(seeds))
-    planned = plan_study(declared)
+    planned = plan_study(declared, options)
     if json_:
         print(json.dumps(planned, indent=1))
     else:
@@ -154,97 +157,99 @@ def plan(
 @app.command
 def train(
     path: str,
+    /,
     *,
     minutes: float | None = None,
     tokens: int | None = None,
     more_tokens: int | None = None,
-    depth: int = 4,
-    width: int = 128,
-    heads: int = 4,
-    context_tokens: int = 256,
-    vocabulary: int = 2048,
+    depth: int | None = None,
+    width: int | None = None,
+    heads: int | None = None,
+    context_tokens: int | None = None,
+    vocabulary: int | None = None,
     out: Path | None = None,
     device: Device = "auto",
 ) -> None:
-    """Train one model on your text: progress, fresh samples on the way, no verdict.
+    """Train one model on your text, with samples on the way and no verdict. After a stop the same command goes on.
 
-    Parameters
-    ----------
-    path: a file, folder or glob.
-    minutes: how long; default 15 if no tokens are given.
-    tokens: how many training tokens.
-    more_tokens: let a finished run go on.
-    depth: number of blocks.
-    width: of the stream.
-    heads: per block.
-    context_tokens: the longest sequence.
-    vocabulary: of the tokenizer.
-    out: default runs/train-NAME.
-    device: where to train.
+    Args:
+        path: A file, folder or glob of text.
+        minutes: How long to train. Default: 15, unless tokens are given.
+        tokens: How many tokens to train on.
+        more_tokens: Let a finished run go on for so many tokens.
+        depth: Number of blocks. Default: 4.
+        width: Width of the stream. Default: 128.
+        heads: Heads per block. Default: 4.
+        context_tokens: The longest sequence. Default: 256.
+        vocabulary: Number of tokens that the tokenizer has. Default: 2048.
+        out: The folder. Default: runs/train- and the name of the text.
+        device: Where to train.
     """
-    from vslm.data.sources import Text
-    from vslm.lab.experiment import Budget, Experiment
+    from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
-    from vslm.lab.runner import Options, run_study
-    from vslm.lab.study import Study
-    from vslm.models.language_model import uniform
+    from vslm.lab.runner import run_study
+    from vslm.lab.single import ARM, Wanted, study_of
     from vslm.report.page import write_report
 
-    if tokens is not None and minutes is not None:
-        raise SpecError("--tokens", "both --tokens and --minutes are given", "one of them")
-    budget = Budget(tokens=tokens) if tokens is not None else Budget(minutes=minutes or 15.0)
-    experiment = Experiment(
-        model=uniform(depth=depth, width=width, heads=heads, context_tokens=context_tokens),
-        data=Text(path, vocabulary=vocabulary),
-        budget=budget,
-    )
-    study = Study(question=f"A model of {path}", baseline="model", arms={"model": experiment}, seeds=1)
-    place = out or Path("runs") / f"train-{Path(path).stem.split('.')[0].strip('*') or 'text'}"
+    place = out or Path("runs") / f"train-{_name_of_text(path)}"
     options = Options(more_tokens=more_tokens, device=device, samples=True)
+    wanted = Wanted(
+        tokens=tokens,
+        minutes=minutes,
+        depth=depth,
+        width=width,
+        heads=heads,
+        context_tokens=context_tokens,
+        vocabulary=vocabulary,
+    )
+    study = study_of(path, place, wanted)
     with progress_for(quiet=False) as watcher:
         folder = run_study(study, place, watcher, study_file=None, options=options)
-    done = folder.run("model", 0).done
-    page = write_report(folder.path)
-    if done and done["status"] == "done":
-        print(f"\n{folder.run('model', 0).sample}\n")
-        print(f"validation loss {done['val_loss']:.4f} nats per token, {done['val_bpb']:.4f} bits per byte")
-    print(f"folder  {folder.run('model', 0).path}\nreport  {page}")
+    model, page = folder.run(ARM, 0), write_report(folder.path)
+    if model.done and model.done["status"] == "done":
+        print(f"\n{model.sample}\n")
+        print(f"validation loss {model.done['val_loss']:.4f} nats per token, {model.done['val_bpb']:.4f} bits per byte")
+    print(f"folder  {model.path}\nreport  {page}")
+    if (folder.verdict or {}).get("missing"):
+        sys.exit(1)
+
+
+def _name_of_text(path: str) -> str:
+    stem = Path(path).stem.split(".")[0].strip("*")
+    return stem or Path(path).parent.name or "text"
 
 
 @app.command
-def report(folder: Path) -> None:
-    """Write report.html of a study's folder again.
+def report(folder: Path, /) -> None:
+    """Write the page of a study, report.html, again.
 
-    Parameters
-    ----------
-    folder: runs/NAME.
+    Args:
+        folder: Of a study (runs/NAME), or of one of its runs.
     """
     from vslm.report.page import write_report
+    from vslm.results.folder import study_folder_of
 
-    print(write_report(folder))
+    print(write_report(study_folder_of(folder).path))
 
 
 @app.command
-def ls(
-    root: Path = Path("runs"),
-    *,
-    json_: Json = False,
-) -> None:
+def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
     """List every arm ever run, negative ones included.
 
-    Parameters
-    ----------
-    root: a folder of studies.
-    json_: print JSON instead of a table.
+    Args:
+        root: A folder of studies, or one study.
+        json_: Print JSON and nothing else.
     """
     from vslm.report.tables import list_arms
 
+    if not root.is_dir() and root != Path("runs"):
+        raise SpecError(str(root), "a file" if root.exists() else "no such folder", "a folder of studies is needed")
     rows = list_arms(root)
     if json_:
         print(json.dumps(rows, indent=1, default=str))
         return
     if not rows:
-        print(f"no studies in {root}")
+        print(f"no studies in {root} yet; vslm run STUDY.py makes one")
         return
     from vslm.report.terminal import arms_table, show
 
@@ -254,9 +259,10 @@ def ls(
 @app.command
 def sample(
     folder: Path,
+    /,
     *,
     prompt: str | None = None,
-    interactive: bool = False,
+    interactive: Flag = False,
     tokens: int = 200,
     temperature: float = 0.8,
     top_k: int | None = None,
@@ -264,52 +270,40 @@ def sample(
 ) -> None:
     """Let a trained model write.
 
-    Parameters
-    ----------
-    folder: of a run (runs/NAME/ARM/seed0), or of a study (its baseline's first seed).
-    prompt: what it goes on from; default: the start of a document.
-    interactive: read prompts until an empty line.
-    tokens: how many to write.
-    temperature: 0 takes the likeliest token.
-    top_k: draw from the k likeliest only.
-    seed: of the draws.
+    Args:
+        folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
+        prompt: What it goes on from. Default: the start of a document.
+        interactive: Read prompts, one a line, until an empty line, Ctrl-D or Ctrl-C.
+        tokens: How many to write.
+        temperature: Below 1 is more likely text, 0 always the likeliest token.
+        top_k: Draw from the k likeliest tokens only. Default: from all.
+        seed: Of the draws: the same seed writes the same text.
     """
-    from vslm.lab.sampling import open_run
+    from vslm.lab.sampling import Draws, converse, open_run
 
-    if temperature < 0:
-        raise SpecError("--temperature", f"found {temperature}", "0 or more is needed")
-    if tokens < 1:
-        raise SpecError("--tokens", f"found {tokens}", "1 or more is needed")
-    if top_k is not None and top_k < 1:
-        raise SpecError("--top-k", f"found {top_k}", "1 or more is needed")
-    model = open_run(folder)
-
-    def write(text: str) -> None:
-        for piece in model.stream(text, num_tokens=tokens, temperature=temperature, top_k=top_k, seed=seed):
-            print(piece, end="", flush=True)
-        print()
-
-    if not interactive:
-        write(prompt or "")
+    writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed))
+    if interactive:
+        converse(writer)
         return
-    while line := input("> "):
-        write(line)
+    for piece in writer.stream(prompt or ""):
+        print(piece, end="", flush=True)
+    print()
 
 
 @app.command
 def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto") -> None:
     """Measure this machine's noise: pairs of baselines that differ in nothing that matters.
 
-    Parameters
-    ----------
-    seeds: pairs.
-    tokens: of one run.
-    out: the folder.
-    device: where to train.
+    Args:
+        seeds: How many pairs.
+        tokens: Training tokens of one run.
+        out: The folder.
+        device: Where to train.
     """
     from vslm.lab.noise import noise_study, write_noise_card
+    from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
-    from vslm.lab.runner import Options, run_study
+    from vslm.lab.runner import run_study
 
     with progress_for(quiet=False) as watcher:
         options = Options(device=device)
@@ -327,10 +321,9 @@ def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noi
 def merge(*folders: Path, out: Path) -> None:
     """Join folders of one study from several machines, and judge them together.
 
-    Parameters
-    ----------
-    folders: two or more, of the same study.
-    out: a new folder.
+    Args:
+        folders: Two or more folders of the same study.
+        out: A new folder.
     """
     from vslm.lab.merging import merge_studies
     from vslm.report.page import write_report
@@ -342,21 +335,16 @@ def merge(*folders: Path, out: Path) -> None:
 
 
 @app.command
-def pack(folder: Path, *, out: Path | None = None) -> None:
+def pack(folder: Path, /, *, out: Path | None = None) -> None:
     """Make one file of a study to send, without weights.
 
-    Parameters
-    ----------
-    folder: runs/NAME.
-    out: default NAME.zip in the working directory.
+    Args:
+        folder: Of the study: runs/NAME.
+        out: The file. Default: NAME.zip in the working directory.
     """
     from vslm.lab.merging import pack_study
 
     print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip")))
-
-
-def _seeds(text: str | None) -> int | str | None:
-    return int(text) if text is not None and text.isdigit() else text
 
 
 def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path | None) -> "Study":
@@ -377,7 +365,10 @@ def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path
         if where.startswith("arms."):
             arms = _vary_arm(arms, where.removeprefix("arms."), value)
         else:
-            arms = {arm: vary(experiment, {where: value}) for arm, experiment in arms.items()}
+            try:
+                arms = {arm: vary(experiment, {where: value}) for arm, experiment in arms.items()}
+            except SpecError as error:
+                raise error.within("--set") from None
     return dataclasses.replace(study, arms=arms) if set_ or data is not None else study
 
 
@@ -385,10 +376,16 @@ def _vary_arm(arms: Mapping[str, Any], where: str, value: Any) -> dict[str, Any]
     from vslm.core.errors import nearest
     from vslm.core.paths import vary
 
-    arm, _, rest = where.partition(".")
-    if arm not in arms or not rest:
+    # Names of arms may hold dots themselves, so the longest that fits is meant.
+    named = [arm for arm in arms if where.startswith(f"{arm}.")]
+    if not named:
+        arm = where.partition(".")[0]
         raise SpecError(f"--set arms.{where}", f"no arm {arm!r} with a path behind it", nearest(arm, arms))
-    return {**arms, arm: vary(arms[arm], {rest: value})}
+    arm = max(named, key=len)
+    try:
+        return {**arms, arm: vary(arms[arm], {where.removeprefix(f"{arm}."): value})}
+    except SpecError as error:
+        raise error.within(f"--set arms.{arm}") from None
 
 
 def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
@@ -406,8 +403,13 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
         for arm, row in verdict["arms"].items():
             print(f"{arm}: {row['words']}")
     for gone in verdict.get("missing", []):
-        print(f"missing: arm {gone['arm']} seed {gone['seed']} did not finish; its worker.log says why")
+        print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
     print(f"report  {page}")
+
+
+def _last_line(why: str | None) -> str:
+    """Of a message its line, of a traceback the last, which says what happened."""
+    return f"failed: {why.strip().splitlines()[-1]}" if why and why.strip() else "is not finished"
 
 
 def _print_plan(planned: dict[str, Any], baseline: str) -> None:
@@ -421,8 +423,12 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         print(f"  {row['flops_per_token']:,.0f} FLOPs per token, {row['tokens']:,} tokens")
         print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds")
     print(f"\n{planned['seeds']} seeds, about {planned['minutes']:.0f} minutes in all")
+    print(f"speed: {planned['speed_from']}")
+    if planned["tokens_from"]:
+        print(f"tokens of the arms: {planned['tokens_from']}")
     print(f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})")
-    print(f"smallest effect that this resolves: {planned['resolvable_effect']:.4f}")
+    effect = planned["resolvable_effect"]
+    print(f"smallest effect that this resolves: {f'{effect:.4f}' if effect is not None else 'none, with one seed'}")
     needed = planned["minutes_for_smallest_effect"]
     print(
         f"the declared effect needs {f'about {needed:.0f} minutes' if needed is not None else 'more than is in reach'}"
@@ -433,9 +439,12 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
 
 def main() -> None:
     """Run a command; what vslm has to say about a mistake goes to standard error, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop
     try:
-        app(result_action="return_value")
-    except (SpecError, DataError) as error:
+        app(sys.argv[1:], result_action="return_value")
+    except (SpecError, DataError, ResultError) as error:
         print(f"vslm: {error}", file=sys.stderr)
         sys.exit(2)
     except VslmError as error:
@@ -444,7 +453,7 @@ def main() -> None:
     except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nvslm: stopped; what was finished is kept, and the same command goes on from here", file=sys.stderr)
         sys.exit(130)
 
 

@@ -36,7 +36,8 @@ class VslmError(Exception):
 
     def __str__(self) -> str:
         parts = "; ".join(part.rstrip(".;") for part in (self.found, self.allowed, self.do) if part)
-        return f"{self.where}: {parts}." if self.where else f"{parts}."
+        end = "" if parts.endswith("?") else "."
+        return f"{self.where}: {parts}{end}" if self.where else f"{parts}{end}"
 
 
 class SpecError(VslmError):

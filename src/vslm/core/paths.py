@@ -8,13 +8,14 @@ Paths go through fields, names and indices, and `*` stands for every one of them
 
 import ast
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import field_types
-from vslm.core.types import conform
+from vslm.core.types import conform, describe
 
 S = TypeVar("S")
 
@@ -31,8 +32,9 @@ def vary(spec: S, changes: Mapping[str, Any]) -> S:
     >>> vary(budget, {"tokens": 1000})                      # doctest: +SKIP
     """
     for path, value in changes.items():
-        if not path:
-            raise SpecError("vary", "an empty path", "a dotted path is needed")
+        if not isinstance(path, str) or not path:
+            found = f"found {describe(path)} as a path" if path else "an empty path"
+            raise SpecError("vary", found, "a dotted path is needed")
         spec = _replaced(spec, path.split("."), value, done="")
     return spec
 
@@ -44,7 +46,9 @@ def _replaced(node: Any, rest: list[str], value: Any, done: str) -> Any:
     head, tail = rest[0], rest[1:]
     children = _children(node)
     if children is None:
-        raise SpecError(f"{done}.{head}" if done else head, f"{done or 'the spec'} is {node!r} and has no parts")
+        raise SpecError(
+            f"{done}.{head}" if done else head, f"{done or 'the spec'} is {describe(node)} and has no parts"
+        )
     names = list(children) if head == "*" else [head]
     if head == "*" and tail:
         names = [name for name in names if _has(children[name], tail)]
@@ -110,26 +114,37 @@ def parse_change(text: str, kinds: Mapping[str, type]) -> tuple[str, Any]:
     path = path.strip()
     if not equals or not path:
         raise SpecError(f"--set {text}", "no PATH=VALUE", "write --set model.blocks.0.width=96")
-    try:
-        tree = ast.parse(value.strip(), mode="eval").body
-    except SyntaxError:
-        return path, value.strip()
-    if isinstance(tree, ast.Name):
+    tree = _parsed(value.strip())
+    if tree is None or isinstance(tree, ast.Name):
         return path, value.strip()
     try:
         return path, _literal(tree, kinds, path)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError, MemoryError):  # what literal_eval raises for all but a literal
         return path, value.strip()
+
+
+def _parsed(text: str) -> ast.expr | None:
+    """The text as a Python expression, or None: then it is a plain string."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in a literal; what is meant shows in the value
+        try:
+            return ast.parse(text, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # a NUL, or too many brackets
+            return None
 
 
 def _literal(tree: ast.expr, kinds: Mapping[str, type], path: str) -> Any:
     if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
         if tree.func.id not in kinds:
             raise SpecError(path, f"unknown class {tree.func.id}", nearest(tree.func.id, kinds))
+        if any(isinstance(arg, ast.Starred) for arg in tree.args) or any(item.arg is None for item in tree.keywords):
+            raise SpecError(path, "* stands for no argument here", "write every argument out")
         args = [_literal(arg, kinds, path) for arg in tree.args]
         kwargs = {item.arg: _literal(item.value, kinds, path) for item in tree.keywords if item.arg}
         try:
             return kinds[tree.func.id](*args, **kwargs)
+        except SpecError as error:
+            raise error.within(path) from None
         except TypeError as error:
             raise SpecError(path, str(error)) from None
     if isinstance(tree, ast.Tuple | ast.List):

@@ -62,18 +62,23 @@ def field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, *, places: bool = True) -> Any:
     """Write a spec down as JSON values. The concrete class of every node is kept as `kind`.
+
+    Args:
+        value: a spec, or what one may hold.
+        places: whether fields that say where content lies are written, too.
 
     Raises: TypeError for a value that no spec may hold.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"kind": type(value).__name__, **fields}
+        fields = [field for field in dataclasses.fields(value) if places or not field.metadata.get("is_place")]
+        plain = {field.name: to_plain(getattr(value, field.name), places=places) for field in fields}
+        return {"kind": type(value).__name__, **plain}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, places=places) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, places=places) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"A spec may hold only numbers, strings, tuples and specs; got {type(value).__name__}.")
@@ -117,8 +122,11 @@ def _join(prefix: str, name: str) -> str:
 
 
 def fingerprint(spec: Any) -> str:
-    """Name a spec by its content: 12 hex digits, equal for equal specs on every machine."""
-    text = json.dumps(to_plain(spec), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Name a spec by its content: 12 hex digits, equal for equal specs on every machine.
+
+    A field with the metadata `{"is_place": True}` says where content lies, not what it is, and is left out.
+    """
+    text = json.dumps(to_plain(spec, places=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 

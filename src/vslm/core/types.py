@@ -13,6 +13,8 @@ from typing import Any
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 
+_LARGEST_INT = 2**63  # torch, numpy and most readers of JSON hold no more
+
 
 def conform(value: Any, hint: Any, where: str) -> Any:
     """Return `value` as the declared type wants it (1 becomes 1.0 for a float, a list becomes a tuple).
@@ -22,9 +24,12 @@ def conform(value: Any, hint: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if hint is Any:
         return value
+    _check_recordable(value, where)
     if origin in (typing.Union, types.UnionType):
         return _conform_union(value, hint, where)
-    if origin is typing.Literal and value in typing.get_args(hint):
+    if origin is typing.Literal and any(
+        value == known for known in typing.get_args(hint) if type(value) is type(known)
+    ):
         return value
     if origin is tuple and isinstance(value, tuple | list):
         return _conform_tuple(tuple(value), typing.get_args(hint), where)
@@ -34,6 +39,22 @@ def conform(value: Any, hint: Any, where: str) -> Any:
     if origin is None and isinstance(hint, type) and _is_of(value, hint):
         return _finite(value, where) if hint is float else value
     raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+
+
+def _check_recordable(value: Any, where: str) -> None:
+    """Refuse numbers and strings that a record cannot hold, or arithmetic with floats cannot take."""
+    if isinstance(value, int):
+        if abs(value) >= _LARGEST_INT:
+            raise SpecError(where, f"found a whole number of {value.bit_length()} bits", "at most 63 bits are needed")
+        return
+    if not isinstance(value, str):
+        return
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SpecError(where, f"found {describe(value)}", "text that UTF-8 can hold is needed") from None
+    if "\0" in value:
+        raise SpecError(where, f"found {describe(value)}", "text without the character 0 is needed")
 
 
 def _is_of(value: Any, hint: type) -> bool:
@@ -73,13 +94,17 @@ def _conform_tuple(value: tuple[Any, ...], args: tuple[Any, ...], where: str) ->
 
 def _text_key(key: Any, where: str) -> str:
     if not isinstance(key, str):
-        raise SpecError(where, f"the name {key!r} is a {type(key).__name__}", "names are strings")
+        raise SpecError(where, f"the name {describe(key)} is no string", "names are strings")
+    _check_recordable(key, where)
     return key
 
 
 def describe(value: Any) -> str:
     """A value as an error message shows it: short, with its type where that is not plain."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number with more digits than Python writes
+        text = f"a number of {value.bit_length()} bits"
     text = text if len(text) <= 60 else text[:57] + "..."
     return text if isinstance(value, int | float | bool | None) else f"{text} ({type(value).__name__})"
 

@@ -11,6 +11,8 @@ from vslm.models.language_model import Model
 from vslm.optim.adamw import AdamW, Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
 
+_MOST = {"tokens": 1e15, "minutes": 1e7, "flops": 1e30}  # of a budget: beyond any machine, and within all arithmetic
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget(Spec):
@@ -32,8 +34,8 @@ class Budget(Spec):
         if len(given) != 1:
             raise SpecError("", f"{len(given)} of tokens, minutes and flops are given", "exactly one is needed")
         for name, value in given.items():
-            if value <= 0:
-                raise SpecError(name, f"found {value}", "a number above 0 is needed")
+            if not 0 < value <= _MOST[name]:
+                raise SpecError(name, f"found {value}", f"a number above 0, at most {_MOST[name]:g}, is needed")
 
 
 @dataclass(frozen=True, kw_only=True)

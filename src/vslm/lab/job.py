@@ -64,7 +64,7 @@ class Job(Spec):
 
 
 def start_checksum(experiment: Experiment) -> str | None:
-    """SHA-256 of the weights that an experiment starts from, or None for new ones."""
+    """SHA-256 of the weights that an experiment starts from, or None for new ones. They must be there."""
     if isinstance(experiment.start_from, str):
         return sha256(Path(experiment.start_from) / "weights.safetensors")
     return None

@@ -2,14 +2,17 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vslm.core.specs import differences
-from vslm.data.corpus import home, prepare
-from vslm.lab.runner import available_cores
-from vslm.lab.study import Study, auto_looks, planned_seeds
+from vslm.data.corpus import home
+from vslm.lab.budgets import Timed, available_cores, baseline_tokens, tokens_of_arm
+from vslm.lab.checks import prepared_corpora
+from vslm.lab.experiment import FreshStart
+from vslm.lab.options import Options
+from vslm.lab.study import Study, auto_looks, parse_seeds
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
@@ -19,6 +22,9 @@ _GUESSED_SD = 0.01
 # Training FLOP/s of one core; a guess until a study was timed here.
 _GUESSED_FLOPS_PER_SECOND = 6e10
 _BYTES_PER_PARAMETER_ON_DISK = 16  # weights once, and a checkpoint with two optimizer moments
+
+_FEWEST_SEEDS = 3
+_TOLERANCE = 1.05  # arms that differ by less are called matched
 
 
 def noise_card_path() -> Path:
@@ -32,67 +38,104 @@ def noise_card() -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def plan_study(study: Study) -> dict[str, Any]:
-    """Per arm: differences, parameters, FLOPs, tokens, minutes, disk; what can be resolved; and lints."""
-    corpora = {arm: prepare(experiment.data) for arm, experiment in study.arms.items()}
+def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
+    """Per arm: differences, parameters, FLOPs, tokens, minutes, disk; what can be resolved; and lints.
+
+    Raises: whatever running the study would raise before its first run.
+    """
+    options = options or Options()
+    corpora = prepared_corpora(study)
     card = noise_card()
-    rate = card["flops_per_second"] if card else _GUESSED_FLOPS_PER_SECOND
-    seeds = auto_looks(study)[0] if study.seeds == "auto" else len(planned_seeds(study))
-    baseline = study.arms[study.baseline]
-    base_flops = baseline.model.flops_per_token(corpora[study.baseline].vocabulary)
-    budget = baseline.budget
-    base_tokens = budget.tokens or (
-        budget.flops / base_flops if budget.flops else (budget.minutes or 0) * 60 * rate / base_flops
+    flops_rate = card["flops_per_second"] if card else _GUESSED_FLOPS_PER_SECOND
+    asked = options.seeds if options.seeds is not None else study.seeds
+    looks = auto_looks(study) if asked == "auto" else ()
+    seeds = tuple(range(looks[0])) if looks else parse_seeds(asked)
+    workers = options.workers or min(available_cores(), len(seeds) * len(study.arms))
+    flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
+    base_tokens = baseline_tokens(
+        study,
+        flops[study.baseline],
+        options,
+        rate=flops_rate / flops[study.baseline],
+        num_runs=len(seeds) * len(study.arms),
+        workers=workers,
+        threads=1,
     )
+    baseline = study.arms[study.baseline]
     arms = {}
     for arm, experiment in study.arms.items():
+        # Before anything is timed, speed is guessed to go with FLOPs.
+        guess = Timed(flops_rate / flops[arm], flops_rate / flops[study.baseline])
+        tokens = tokens_of_arm(study, arm, base_tokens, flops, guess)
         vocabulary = corpora[arm].vocabulary
-        flops = experiment.model.flops_per_token(vocabulary)
-        tokens = base_tokens * base_flops / flops if study.match == "flops" else base_tokens
         parameters = experiment.model.num_parameters(vocabulary)
         arms[arm] = {
             "differences": list(differences(baseline, experiment)),
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
-            "flops_per_token": flops,
-            "tokens": int(tokens),
-            "minutes": tokens * flops / rate / 60,
-            "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * seeds / 1e6,
+            "flops_per_token": flops[arm],
+            "tokens": tokens,
+            "minutes": tokens * flops[arm] / flops_rate / 60,
+            "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * len(seeds) / 1e6,
         }
-    plan = sequential_plan(auto_looks(study)) if study.seeds == "auto" else fixed_plan(seeds)
+    plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
     error = per_arm_error(plan.errors[0], max(1, len(study.others)))
     sd = card["paired_sd"] if card else _GUESSED_SD
-    minutes_per_seed = sum(arm["minutes"] for arm in arms.values()) / available_cores()
+    resolvable = resolvable_effect(sd, len(seeds), error)
+    # More runs at once than there are cores make none of them faster.
+    minutes_per_seed = sum(arm["minutes"] for arm in arms.values()) / min(workers, available_cores())
     needed = seeds_to_resolve(study.primary.smallest_effect, sd, error)
     return {
         "question": study.question,
         "arms": arms,
-        "seeds": seeds,
-        "minutes": minutes_per_seed * seeds,
+        "seeds": len(seeds),
+        "minutes": minutes_per_seed * len(seeds),
+        "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
+        "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
         "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
-        "resolvable_effect": resolvable_effect(sd, seeds, error),
+        "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
         "minutes_for_smallest_effect": needed * minutes_per_seed if math.isfinite(needed) else None,
-        "lints": _lints(study, arms, seeds, sd, error),
+        "lints": list(_lints(study, arms, seeds, resolvable)),
     }
 
 
-def _lints(study: Study, arms: Mapping[str, Any], seeds: int, sd: float, error: float) -> list[str]:
-    found = []
-    if study.others and seeds < 3:
-        found.append(f"{seeds} seeds: fewer than 3 rarely resolve anything")
-    if study.others and resolvable_effect(sd, seeds, error) > study.primary.smallest_effect:
-        found.append(f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {seeds} seeds")
+def _origin_of_tokens(study: Study) -> str | None:
+    if study.match == "time":
+        return "a guess that speed goes with FLOPs; `vslm run` times every arm before it starts"
+    return None
+
+
+def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvable: float) -> Iterator[str]:
+    if study.others and len(seeds) < _FEWEST_SEEDS:
+        yield f"{len(seeds)} seeds: fewer than {_FEWEST_SEEDS} rarely resolve anything"
+    if study.others and resolvable > study.primary.smallest_effect:
+        yield f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {len(seeds)} seeds"
+    for arm in study.others:
+        if study.arms[arm].budget != study.arms[study.baseline].budget:
+            yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"
+        if not arms[arm]["differences"]:
+            yield f"arm {arm!r} equals the baseline"
+    yield from _lints_of_starts(study, seeds)
     flops = [arm["flops_per_token"] * arm["tokens"] for arm in arms.values()]
-    if max(flops) > 1.05 * min(flops):
-        found.append(f"arms differ in FLOPs by a factor of {max(flops) / min(flops):.2f} (match={study.match!r})")
+    if max(flops) > _TOLERANCE * min(flops):
+        yield f"unmatched budgets: arms differ in FLOPs by a factor of {max(flops) / min(flops):.2f} ({study.match!r})"
     parameters = [arm["num_parameters"] for arm in arms.values()]
-    if max(parameters) > 1.05 * min(parameters):
-        found.append(f"arms differ in parameters by a factor of {max(parameters) / min(parameters):.2f}")
+    if max(parameters) > _TOLERANCE * min(parameters):
+        yield f"arms differ in parameters by a factor of {max(parameters) / min(parameters):.2f}"
     contexts = {experiment.model.context_tokens for experiment in study.arms.values()}
     if len(contexts) > 1:
-        found.append("arms differ in context_tokens: they do not see the same windows")
-    for arm in study.others:
-        if not arms[arm]["differences"]:
-            found.append(f"arm {arm!r} equals the baseline")
-    return found
+        yield "arms differ in context_tokens: they do not see the same windows"
+    batches = {experiment.tokens_per_step for experiment in study.arms.values()}
+    if len(batches) > 1:
+        yield "arms differ in tokens per step: the same data comes in other batches"
+
+
+def _lints_of_starts(study: Study, seeds: Sequence[int]) -> Iterator[str]:
+    """A seed used twice: an arm whose shifted initialization seeds are those of other seeds' runs."""
+    for arm, experiment in study.arms.items():
+        start = experiment.start_from
+        offset = start.init_offset if isinstance(start, FreshStart) else 0
+        twice = sorted({seed + offset for seed in seeds} & set(seeds)) if offset else []
+        if twice:
+            yield f"arm {arm!r}: init_offset {offset} uses initialization seed {twice[0]} twice in this study"

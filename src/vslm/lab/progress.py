@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from vslm.lab.runner import Watcher
+from vslm.lab.options import Watcher
 
 _LINE_EVERY_SECONDS = 15.0
 
@@ -40,7 +40,9 @@ class _Lines:
             else:
                 self.say(f"{arm} seed {seed}: diverged at step {done['diverged_step']}; the others go on")
         elif "failed" in message:
-            self.say(f"{arm} seed {seed}: failed; the others go on\n{message['failed']}")
+            # With a full disk the study stops, and says so itself.
+            if not message.get("disk_full"):
+                self.say(f"{arm} seed {seed}: failed; the others go on\n{message['failed']}")
         elif "say" in message:
             self.say(message["say"])
         elif "sample" in message:

@@ -1,15 +1,19 @@
 """A finished run as something that writes."""
 
+import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from vslm.core.errors import ResultError
+from vslm.core.errors import DataError, ResultError, SpecError
 from vslm.core.specs import from_plain
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
+from vslm.lab.checks import finished
 from vslm.lab.job import Job
 from vslm.lab.study_file import kinds_with
 from vslm.models.generation import generate
@@ -20,55 +24,105 @@ from vslm.results.folder import StudyFolder
 from vslm.training.checkpoints import load_model_tensors
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """How tokens are drawn.
+
+    Args:
+        tokens: how many to write.
+        temperature: logits are divided by it; 0 takes the likeliest token.
+        top_k: only the k likeliest tokens can be drawn; None: all.
+        seed: of the draws.
+
+    Raises: SpecError, at the option's name on the command line.
+    """
+
+    tokens: int
+    temperature: float
+    top_k: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise SpecError("--tokens", f"found {self.tokens}", "1 or more is needed")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise SpecError("--temperature", f"found {self.temperature}", "0 or more is needed")
+        if self.top_k is not None and self.top_k < 1:
+            raise SpecError("--top-k", f"found {self.top_k}", "1 or more is needed")
+        if not 0 <= self.seed < 2**63:
+            raise SpecError("--seed", f"found {self.seed}", "a whole number from 0 on, of at most 63 bits")
+
+
 @dataclass(frozen=True)
 class Writer:
     """A trained model with its tokenizer, on the CPU."""
 
     model: LanguageModel
     tokenizer: FittedTokenizer
+    draws: Draws
 
-    def stream(
-        self, prompt: str, *, num_tokens: int, temperature: float, top_k: int | None, seed: int
-    ) -> Iterator[str]:
-        """Yield the prompt and what follows, in pieces that never break inside a character."""
+    def stream(self, prompt: str) -> Iterator[str]:
+        """Yield the prompt and what follows, in pieces that never break inside a character.
+
+        Raises: DataError, before anything is yielded, for a prompt that the tokenizer cannot encode.
+        """
         ids = self.tokenizer.encode(prompt).tolist() if prompt else []
-        start = ids or [self.tokenizer.end_of_text or 0]
-        shown = ""
-        made = list(ids)
+        yield prompt
+        decoder = self.tokenizer.streaming_decoder()
         tokens = generate(
             self.model,
-            torch.tensor(start),
-            num_tokens=num_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            generator=torch.Generator().manual_seed(seed),
+            torch.tensor(ids or [self.tokenizer.end_of_text or 0]),
+            num_tokens=self.draws.tokens,
+            temperature=self.draws.temperature,
+            top_k=self.draws.top_k,
+            generator=torch.Generator().manual_seed(self.draws.seed),
         )
         for token in tokens:
-            made.append(token)
-            text = self.tokenizer.decode(made)
-            if not text.endswith("\ufffd"):
-                yield text[len(shown) :]
-                shown = text
+            if piece := decoder.push(token):
+                yield piece
+        yield decoder.finish()
 
 
-def open_run(folder: Path) -> Writer:
-    """The model of a run's folder, or of the baseline's first seed in a study's folder.
+def converse(writer: Writer) -> None:
+    """Read prompts, one a line, and write what follows, until an empty line or the end of the input.
+
+    An interruption ends what is being written and the conversation. What the tokenizer does not know is said, and the
+    next prompt is asked for.
+    """
+    try:
+        while line := input("> "):
+            try:
+                for piece in writer.stream(line):
+                    print(piece, end="", flush=True)
+                print()
+            except DataError as error:
+                print(f"vslm: {error.within('the prompt')}", file=sys.stderr)
+    except (EOFError, KeyboardInterrupt):
+        print()
+
+
+def open_run(folder: Path, draws: Draws) -> Writer:
+    """The model of a run's folder, or of the baseline's first finished seed in a study's folder.
 
     Raises: ResultError if there is no finished run.
     """
     if (folder / "study.json").is_file():
         study = StudyFolder(folder)
-        runs = study.runs(study.study["baseline"])
-        folder = runs[0].path if runs else folder
-    weights = folder / "weights.safetensors"
-    if not weights.is_file():
-        raise ResultError(
-            str(folder), "no weights.safetensors", "the folder of a finished run", "try runs/NAME/ARM/seed0"
-        )
-    sources = sorted(folder.parents[1].glob("*.py")) if len(folder.parents) > 1 else []
+        runs = [run for run in study.runs(study.study["baseline"]) if run.is_done]
+        if not runs:
+            raise ResultError(str(folder), f"no finished run of {study.study['baseline']!r}", "", "run the study first")
+        folder = runs[0].path
+    finished(folder)
+    # The folder of a study is known by where its runs lie, so that specs of its own can be read back.
+    sources = sorted(folder.resolve().parents[1].glob("*.py"))
     job: Job = from_plain(read_json(folder / "experiment.json")["job"], kinds_with(sources[0] if sources else None))
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     spec = job.experiment.model
     model = spec.build(vocabulary=tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
-    load_model_tensors(model, load_file(weights), str(weights))
-    return Writer(model, tokenizer)
+    weights = folder / "weights.safetensors"
+    try:
+        tensors = load_file(weights)
+    except SafetensorError as error:
+        raise ResultError(str(weights), f"cannot be read ({error})", "", "the file is torn; run it again") from None
+    load_model_tensors(model, tensors, str(weights))
+    return Writer(model, tokenizer, draws)

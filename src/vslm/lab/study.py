@@ -1,16 +1,19 @@
 """The declaration of a question: arms against a baseline, seeds, and what number decides."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
+from vslm.core.types import describe
 from vslm.lab.experiment import Experiment
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
+_ENDINGS_OF_FILES = (".json", ".html", ".py")
 _AUTO_LOOKS = (4, 8, 16)
+_MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,10 @@ class Study(Spec):
         seeds: how many (3 means 0, 1, 2), which ("3-5", or a tuple), or "auto": looks at 4, 8 and 16 seeds.
         primary: the number that decides.
         prediction: what you expect, written before the run.
-        match: what the arms have equal: "tokens" or "flops"; budgets derive from the baseline's.
+        match: what the arms have equal: "tokens", "flops" or "time"; budgets derive from the baseline's. For "time" the
+            arms are timed side by side before the first run, and what was measured is kept.
         max_seeds: where "auto" gives up.
-        max_minutes: where "auto" gives up; None: never by time.
+        max_minutes: where "auto" gives up: no further look is begun after so many minutes; None: never by time.
     """
 
     question: str
@@ -58,7 +62,7 @@ class Study(Spec):
     seeds: int | str | tuple[int, ...] = 3
     primary: Primary = Primary()
     prediction: str | None = None
-    match: Literal["tokens", "flops"] = "tokens"
+    match: Literal["tokens", "flops", "time"] = "tokens"
     max_seeds: int = 16
     max_minutes: float | None = None
 
@@ -66,10 +70,12 @@ class Study(Spec):
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""
         if self.baseline not in self.arms:
             raise SpecError("baseline", f"{self.baseline!r} is no arm", nearest(self.baseline, self.arms))
+        _check_names(self.arms)
+        if self.max_seeds < 2 or self.max_seeds >= _MOST_SEEDS:
+            raise SpecError("max_seeds", f"found {self.max_seeds}", f"2 or more is needed, below {_MOST_SEEDS:,}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
         for name, experiment in self.arms.items():
-            if not _ARM_NAME.fullmatch(name):
-                found = f"{name!r} cannot name a folder"
-                raise SpecError("arms", found, "letters, digits, and _ + . - after the first, at most 60")
             try:
                 experiment.model.validate()
             except SpecError as error:
@@ -84,6 +90,22 @@ class Study(Spec):
     def others(self) -> list[str]:
         """The arms beside the baseline."""
         return [name for name in self.arms if name != self.baseline]
+
+
+def _check_names(arms: Iterable[str]) -> None:
+    """Refuse names that cannot be folders beside a study's own files, on any system."""
+    seen: dict[str, str] = {}
+    for name in arms:
+        folded = name.casefold()
+        if not _ARM_NAME.fullmatch(name) or name.endswith(".") or folded.endswith(_ENDINGS_OF_FILES):
+            found = f"{name!r} cannot name a folder"
+            allowed = "letters, digits, and _ + . - after the first, at most 60, and not the ending of a study's files"
+            raise SpecError("arms", found, allowed)
+        if seen.setdefault(folded, name) != name:
+            # One folder where the file system does not tell capitals.
+            raise SpecError(
+                "arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "some file systems see one name"
+            )
 
 
 def planned_seeds(study: Study) -> tuple[int, ...]:
@@ -105,15 +127,19 @@ def parse_seeds(seeds: int | str | tuple[int, ...]) -> tuple[int, ...]:
     >>> parse_seeds(3), parse_seeds("3-5"), parse_seeds("4")
     ((0, 1, 2), (3, 4, 5), (0, 1, 2, 3))
     """
-    found: tuple[int, ...] = ()
+    allowed = f'a number such as 3, a range such as "3-5", or "auto" is needed, below {_MOST_SEEDS:,}'
     if isinstance(seeds, str):
-        if match := re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", seeds):
-            first, last = int(match[1]), match[2]
-            found = tuple(range(first, int(last) + 1)) if last is not None else tuple(range(first))
+        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", seeds)
+        if match is None:
+            raise SpecError("seeds", f"found {seeds!r}", allowed)
+        first, last = (0, int(match[1]) - 1) if match[2] is None else (int(match[1]), int(match[2]))
+    elif isinstance(seeds, int):
+        first, last = 0, seeds - 1
     else:
-        found = tuple(range(seeds)) if isinstance(seeds, int) else seeds
-    if not found or min(found) < 0 or max(found) >= 10_000:
-        raise SpecError("seeds", f"found {seeds!r}", 'a number such as 3, a range such as "3-5", or "auto" is needed')
+        first, last = min(seeds, default=0), max(seeds, default=-1)
+    if not 0 <= first <= last < _MOST_SEEDS:
+        raise SpecError("seeds", f"found {describe(seeds)}", allowed)
+    found = seeds if isinstance(seeds, tuple) else tuple(range(first, last + 1))
     if len(set(found)) < len(found):
         raise SpecError("seeds", f"{seeds!r} names a seed twice", "every seed once")
     return found

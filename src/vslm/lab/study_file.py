@@ -1,7 +1,6 @@
 """Read a study file: a Python file that defines `STUDY`."""
 
 import hashlib
-import importlib.util
 import re
 import sys
 import traceback
@@ -38,29 +37,47 @@ def kinds_with(path: Path | None) -> dict[str, type]:
 
 
 def _module_name(path: Path) -> str:
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    # By place and content: read twice it is one module with one set of classes, changed it is another.
+    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:8]
     return f"vslm_study_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{digest}"
 
 
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
-        raise SpecError(str(path), "no such file", "a Python file that defines STUDY is needed")
+        found = "a folder" if path.is_dir() else "no such file"
+        raise SpecError(str(path), found, "a Python file that defines STUDY is needed", "see studies/quickstart.py")
     name = _module_name(path)
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SpecError(str(path), "not a Python file", "a file that ends in .py is needed")
-    module = importlib.util.module_from_spec(spec)
+    if name in sys.modules:
+        return sys.modules[name]
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses look their module up here
     try:
-        spec.loader.exec_module(module)
+        _execute(module, path)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _execute(module: ModuleType, path: Path) -> None:
+    """Run the file as the module.
+
+    Raises: SpecError naming file and line.
+    """
+    try:
+        # Compiled from what stands there now: a cached .pyc is told from the file by its size and second.
+        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
     except SyntaxError as error:
-        raise SpecError(f"{path}:{error.lineno}", f"not valid Python ({error.msg})") from None
+        raise SpecError(
+            f"{error.filename or path}:{error.lineno}", f"not valid Python ({error.msg})", "", "mend the line"
+        ) from None
     except VslmError as error:
         found = f"{error.where}: {error.found}" if error.where else error.found
         raise type(error)(f"{path}:{_line_of(error, path)}", found, error.allowed, error.do) from None
     except Exception as error:
-        raise SpecError(f"{path}:{_line_of(error, path)}", f"{type(error).__name__}: {error}") from None
-    return module
+        do = "mend the file; `python` on it shows the whole traceback"
+        raise SpecError(f"{path}:{_line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
 
 
 def _line_of(error: BaseException, path: Path) -> int | str:

@@ -1,8 +1,11 @@
-"""A short timing before a study: which precision, compile or not, how many threads, and how fast a run is."""
+"""A short timing before a study: which precision, compile or not, how many threads, and how fast every arm is."""
 
 import dataclasses
+import os
 import shutil
+import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +16,7 @@ from vslm.lab.job import Job, Settings
 from vslm.lab.objects import build_loss, build_model
 
 _SECONDS_PER_READING = 0.8
+_SECONDS_PER_TURN, _TURNS = 0.25, 9
 # A run shorter than this is over before a compiled graph would have paid for the seconds it takes to load.
 _SHORTEST_COMPILED_SECONDS = 25.0
 _COMPILE_SECONDS_WARM = 8.0
@@ -20,69 +24,113 @@ _COMPILE_SECONDS_WARM = 8.0
 
 def has_compiler() -> bool:
     """Whether torch.compile can build code for a CPU here."""
-    return any(shutil.which(name) for name in ("g++", "clang++", "c++", "cl"))
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++", "cl"]
+    return any(shutil.which(name) for name in names)
 
 
-def time_job(job: Job, num_runs: int, cores: int) -> dict[str, Any]:
-    """Settings for a study of `num_runs` runs like this one, and its tokens per second.
+def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None = None) -> dict[str, Any]:
+    """Settings for a study of `num_runs` runs like this one, its tokens per second, and remarks for people.
 
     Args:
         job: the baseline; its own settings give the device, and `threads` is ignored.
         num_runs: runs that the study will make.
         cores: that may be used.
+        workers: runs at the same time, if that is settled; they share the cores.
     """
-    device = job.settings.device
-    one = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
-    rates: dict[str, float] = {"fp32, 1 thread": _rate(job, one)}
-    bf16 = dataclasses.replace(one, precision="bf16")
-    rates["bf16, 1 thread"] = _rate(job, bf16)
-    best = bf16 if rates["bf16, 1 thread"] > rates["fp32, 1 thread"] else one
-    rate = rates[f"{best.precision}, 1 thread"]
-    run_seconds = sum(job.stages_tokens) / rate
-    if (device != "cpu" or has_compiler()) and run_seconds > _SHORTEST_COMPILED_SECONDS:
+    device, tokens = job.settings.device, sum(job.stages_tokens)
+    rates: dict[str, float] = {}
+    remarks: list[str] = []
+
+    def rate(name: str, settings: Settings) -> float:
+        rates[name] = _Stepper(dataclasses.replace(job, settings=settings)).rate()
+        return rates[name]
+
+    best = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
+    best_rate = rate("fp32, 1 thread", best)
+    bf16 = dataclasses.replace(best, precision="bf16")
+    if (bf16_rate := rate("bf16, 1 thread", bf16)) > best_rate:
+        best, best_rate = bf16, bf16_rate
+    if device == "cpu" and not has_compiler():
+        remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
+    elif tokens / best_rate > _SHORTEST_COMPILED_SECONDS:
         compiled = dataclasses.replace(best, compiled=True)
-        rates["compiled, 1 thread"] = _rate(job, compiled)
-        compiled_seconds = sum(job.stages_tokens) / rates["compiled, 1 thread"] + _COMPILE_SECONDS_WARM
-        if compiled_seconds < run_seconds:
-            best, rate = compiled, rates["compiled, 1 thread"]
+        try:
+            compiled_rate = rate("compiled, 1 thread", compiled)
+        except Exception as error:  # whatever a compiler can fail with; eager always works
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
+        else:
+            if tokens / compiled_rate + _COMPILE_SECONDS_WARM < tokens / best_rate:
+                best, best_rate = compiled, compiled_rate
     if device != "cpu":
-        return {"settings": dataclasses.asdict(best), "workers": 1, "tokens_per_second": rate, "rates": rates}
-    workers = min(cores, num_runs)
-    if cores > 1:
-        many = dataclasses.replace(best, threads=cores)
-        rates[f"chosen, {cores} threads"] = _rate(job, many)
-        # Side by side, runs share caches and memory, so a run's own threads must beat the sum by less than all of it.
-        if rates[f"chosen, {cores} threads"] > 0.9 * workers * rate and rates[f"chosen, {cores} threads"] > 1.1 * rate:
-            best, rate, workers = many, rates[f"chosen, {cores} threads"], 1
-    return {"settings": dataclasses.asdict(best), "workers": workers, "tokens_per_second": rate, "rates": rates}
+        workers = workers or 1
+    else:
+        side_by_side = workers or min(cores, num_runs)
+        most_threads = max(1, cores // workers) if workers else cores
+        if most_threads > 1:
+            many = dataclasses.replace(best, threads=most_threads)
+            many_rate = rate(f"chosen, {most_threads} threads", many)
+            # Side by side, runs share caches and memory, so threads of one run must beat the sum by less than all of
+            # it. Where the number of runs is settled, they are all that could use the cores.
+            beats_more_runs = workers is not None or many_rate > 0.9 * side_by_side * best_rate
+            if beats_more_runs and many_rate > 1.1 * best_rate:
+                best, best_rate, side_by_side = many, many_rate, workers or 1
+        workers = side_by_side
+    return {
+        "settings": dataclasses.asdict(best),
+        "workers": workers,
+        "tokens_per_second": best_rate,
+        "rates": rates,
+        "remarks": remarks,
+    }
 
 
-def _rate(job: Job, settings: Settings) -> float:
-    """Training tokens per second: forward, backward, optimizer, after one step to warm up."""
-    torch.set_num_threads(settings.threads)
-    job = dataclasses.replace(job, settings=settings)
-    corpus = open_corpus(job.corpus)
-    model = build_model(job, corpus.vocabulary)
-    loss = build_loss(model, settings)
-    assert job.experiment.optimizer is not None  # filled in when the experiment was made
-    optimizer = job.experiment.optimizer.build(model)
-    batch = training_batch(
-        corpus.split("train").tokens,
-        context_tokens=job.experiment.model.context_tokens,
-        batch_windows=job.experiment.batch_windows,
-        data_seed=0,
-        step=0,
-    )
-    micro = torch.from_numpy(batch).to(settings.device).chunk(job.experiment.accumulation)
-    start, steps = 0.0, -2
-    while steps < 2 or time.perf_counter() - start < _SECONDS_PER_READING:
-        if steps == 0:
-            start = time.perf_counter()
-        for part_BT1 in micro:
-            loss(part_BT1[:, :-1].contiguous(), part_BT1[:, 1:].contiguous()).mean().backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if settings.device == "cuda":
+def time_side_by_side(jobs: Sequence[Job]) -> list[float]:
+    """Training tokens per second of every job, in the settings that they share; the first is the measure of all.
+
+    They take turns, a slice of time each, and what is compared is the ratio to the first within a round: what else the
+    machine does changes from second to second, and would decide whoever is timed one after another.
+    """
+    steppers = [_Stepper(job) for job in jobs]
+    rounds = [[stepper.rate(_SECONDS_PER_TURN) for stepper in steppers] for _ in range(_TURNS)]
+    first = statistics.median(row[0] for row in rounds)
+    return [first * statistics.median(row[i] / row[0] for row in rounds) for i in range(len(jobs))]
+
+
+class _Stepper:
+    """A training that only goes through its steps: forward, backward, optimizer, always on one batch."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.settings = job, job.settings
+        torch.set_num_threads(self.settings.threads)
+        corpus = open_corpus(job.corpus)
+        model = build_model(job, corpus.vocabulary)
+        self.loss = build_loss(model, self.settings)
+        assert job.experiment.optimizer is not None  # filled in when the experiment was made
+        self.optimizer = job.experiment.optimizer.build(model)
+        batch = training_batch(
+            corpus.split("train").tokens,
+            context_tokens=job.experiment.model.context_tokens,
+            batch_windows=job.experiment.batch_windows,
+            data_seed=0,
+            step=0,
+        )
+        self.micro = torch.from_numpy(batch).to(self.settings.device).chunk(job.experiment.accumulation)
+        for _ in range(2):  # the first compiles, the second fills caches
+            self._step()
+
+    def rate(self, seconds: float = _SECONDS_PER_READING) -> float:
+        """Training tokens per second, over at least so many seconds and two steps."""
+        start, steps = time.perf_counter(), 0
+        while steps < 2 or time.perf_counter() - start < seconds:
+            self._step()
+            steps += 1
+        return steps * self.job.experiment.tokens_per_step / (time.perf_counter() - start)
+
+    def _step(self) -> None:
+        for part_BT1 in self.micro:
+            self.loss(part_BT1[:, :-1].contiguous(), part_BT1[:, 1:].contiguous()).mean().backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.settings.device == "cuda":
             torch.cuda.synchronize()
-        steps += 1
-    return steps * job.experiment.tokens_per_step / (time.perf_counter() - start)

@@ -1,7 +1,6 @@
 """The verdict of a study, from its finished runs: `verdict.json`."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,8 +70,8 @@ def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any])
         if diverged:
             record["words"] = f"unresolved ({len(diverged)} of {len(seeds)} diverged)"
         elif seeds:
-            look = take_look({arm: differences_N}, plan, taken, primary["smallest_effect"], num_arms=len(others))[arm]
-            _take_in(record, look, looks)
+            found = take_look({arm: differences_N}, plan, taken, primary["smallest_effect"], num_arms=len(others))[arm]
+            look = _take_in(record, found, looks)
             minutes = None
             if look.verdict == "unresolved" and len(seeds) > 1:
                 next_error = per_arm_error(error_of_look(plan, [*taken, len(seeds)], len(seeds) + 1), len(others))
@@ -87,7 +86,12 @@ def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any])
                 unit=UNITS[primary["measure"]],
             )
         arms[arm] = record
-    missing = [{"arm": arm, "seed": seed} for arm in study["arms"] for seed in study["seeds"] if seed not in runs[arm]]
+    missing = [
+        {"arm": arm, "seed": seed, "why": folder.run(arm, seed).failed}
+        for arm in study["arms"]
+        for seed in study["seeds"]
+        if seed not in runs[arm]
+    ]
     return {
         "question": study["question"],
         "baseline": baseline,
@@ -109,7 +113,11 @@ def _pair(baseline: float | None, arm: float | None) -> dict[str, float]:
     return {"baseline": baseline, "arm": arm, "difference": arm - baseline}
 
 
-def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) -> None:
+def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) -> Look:
+    """Write a look down, and return the one that stands: the newest, unless it is open and an earlier one was not.
+
+    All intervals of a study hold together, so what an earlier look resolved stays resolved.
+    """
     finite = math.isfinite(look.low)
     row = {
         "seeds": look.seeds,
@@ -124,7 +132,13 @@ def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) ->
             break
     else:
         looks.append(row)
+    resolved = [old for old in looks if old["verdict"] != "unresolved"]
+    if look.verdict == "unresolved" and resolved:
+        row = resolved[0]
+        low, high = row["interval"]
+        look = Look(row["seeds"], row["delta"], low, high, row["error"], row["verdict"])
     record |= {"verdict": look.verdict, "delta": look.delta, "interval": row["interval"]}
+    return look
 
 
 def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
@@ -135,11 +149,3 @@ def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
 def _minutes_per_seed(runs: dict[str, dict[int, RunFolder]], arm: str, baseline: str, study: dict[str, Any]) -> float:
     seconds = (_mean(runs[arm], "seconds") or 0.0) + (_mean(runs[baseline], "seconds") or 0.0)
     return seconds / 60 / max(1, study["settings"]["workers"])
-
-
-def report_dir(path: Path) -> Path:
-    """The study folder that a path means: itself, or the one a run folder lies in."""
-    for candidate in (path, *path.parents[:2]):
-        if (candidate / "study.json").is_file():
-            return candidate
-    return path

@@ -3,6 +3,7 @@
 When its standard input closes, whoever started it is gone, and it ends at once: what it had is in its checkpoint.
 """
 
+import errno
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ from vslm.core.errors import VslmError
 from vslm.core.specs import from_plain
 from vslm.lab.run import run_job
 from vslm.lab.study_file import kinds_with
-from vslm.lab.timing import time_job
+from vslm.lab.timing import choose_settings, time_side_by_side
 
 
 def main() -> None:
@@ -25,12 +26,18 @@ def main() -> None:
     try:
         kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
         job = from_plain(order["job"], kinds)
-        if order["task"] == "time":
-            _say({"timing": time_job(job, order["num_runs"], order["cores"])})
+        if order["task"] == "settings":
+            sizes = {name: order[name] for name in ("num_runs", "cores", "workers")}
+            _say({"timing": choose_settings(job, **sizes)})
+        elif order["task"] == "rates":
+            beside = [from_plain(plain, kinds) for plain in order["beside"]]
+            _say({"rates": time_side_by_side([job, *beside])})
         else:
             _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"])})
     except VslmError as error:
-        _say({"failed": str(error)})
+        # With a full disk no other run could do better, so the study stops.
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
+        _say({"failed": str(error), "disk_full": full})
     except Exception:
         _say({"failed": traceback.format_exc(limit=-3)})
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
+_MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run's arrays
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossByPosition(Spec):
@@ -29,8 +31,9 @@ class LossByPosition(Spec):
         for name in ("num_tokens", "num_final_tokens"):
             if getattr(self, name) < 1:
                 raise SpecError(name, f"found {getattr(self, name)}", "1 or more is needed")
-        if self.num_evaluations < 2:
-            raise SpecError("num_evaluations", f"found {self.num_evaluations}", "2 or more are needed")
+        if not 2 <= self.num_evaluations <= _MOST_EVALUATIONS:
+            found, allowed = f"found {self.num_evaluations}", f"2 to {_MOST_EVALUATIONS:,} are needed"
+            raise SpecError("num_evaluations", found, allowed)
 
     def steps(self, num_steps: int) -> list[int]:
         """The steps to evaluate at: 0, then log-spaced up to `num_steps`, rising, without repeats.

@@ -20,6 +20,8 @@ from vslm.models.positions import Positions, Rotary
 from vslm.models.projections import linear, num_linear_parameters
 from vslm.models.scales import WeightScale
 
+_MOST_TRIED = 10_000  # divisors, for a message
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attention(Spec):
@@ -66,12 +68,11 @@ class Attention(Spec):
         Raises: SpecError at `heads` if they do not divide it, at `positions` if those cannot serve the head width.
         """
         if self.head_width is None and width % self.heads:
-            divisors = [n for n in range(1, width + 1) if width % n == 0]
-            near = (max(n for n in divisors if n < self.heads), min((n for n in divisors if n > self.heads), default=0))
+            near = _nearest_divisors(width, self.heads)
             raise SpecError(
                 "heads",
                 f"{self.heads} heads do not divide width {width}",
-                f"{' or '.join(str(n) for n in near if n)} would",
+                f"{' or '.join(map(str, near))} would",
                 "or give head_width",
             )
         head_width = self.head_width or width // self.heads
@@ -152,6 +153,18 @@ class Attention(Spec):
         """Forward FLOPs per token of scores and of weighted values: what no weight accounts for."""
         inner = self.heads * self.width_per_head(width)
         return 4 * inner * mean_visible_keys(context_tokens, self.window_tokens)
+
+
+def _nearest_divisors(width: int, heads: int) -> list[int]:
+    """The divisors of `width` on both sides of `heads`, for a message.
+
+    >>> _nearest_divisors(128, 5), _nearest_divisors(7, 9)
+    ([4, 8], [7])
+    """
+    small = [n for n in range(1, min(math.isqrt(width), _MOST_TRIED) + 1) if width % n == 0]
+    divisors = {*small, *(width // n for n in small)}
+    below, above = [n for n in divisors if n < heads], [n for n in divisors if n > heads]
+    return [*([max(below)] if below else []), *([min(above)] if above else [])]
 
 
 class AttentionModule(nn.Module):

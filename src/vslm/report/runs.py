@@ -99,6 +99,8 @@ def _state(folder: RunFolder, done: dict[str, Any], rows: list[Any], problems: l
         return "diverged", f"diverged{f' at step {step:,}' if is_number(step) else ''}: its loss was not finite"
     if folder.is_done:
         return "done", "done"
+    if folder.failed:
+        return "unfinished", "its process failed; failed.txt in its folder says why"
     if rows:
         step = rows[-1].get("step") if isinstance(rows[-1], dict) else None
         return "unfinished", f"not finished{f': its last evaluation is at step {step:,}' if is_number(step) else ''}"

@@ -12,6 +12,7 @@ from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows
 
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
+FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class RunFolder:
         """Versions, machine, device, threads, precision and kernels of the run."""
         path = self.path / "environment.json"
         return read_json(path) if path.exists() else None
+
+    @cached_property
+    def failed(self) -> str | None:
+        """Why the last attempt could not finish, or None."""
+        path = self.path / FAILED
+        return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
 
     @cached_property
     def sample(self) -> str | None:
@@ -94,6 +101,20 @@ class StudyFolder:
         found = (self.path / arm).glob("seed*")
         seeds = sorted(int(path.name[4:]) for path in found if path.is_dir() and path.name[4:].isdigit())
         return [self.run(arm, seed) for seed in seeds]
+
+
+def study_folder_of(path: Path) -> StudyFolder:
+    """The study that a path means: the folder itself, or that of the run it is.
+
+    Raises: ResultError if there is none.
+    """
+    for candidate in (path, *path.resolve().parents[:2]):
+        if (candidate / "study.json").is_file():
+            return StudyFolder(candidate)
+    if not path.is_dir():
+        raise ResultError(str(path), "a file" if path.exists() else "no such folder", "the folder of a study is needed")
+    found = "no study.json in it, so it is no study"
+    raise ResultError(str(path), found, "a folder that `vslm run` wrote, runs/NAME", "`vslm ls` lists them")
 
 
 def find_studies(root: Path) -> Iterator[StudyFolder]:

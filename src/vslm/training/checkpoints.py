@@ -5,7 +5,7 @@ Does not cover: two writers on one folder; who runs a folder holds its lock.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,15 +72,32 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
+def check_shapes(own: Mapping[str, tuple[int, ...]], stored: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Refuse stored tensors that are not exactly those of a model.
+
+    Raises: RunError naming what is missing, unknown or of another shape.
+    """
+    for name in sorted({*own, *stored}):
+        if own.get(name) != stored.get(name):
+            found = f"{name} is {_shape(stored.get(name))} there and {_shape(own.get(name))} in the model"
+            raise RunError(where, f"its weights do not fit the model: {found}", "all names and shapes must be equal")
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else " x ".join(map(str, shape))
+
+
 def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], where: str) -> None:
     """Copy stored tensors into a model, which must have exactly these paths and shapes.
 
     Raises: RunError naming what is missing, unknown or of another shape.
     """
     own = model_tensors(model)
-    wrong = sorted(set(own) ^ set(tensors)) or [n for n in own if own[n].shape != tensors[n].shape]
-    if wrong:
-        raise RunError(where, f"weights do not fit the model at {wrong[0]}", f"{len(own)} tensors are needed")
+    check_shapes(_shapes(own), _shapes(tensors), where)
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

@@ -9,7 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vslm.core.errors import DataError, SpecError, nearest
@@ -43,7 +43,7 @@ class Text(Source):
     Raises: SpecError for an empty path. DataError, when read, for what is missing, empty, not UTF-8 or no record.
     """
 
-    path: str
+    path: str = field(metadata={"is_place": True})  # the fingerprint is by content, so a corpus may move
 
     def check(self) -> None:
         """Refuse an empty path."""
@@ -59,11 +59,17 @@ class Text(Source):
 
         Raises: DataError if there are none.
         """
-        path = Path(self.path).expanduser()
-        if path.is_dir():
-            return self._below(path)
-        if path.exists():
-            return [path]
+        try:
+            path = Path(self.path).expanduser()
+            if path.is_dir():
+                return self._below(path)
+            if path.exists():
+                return [path]
+        except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, a user unknown
+            reason = getattr(error, "strerror", None) or str(error)
+            raise DataError(
+                self.path, f"cannot be looked up ({reason})", "a file, a folder or a glob is needed"
+            ) from None
         # glob.glob, because Path.glob takes no absolute pattern.
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207
         files = [file for file in found if file.is_file()]

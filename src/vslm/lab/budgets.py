@@ -1,0 +1,175 @@
+"""How a study is run and how long: settings and rates from a short timing in a worker, tokens of every arm from them.
+
+Everything here is decided once, before the first run, and kept in `study.json`.
+"""
+
+import dataclasses
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vslm.core.errors import RunError, SpecError
+from vslm.data.corpus import Corpus
+from vslm.lab.job import Job, Settings, start_checksum
+from vslm.lab.options import Options, Watcher
+from vslm.lab.pool import Order, run_orders
+from vslm.lab.study import Study
+
+_SHARE_OF_EVALUATION = 1.15  # measured evaluations, compile loading and start-up on top of training time
+_GUESSED_TOKENS_PER_SECOND = 20_000  # before the timing, to judge whether a run is long enough to compile
+_GUESSED_MINUTES = 5.0  # of a run with a budget in FLOPs, for the same
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """Tokens per second of an arm and of the baseline, side by side in one sitting."""
+
+    tokens_per_second: float
+    baseline_tokens_per_second: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Where and for whom a study is timed."""
+
+    study: Study
+    corpora: Mapping[str, Corpus]
+    out: Path
+    study_file: Path | None
+    watcher: Watcher
+
+    def choose_settings(self, options: Options, num_seeds: int) -> tuple[dict[str, Any], float]:
+        """Settings for the whole study, and tokens per second of a baseline run."""
+        self.watcher.say("timing the baseline: precision, compile, threads")
+        num_runs, cores = num_seeds * len(self.study.arms), available_cores()
+        settings = Settings(device=device(options.device), precision="fp32", compiled=False, threads=1)
+        job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_runs, cores))
+        order = Order(
+            job,
+            self.out / ".timing",
+            self.study_file,
+            task="settings",
+            num_runs=num_runs,
+            cores=cores,
+            workers=options.workers,
+        )
+        timing = self._ask(order)["timing"]
+        for remark in timing["remarks"]:
+            self.watcher.say(remark)
+        chosen = {**timing["settings"], "workers": timing["workers"], "rates": timing["rates"]}
+        words = ", ".join(f"{key} {chosen[key]}" for key in ("precision", "compiled", "threads", "workers"))
+        self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words}")
+        return chosen, timing["tokens_per_second"]
+
+    def time_arms(self, arms: list[str], settings: Mapping[str, Any]) -> dict[str, Timed]:
+        """Time arms side by side with the baseline, in the settings of the study."""
+        self.watcher.say(f"timing {', '.join(arms)} beside {self.study.baseline}")
+        chosen = Settings(**{key: settings[key] for key in ("device", "precision", "compiled", "threads")})
+        baseline, *beside = (self._job(arm, chosen, 1) for arm in (self.study.baseline, *arms))
+        order = Order(baseline, self.out / ".timing", self.study_file, task="rates", beside=tuple(beside))
+        first, *rest = self._ask(order)["rates"]
+        timed = {arm: Timed(rate, first) for arm, rate in zip(arms, rest, strict=True)}
+        words = ", ".join(f"{arm} {row.tokens_per_second / first:.2f}" for arm, row in timed.items())
+        self.watcher.say(f"speed as a share of {self.study.baseline}'s: {words}")
+        return timed
+
+    def _job(self, arm: str, settings: Settings, tokens: int) -> Job:
+        experiment = self.study.arms[arm]
+        return Job(
+            arm=arm,
+            experiment=experiment,
+            stages_tokens=(tokens,),
+            init_seed=0,
+            data_seed=0,
+            settings=settings,
+            corpus=self.corpora[arm].fingerprint,
+            start_sha256=start_checksum(experiment),
+        )
+
+    def _guessed_tokens(self, options: Options, num_runs: int, cores: int) -> int:
+        budget = self.study.arms[self.study.baseline].budget
+        if tokens := options.tokens or (None if options.minutes else budget.tokens):
+            return tokens
+        minutes = options.minutes / num_runs * cores if options.minutes else budget.minutes or _GUESSED_MINUTES
+        return max(1, int(minutes * 60 * _GUESSED_TOKENS_PER_SECOND))
+
+    def _ask(self, order: Order) -> dict[str, Any]:
+        """What the worker answers.
+
+        Raises: RunError if it cannot train these arms.
+        """
+        answer: dict[str, Any] = {}
+        try:
+            run_orders([order], workers=1, hear=lambda _, message: answer.update(message))
+            if "failed" in answer:
+                arms = ", ".join(job.arm for job in (order.job, *order.beside))
+                log = (order.folder / "worker.log").read_text(encoding="utf-8", errors="replace").strip()
+                said = f"{answer['failed']}\n{log[-2000:]}".strip()
+                raise RunError(f"arms.{arms}", f"cannot be trained: {said}")
+        finally:
+            shutil.rmtree(order.folder, ignore_errors=True)
+        return answer
+
+
+def baseline_tokens(
+    study: Study, flops_per_token: float, options: Options, *, rate: float, num_runs: int, workers: int, threads: int
+) -> int:
+    """Tokens of one run of the baseline.
+
+    Args:
+        study: its baseline's budget counts where the options give none.
+        flops_per_token: of the baseline.
+        options: `tokens` of a run, or `minutes` of the whole study.
+        rate: tokens per second of one run of the baseline.
+        num_runs: of the whole study.
+        workers: runs at the same time.
+        threads: of each.
+    """
+    budget = study.arms[study.baseline].budget
+    if options.tokens is not None:
+        return options.tokens
+    if options.minutes is not None:
+        # More threads at once than there are cores make every run slower by as much.
+        rounds = math.ceil(num_runs / workers) * max(1.0, workers * threads / available_cores())
+        return max(1, int(options.minutes * 60 / _SHARE_OF_EVALUATION / rounds * rate))
+    if budget.tokens is not None:
+        return budget.tokens
+    if budget.minutes is not None:
+        return max(1, int(budget.minutes * 60 * rate))
+    assert budget.flops is not None  # a budget has exactly one of three
+    return max(1, int(budget.flops / flops_per_token))
+
+
+def tokens_of_arm(
+    study: Study, arm: str, base_tokens: int, flops_per_token: Mapping[str, float], timed: Timed | None
+) -> int:
+    """Tokens of an arm from the baseline's, by what is matched."""
+    if study.match == "flops":
+        return max(1, int(base_tokens * flops_per_token[study.baseline] / flops_per_token[arm]))
+    if study.match == "time" and timed is not None:
+        return max(1, int(base_tokens * timed.tokens_per_second / timed.baseline_tokens_per_second))
+    return base_tokens
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device(asked: str) -> Any:
+    """The device that "auto" means here, or the one that is asked for.
+
+    Raises: SpecError if torch does not see it.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    if not there.get(asked, False):
+        usable = " or ".join(name for name, is_there in there.items() if is_there)
+        raise SpecError("--device", f"torch sees no {asked} device here", f"auto or {usable} is needed")
+    return asked

@@ -1,0 +1,95 @@
+"""What is refused before any compute, beyond what a spec knows of itself: corpora, windows, weights to start from.
+
+`vslm plan` and `vslm run` both begin here, so that what plans also runs.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from vslm.core.errors import DataError, ResultError, SpecError, VslmError
+from vslm.data.corpus import Corpus, prepare
+from vslm.data.tokenizers import load_tokenizer
+from vslm.lab.experiment import Experiment
+from vslm.lab.study import Study
+from vslm.models.initialization import Init
+from vslm.results.files import read_json
+from vslm.training.checkpoints import check_shapes, model_tensors
+
+
+def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> dict[str, Corpus]:
+    """The corpus of every arm, and everything checked that can be known once they are there.
+
+    Raises: SpecError or DataError, at a path seen from the study where there is one.
+    """
+    corpora: dict[str, Corpus] = {}
+    for arm, experiment in study.arms.items():
+        try:
+            corpora[arm] = prepare(experiment.data, say=say)
+            _check_windows(experiment, corpora[arm])
+        except SpecError as error:
+            raise error.within(f"arms.{arm}") from None
+    _check_comparable(study, corpora)
+    for arm, experiment in study.arms.items():
+        if isinstance(experiment.start_from, str):
+            try:
+                _check_start(experiment, corpora[arm])
+            except VslmError as error:
+                where = f"arms.{arm}.start_from"
+                raise SpecError(where, f"{error.where}: {error.found}", error.allowed, error.do) from None
+    return corpora
+
+
+def _check_windows(experiment: Experiment, corpus: Corpus) -> None:
+    context_tokens = experiment.model.context_tokens
+    for name in ("train", "val"):
+        num_tokens = corpus.split(name).num_tokens
+        if num_tokens <= context_tokens:
+            found = f"a window of {context_tokens:,} tokens does not fit into the {num_tokens:,} tokens of {name}"
+            do = f"give more text than {experiment.data.describe()}, or a smaller context_tokens"
+            raise SpecError("model.context_tokens", found, f"at most {max(num_tokens - 1, 0):,} fit", do)
+
+
+def _check_comparable(study: Study, corpora: Mapping[str, Corpus]) -> None:
+    tokenizers = {corpus.meta["tokenizer_fingerprint"] for corpus in corpora.values()}
+    if study.primary.measure == "val_loss" and len(tokenizers) > 1:
+        found = f"val_loss over {len(tokenizers)} different tokenizers"
+        do = "use Primary('val_bpb'), which compares bits per byte"
+        raise SpecError("primary.measure", found, "nats per token compare within one tokenizer only", do)
+
+
+def _check_start(experiment: Experiment, corpus: Corpus) -> None:
+    """Refuse a folder that is no finished run, another tokenizer, and weights that do not fit the model."""
+    folder = Path(str(experiment.start_from))
+    done = finished(folder)
+    if done["status"] != "done":
+        raise ResultError(str(folder), "this run diverged", "a run that ended well is needed")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
+        found = f"its tokenizer ({tokenizer.fingerprint}) is not that of the corpus ({corpus.tokenizer_fingerprint})"
+        raise DataError(str(folder), found, "an id must mean the same text in both", "start from the same corpus")
+    model = experiment.model.build(vocabulary=corpus.vocabulary, init=Init(seed=0))
+    own = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
+    path = folder / "weights.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
+    except SafetensorError as error:
+        raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None
+    check_shapes(own, stored, str(path))
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """`done.json` of a run's folder.
+
+    Raises: ResultError if the folder holds no finished run.
+    """
+    if (folder / "done.json").is_file() and (folder / "weights.safetensors").is_file():
+        return read_json(folder / "done.json")
+    found = "no such folder"
+    if folder.exists():
+        found = "a study, not one run of it" if (folder / "study.json").is_file() else "no finished run"
+    do = f"try {folder}/ARM/seed0" if "study" in found else "runs/NAME/ARM/seed0 is one, once it is done"
+    raise ResultError(str(folder), found, "the folder of a finished run is needed", do)

@@ -1,0 +1,57 @@
+"""What the command line may override in a study, and who is told how the study goes."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from vslm.core.errors import SpecError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line may override: the budget and the place.
+
+    Args:
+        seeds: in place of the study's.
+        tokens: of one baseline run, in place of the budget.
+        minutes: of the whole study, in place of the budget.
+        more_tokens: let finished runs go on for another stage.
+        device: "auto", "cpu", "cuda" or "mps".
+        workers: runs at the same time; None: as timed.
+        samples: whether runs show text on the way.
+
+    Raises: SpecError, at the option's name on the command line, for a number that is not above 0.
+    """
+
+    seeds: int | str | tuple[int, ...] | None = None
+    tokens: int | None = None
+    minutes: float | None = None
+    more_tokens: int | None = None
+    device: str = "auto"
+    workers: int | None = None
+    samples: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "minutes", "more_tokens", "workers"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SpecError(f"--{name.replace('_', '-')}", f"found {value}", "a number above 0 is needed")
+        if self.tokens is not None and self.minutes is not None:
+            raise SpecError("--tokens", "--minutes is given, too", "one of them says how long the study is")
+
+
+class Watcher(Protocol):
+    """Who is told how a study goes."""
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        ...
+
+    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        """What a run said: progress, a sample, that it is done or failed."""
+        ...
+
+    def started(self, arms: list[str], seeds: list[int]) -> None:
+        """Runs are about to start."""
+        ...

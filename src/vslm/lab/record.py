@@ -1,0 +1,216 @@
+"""`study.json`: what a study is and what was chosen for it, once; a later command adds to it and changes nothing."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import vslm
+from vslm.core.errors import SpecError
+from vslm.core.specs import differences, fingerprint, to_plain
+from vslm.lab.budgets import Bench, available_cores, baseline_tokens, device, tokens_of_arm
+from vslm.lab.job import Job, Settings, start_checksum
+from vslm.lab.options import Options
+from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
+from vslm.results.files import read_json
+from vslm.results.folder import FORMAT, StudyFolder
+from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
+
+Record = dict[str, Any]
+_ANOTHER = "choose another place with --out"
+
+
+def declared(bench: Bench, options: Options) -> Record:
+    """The record of the study in its folder: as it was, with what is new added; or refused.
+
+    Raises: SpecError when the folder belongs to another study, or an arm that was run has changed.
+    """
+    study, out = bench.study, bench.out
+    before = StudyFolder(out).study if (out / "study.json").exists() else None
+    if before is not None:
+        _check_same_study(study, before, out)
+    device(options.device)  # refused before anything is timed
+    seeds, plan = _seeds_and_plan(study, options, before)
+    rows = {arm: _row(bench, arm) for arm in study.arms}
+    for arm, row in rows.items():
+        if before and arm in before["arms"]:
+            _check_unchanged(arm, before["arms"][arm], row, out)
+    _check_more_tokens(study, options, before, out)
+    if before is None:
+        settings, rate = bench.choose_settings(options, len(seeds))
+    else:
+        settings, rate = _with_workers(before["settings"], options, bench), before["tokens_per_second"]
+    flops = {arm: row["flops_per_token"] for arm, row in rows.items()}
+    if before is None:
+        base_tokens = baseline_tokens(
+            study,
+            flops[study.baseline],
+            options,
+            rate=rate,
+            num_runs=len(seeds) * len(study.arms),
+            workers=settings["workers"],
+            threads=settings["threads"],
+        )
+    else:
+        base_tokens = before["arms"][study.baseline]["stages_tokens"][0]
+    old_arms = before["arms"] if before else {}
+    new = [arm for arm in study.arms if arm not in old_arms]
+    to_time = [arm for arm in new if arm != study.baseline] if study.match == "time" else []
+    timed = bench.time_arms(to_time, settings) if to_time else {}
+    for arm, row in rows.items():
+        old, speed = old_arms.get(arm), timed.get(arm)
+        stages = list(old["stages_tokens"]) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
+        if options.more_tokens and not _goes_on(out, arm, old, options.more_tokens):
+            stages.append(options.more_tokens)
+        row["stages_tokens"], row["tokens"] = stages, sum(stages)
+        row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
+        row["kernels"] = study.arms[arm].model.kernels(settings["device"])
+    record: Record = {
+        "format": FORMAT,
+        "name": bench.study_file.stem if bench.study_file else out.name,
+        "question": study.question,
+        "prediction": study.prediction,
+        "baseline": study.baseline,
+        "arms": {**old_arms, **rows},
+        "seeds": seeds,
+        "primary": to_plain(study.primary),
+        "match": study.match,
+        "tuned": False,
+        "plan": dataclasses.asdict(plan),
+        "settings": settings,
+        "tokens_per_second": rate,
+        "corpora": {corpus.fingerprint: corpus.meta for corpus in bench.corpora.values()},
+        "fingerprint": fingerprint({arm: row["fingerprint"] for arm, row in rows.items()}),
+        "vslm_version": vslm.__version__,
+        "created": before["created"] if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
+    name_runs(study, record)
+    return record
+
+
+def jobs_of(study: Study, record: Record, seeds: list[int]) -> dict[str, dict[int, Job]]:
+    """The job of every arm with every seed."""
+    settings = Settings(**{key: record["settings"][key] for key in ("device", "precision", "compiled", "threads")})
+    return {
+        arm: {
+            seed: Job(
+                arm=arm,
+                experiment=experiment,
+                stages_tokens=tuple(record["arms"][arm]["stages_tokens"]),
+                init_seed=seed,
+                data_seed=seed,
+                settings=settings,
+                corpus=record["arms"][arm]["corpus"],
+                start_sha256=record["arms"][arm]["start_sha256"],
+            )
+            for seed in seeds
+        }
+        for arm, experiment in study.arms.items()
+    }
+
+
+def name_runs(study: Study, record: Record) -> None:
+    """Write into the record the fingerprint that every run of its seeds must have to count."""
+    for arm, jobs in jobs_of(study, record, record["seeds"]).items():
+        record["arms"][arm]["runs"] = {str(seed): job.fingerprint for seed, job in jobs.items()}
+
+
+def _row(bench: Bench, arm: str) -> Record:
+    """What an arm is, without how long it is trained."""
+    experiment, corpus = bench.study.arms[arm], bench.corpora[arm]
+    return {
+        "experiment": to_plain(experiment),
+        "fingerprint": fingerprint(experiment),
+        "differences": [list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
+        "num_parameters": experiment.model.num_parameters(corpus.vocabulary),
+        "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
+        "flops_per_token": experiment.model.flops_per_token(corpus.vocabulary),
+        "corpus": corpus.fingerprint,
+        "bytes_per_token": corpus.bytes_per_token("val"),
+        "start_sha256": start_checksum(experiment),
+    }
+
+
+def _seeds_and_plan(study: Study, options: Options, before: Record | None) -> tuple[list[int], LookPlan]:
+    asked = options.seeds if options.seeds is not None else study.seeds
+    looks = auto_looks(study) if asked == "auto" else ()
+    seeds = list(range(looks[0])) if looks else list(parse_seeds(asked))
+    if before is not None:
+        kept = before["plan"]
+        plan = LookPlan(tuple(kept["looks"]), tuple(kept["errors"]), kept["reserve"])
+        return sorted({*before["seeds"], *seeds}), plan
+    if looks:
+        return seeds, sequential_plan(looks)
+    # Named seeds ("3-5") are a part of the declared study, to be merged; a count is what one look is planned for.
+    named = isinstance(asked, str) and "-" in asked and study.seeds != "auto"
+    return seeds, fixed_plan(len(planned_seeds(study)) if named else len(seeds))
+
+
+def _with_workers(settings: Record, options: Options, bench: Bench) -> Record:
+    """The settings as they were; runs at the same time may be others, since they change no number."""
+    if options.workers is None:
+        return settings
+    workers, threads = options.workers, settings["threads"]
+    # Threads stay those of the runs that are there: other numbers of them give other bits.
+    if threads > 1 and settings["device"] == "cpu" and workers * threads > available_cores():
+        workers = max(1, available_cores() // threads)
+        bench.watcher.say(f"runs of this study have {threads} threads, so {workers} at the same time")
+    return {**settings, "workers": workers}
+
+
+def _check_same_study(study: Study, before: Record, out: Path) -> None:
+    for key, new in (("baseline", study.baseline), ("match", study.match), ("primary", to_plain(study.primary))):
+        if before[key] != new:
+            changed = [f"{key}{f'.{path}' if path else ''}" for path, _, _ in differences(before[key], new)]
+            found = f"this folder holds a study with another {', '.join(changed)}"
+            allowed = "what decides a study is declared before its first run"
+            raise SpecError(str(out), found, allowed, _ANOTHER)
+
+
+def _check_unchanged(arm: str, old: Record, new: Record, out: Path) -> None:
+    if old["fingerprint"] != new["fingerprint"]:
+        changed = [path for path, _, _ in differences(old["experiment"], new["experiment"])]
+        shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+        found = f"arm {arm!r} was run with other values ({shown})"
+        raise SpecError(str(out), found, "an arm that was run does not change", _ANOTHER)
+    if old["corpus"] != new["corpus"]:
+        found = f"the corpus of arm {arm!r} has changed ({old['corpus']} before, {new['corpus']} now)"
+        raise SpecError(str(out), found, "", f"bring the old text back, or {_ANOTHER}")
+    if old["start_sha256"] != new["start_sha256"]:
+        found = f"the weights that arm {arm!r} starts from have changed"
+        raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
+
+
+def _check_more_tokens(study: Study, options: Options, before: Record | None, out: Path) -> None:
+    """Refuse to go on with what is not there or not finished."""
+    if not options.more_tokens:
+        return
+    if before is None:
+        found = "there is no run to go on with"
+        raise SpecError(str(out), found, "--more-tokens needs a finished run", "leave --more-tokens out first")
+    for arm in study.arms:
+        old = before["arms"].get(arm)
+        if not _is_finished(out, arm, old) and not _goes_on(out, arm, old, options.more_tokens):
+            do = "give the command that began it once more, then --more-tokens"
+            raise SpecError(str(out), f"the run of {arm!r} is not finished", "--more-tokens needs a finished run", do)
+
+
+def _is_finished(out: Path, arm: str, old: Record | None) -> bool:
+    """Whether every run of an arm ended well, under the fingerprint it has in the record."""
+    if old is None:
+        return False
+    for seed, name in old["runs"].items():
+        path = out / arm / f"seed{seed}" / "done.json"
+        if not path.exists() or (done := read_json(path))["fingerprint"] != name or done["status"] != "done":
+            return False
+    return True
+
+
+def _goes_on(out: Path, arm: str, old: Record | None, more_tokens: int) -> bool:
+    """Whether this same stage was begun before and not finished, so that the same command means to go on with it."""
+    return (
+        old is not None
+        and len(old["stages_tokens"]) > 1
+        and old["stages_tokens"][-1] == more_tokens
+        and not _is_finished(out, arm, old)
+    )

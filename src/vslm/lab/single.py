@@ -1,0 +1,92 @@
+"""One model, no question: `vslm train` as a study of one arm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import SpecError, VslmError
+from vslm.core.specs import from_plain
+from vslm.data.sources import Text
+from vslm.data.tokenizers import BPE
+from vslm.lab.catalog import KINDS
+from vslm.lab.experiment import Budget, Experiment
+from vslm.lab.study import Study
+from vslm.models.blocks import Block
+from vslm.models.language_model import uniform
+from vslm.results.folder import StudyFolder
+
+ARM = "model"
+_MINUTES = 15.0
+_SIZES = {"depth": 4, "width": 128, "heads": 4, "context_tokens": 256, "vocabulary": 2048}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for, None where nothing is: then as it was in the folder, or the default in a new one."""
+
+    tokens: int | None = None
+    minutes: float | None = None
+    depth: int | None = None
+    width: int | None = None
+    heads: int | None = None
+    context_tokens: int | None = None
+    vocabulary: int | None = None
+
+
+def study_of(path: str, out: Path, wanted: Wanted) -> Study:
+    """The study of one arm that trains a model of a text.
+
+    Where the folder holds one already, what is not asked for stays as it was, so that a short command goes on with it.
+
+    Raises: SpecError for numbers that do not fit each other.
+    """
+    if wanted.tokens is not None and wanted.minutes is not None:
+        raise SpecError("--tokens", "--minutes is given, too", "one of them says how long the run is")
+    before, budget = _before(out), _budget(wanted)
+    sizes = {**_SIZES, **(_sizes_of(before) if before else {})}
+    sizes |= {name: value for name in sizes if (value := getattr(wanted, name)) is not None}
+    experiment = Experiment(
+        model=uniform(
+            depth=sizes["depth"],
+            width=sizes["width"],
+            heads=sizes["heads"],
+            context_tokens=sizes["context_tokens"],
+        ),
+        data=Text(path, vocabulary=sizes["vocabulary"]),
+        budget=budget or (before.budget if before else Budget(minutes=_MINUTES)),
+    )
+    return Study(question=f"A model of {path}", baseline=ARM, arms={ARM: experiment}, seeds=1)
+
+
+def _budget(wanted: Wanted) -> Budget | None:
+    if wanted.tokens is not None:
+        return Budget(tokens=wanted.tokens)
+    return Budget(minutes=wanted.minutes) if wanted.minutes is not None else None
+
+
+def _sizes_of(experiment: Experiment) -> dict[str, int]:
+    model, tokenizer = experiment.model, experiment.data.tokenizer
+    block = next(iter(model.blocks.values()))
+    assert isinstance(block, Block)
+    assert isinstance(tokenizer, BPE)
+    return {
+        "depth": len(model.path),
+        "width": model.root.stream_width,
+        "heads": block.attention.heads,
+        "context_tokens": model.context_tokens,
+        "vocabulary": tokenizer.vocabulary,
+    }
+
+
+def _before(out: Path) -> Experiment | None:
+    if not (out / "study.json").is_file():
+        return None
+    arms: dict[str, Any] = StudyFolder(out).study["arms"]
+    try:
+        experiment = from_plain(arms[ARM]["experiment"], KINDS)
+    except (KeyError, VslmError):
+        experiment = None
+    if not isinstance(experiment, Experiment) or not isinstance(experiment.data, Text) or len(arms) > 1:
+        found, do = "this folder holds a study, not a model of `vslm train`", "choose another place with --out"
+        raise SpecError(str(out), found, "", do)
+    return experiment

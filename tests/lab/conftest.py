@@ -1,0 +1,69 @@
+"""A small study in a folder of its own, the command line in this process, and runs without processes of their own."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from small_study import STUDY, carry_out, made_up_text
+
+from vslm import cli
+from vslm.lab import budgets, runner, timing
+from vslm.lab.pool import Hear, Order
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a corpus and a study."""
+    (tmp_path / "corpus.txt").write_bytes(made_up_text().encode())
+    (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@dataclass
+class Said:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def vslm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """The command line, in this process."""
+
+    def command(*args: str) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["vslm", *args])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+    """Every order is carried out here, in turn, and listed: what a run does, without a process of its own."""
+    orders: list[Order] = []
+
+    def run_orders(some: Iterable[Order], *, workers: int, hear: Hear) -> None:
+        for order in some:
+            orders.append(order)
+            carry_out(order, hear)
+
+    for room in (budgets, runner):
+        monkeypatch.setattr(room, "run_orders", run_orders)
+    monkeypatch.setattr(timing, "_SECONDS_PER_READING", 0.0)
+    monkeypatch.setattr(timing._Stepper.rate, "__defaults__", (0.0,))
+    monkeypatch.setattr(timing, "_SECONDS_PER_TURN", 0.0)
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    return orders

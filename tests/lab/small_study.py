@@ -1,0 +1,54 @@
+"""A study of two arms on made-up words that trains in a second, and a worker without a process."""
+
+import errno
+
+import numpy as np
+
+from vslm.core.errors import VslmError
+from vslm.lab.pool import Hear, Order
+from vslm.lab.run import run_job
+from vslm.lab.timing import choose_settings, time_side_by_side
+
+STUDY = """
+from vslm import AdamW, Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
+
+full = Experiment(
+    model=uniform(depth=1, width=16, heads=2, context_tokens=17),
+    data=Text("corpus.txt", vocabulary=270),
+    budget=Budget(tokens=17 * 7 * 11),
+    batch_tokens=17 * 7,
+    optimizer=AdamW(learning_rate=0.01, clip_norm=None),
+    measures=(LossByPosition(num_evaluations=3, num_tokens=170, num_final_tokens=340),),
+)
+STUDY = Study(
+    question="Does a short window cost anything?",
+    baseline="full",
+    arms={"full": full, "short": vary(full, {"model.blocks.*.attention.window_tokens": 3})},
+    seeds=2,
+    primary=Primary("val_loss", smallest_effect=0.01),
+)
+"""
+
+
+def made_up_text(num_documents: int = 150) -> str:
+    """Documents of made-up words."""
+    rng = np.random.default_rng(5)
+    words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
+    return "\n<|endoftext|>\n".join(" ".join(rng.choice(words, 40)) for _ in range(num_documents))
+
+
+def carry_out(order: Order, hear: Hear) -> None:
+    """What a worker does with an order, in this process."""
+    order.folder.mkdir(parents=True, exist_ok=True)
+    (order.folder / "worker.log").touch()
+    try:
+        if order.task == "settings":
+            sizes = {"num_runs": order.num_runs, "cores": order.cores, "workers": order.workers}
+            hear(order, {"timing": choose_settings(order.job, **sizes)})
+        elif order.task == "rates":
+            hear(order, {"rates": time_side_by_side([order.job, *order.beside])})
+        else:
+            hear(order, {"done": run_job(order.job, order.folder, lambda message: hear(order, message))})
+    except (VslmError, MemoryError) as error:
+        full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
+        hear(order, {"failed": str(error), "disk_full": full})

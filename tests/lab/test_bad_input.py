@@ -1,0 +1,168 @@
+"""Bad input gets one message: exit code 2, where, what was found, what to do, before any compute."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vslm.lab import budgets, runner
+
+
+@pytest.fixture(autouse=True)
+def _no_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be timed or trained."""
+    for room in (budgets, runner):
+        monkeypatch.setattr(room, "run_orders", lambda *_, **__: pytest.fail("it was about to compute"))
+
+
+def refused(said, *words: str) -> None:
+    """One message of one line on standard error, nothing else, and the words in it."""
+    assert said.code == 2, said
+    assert said.err.startswith("vslm: "), said.err
+    assert said.err.count("\n") == 1, said.err
+    assert "Traceback" not in said.err
+    for word in words:
+        assert word in said.err, (word, said.err)
+
+
+CHANGED = {
+    "unknown field": (["--set", "model.blocks.*.attention.hedas=3"], ["--set", "hedas", "did you mean heads?"]),
+    "unknown arm": (["--set", "arms.ful.budget.tokens=3"], ["'ful'", "did you mean full?"]),
+    "one arm's unknown field": (["--set", "arms.full.model.root.widht=3"], ["arms.full.model.root.widht", "width"]),
+    "no equals sign": (["--set", "model"], ["PATH=VALUE"]),
+    "wrong type": (["--set", "budget.tokens=many"], ["budget.tokens", "'many'", "int or None"]),
+    "unknown class": (["--set", "schedule=Cosine()"], ["schedule", "Cosine"]),
+    "width and heads": (["--set", "model.blocks.*.attention.heads=5"], ["arms.full.model.blocks.0", "4 or 8 would"]),
+    "a window too long": (
+        ["--set", "batch_tokens=40000", "--set", "model.context_tokens=30000"],
+        ["arms.full.model.context_tokens", "30,000", "at most", "smaller context_tokens"],
+    ),
+    "too many ids": (["--set", "data.tokenizer.vocabulary=60000"], ["data.tokenizer.vocabulary", "60,000", "at most"]),
+    "no such corpus": (["--data", "corpsu.txt"], ["corpsu.txt", "did you mean corpus.txt?"]),
+    "a glob for nothing": (["--data", "*.tex"], ["*.tex", "no file matches"]),
+    "an empty corpus": (["--data", "empty.txt"], ["empty.txt", "no text in it"]),
+    "not UTF-8": (["--data", "latin.txt"], ["latin.txt:byte 3", "0xe9", "convert"]),
+    "too small for splits": (["--data", "tiny.txt"], ["tiny.txt", "leave nothing for", "give more text"]),
+    "a name too long": (["--data", "x" * 5000], ["cannot be looked up"]),
+    "no seeds": (["--seeds", "0"], ["seeds", "3-5"]),
+    "seeds in words": (["--seeds", "three"], ["seeds", "'three'"]),
+    "seeds backwards": (["--seeds", "5-3"], ["seeds", "'5-3'"]),
+    "a raised digit": (["--seeds", "²"], ["seeds"]),
+    "seeds without end": (["--seeds", "99999999999999999999"], ["seeds"]),
+    "no tokens": (["--tokens", "0"], ["--tokens", "found 0"]),
+    "minutes that are no number": (["--minutes", "nan"], ["--minutes", "found nan"]),
+    "both": (["--tokens", "5", "--minutes", "5"], ["--tokens", "--minutes"]),
+    "no workers": (["--workers", "0"], ["--workers", "found 0"]),
+}
+
+
+@pytest.mark.parametrize("verb", ["plan", "run"])
+@pytest.mark.parametrize("case", CHANGED)
+def test_a_wrong_option_is_refused_in_words(place: Path, vslm: Callable, case: str, verb: str) -> None:
+    """By `plan` and by `run` alike."""
+    (place / "empty.txt").write_bytes(b" \n")
+    (place / "latin.txt").write_bytes(b"caf\xe9")
+    (place / "tiny.txt").write_bytes(b"Once.")
+    args, words = CHANGED[case]
+    said = vslm(verb, "study.py", *args)
+    lines = said.err.splitlines()
+    said.err = lines[-1] + "\n"
+    refused(said, *words)
+    assert not (place / "runs" / "study" / "study.json").exists()
+
+
+FILES = {
+    "a syntax error": ("STUDY = Study(\n", ["study.py:1", "not valid Python"]),
+    "no STUDY": ("study = 1\n", ["study.py", "no STUDY"]),
+    "an exception": ("\n\nSTUDY = 1 / 0\n", ["study.py:3", "ZeroDivisionError"]),
+    "no such name": ("from vslm import Modle\n", ["study.py:1", "Modle"]),
+    "not UTF-8": ("name = 'caf\udce9'\n", ["study.py", "not valid Python"]),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_wrong_study_file_is_named_with_its_line(place: Path, vslm: Callable, case: str) -> None:
+    """File and line, and what stands there."""
+    text, words = FILES[case]
+    (place / "study.py").write_bytes(text.encode("utf-8", errors="surrogateescape"))
+    refused(vslm("run", "study.py"), *words)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('baseline="full"', 'baseline="ful"', ["study.py:12", "baseline", "did you mean full?"]),
+        ('"short": vary', '"Full": vary', ["study.py:12", "arms", "capitals"]),
+        ('"short": vary', '"study.json": vary', ["study.py:12", "arms", "cannot name a folder"]),
+        ("budget=Budget(tokens=17 * 7 * 11)", "budget=Budget()", ["study.py:7", "0 of tokens, minutes and flops"]),
+        ("window_tokens", "window_tokns", ["study.py:15", "window_tokns", "did you mean window_tokens?"]),
+        ("seeds=2", "seeds=(1, 1)", ["study.py:12", "seeds", "twice"]),
+        ("width=16, heads=2", "width=16, heads=3", ["study.py:5", "heads", "2 or 4 would"]),
+        ('"val_loss", smallest', '"loss", smallest', ["study.py:17", "measure", "'val_loss' or 'val_bpb'"]),
+    ],
+)
+def test_a_wrong_study_is_named_with_its_line(
+    place: Path, vslm: Callable, old: str, new: str, words: list[str]
+) -> None:
+    """Where in the file, which part, what is allowed."""
+    text = (place / "study.py").read_text(encoding="utf-8")
+    assert old in text
+    (place / "study.py").write_text(text.replace(old, new), encoding="utf-8")
+    refused(vslm("plan", "study.py"), *words)
+
+
+def test_a_wrong_place_is_refused_in_words(place: Path, vslm: Callable) -> None:
+    """No study there, no run there, something else there."""
+    (place / "other").mkdir()
+    (place / "other" / "mine.txt").write_text("keep me", encoding="utf-8")
+    refused(vslm("run", "nowhere.py"), "nowhere.py", "no such file")
+    refused(vslm("run", "other"), "other", "a folder")
+    refused(vslm("run", "study.py", "--out", "other"), "other", "other files", "--out")
+    refused(vslm("run", "study.py", "--out", "corpus.txt"), "corpus.txt", "a file, not a folder", "--out")
+    refused(vslm("report", "nowhere"), "nowhere", "no such folder")
+    refused(vslm("report", "other"), "other", "no study.json", "runs/NAME")
+    refused(vslm("report", "corpus.txt"), "corpus.txt", "a file")
+    refused(vslm("ls", "nowhere"), "nowhere", "no such folder")
+    refused(vslm("ls", "corpus.txt"), "corpus.txt", "a file")
+    refused(vslm("sample", "nowhere"), "nowhere", "no such folder", "runs/NAME/ARM/seed0")
+    refused(vslm("sample", "other"), "other", "no finished run")
+    refused(vslm("sample", "other", "--temperature", "nan"), "--temperature")
+    refused(vslm("sample", "other", "--top-k", "0"), "--top-k")
+    refused(vslm("merge", "other", "--out", "x"), "two or more")
+    refused(vslm("merge", "other", "nowhere", "--out", "x"), "other", "study.json")
+    refused(vslm("pack", "other"), "other")
+    refused(
+        vslm("train", "corpus.txt", "--vocabulary", "270", "--more-tokens", "5"), "train-corpus", "no run to go on with"
+    )
+    refused(vslm("train", "corpus.txt", "--depth", "0"), "depth", "found 0")
+    assert (place / "other" / "mine.txt").read_text(encoding="utf-8") == "keep me"
+    nothing = vslm("ls")
+    assert (nothing.code, nothing.out.count("\n")) == (0, 1)
+
+
+def test_weights_to_start_from_are_checked_before_any_compute(place: Path, vslm: Callable) -> None:
+    """A folder that is none, or holds no finished run."""
+    for folder in ("nowhere", "runs"):
+        (place / "runs").mkdir(exist_ok=True)
+        said = vslm("plan", "study.py", "--set", f"start_from={folder}")
+        refused(said, "arms.full.start_from", folder, "the folder of a finished run")
+
+
+def test_two_tokenizers_are_compared_in_bits_per_byte_or_not_at_all(place: Path, vslm: Callable) -> None:
+    """Nats per token are those of one tokenizer."""
+    said = vslm("plan", "study.py", "--set", "arms.short.data.tokenizer.vocabulary=280")
+    refused(said, "primary.measure", "val_bpb")
+
+
+def test_a_device_that_is_not_there_is_refused(place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what could be used."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    said = vslm("run", "study.py", "--device", "cuda")
+    said.err = said.err.splitlines()[-1] + "\n"
+    refused(said, "--device", "cuda", "cpu")
+
+
+@pytest.mark.parametrize("args", [["frob"], ["run"], ["run", "study.py", "--nope"], ["plan", "study.py", "--seeds"]])
+def test_a_command_that_cannot_be_read_ends_with_2(place: Path, vslm: Callable, args: list[str]) -> None:
+    """As every other wrong input."""
+    assert vslm(*args).code == 2

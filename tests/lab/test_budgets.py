@@ -1,0 +1,160 @@
+"""Settings and budgets from timings that are made up here: no compute."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from small_study import made_up_text
+
+from vslm import Budget, Experiment, Study, Text, uniform, vary
+from vslm.core.errors import SpecError
+from vslm.data.corpus import prepare
+from vslm.lab import budgets, timing
+from vslm.lab.budgets import Timed, baseline_tokens, tokens_of_arm
+from vslm.lab.job import Job, Settings
+from vslm.lab.options import Options
+from vslm.lab.plan import plan_study
+
+FULL = Experiment(
+    model=uniform(depth=1, width=16, heads=2, context_tokens=17),
+    data=Text("corpus.txt", vocabulary=270),
+    budget=Budget(tokens=5000),
+)
+
+
+@pytest.fixture
+def job(place: Path) -> Job:
+    """Of the baseline, five thousand tokens long."""
+    (place / "corpus.txt").write_bytes(made_up_text().encode())
+    settings = Settings(device="cpu", precision="fp32", compiled=False, threads=1)
+    corpus = prepare(FULL.data).fingerprint
+    return Job(
+        arm="a", experiment=FULL, stages_tokens=(5000,), init_seed=0, data_seed=0, settings=settings, corpus=corpus
+    )
+
+
+def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
+    """Every reading of the clock is what `rate` says of the settings."""
+
+    class Stepper:
+        def __init__(self, job: Job) -> None:
+            self.settings = job.settings
+
+        def rate(self) -> float:
+            return rate(self.settings)
+
+    monkeypatch.setattr(timing, "_Stepper", Stepper)
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "num_runs", "speedup", "chosen"),
+    [
+        (2, None, 6, 1.5, (2, 1)),  # two runs side by side do more than one with two threads
+        (2, None, 6, 1.95, (1, 2)),
+        (2, None, 1, 1.5, (1, 2)),  # one run alone takes both
+        (2, 2, 6, 1.95, (2, 1)),  # as asked for, and so no threads are left to give
+        (2, 1, 6, 1.5, (1, 2)),
+        (2, 1, 6, 1.05, (1, 1)),  # not worth it
+        (8, 2, 6, 1.5, (2, 4)),
+        (8, 3, 6, 1.5, (3, 2)),
+        (2, 5, 6, 1.95, (5, 1)),
+    ],
+)
+def test_threads_of_all_runs_together_are_at_most_the_cores(
+    job: Job, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, num_runs: int, speedup: float, chosen: tuple
+) -> None:
+    """(workers, threads) by what a run gains from threads."""
+    made_up_rates(monkeypatch, lambda settings: 1000.0 * (speedup if settings.threads > 1 else 1.0))
+    found = timing.choose_settings(job, num_runs=num_runs, cores=cores, workers=workers)
+    assert (found["workers"], found["settings"]["threads"]) == chosen
+    assert found["tokens_per_second"] == 1000.0 * (speedup if chosen[1] > 1 else 1.0)
+
+
+def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one, a run that is long enough is compiled; a compiler that fails is no error."""
+    job = dataclasses.replace(job, stages_tokens=(10**6,))
+    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    monkeypatch.setattr(timing, "has_compiler", lambda: True)
+    found = timing.choose_settings(job, num_runs=2, cores=1)
+    assert found["settings"]["compiled"]
+    assert found["remarks"] == []
+
+    def failing(settings: Settings) -> float:
+        if settings.compiled:
+            raise RuntimeError("no Python.h")
+        return 1000.0
+
+    made_up_rates(monkeypatch, failing)
+    found = timing.choose_settings(job, num_runs=2, cores=1)
+    assert not found["settings"]["compiled"]
+    assert ["no Python.h" in remark for remark in found["remarks"]] == [True]
+    monkeypatch.undo()
+    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    found = timing.choose_settings(job, num_runs=2, cores=1)
+    assert not found["settings"]["compiled"]
+    assert ["no C++ compiler" in remark for remark in found["remarks"]] == [True]
+
+
+def study(**changes) -> Study:
+    """Full attention against a window and a wider feedforward."""
+    arms = {"full": FULL, "wide": vary(FULL, {"model.blocks.0.feedforward.hidden": 96})}
+    return Study(**{"question": "Which?", "baseline": "full", "arms": arms, **changes})
+
+
+def test_minutes_of_a_study_are_shared_by_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six runs two at a time are three rounds; more threads than cores make each slower."""
+    monkeypatch.setattr(budgets, "available_cores", lambda: 2)
+    sizes = {"rate": 1000.0, "num_runs": 6, "threads": 1}
+    one_round = 3 * 60 * 1000.0 / budgets._SHARE_OF_EVALUATION
+    options = Options(minutes=3)
+    assert baseline_tokens(study(), 1.0, options, workers=6, **sizes) == int(one_round / 3)
+    assert baseline_tokens(study(), 1.0, options, workers=2, **sizes) == int(one_round / 3)
+    assert baseline_tokens(study(), 1.0, options, workers=1, **sizes) == int(one_round / 6)
+    assert baseline_tokens(study(), 1.0, Options(tokens=77), workers=1, **sizes) == 77
+    assert baseline_tokens(study(), 1.0, Options(), workers=1, **sizes) == 5000
+    for budget, tokens in ((Budget(minutes=2), 120_000), (Budget(flops=8e6), 4000)):
+        arms = {"full": dataclasses.replace(FULL, budget=budget)}
+        assert baseline_tokens(study(arms=arms), 2000.0, Options(), workers=1, **sizes) == tokens
+
+
+def test_budgets_of_arms_follow_what_is_matched() -> None:
+    """Equal tokens, equal FLOPs, or equal time."""
+    flops = {"full": 100.0, "wide": 400.0}
+    assert tokens_of_arm(study(), "wide", 1000, flops, None) == 1000
+    assert tokens_of_arm(study(match="flops"), "wide", 1000, flops, None) == 250
+    assert tokens_of_arm(study(match="time"), "wide", 1000, flops, Timed(50.0, 100.0)) == 500
+    assert tokens_of_arm(study(match="time"), "full", 1000, flops, None) == 1000
+
+
+def test_a_plan_takes_the_budget_of_the_command_line_and_says_what_to_mind(job: Job) -> None:
+    """Tokens, minutes, seeds and workers; lints for what would mislead."""
+    declared = study()
+    planned = plan_study(declared, Options(tokens=7000, seeds="3-7"))
+    assert planned["seeds"] == 5
+    assert planned["arms"]["wide"]["tokens"] == 7000
+    half, whole = (plan_study(declared, Options(minutes=m))["arms"]["full"]["tokens"] for m in (5, 10))
+    assert whole == pytest.approx(2 * half, rel=0.01)
+    assert plan_study(declared, Options(minutes=5))["minutes"] <= 5
+    by_time = plan_study(study(match="time"))
+    assert by_time["tokens_from"].startswith("a guess")
+    assert by_time["arms"]["wide"]["minutes"] == pytest.approx(by_time["arms"]["full"]["minutes"], rel=0.01)
+    arms = {
+        **declared.arms,
+        "same": FULL,
+        "longer": vary(FULL, {"budget.tokens": 9999}),
+        "shifted": vary(FULL, {"start_from.init_offset": 1}),
+    }
+    notes = "; ".join(plan_study(study(arms=arms, seeds=2))["lints"])
+    for words in (
+        "fewer than 3",
+        "out of reach",
+        "unmatched budgets",
+        "'same' equals the baseline",
+        "the budget of arm 'longer' is not used",
+        "arm 'shifted': init_offset 1 uses initialization seed 1 twice",
+    ):
+        assert words in notes, (words, notes)
+    with pytest.raises(SpecError, match="seeds"):
+        plan_study(declared, Options(seeds="x"))

@@ -6,9 +6,12 @@ A study may use a class of its own that is in no table: it runs, and is read bac
 from vslm.data.sources import StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.lab.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.lab.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
+from vslm.lab.tuning import LearningRates
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
@@ -58,5 +61,11 @@ LAB = {
     "Settings": Settings,
     "Study": Study,
     "Primary": Primary,
+    "Screen": Screen,
+    "LearningRates": LearningRates,
+    "Depth": Depth,
+    "WidthScale": WidthScale,
+    "FeedforwardMultiplier": FeedforwardMultiplier,
+    "Loops": Loops,
 }
 KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB}

@@ -293,6 +293,13 @@
     page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
   }
 
+  // ---- learning rates ------------------------------------------------------------------------------------------------
+  function drawTuning() {
+    if (!page.tuning) return;
+    const { data, layout } = page.tuning;
+    draw("plot-tuning", data.filter(isShown), { ...layout, annotations: [label("final loss on select")] });
+  }
+
   // ---- choices -------------------------------------------------------------------------------------------------------
   const REDRAW = {
     view: [drawTraining], axis: [drawTraining], scale: [drawTraining], final_view: [drawByPosition],
@@ -318,7 +325,7 @@
     if (arm !== undefined) {
       const name = arms[Number(arm)];
       if (!hidden.delete(name)) hidden.add(name);
-      [drawTraining, drawByPosition, drawSlices].forEach((redraw) => redraw());
+      [drawTraining, drawByPosition, drawSlices, drawTuning].forEach((redraw) => redraw());
     }
     if (button.id === "theme") {
       setTheme(root.dataset.theme === "dark" ? "light" : "dark");
@@ -337,7 +344,7 @@
 
   function drawAll() {
     inks = getComputedStyle(root);
-    [drawTraining, drawByPosition, drawHeat, drawSlices, drawPairs].forEach((redraw) => redraw());
+    [drawTraining, drawByPosition, drawHeat, drawSlices, drawPairs, drawTuning].forEach((redraw) => redraw());
   }
   if (surface) {
     const first = Object.keys(surface.difference)[0] ?? Object.keys(surface.loss)[0];

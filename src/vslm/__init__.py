@@ -100,6 +100,10 @@ _HOMES = {
     "vslm.measure.watch": ("watch", "watchable"),
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.lab.study": ("Study", "Primary"),
+    "vslm.lab.matching": ("matched",),
+    "vslm.lab.changes": ("Depth", "WidthScale", "FeedforwardMultiplier", "Loops"),
+    "vslm.lab.screening": ("Screen",),
+    "vslm.lab.tuning": ("LearningRates",),
     "vslm.cli": ("run",),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}

@@ -6,9 +6,12 @@ A study may use a class of its own that is in no table: it runs, and is read bac
 from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.lab.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.lab.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
+from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
@@ -139,5 +142,11 @@ LAB = {
     "Settings": Settings,
     "Study": Study,
     "Primary": Primary,
+    "Screen": Screen,
+    "LearningRates": LearningRates,
+    "Depth": Depth,
+    "WidthScale": WidthScale,
+    "FeedforwardMultiplier": FeedforwardMultiplier,
+    "Loops": Loops,
 }
 KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB}

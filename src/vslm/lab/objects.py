@@ -100,7 +100,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
-    train, val = corpus.split("train").tokens, corpus.split("val").tokens
+    train, evaluated = corpus.split("train").tokens, corpus.split(job.split).tokens
     context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
     return Objects(
         model=model,
@@ -116,9 +116,9 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
             step=step,
             align_tokens=corpus.align_tokens,
         ),
-        validation_NT1=evaluation_windows(val, context_tokens=context_tokens, num_tokens=measure.num_tokens),
+        validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
         final_validation_NT1=evaluation_windows(
-            val, context_tokens=context_tokens, num_tokens=measure.num_final_tokens
+            evaluated, context_tokens=context_tokens, num_tokens=measure.num_final_tokens
         ),
         look_steps=steps_of(measure, job.stages_steps),
         num_steps=num_steps,

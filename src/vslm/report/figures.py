@@ -227,6 +227,51 @@ def pair_figure(
     return {"data": data, "layout": layout}
 
 
+def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figure:
+    """The final loss on `select` against the learning rate, one line per arm; the rate that was chosen is filled."""
+    data: list[dict[str, Any]] = []
+    rates: set[float] = set()
+    for arm, row in tuning.items():
+        points = [
+            (point["rate"], point["value"])
+            for point in row.get("rates", [])
+            if is_number(point.get("rate")) and is_number(point.get("value"))
+        ]
+        if arm not in look or not points:
+            continue
+        style, color = look[arm], f"@arm{look[arm].color}"
+        rates |= {rate for rate, _ in points}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": safe_text(arm),
+                "x": [rate for rate, _ in points],
+                "y": [round(value, 5) for _, value in points],
+                "line": {"color": color, "width": 2, "dash": style.dash},
+                "marker": {
+                    "size": 9,
+                    "symbol": style.symbol,
+                    "color": [color if rate == row.get("chosen") else "@surface" for rate, _ in points],
+                    "line": {"width": 2, "color": color},
+                },
+                "hovertemplate": "%{y:.4f}",
+                "meta": {"arm": arm, "view": "tuning", "part": "mean"},
+            }
+        )
+    layout = _layout()
+    layout["xaxis"] |= {
+        "title": _title("learning rate"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": sorted(rates),
+        "ticktext": [f"{rate:g}" for rate in sorted(rates)],
+        "unifiedhovertitle": {"text": "rate %{x:.3g}"},
+    }
+    layout["yaxis"] |= {"tickformat": ".3f"}
+    return {"data": data, "layout": layout}
+
+
 def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid], look: Mapping[str, Style]) -> dict[str, Any]:
     """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline."""
     return {

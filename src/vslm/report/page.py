@@ -72,6 +72,9 @@ def render(folder: StudyFolder) -> str:
         look=look,
         looks=content.look_rows(rows),
         per_seed=content.seed_rows(rows),
+        screening=content.screening(study),
+        tuning=content.tuning(study),
+        budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
         corpora=[(key, content.flat(value)) for key, value in of_folder(study.get("corpora"), dict).items()],
         settings=content.flat(of_folder(study.get("settings"), dict)),
@@ -167,6 +170,7 @@ def drawn_figures(
             for row in rows
             if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
         ],
+        "tuning": figures.tuning_figure(of_folder(study.get("tuning"), dict), look) if study.get("tuning") else None,
         "baseline": baseline,
         "others": others,
     }

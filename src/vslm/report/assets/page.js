@@ -305,6 +305,13 @@
     }
   }
 
+  // ---- learning rates ------------------------------------------------------------------------------------------------
+  function drawTuning() {
+    if (!page.tuning) return;
+    const { data, layout } = page.tuning;
+    draw("plot-tuning", data.filter(isShown), { ...layout, annotations: [label("final loss on select")] });
+  }
+
   // ---- choices -------------------------------------------------------------------------------------------------------
   const REDRAW = {
     view: [drawTraining], axis: [drawTraining], scale: [drawTraining], final_view: [drawByPosition],
@@ -330,7 +337,7 @@
     if (arm !== undefined) {
       const name = arms[Number(arm)];
       if (!hidden.delete(name)) hidden.add(name);
-      [drawTraining, drawByPosition, drawSlices, drawMeasured].forEach((redraw) => redraw());
+      [drawTraining, drawByPosition, drawSlices, drawMeasured, drawTuning].forEach((redraw) => redraw());
     }
     if (button.id === "theme") {
       setTheme(root.dataset.theme === "dark" ? "light" : "dark");
@@ -349,7 +356,7 @@
 
   function drawAll() {
     inks = getComputedStyle(root);
-    [drawTraining, drawByPosition, drawHeat, drawSlices, drawMeasured, drawPairs].forEach((redraw) => redraw());
+    [drawTraining, drawByPosition, drawHeat, drawSlices, drawMeasured, drawPairs, drawTuning].forEach((redraw) => redraw());
   }
   if (surface) {
     const first = Object.keys(surface.difference)[0] ?? Object.keys(surface.loss)[0];

@@ -211,7 +211,7 @@ def _drawn(picture: Picture) -> dict[str, bytes]:
         if not any(trace["type"] == "heatmap" for trace in picture.traces):
             axes.grid(color=_color("@grid"), linewidth=0.6)
             axes.set_axisbelow(True)
-        names, handles = axes.get_legend_handles_labels()[::-1]
+        handles, names = axes.get_legend_handles_labels()
         if len(names) > 1 and "ticktext" not in picture.layout["yaxis"]:
             axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
         files = {}

@@ -47,7 +47,7 @@ def test_verdicts_on_the_arms_that_a_screening_kept_are_false_at_most_five_times
 
 @pytest.mark.slow
 def test_judging_the_runs_that_chose_makes_nothing_look_better() -> None:
-    """What fresh seeds are there to avoid: eight arms without an effect, and the two that are kept seem half an SD ahead.
+    """What fresh seeds avoid: of eight arms without an effect, the two that are kept seem half an SD ahead.
 
     On fresh seeds the same two are at zero, to the error of the simulation.
     """

@@ -222,16 +222,22 @@ def _name_of_text(path: str) -> str:
 
 
 @app.command
-def report(folder: Path, /) -> None:
+def report(folder: Path, /, *, figures: Path | None = None) -> None:
     """Write the page of a study, report.html, again.
 
     Args:
         folder: Of a study (runs/NAME), or of one of its runs.
+        figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
     """
     from vslm.report.page import write_report
     from vslm.results.folder import study_folder_of
 
-    print(write_report(study_folder_of(folder).path))
+    study = study_folder_of(folder).path
+    print(write_report(study))
+    if figures is not None:
+        from vslm.report.images import write_images
+
+        print(f"{len(write_images(study, figures))} files in {figures}")
 
 
 @app.command
@@ -404,6 +410,14 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
         show(verdict_table(folder))
         for arm, row in verdict["arms"].items():
             print(f"{arm}: {row['words']}")
+        for name, at_budget in verdict.get("budgets", {}).items():
+            for arm, row in at_budget["arms"].items():
+                print(f"{arm} {name}: {row['words']}")
+    for arm, row in verdict.get("trends", {}).items():
+        small, large = row["tokens"]
+        print(f"{arm}: {row['words']}, from {small:,} to {large:,} tokens with {row['num_parameters']:,} parameters")
+    for arm, row in verdict.get("screened_out", {}).items():
+        print(f"{arm}: {row['words']}")
     for gone in verdict.get("missing", []):
         print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
     print(f"report  {page}")
@@ -427,8 +441,21 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         table = "\n".join(_block_lines(row["blocks"]))
         print(f"  blocks as in {shown[table]}" if table in shown else table)
         shown.setdefault(table, arm)
+        if executed := row.get("executed_flops_per_token"):
+            print(f"  {executed:,.0f} FLOPs per token are executed, masked scores included")
+        if arm != baseline:
+            sizes = (f"{name.replace('_', ' ')} {more:+.1%}" for name, more in row["relative_sizes"].items())
+            print(f"  beside {baseline}: {', '.join(sizes)}")
         print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds")
+    if planned["equal"]:
+        off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
+        print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
     print(f"\n{planned['seeds']} seeds, about {planned['minutes']:.0f} minutes in all")
+    if len(planned["stages"]) > 1:
+        for stage in planned["stages"]:
+            runs = f"{stage['num_runs']} runs of {stage['budget']:g} of the budget"
+            limit = "at most " if stage["stage"] == "tuning" else ""
+            print(f"  {stage['stage']}: {limit}{runs}, {limit or 'about '}{stage['minutes']:.0f} minutes")
     print(f"speed: {planned['speed_from']}")
     if planned["tokens_from"]:
         print(f"tokens of the arms: {planned['tokens_from']}")

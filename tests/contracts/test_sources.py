@@ -14,12 +14,13 @@ import pytest
 
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import content_hash, home, open_corpus, prepare
-from vslm.data.sources import Source, StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, Source, StandardLibrary, Text
+from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.windows import evaluation_windows, training_batch
 
-_KINDS = {kind.__name__: kind for kind in (Text, StandardLibrary, Splits, BPE, Characters)}
+_KINDS = {kind.__name__: kind for kind in (Text, StandardLibrary, AssociativeRecall, Splits, BPE, Characters)}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -52,6 +53,9 @@ SOURCES: dict[str, Make] = {
     "text": lambda folder, monkeypatch: _stories(folder),
     "one file of characters": lambda folder, monkeypatch: _one_file_of_characters(folder),
     "standard library": _library,
+    "associative recall": lambda folder, monkeypatch: AssociativeRecall(
+        num_pairs=5, document_tokens=38, num_letters=7, num_documents=211
+    ),
 }
 
 
@@ -61,6 +65,11 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
     (tmp_path / "text").mkdir()
     return request.param(tmp_path / "text", monkeypatch)
+
+
+def _names_its_document(line: str) -> bool:
+    """The first line of a story, or a whole document of pairs."""
+    return line.startswith("Story") or (line[:1] in KEYS and line[1:2] in VALUES and len(line) > 2)
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -100,7 +109,7 @@ def test_splits_are_disjoint_and_none_is_empty(source: Source) -> None:
     """No line that is long enough to tell is in two of them."""
     corpus = prepare(source)
     texts = {name: corpus.tokenizer.decode(corpus.split(name).tokens, separator="\n") for name in SPLITS}
-    lines = {name: {line for line in text.split("\n") if line.startswith("Story")} for name, text in texts.items()}
+    lines = {name: {line for line in text.split("\n") if _names_its_document(line)} for name, text in texts.items()}
     assert all(lines.values())
     assert sum(map(len, lines.values())) == len(set().union(*lines.values())) == 211
 
@@ -154,12 +163,12 @@ _CHILD = """
 import json, os, sys, sysconfig
 from vslm.core.specs import from_plain
 from vslm.data.corpus import prepare
-from vslm.data.sources import StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 if "VSLM_TEST_LIBRARY" in os.environ:
     sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
-kinds = {kind.__name__: kind for kind in (Text, StandardLibrary, Splits, BPE, Characters)}
+kinds = {kind.__name__: kind for kind in (Text, StandardLibrary, AssociativeRecall, Splits, BPE, Characters)}
 corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, flush=True)
 """

@@ -118,3 +118,23 @@ def test_a_corpus_too_small_for_its_window_names_it(num_tokens: int) -> None:
 def test_bytes_of_targets_leave_out_the_first_token() -> None:
     """The first token of a window is given, not predicted."""
     assert num_target_bytes(np.array([[2, 0, 1], [2, 1, 1]]), np.array([1, 10, 100])) == 1 + 10 + 10 + 10
+
+
+@pytest.mark.parametrize(("context_tokens", "align_tokens"), [(12, 3), (12, 12), (20, 10), (11, 11)])
+def test_aligned_windows_start_at_multiples(context_tokens: int, align_tokens: int) -> None:
+    """At every step; and every window of an epoch still comes once."""
+    num_windows = (1009 - context_tokens) // context_tokens
+    offsets = set()
+    for epoch in range(23):
+        rows = training_batch(
+            TOKENS,
+            context_tokens=context_tokens,
+            batch_windows=num_windows,
+            data_seed=1,
+            step=epoch,
+            align_tokens=align_tokens,
+        )
+        assert (rows[:, 0] % align_tokens == 0).all()
+        assert len({int(start) for start in rows[:, 0]}) == num_windows
+        offsets |= {int(start) for start in rows[:, 0] % context_tokens}
+    assert offsets == set(range(0, context_tokens, align_tokens))

@@ -10,10 +10,11 @@ from vslm import Budget, Experiment, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import prepare
 from vslm.lab import budgets, timing
-from vslm.lab.budgets import Timed, baseline_tokens, tokens_of_arm
+from vslm.lab.budgets import Timed, baseline_tokens, slowed, tokens_of_arm
 from vslm.lab.job import Job, Settings
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
+from vslm.lab.stages import num_rounds
 
 FULL = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=17),
@@ -106,17 +107,22 @@ def study(**changes) -> Study:
 def test_minutes_of_a_study_are_shared_by_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six runs two at a time are three rounds; more threads than cores make each slower."""
     monkeypatch.setattr(budgets, "available_cores", lambda: 2)
-    sizes = {"rate": 1000.0, "num_runs": 6, "threads": 1}
+
+    def rounds(workers: int, threads: int = 1) -> float:
+        return slowed(num_rounds([{"num_runs": 6, "budget": 1.0}], workers), workers, threads)
+
+    assert rounds(2, threads=2) == 2 * rounds(2)
+    sizes = {"rate": 1000.0}
     one_round = 3 * 60 * 1000.0 / budgets._SHARE_OF_EVALUATION
     options = Options(minutes=3)
-    assert baseline_tokens(study(), 1.0, options, workers=6, **sizes) == int(one_round / 3)
-    assert baseline_tokens(study(), 1.0, options, workers=2, **sizes) == int(one_round / 3)
-    assert baseline_tokens(study(), 1.0, options, workers=1, **sizes) == int(one_round / 6)
-    assert baseline_tokens(study(), 1.0, Options(tokens=77), workers=1, **sizes) == 77
-    assert baseline_tokens(study(), 1.0, Options(), workers=1, **sizes) == 5000
+    assert baseline_tokens(study(), 1.0, options, rounds=rounds(6), **sizes) == int(one_round / 3)
+    assert baseline_tokens(study(), 1.0, options, rounds=rounds(2), **sizes) == int(one_round / 3)
+    assert baseline_tokens(study(), 1.0, options, rounds=rounds(1), **sizes) == int(one_round / 6)
+    assert baseline_tokens(study(), 1.0, Options(tokens=77), rounds=6, **sizes) == 77
+    assert baseline_tokens(study(), 1.0, Options(), rounds=6, **sizes) == 5000
     for budget, tokens in ((Budget(minutes=2), 120_000), (Budget(flops=8e6), 4000)):
         arms = {"full": dataclasses.replace(FULL, budget=budget)}
-        assert baseline_tokens(study(arms=arms), 2000.0, Options(), workers=1, **sizes) == tokens
+        assert baseline_tokens(study(arms=arms), 2000.0, Options(), rounds=6, **sizes) == tokens
 
 
 def test_budgets_of_arms_follow_what_is_matched() -> None:

@@ -16,7 +16,12 @@ from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Averaging, Budget, Experiment
 from vslm.lab.job import Job, Settings
 from vslm.lab.run import run_job
+from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure
+from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.language_model import uniform
 from vslm.optim.adamw import AdamW
 from vslm.results.files import read_json, read_rows, write_json
@@ -25,7 +30,17 @@ CONTEXT_TOKENS = 19
 STEPS = 61
 
 
-def job_for(folder: Path, *, learning_rate: float = 0.01, dropout: float = 0.1) -> Job:
+OTHERS = (
+    ParameterTrack(names=("blocks.*.attention_norm.weight",), num_evaluations=9),
+    LogitLens(num_evaluations=5, num_tokens=38),
+    AttentionDistance(num_evaluations=3, num_tokens=38),
+    ResidualNorms(num_tokens=38),
+)
+
+
+def job_for(
+    folder: Path, *, learning_rate: float = 0.01, dropout: float = 0.1, measures: tuple[Measure, ...] = OTHERS
+) -> Job:
     """A job of 61 steps with dropout and averaged weights, on a corpus of made-up words."""
     rng = np.random.default_rng(5)
     words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
@@ -38,7 +53,7 @@ def job_for(folder: Path, *, learning_rate: float = 0.01, dropout: float = 0.1) 
         batch_tokens=CONTEXT_TOKENS * 7,
         optimizer=AdamW(learning_rate=learning_rate, clip_norm=None),
         averaging=Averaging(horizon_fraction=0.1),
-        measures=(LossByPosition(num_evaluations=6, num_tokens=190, num_final_tokens=380),),
+        measures=(LossByPosition(num_evaluations=6, num_tokens=190, num_final_tokens=380), *measures),
     )
     return Job(
         arm="a",
@@ -91,6 +106,30 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> Non
     rows = [_without_clock(read_rows(folder / "measures.jsonl")) for folder in (tmp_path / "whole", broken)]
     assert rows[0] == rows[1]
     assert (tmp_path / "whole" / "sample.txt").read_text() == (broken / "sample.txt").read_text()
+
+
+def test_measures_change_nothing_and_are_recorded_under_their_names(tmp_path: Path) -> None:
+    """Bitwise the same weights and losses as without; steps first in every array; the averaged weights are measured."""
+    with_them, without = tmp_path / "with", tmp_path / "without"
+    run_job(job_for(tmp_path), with_them, lambda message: None)
+    run_job(job_for(tmp_path, measures=()), without, lambda message: None)
+    assert (with_them / "weights.safetensors").read_bytes() == (without / "weights.safetensors").read_bytes()
+    with np.load(with_them / "arrays.npz") as mine, np.load(without / "arrays.npz") as its:
+        assert all(np.array_equal(mine[name], its[name], equal_nan=True) for name in its.files)
+        others = set(mine.files) - set(its.files)
+        assert {name.split(".")[0] for name in others} == {measure.recorded_as for measure in OTHERS}
+        for measure in OTHERS:
+            steps = mine[f"{measure.recorded_as}.steps_S"].tolist()
+            assert steps == measure.steps(STEPS)
+            names = [name for name in others if name.startswith(f"{measure.recorded_as}.")]
+            assert all(len(mine[name]) == len(steps) for name in names)
+        weights = load_file(with_them / "weights.safetensors")
+        tracked = mine["parameters.blocks.1.attention_norm.weight_SN"]
+        assert np.array_equal(tracked[0], np.ones(24))
+        assert np.array_equal(tracked[-1], weights["blocks.1.attention_norm.weight"])
+        loss_SL = mine["logit_lens.loss_nats_SL"]
+        assert loss_SL.shape == (len(OTHERS[1].steps(STEPS)), 1 + 2)
+        assert abs(loss_SL[0] - np.log(300)).max() < 0.2
 
 
 def test_a_torn_checkpoint_is_named_and_the_one_before_is_used(tmp_path: Path) -> None:

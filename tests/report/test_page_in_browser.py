@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from measured_study import ARMS, write_measured_study
 from synthetic_study import write_study
 
 from vslm.report.page import write_report
@@ -248,3 +249,25 @@ def test_a_page_with_almost_nothing_on_it_opens(open_page: Opener, tmp_path: Pat
     assert "It has not finished yet." in opened.text("#verdict")
     assert opened.page.locator(".js-plotly-plot").count() == 1
     assert _no_overflow(opened)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_what_was_measured_is_drawn_and_can_be_switched(
+    open_page: Opener, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """All of it, on a desktop and on a phone; a button shows another number, and a hidden arm is hidden there too."""
+    report = write_report(write_measured_study(tmp_path / "s"))
+    opened = open_page(report, width, scheme)
+    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12
+    assert _no_overflow(opened)
+    assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
+    opened.press("layers", "loss")
+    assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"loss"}
+    assert {trace["meta"]["view"] for trace in opened.data("attention")} == {"distance"}
+    opened.page.locator('button[data-arm="2"]').first.click()
+    for plot in ("layers", "recall", "costs"):
+        assert list(ARMS)[2] not in {trace["meta"]["arm"] for trace in opened.data(plot)}
+    left = "Math.min(...[...document.querySelectorAll('#plot-forest .ytick')].map(t => t.getBoundingClientRect().left))"
+    assert opened.page.evaluate(left) >= opened.page.locator("#plot-forest").bounding_box()["x"], "names are cut"
+    assert opened.complaints == []
+    assert opened.requests == [report.as_uri()]

@@ -90,6 +90,11 @@ class Corpus:
         """Number of ids."""
         return self.meta["vocabulary"]
 
+    @property
+    def align_tokens(self) -> int:
+        """Windows start at multiples of this."""
+        return self.meta.get("align_tokens", 1)  # a corpus that was built before there was anything to align
+
     @cached_property
     def tokenizer(self) -> FittedTokenizer:
         """Text to ids and back."""
@@ -187,6 +192,8 @@ def content_hash(documents: Iterable[Document]) -> str:
 
 def _fingerprint(source: Source, content: str) -> str:
     made_by = [FORMAT, content, to_plain(source.tokenizer), to_plain(source.splits)]
+    if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
+        made_by.append({"align_tokens": source.align_tokens})
     return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -290,6 +297,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
             "tokenizer": to_plain(source.tokenizer),
             "shares": to_plain(source.splits),
             "dtype": dtype,
+            "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
             "cut_into_blocks": parts.cut_into_blocks,

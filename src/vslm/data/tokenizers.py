@@ -113,6 +113,11 @@ class Tokenizer(Spec, ABC):
     def usual_bytes_per_token(self) -> float:
         """A guess before there is a corpus, never used for a result."""
 
+    @property
+    def known_vocabulary(self) -> int | None:
+        """Number of ids where that is settled before there is a corpus; None where the text decides."""
+        return None
+
     @abstractmethod
     def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedTokenizer:
         """A tokenizer for these texts.
@@ -189,6 +194,11 @@ class BPE(Tokenizer):
     def usual_bytes_per_token(self) -> float:
         """Measured 3.1 to 4.2 on stories, articles and source code at 1,024 to 4,096 ids; the upper end."""
         return 4.25
+
+    @property
+    def known_vocabulary(self) -> int | None:
+        """As declared: text that supports fewer ids is refused."""
+        return self.vocabulary
 
     def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedBPE:
         """Train on `train` alone. Deterministic: the same text gives the same ids in every process."""

@@ -12,7 +12,7 @@ from vslm.core.seeds import derive_seed
 
 
 def training_batch(
-    tokens: np.ndarray, *, context_tokens: int, batch_windows: int, data_seed: int, step: int
+    tokens: np.ndarray, *, context_tokens: int, batch_windows: int, data_seed: int, step: int, align_tokens: int = 1
 ) -> np.ndarray:
     """The windows of a step: a pure function of the tokens, of (data_seed, step) and of the two sizes.
 
@@ -31,21 +31,23 @@ def training_batch(
         batch_windows: rows.
         data_seed: decides the order, and nothing else does.
         step: from 0.
+        align_tokens: windows start at multiples of it; a divisor of `context_tokens`.
     Shapes: int64 [batch_windows, context_tokens + 1] out. Neighboring windows share one token: the last target of one
         is the first input of the next, so no target is lost.
-    Raises: DataError when the tokens do not fill one window.
+    Raises: DataError when the tokens do not fill one window, or windows cannot be aligned.
     """
+    check_alignment(context_tokens, align_tokens)
     if len(tokens) <= context_tokens:
         raise _too_few(tokens, "training", context_tokens)
     # One window less than fits, so that every offset below context_tokens leaves the same number.
     num_windows = max(1, (len(tokens) - context_tokens) // context_tokens)
-    num_offsets = min(context_tokens, len(tokens) - num_windows * context_tokens)
+    num_offsets = -(-min(context_tokens, len(tokens) - num_windows * context_tokens) // align_tokens)
     places = step * batch_windows + np.arange(batch_windows)
     starts = np.empty(batch_windows, dtype=np.int64)
     for epoch in range(int(places[0]) // num_windows, int(places[-1]) // num_windows + 1):
         offset, order = _epoch(data_seed, epoch, num_windows, num_offsets)
         here = places // num_windows == epoch
-        starts[here] = offset + order[places[here] % num_windows] * context_tokens
+        starts[here] = offset * align_tokens + order[places[here] % num_windows] * context_tokens
     return _rows(tokens, starts, context_tokens)
 
 
@@ -73,6 +75,16 @@ def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: i
     available = (len(tokens) - 1) // context_tokens
     wanted = available if num_tokens is None else min(available, max(1, -(-num_tokens // context_tokens)))
     return _rows(tokens, np.arange(wanted) * available // wanted * context_tokens, context_tokens)
+
+
+def check_alignment(context_tokens: int, align_tokens: int) -> None:
+    """Refuse a context that does not hold whole documents of a corpus whose windows start where documents do.
+
+    Raises: DataError naming the context.
+    """
+    if context_tokens % align_tokens:
+        found = f"{context_tokens} tokens are no multiple of {align_tokens}, where documents of this corpus start"
+        raise DataError("model.context_tokens", found, f"{align_tokens}, or a multiple of it, is needed")
 
 
 def num_target_bytes(windows: np.ndarray, token_num_bytes: np.ndarray) -> int:

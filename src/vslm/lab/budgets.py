@@ -4,10 +4,9 @@ Everything here is decided once, before the first run, and kept in `study.json`.
 """
 
 import dataclasses
-import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from vslm.data.corpus import Corpus
 from vslm.lab.job import Job, Settings, start_checksum
 from vslm.lab.options import Options, Watcher
 from vslm.lab.pool import Order, run_orders
+from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
 
 _SHARE_OF_EVALUATION = 1.15  # measured evaluations, compile loading and start-up on top of training time
@@ -43,12 +43,12 @@ class Bench:
     study_file: Path | None
     watcher: Watcher
 
-    def choose_settings(self, options: Options, num_seeds: int) -> tuple[dict[str, Any], float]:
-        """Settings for the whole study, and tokens per second of a baseline run."""
+    def choose_settings(self, options: Options, sizes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
+        """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
         self.watcher.say("timing the baseline: precision, compile, threads")
-        num_runs, cores = num_seeds * len(self.study.arms), available_cores()
+        num_runs, cores = max(size["num_runs"] for size in sizes), available_cores()
         settings = Settings(device=device(options.device), precision="fp32", compiled=False, threads=1)
-        job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_runs, cores))
+        job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_rounds(sizes, cores)))
         order = Order(
             job,
             self.out / ".timing",
@@ -91,11 +91,11 @@ class Bench:
             start_sha256=start_checksum(experiment),
         )
 
-    def _guessed_tokens(self, options: Options, num_runs: int, cores: int) -> int:
+    def _guessed_tokens(self, options: Options, rounds: float) -> int:
         budget = self.study.arms[self.study.baseline].budget
         if tokens := options.tokens or (None if options.minutes else budget.tokens):
             return tokens
-        minutes = options.minutes / num_runs * cores if options.minutes else budget.minutes or _GUESSED_MINUTES
+        minutes = options.minutes / rounds if options.minutes else budget.minutes or _GUESSED_MINUTES
         return max(1, int(minutes * 60 * _GUESSED_TOKENS_PER_SECOND))
 
     def _ask(self, order: Order) -> dict[str, Any]:
@@ -116,9 +116,7 @@ class Bench:
         return answer
 
 
-def baseline_tokens(
-    study: Study, flops_per_token: float, options: Options, *, rate: float, num_runs: int, workers: int, threads: int
-) -> int:
+def baseline_tokens(study: Study, flops_per_token: float, options: Options, *, rate: float, rounds: float) -> int:
     """Tokens of one run of the baseline.
 
     Args:
@@ -126,16 +124,12 @@ def baseline_tokens(
         flops_per_token: of the baseline.
         options: `tokens` of a run, or `minutes` of the whole study.
         rate: tokens per second of one run of the baseline.
-        num_runs: of the whole study.
-        workers: runs at the same time.
-        threads: of each.
+        rounds: how long the whole study takes, in runs of the baseline one after the other.
     """
     budget = study.arms[study.baseline].budget
     if options.tokens is not None:
         return options.tokens
     if options.minutes is not None:
-        # More threads at once than there are cores make every run slower by as much.
-        rounds = math.ceil(num_runs / workers) * max(1.0, workers * threads / available_cores())
         return max(1, int(options.minutes * 60 / _SHARE_OF_EVALUATION / rounds * rate))
     if budget.tokens is not None:
         return budget.tokens
@@ -143,6 +137,16 @@ def baseline_tokens(
         return max(1, int(budget.minutes * 60 * rate))
     assert budget.flops is not None  # a budget has exactly one of three
     return max(1, int(budget.flops / flops_per_token))
+
+
+def minutes_of(rounds: float, tokens: int, rate: float) -> float:
+    """Minutes of a study of so many runs one after the other, with what is spent beside training."""
+    return rounds * tokens / rate / 60 * _SHARE_OF_EVALUATION
+
+
+def slowed(rounds: float, workers: int, threads: int) -> float:
+    """More threads at once than there are cores make every run slower by as much."""
+    return rounds * max(1.0, workers * threads / available_cores())
 
 
 def tokens_of_arm(

@@ -3,13 +3,21 @@
 A study may use a class of its own that is in no table: it runs, and is read back by importing that study.
 """
 
-from vslm.data.sources import StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.lab.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.lab.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
+from vslm.lab.tuning import LearningRates
+from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.recall_accuracy import RecallAccuracy
+from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
@@ -103,14 +111,28 @@ MODELS = {
     "FixedStd": FixedStd,
     "FanIn": FanIn,
 }
-DATA = {"Text": Text, "StandardLibrary": StandardLibrary, "Splits": Splits, "BPE": BPE, "Characters": Characters}
+DATA = {
+    "Text": Text,
+    "StandardLibrary": StandardLibrary,
+    "AssociativeRecall": AssociativeRecall,
+    "Splits": Splits,
+    "BPE": BPE,
+    "Characters": Characters,
+}
 OPTIM = {
     "AdamW": AdamW,
     "RateByWidth": RateByWidth,
     "WarmupCosine": WarmupCosine,
     "WarmupStableDecay": WarmupStableDecay,
 }
-MEASURES = {"LossByPosition": LossByPosition}
+MEASURES = {
+    "LossByPosition": LossByPosition,
+    "LogitLens": LogitLens,
+    "AttentionDistance": AttentionDistance,
+    "ParameterTrack": ParameterTrack,
+    "RecallAccuracy": RecallAccuracy,
+    "ResidualNorms": ResidualNorms,
+}
 LAB = {
     "Experiment": Experiment,
     "Budget": Budget,
@@ -120,5 +142,11 @@ LAB = {
     "Settings": Settings,
     "Study": Study,
     "Primary": Primary,
+    "Screen": Screen,
+    "LearningRates": LearningRates,
+    "Depth": Depth,
+    "WidthScale": WidthScale,
+    "FeedforwardMultiplier": FeedforwardMultiplier,
+    "Loops": Loops,
 }
 KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB}

@@ -13,6 +13,7 @@ from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.experiment import Experiment
+from vslm.lab.matching import check_equal
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
 from vslm.results.files import read_json
@@ -32,6 +33,9 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None
     _check_comparable(study, corpora)
+    if study.equal is not None:
+        vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+        check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
     for arm, experiment in study.arms.items():
         if isinstance(experiment.start_from, str):
             try:

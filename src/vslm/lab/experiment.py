@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from vslm.core.errors import SpecError
+from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
 from vslm.data.sources import Source
-from vslm.measure.loss_by_position import LossByPosition, Measure
+from vslm.data.windows import check_alignment
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure
 from vslm.models.language_model import Model
 from vslm.optim.adamw import AdamW, Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
@@ -114,6 +116,27 @@ class Experiment(Spec):
             raise SpecError("accumulation", found, "a divisor of the windows of a batch is needed")
         if not any(isinstance(measure, LossByPosition) for measure in self.measures):
             raise SpecError("measures", "no LossByPosition", "verdicts are read from it")
+        names = [measure.recorded_as for measure in self.measures]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                found = f"a second {type(self.measures[place]).__name__}"
+                raise SpecError(f"measures.{place}", found, "one of a kind is recorded")
+
+    def validate(self) -> None:
+        """Raise SpecError where model, data and measures do not fit each other.
+
+        Not in `check`: varying an experiment may change two of them one after the other.
+        """
+        try:
+            self.model.validate()
+        except SpecError as error:
+            raise error.within("model") from None
+        try:
+            check_alignment(self.model.context_tokens, self.data.align_tokens)
+        except DataError as error:
+            raise SpecError(error.where, error.found, error.allowed, error.do) from None
+        for measure in self.measures:
+            measure.check_fits(model=self.model, source=self.data)
 
     @property
     def batch_windows(self) -> int:

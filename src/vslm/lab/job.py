@@ -41,6 +41,8 @@ class Job(Spec):
         settings: of the study.
         corpus: fingerprint.
         start_sha256: of the weights to start from; None: new ones.
+        split: where it is evaluated: "val" for verdicts, "select" for choices made during a study. What is written is
+            named after it (`val_loss`, `select_loss`), so that no choice can read `val` by mistake.
     """
 
     arm: str
@@ -51,6 +53,7 @@ class Job(Spec):
     settings: Settings
     corpus: str
     start_sha256: str | None = None
+    split: Literal["val", "select"] = "val"
 
     @property
     def fingerprint(self) -> str:

@@ -9,9 +9,9 @@ from vslm.core.errors import ResultError
 from vslm.core.specs import differences
 from vslm.lab.verdict import write_verdict
 from vslm.results.files import write_json
-from vslm.results.folder import StudyFolder
+from vslm.results.folder import StudyFolder, budget_name
 
-_SAME = ("question", "baseline", "primary", "match", "plan")
+_SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
 _SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
 _SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
 _LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json"}
@@ -31,15 +31,24 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     for folder in folders[1:]:
         _check_same(first, folder.study, folders[0].path, folder.path)
     whole: dict[str, Any] = {**first, "seeds": sorted({seed for folder in folders for seed in folder.study["seeds"]})}
-    whole["arms"] = {arm: {**row, "runs": {}} for arm, row in first["arms"].items()}
+    whole["arms"] = {
+        arm: {**row, "runs": {}, "runs_by_budget": {name: {} for name in row.get("runs_by_budget", {})}}
+        for arm, row in first["arms"].items()
+    }
     for seed in whole["seeds"]:
         source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in first["arms"]))
         done = [arm for arm in first["arms"] if _is_done(source, arm, seed)]
         _check_one_place(source, done, seed)
         for arm in done:
-            target = out / arm / f"seed{seed}"
-            shutil.copytree(source.run(arm, seed).path, target, ignore=shutil.ignore_patterns(".*.tmp"))
-            whole["arms"][arm]["runs"][str(seed)] = source.study["arms"][arm]["runs"][str(seed)]
+            row = whole["arms"][arm]
+            for budget in source.budgets:
+                path = source.run(arm, seed, budget).path
+                _copy(path, out / path.relative_to(source.path))
+                names = row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+                names[str(seed)] = source.fingerprints(arm, budget)[str(seed)]
+    for stage in ("screen", "tuning"):
+        if (folders[0].path / stage).is_dir():
+            _copy(folders[0].path / stage, out / stage)
     for copy in folders[0].path.glob("*.py"):
         shutil.copy(copy, out / copy.name)
     write_json(out / "study.json", whole)
@@ -48,7 +57,9 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
 
 
 def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Path) -> None:
-    different = [key for key in _SAME if a[key] != b[key]]
+    different = [key for key in _SAME if a.get(key) != b.get(key)]
+    if _confirmed(a) != _confirmed(b):
+        different.append("the choice of the screening")
     if set(a["arms"]) != set(b["arms"]):
         different.append("arms")
     else:
@@ -64,8 +75,17 @@ def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Pa
 
 
 def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
-    done = folder.run(arm, seed).done
-    return done is not None and done["fingerprint"] == folder.study["arms"][arm]["runs"].get(str(seed))
+    """Whether an arm was run with a seed, at every budget."""
+    ended = [(folder.run(arm, seed, budget).done, folder.fingerprints(arm, budget)) for budget in folder.budgets]
+    return all(done is not None and done["fingerprint"] == names.get(str(seed)) for done, names in ended)
+
+
+def _confirmed(study: dict[str, Any]) -> list[str]:
+    return study.get("screening", {}).get("confirmed", list(study["arms"]))
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*.tmp"))
 
 
 def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:

@@ -13,6 +13,8 @@ from vslm.data.corpus import Corpus
 from vslm.data.windows import evaluation_windows, training_batch
 from vslm.lab.experiment import FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
@@ -20,7 +22,7 @@ from vslm.models.repeats import count_at
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.exits import loss_with_exits
-from vslm.training.loop import Objects
+from vslm.training.loop import Objects, Scheduled
 from vslm.training.precision import autocast
 
 _SEEDS = 2**63  # one more than the largest seed
@@ -98,12 +100,8 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
-    train, val = corpus.split("train").tokens, corpus.split("val").tokens
+    train, evaluated = corpus.split("train").tokens, corpus.split(job.split).tokens
     context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
-    looks, before = set(), 0
-    for steps in job.stages_steps:
-        looks |= {before + step for step in measure.steps(steps)}
-        before += steps
     return Objects(
         model=model,
         token_loss=build_loss(model, job.settings),
@@ -116,18 +114,36 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
             batch_windows=experiment.batch_windows,
             data_seed=job.data_seed,
             step=step,
+            align_tokens=corpus.align_tokens,
         ),
-        validation_NT1=evaluation_windows(val, context_tokens=context_tokens, num_tokens=measure.num_tokens),
+        validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
         final_validation_NT1=evaluation_windows(
-            val, context_tokens=context_tokens, num_tokens=measure.num_final_tokens
+            evaluated, context_tokens=context_tokens, num_tokens=measure.num_final_tokens
         ),
-        look_steps=looks,
+        look_steps=steps_of(measure, job.stages_steps),
         num_steps=num_steps,
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
         average=WeightAverage(model, averaging.horizon_fraction * num_steps) if averaging else None,
+        measures={
+            other.recorded_as: Scheduled(
+                other.build(model=model, corpus=corpus, context_tokens=context_tokens),
+                steps_of(other, job.stages_steps),
+            )
+            for other in experiment.measures
+            if not isinstance(other, LossByPosition)
+        },
         device=torch.device(job.settings.device),
     )
+
+
+def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:
+    """The steps of a measure, counted from the first stage: each stage is looked at as if it stood alone."""
+    steps, before = set(), 0
+    for stage_steps in stages_steps:
+        steps |= {before + step for step in measure.steps(stage_steps)}
+        before += stage_steps
+    return steps
 
 
 def fraction_of_stage(stages_steps: tuple[int, ...], step: int) -> float:

@@ -8,11 +8,14 @@ from typing import Any
 
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import home
-from vslm.lab.budgets import Timed, available_cores, baseline_tokens, tokens_of_arm
+from vslm.lab.budgets import Timed, available_cores, baseline_tokens, slowed, tokens_of_arm
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import FreshStart
+from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
+from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds
+from vslm.lab.verdict import num_comparisons
 from vslm.models.block_table import block_table, folded
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
@@ -25,6 +28,7 @@ _GUESSED_FLOPS_PER_SECOND = 6e10
 _BYTES_PER_PARAMETER_ON_DISK = 16  # weights once, and a checkpoint with two optimizer moments
 
 _FEWEST_SEEDS = 3
+_MOST_ARMS_UNSCREENED = 4
 _TOLERANCE = 1.05  # arms that differ by less are called matched
 
 
@@ -51,18 +55,19 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = tuple(range(looks[0])) if looks else parse_seeds(asked)
-    workers = options.workers or min(available_cores(), len(seeds) * len(study.arms))
+    sizes = stage_sizes(study, len(seeds))
+    workers = options.workers or min(available_cores(), max(size["num_runs"] for size in sizes))
     flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
     base_tokens = baseline_tokens(
         study,
         flops[study.baseline],
         options,
         rate=flops_rate / flops[study.baseline],
-        num_runs=len(seeds) * len(study.arms),
-        workers=workers,
-        threads=1,
+        rounds=slowed(num_rounds(sizes, workers), workers, threads=1),
     )
     baseline = study.arms[study.baseline]
+    vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+    relative = relative_sizes(study.arms, study.baseline, vocabularies)
     arms = {}
     for arm, experiment in study.arms.items():
         # Before anything is timed, speed is guessed to go with FLOPs.
@@ -75,29 +80,39 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
+            "relative_sizes": relative[arm],
             "tokens": tokens,
             "minutes": tokens * flops[arm] / flops_rate / 60,
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
-            "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * len(seeds) / 1e6,
+            "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * len(seeds) * len(study.budgets) / 1e6,
         }
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
-    error = per_arm_error(plan.errors[0], max(1, len(study.others)))
+    num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
+    error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
     sd = card["paired_sd"] if card else _GUESSED_SD
     resolvable = resolvable_effect(sd, len(seeds), error)
     # More runs at once than there are cores make none of them faster.
-    minutes_per_seed = sum(arm["minutes"] for arm in arms.values()) / min(workers, available_cores())
+    at_once = min(workers, available_cores())
+    # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
+    average = sum(arm["minutes"] for arm in arms.values()) / len(arms)
+    stages = [{**size, "minutes": size["num_runs"] * size["budget"] * average / at_once} for size in sizes]
+    minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
+    minutes_per_seed = num_judged * sum(study.budgets) * average / at_once
     needed = seeds_to_resolve(study.primary.smallest_effect, sd, error)
     return {
         "question": study.question,
         "arms": arms,
         "seeds": len(seeds),
-        "minutes": minutes_per_seed * len(seeds),
+        "stages": stages,
+        "equal": study.equal,
+        "unequal": list(study.unequal),
+        "minutes": minutes_to_choose + minutes_per_seed * len(seeds),
         "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
         "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
-        "minutes_for_smallest_effect": needed * minutes_per_seed if math.isfinite(needed) else None,
+        "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "lints": list(_lints(study, arms, seeds, resolvable)),
     }
 
@@ -118,6 +133,10 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
             yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"
         if not arms[arm]["differences"]:
             yield f"arm {arm!r} equals the baseline"
+    if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None:
+        yield f"{len(arms)} arms and no screen: Screen(...) runs each once and briefly, and judges the best of them"
+    if len(study.budgets) > 1 and study.tune is not None:
+        yield "rates are tuned at the budget of one and used at all of them"
     yield from _lints_of_starts(study, seeds)
     flops = [arm["flops_per_token"] * arm["tokens"] for arm in arms.values()]
     if max(flops) > _TOLERANCE * min(flops):

@@ -36,7 +36,8 @@ class _Lines:
         if "done" in message and not message.get("was_there"):
             done = message["done"]
             if done["status"] == "done":
-                self.say(f"{arm} seed {seed}: done, val_loss {done['val_loss']:.4f} in {done['seconds']:.0f} s")
+                name, loss = _final_loss(done)
+                self.say(f"{arm} seed {seed}: done, {name} {loss:.4f} in {done['seconds']:.0f} s")
             else:
                 self.say(f"{arm} seed {seed}: diverged at step {done['diverged_step']}; the others go on")
         elif "failed" in message:
@@ -91,7 +92,7 @@ class _Table(_Lines):
             share = "done" if "done" in run else "failed" if "failed" in run else ""
             if not share and "step" in run:
                 share = f"{run['step'] / run['num_steps']:.0%}"
-            loss = (run.get("done") or {}).get("val_loss") or run.get("loss")
+            loss = _final_loss(run["done"])[1] if "done" in run else run.get("loss")
             rate = run.get("tokens_per_second")
             table.add_row(
                 escape(arm),
@@ -101,6 +102,12 @@ class _Table(_Lines):
                 f"{rate:,.0f}" if rate else "",
             )
         return table
+
+
+def _final_loss(done: Mapping[str, Any]) -> tuple[str, float | None]:
+    """The name and the value of a run's final loss: `val_loss`, or `select_loss` where it was made to choose."""
+    name = "select_loss" if "select_loss" in done else "val_loss"
+    return name, done.get(name)
 
 
 @contextmanager

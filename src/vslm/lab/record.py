@@ -3,20 +3,19 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
 import vslm
 from vslm.core.errors import SpecError
 from vslm.core.specs import differences, fingerprint, to_plain
-from vslm.lab.budgets import Bench, available_cores, baseline_tokens, device, tokens_of_arm
-from vslm.lab.job import Job, Settings, start_checksum
+from vslm.lab.budgets import Bench, available_cores, baseline_tokens, device, minutes_of, slowed, tokens_of_arm
+from vslm.lab.job import start_checksum
 from vslm.lab.options import Options
+from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
 from vslm.results.files import read_json
 from vslm.results.folder import FORMAT, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
-Record = dict[str, Any]
 _ANOTHER = "choose another place with --out"
 
 
@@ -29,28 +28,30 @@ def declared(bench: Bench, options: Options) -> Record:
     before = StudyFolder(out).study if (out / "study.json").exists() else None
     if before is not None:
         _check_same_study(study, before, out)
+    stages = stage_record(study, before, out)
     device(options.device)  # refused before anything is timed
     seeds, plan = _seeds_and_plan(study, options, before)
     rows = {arm: _row(bench, arm) for arm in study.arms}
     for arm, row in rows.items():
         if before and arm in before["arms"]:
             _check_unchanged(arm, before["arms"][arm], row, out)
+            if before["arms"][arm].get("screened_out"):  # compared with the baseline before its rate was tuned
+                row["differences"] = before["arms"][arm]["differences"]
     _check_more_tokens(study, options, before, out)
+    sizes = stage_sizes(study, len(seeds))
     if before is None:
-        settings, rate = bench.choose_settings(options, len(seeds))
+        settings, rate = bench.choose_settings(options, sizes)
     else:
         settings, rate = _with_workers(before["settings"], options, bench), before["tokens_per_second"]
     flops = {arm: row["flops_per_token"] for arm, row in rows.items()}
     if before is None:
-        base_tokens = baseline_tokens(
-            study,
-            flops[study.baseline],
-            options,
-            rate=rate,
-            num_runs=len(seeds) * len(study.arms),
-            workers=settings["workers"],
-            threads=settings["threads"],
-        )
+        rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
+        base_tokens = baseline_tokens(study, flops[study.baseline], options, rate=rate, rounds=rounds)
+        stages["estimate"] = {
+            "stages": sizes,
+            "rounds": rounds,
+            "minutes": minutes_of(rounds, base_tokens, rate),
+        }
     else:
         base_tokens = before["arms"][study.baseline]["stages_tokens"][0]
     old_arms = before["arms"] if before else {}
@@ -59,10 +60,10 @@ def declared(bench: Bench, options: Options) -> Record:
     timed = bench.time_arms(to_time, settings) if to_time else {}
     for arm, row in rows.items():
         old, speed = old_arms.get(arm), timed.get(arm)
-        stages = list(old["stages_tokens"]) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
+        stages_tokens = list(old["stages_tokens"]) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
         if options.more_tokens and not _goes_on(out, arm, old, options.more_tokens):
-            stages.append(options.more_tokens)
-        row["stages_tokens"], row["tokens"] = stages, sum(stages)
+            stages_tokens.append(options.more_tokens)
+        row["stages_tokens"], row["tokens"] = stages_tokens, sum(stages_tokens)
         row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
         row["kernels"] = study.arms[arm].model.kernels(settings["device"])
     record: Record = {
@@ -75,7 +76,7 @@ def declared(bench: Bench, options: Options) -> Record:
         "seeds": seeds,
         "primary": to_plain(study.primary),
         "match": study.match,
-        "tuned": False,
+        **stages,
         "plan": dataclasses.asdict(plan),
         "settings": settings,
         "tokens_per_second": rate,
@@ -84,35 +85,8 @@ def declared(bench: Bench, options: Options) -> Record:
         "vslm_version": vslm.__version__,
         "created": before["created"] if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
-    name_runs(study, record)
+    name_runs(study.arms, record)
     return record
-
-
-def jobs_of(study: Study, record: Record, seeds: list[int]) -> dict[str, dict[int, Job]]:
-    """The job of every arm with every seed."""
-    settings = Settings(**{key: record["settings"][key] for key in ("device", "precision", "compiled", "threads")})
-    return {
-        arm: {
-            seed: Job(
-                arm=arm,
-                experiment=experiment,
-                stages_tokens=tuple(record["arms"][arm]["stages_tokens"]),
-                init_seed=seed,
-                data_seed=seed,
-                settings=settings,
-                corpus=record["arms"][arm]["corpus"],
-                start_sha256=record["arms"][arm]["start_sha256"],
-            )
-            for seed in seeds
-        }
-        for arm, experiment in study.arms.items()
-    }
-
-
-def name_runs(study: Study, record: Record) -> None:
-    """Write into the record the fingerprint that every run of its seeds must have to count."""
-    for arm, jobs in jobs_of(study, record, record["seeds"]).items():
-        record["arms"][arm]["runs"] = {str(seed): job.fingerprint for seed, job in jobs.items()}
 
 
 def _row(bench: Bench, arm: str) -> Record:

@@ -17,6 +17,7 @@ from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
 from vslm.lab.job import Job
 from vslm.lab.objects import build_objects
+from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import read_json, write_arrays, write_json, write_rows, write_text, written_whole
@@ -154,24 +155,24 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
                 "flops": tokens * flops_per_token,
                 "seconds": look.seconds,
                 "train_loss": train_loss if math.isfinite(train_loss) else None,
-                "val_loss": float(look.val_loss_nats_T.mean()),
+                f"{job.split}_loss": float(look.val_loss_nats_T.mean()),
                 "learning_rate": look.learning_rate,
                 "tokens_per_second": tokens / look.seconds if look.seconds else None,
             }
         )
-    write_rows(folder / "measures.jsonl", rows)
+    write_rows(folder / "measures.jsonl", with_measures(rows, training.taken))
     if not training.looks:
         return
     steps_S = np.array([look.step for look in training.looks])
     arrays = {
         "steps_S": steps_S,
         "tokens_S": steps_S * tokens_per_step,
-        "val_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
+        f"{job.split}_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
         "train_loss_nats_ST": np.stack([look.train_loss_nats_T for look in training.looks]),
     }
     if training.looks[-1].step == training.objects.num_steps:
-        arrays["final_val_loss_nats_T"] = training.looks[-1].val_loss_nats_T
-    write_arrays(folder / "arrays.npz", arrays)
+        arrays[f"final_{job.split}_loss_nats_T"] = training.looks[-1].val_loss_nats_T
+    write_arrays(folder / "arrays.npz", arrays | measured_arrays(training.taken))
 
 
 def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:
@@ -184,14 +185,14 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         "tokens": tokens,
         "flops": tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
         "seconds": training.seconds,
-        "val_loss": None,
-        "val_bpb": None,
+        f"{job.split}_loss": None,
+        f"{job.split}_bpb": None,
         "diverged_step": diverged_step,
     }
     if diverged_step is None:
-        val_loss = float(training.looks[-1].val_loss_nats_T.mean())
-        done["val_loss"] = val_loss
-        done["val_bpb"] = bits_per_byte(val_loss, corpus.bytes_per_token("val"))
+        loss = float(training.looks[-1].val_loss_nats_T.mean())
+        done[f"{job.split}_loss"] = loss
+        done[f"{job.split}_bpb"] = bits_per_byte(loss, corpus.bytes_per_token(job.split))
         write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
     average = training.objects.average
     if average is not None and average.count:
@@ -204,12 +205,12 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
 
 
 def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:
-    """What the model writes now, after the first tokens of the validation split. Draws from a generator of its own."""
+    """What the model writes now, after the first tokens of the job's split. Draws from a generator of its own."""
     average: WeightAverage | None = training.objects.average
     if average is not None and average.count:
         average.swap()
     model = training.objects.model
-    prompt_T = torch.from_numpy(corpus.split("val").tokens[:8].astype(np.int64)).to(training.objects.device)
+    prompt_T = torch.from_numpy(corpus.split(job.split).tokens[:8].astype(np.int64)).to(training.objects.device)
     generator = torch.Generator().manual_seed(job.data_seed)
     made = list(
         generate(

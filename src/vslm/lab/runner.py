@@ -1,23 +1,28 @@
 """Run a study in a folder: what is not done is done, what was chosen once stays, and every look is a verdict."""
 
 import contextlib
+import dataclasses
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
+from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
-from vslm.lab.job import Job
 from vslm.lab.options import Options, Watcher
 from vslm.lab.pool import Order, run_orders
-from vslm.lab.record import Record, declared, jobs_of, name_runs
+from vslm.lab.record import declared
+from vslm.lab.screening import screen_arms
+from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
 from vslm.lab.study import Study, auto_looks
-from vslm.lab.verdict import write_verdict
-from vslm.results.files import write_json, write_text
-from vslm.results.folder import FAILED, StudyFolder
+from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
+from vslm.lab.verdict import is_resolved, write_verdict
+from vslm.results.files import write_text
+from vslm.results.folder import FAILED, RunFolder, StudyFolder
 
 
 def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | None, options: Options) -> StudyFolder:
@@ -29,13 +34,20 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     _check_folder(out)
     corpora = prepared_corpora(study, watcher.say)
     with held(out):
-        record = declared(Bench(study, corpora, out, study_file, watcher), options)
-        write_json(out / "study.json", record)
+        arms = tuned_before(study, out)
+        at_rates = dataclasses.replace(study, arms=arms)
+        record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
+        save(record, out)
         copy = None
         if study_file:
             copy = out / study_file.name
             with contextlib.suppress(shutil.SameFileError):
                 shutil.copyfile(study_file, copy)
+
+        def train(tasks: Sequence[Task]) -> None:
+            _train(tasks, record, watcher, copy, options)
+
+        arms = _chosen(study, arms, record, out, train)
         begun = time.monotonic()
         for seeds in _rounds(study, record, options):
             if _is_over(study, options, begun, seeds, record):
@@ -43,13 +55,33 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
                 break
             if new := [seed for seed in seeds if seed not in record["seeds"]]:
                 record["seeds"] = sorted({*record["seeds"], *new})
-                name_runs(study, record)
-                write_json(out / "study.json", record)
-            _train(jobs_of(study, record, seeds), seeds, record, out, watcher, copy, options)
-            verdict = write_verdict(StudyFolder(out))
-            if study.others and all(arm["verdict"] != "unresolved" for arm in verdict["arms"].values()):
+                name_runs(arms, record)
+                save(record, out)
+            train(judged_tasks(arms, record, out, seeds))
+            if is_resolved(write_verdict(StudyFolder(out))):
                 break
     return StudyFolder(out)
+
+
+def _chosen(
+    study: Study, arms: Mapping[str, Experiment], record: Record, out: Path, train: Train
+) -> Mapping[str, Experiment]:
+    """The arms that are judged, at their rates, after a screening and a tuning; both decide once."""
+    if study.screen is not None:
+        confirmed = screen_arms(study.screen, arms, study.baseline, record, out, train)
+        name_runs(arms, record)
+        save(record, out)
+        arms = {arm: arms[arm] for arm in confirmed}
+    if study.tune is not None and not record["tuned"]:
+        known = record.get("tuning", {})
+        new = {arm: experiment for arm, experiment in arms.items() if arm not in known}
+        found = tune_arms(study.tune, new, record, out, train)
+        arms = {**arms, **with_chosen_rates(new, found)}
+        record |= {"tuning": {**known, **found}, "tuned": True}
+        describe_arms(arms, study.baseline, record)
+        name_runs(arms, record)
+        save(record, out)
+    return arms
 
 
 def _check_folder(out: Path) -> None:
@@ -76,29 +108,20 @@ def _is_over(study: Study, options: Options, begun: float, seeds: list[int], rec
     )
 
 
-def _train(
-    jobs: dict[str, dict[int, Job]],
-    seeds: list[int],
-    record: Record,
-    out: Path,
-    watcher: Watcher,
-    study_file: Path | None,
-    options: Options,
-) -> None:
-    """Run what is not done, all arms of a seed before the next, and keep going past a run that fails.
+def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: Path | None, options: Options) -> None:
+    """Run what is not done, in order, and keep going past a run that fails.
 
     Raises: RunError when the disk is full: no other run could do better.
     """
-    folder, orders = StudyFolder(out), []
-    watcher.started(list(jobs), seeds)
-    for seed in seeds:
-        for arm in jobs:
-            run = folder.run(arm, seed)
-            if run.done and run.done["fingerprint"] == jobs[arm][seed].fingerprint:
-                watcher.heard(arm, seed, {"done": run.done, "was_there": True})
-            else:
-                (run.path / FAILED).unlink(missing_ok=True)
-                orders.append(Order(jobs[arm][seed], run.path, study_file, samples=options.samples))
+    orders = []
+    watcher.started(list(dict.fromkeys(job.arm for job, _ in tasks)), sorted({job.data_seed for job, _ in tasks}))
+    for job, path in tasks:
+        done = RunFolder(path, job.arm, job.data_seed).done
+        if done and done["fingerprint"] == job.fingerprint:
+            watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
+        else:
+            (path / FAILED).unlink(missing_ok=True)
+            orders.append(Order(job, path, study_file, samples=options.samples))
     settled: set[int] = set()
 
     def hear(order: Order, message: dict[str, Any]) -> None:
@@ -107,6 +130,8 @@ def _train(
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             (order.folder / "order.json").unlink(missing_ok=True)
+            if order.job.split == "select":  # it was made to choose: nobody goes on with it
+                shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         if message.get("disk_full"):
             raise RunError("", message["failed"])
         if "done" in message or "failed" in message:

@@ -9,6 +9,10 @@ from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
 from vslm.core.types import describe
 from vslm.lab.experiment import Experiment
+from vslm.lab.matching import Size
+from vslm.lab.screening import Screen
+from vslm.lab.tuning import LearningRates
+from vslm.results.folder import STAGE_FOLDERS
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
 _ENDINGS_OF_FILES = (".json", ".html", ".py")
@@ -54,6 +58,14 @@ class Study(Spec):
             arms are timed side by side before the first run, and what was measured is kept.
         max_seeds: where "auto" gives up.
         max_minutes: where "auto" gives up: no further look is begun after so many minutes; None: never by time.
+        equal: what every arm must have as much of as the baseline, within 0.5%: "parameters",
+            "non_embedding_parameters" or "flops" (useful FLOPs per token); None: nothing is promised. `matched` makes
+            such arms.
+        unequal: arms that are let off that promise, and shown so.
+        tune: a search for every arm's learning rate before it is judged; None: rates as declared.
+        screen: a first, short run of every arm that chooses which are judged; None: all are.
+        budgets: multiples of the budget at which arms are judged, 1 among them; more than one tells whether a
+            difference grows or shrinks with training.
     """
 
     question: str
@@ -65,6 +77,11 @@ class Study(Spec):
     match: Literal["tokens", "flops", "time"] = "tokens"
     max_seeds: int = 16
     max_minutes: float | None = None
+    equal: Size | None = None
+    unequal: tuple[str, ...] = ()
+    tune: LearningRates | None = None
+    screen: Screen | None = None
+    budgets: tuple[float, ...] = (1.0,)
 
     def check(self) -> None:
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""
@@ -77,14 +94,15 @@ class Study(Spec):
             raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
         for name, experiment in self.arms.items():
             try:
-                experiment.model.validate()
+                experiment.validate()
             except SpecError as error:
-                raise error.within(f"arms.{name}.model") from None
+                raise error.within(f"arms.{name}") from None
             end = self.primary.positions[1] if self.primary.positions else 0
             if end > experiment.model.context_tokens:
                 found = f"position {end} is beyond the window of arm {name!r}"
                 raise SpecError("primary.positions", found, f"at most {experiment.model.context_tokens}")
         planned_seeds(self)
+        _check_stages(self)
 
     @property
     def others(self) -> list[str]:
@@ -106,6 +124,26 @@ def _check_names(arms: Iterable[str]) -> None:
             raise SpecError(
                 "arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "some file systems see one name"
             )
+
+
+def _check_stages(study: Study) -> None:
+    """Refuse names that are no arms or that stages need for themselves, and stages with nothing to do."""
+    for name in study.arms:
+        if name.casefold() in STAGE_FOLDERS:
+            raise SpecError("arms", f"{name!r} is the folder of a stage", "another name is needed")
+    controls = study.screen.controls if study.screen else ()
+    for where, names in (("unequal", study.unequal), ("screen.controls", controls)):
+        for name in names:
+            if name not in study.others:
+                found = f"{name!r} is the baseline" if name == study.baseline else f"{name!r} is no arm"
+                raise SpecError(where, found, nearest(name, study.others))
+    if study.unequal and study.equal is None:
+        raise SpecError("unequal", "given without equal", "", "say what the other arms have equal")
+    if study.screen and study.screen.num_confirmed() >= len(study.arms):
+        found = f"{study.screen.num_confirmed()} of {len(study.arms)} arms would be confirmed"
+        raise SpecError("screen", found, "a screening leaves some out", "leave screen out, or keep fewer")
+    if 1.0 not in study.budgets or min(study.budgets) <= 0 or len(set(study.budgets)) < len(study.budgets):
+        raise SpecError("budgets", f"found {study.budgets}", "different numbers above 0 with 1 among them are needed")
 
 
 def planned_seeds(study: Study) -> tuple[int, ...]:

@@ -1,17 +1,26 @@
 """The measure that every run takes: training and validation loss by position, at log-spaced steps."""
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
 
 from vslm.core.errors import SpecError
-from vslm.core.specs import Spec
+from vslm.data.corpus import Corpus
+from vslm.data.windows import evaluation_windows
+from vslm.measure.measure import Measure, Taker, in_batches, log_spaced_steps, windows_at_a_time
+from vslm.measure.token_loss import token_loss
+from vslm.models.language_model import LanguageModel
 
 _MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run's arrays
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossByPosition(Spec):
+class LossByPosition(Measure):
     """Loss by position at log-spaced steps on a fixed part of the validation set, and on all of it at the end.
+
+    Verdicts are read from it, so every experiment has one, and the training loop takes it itself: through the loss that
+    it trains with, compiled and in the study's precision, beside the training loss. `build` is for other weights.
 
     Cost: a forward pass is a third of a training step, so 24 evaluations of 8,192 tokens cost a run of 2M tokens about
     3%; the final one of 262,144 tokens another 4%.
@@ -22,6 +31,7 @@ class LossByPosition(Spec):
         num_final_tokens: validation tokens at the end of training, where verdicts are read.
     """
 
+    recorded_as: ClassVar[str] = "loss_by_position"
     num_evaluations: int = 24
     num_tokens: int = 8192
     num_final_tokens: int = 262_144
@@ -41,9 +51,25 @@ class LossByPosition(Spec):
         >>> LossByPosition(num_evaluations=5).steps(1000)
         [0, 1, 10, 100, 1000]
         """
-        count = self.num_evaluations - 1
-        exponents = [i / max(count - 1, 1) for i in range(count)] if count > 1 else [1.0]
-        return sorted({0, num_steps, *(round(math.exp(math.log(max(num_steps, 1)) * e)) for e in exponents)})
+        return log_spaced_steps(num_steps, self.num_evaluations)
+
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+        """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last look."""
+        tokens = corpus.split("val").tokens
+        return LossByPositionTaker(
+            evaluation_windows(tokens, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
+        )
 
 
-Measure = LossByPosition  # the union of all measures; a new one is added with `|`
+class LossByPositionTaker(Taker):
+    """See `LossByPosition`. Arrays: `loss_nats_T`."""
+
+    def __init__(self, windows_NT1: np.ndarray) -> None:
+        self.windows_NT1 = windows_NT1
+
+    def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
+        """The mean over windows."""
+        batch_windows = windows_at_a_time(self.windows_NT1.shape[1] - 1)
+        batches = in_batches(self.windows_NT1, model, batch_windows)
+        losses_NT = [token_loss(model, tokens_BT, targets_BT).cpu().numpy() for tokens_BT, targets_BT in batches]
+        return {"loss_nats_T": np.concatenate(losses_NT).mean(axis=0, dtype=np.float64)}

@@ -236,6 +236,13 @@ class LanguageModel(nn.Module):
         """Where each step of a pass goes."""
         return tuple(step.where for step in self._steps)
 
+    def elements(self) -> dict[str, nn.Module]:
+        """What the path may visit, each once, by where it stands."""
+        found: list[str] = []
+        for item in self._route:
+            found += [item] if isinstance(item, str) else [where for place in item.body for where in place]
+        return {where: self._element(where) for where in found}
+
     def with_loops(self, *times: int) -> "LanguageModel":
         """The same modules with another number of loops: what is changed in one is changed in both.
 

@@ -26,10 +26,16 @@ from vslm.report.formatting import (
 )
 from vslm.report.runs import Run
 from vslm.report.tables import VERDICT_WORDS
+from vslm.results.folder import budget_name
 from vslm.stats.intervals import student_interval
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
 _MOST_SAMPLE_CHARACTERS = 6_000
+_SIZES = {  # what Study(equal=...) names: where it is recorded, and in words
+    "parameters": ("num_parameters", "parameters"),
+    "non_embedding_parameters": ("num_parameters_without_embeddings", "parameters without embeddings"),
+    "flops": ("flops_per_token", "useful FLOPs per token"),
+}
 _MOST_PATHS = 3  # before arms with the same seeds are written as one path
 
 
@@ -112,11 +118,102 @@ def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str
         ("Seeds declared", seeds(of_folder(study.get("seeds"), list))),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
         ("Matched by", str(study.get("match"))) if study.get("match") and len(arms) > 1 else None,
+        ("Equal in", _equality(study, arms)) if study.get("equal") else None,
     ]
     missing = of_folder(verdict.get("missing"), list)
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
+
+
+def _equality(study: dict[str, Any], arms: dict[str, Any]) -> str:
+    """What the study promises that its arms have equal, and the arms that are let off it with how far off they are."""
+    key, words = _SIZES.get(str(study["equal"]), ("", str(study["equal"])))
+    base = of_folder(arms.get(str(study.get("baseline"))), dict).get(key)
+    off = []
+    for arm in of_folder(study.get("unequal"), list):
+        size = of_folder(arms.get(arm), dict).get(key)
+        off.append(f"{arm} {size / base - 1:+.1%}" if is_number(size) and is_number(base) and base else str(arm))
+    return f"{words}, within 0.5 %{f'; declared unequal: {listing(off)}' if off else ''}"
+
+
+def screening(study: dict[str, Any]) -> dict[str, Any] | None:
+    """The rows of the screening, best first, and what was confirmed; None for a study without one."""
+    found = of_folder(study.get("screening"), dict)
+    rows = [{"arm": arm, **of_folder(row, dict)} for arm, row in of_folder(found.get("arms"), dict).items()]
+    if not rows:
+        return None
+    rows.sort(key=lambda row: row["value"] if is_number(row.get("value")) else float("inf"))
+    return {
+        "rows": [
+            {
+                "arm": row["arm"],
+                "value": f"{row['value']:.4f}" if is_number(row.get("value")) else "diverged",
+                "difference": signed(row.get("difference"), 4) if is_number(row.get("difference")) else "none",
+                "tokens": count(row.get("tokens")),
+                "became": "screened out, no verdict" if row.get("role") == "screened out" else str(row.get("role")),
+            }
+            for row in rows
+        ],
+        "seed": found.get("seed"),
+        "budget_fraction": found.get("budget_fraction"),
+    }
+
+
+def tuning(study: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row per arm: the rate it was declared with, the rate it got, and whether that lies at an edge."""
+    sides = {"low": "lowest", "high": "highest"}
+    return [
+        {
+            "arm": arm,
+            "center": f"{row['center']:g}",
+            "chosen": f"{row['chosen']:g}",
+            "tried": len(of_folder(row.get("rates"), list)),
+            "seeds": len(of_folder(row.get("seeds"), list)),
+            "edge": sides.get(str(row.get("edge"))),
+        }
+        for arm, row in of_folder(study.get("tuning"), dict).items()
+        if isinstance(row, dict) and is_number(row.get("center")) and is_number(row.get("chosen"))
+    ]
+
+
+def budgets(study: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per judged arm its verdict at every budget, and how its difference goes with training; [] for one budget."""
+    others = {name: of_folder(row, dict) for name, row in of_folder(verdict.get("budgets"), dict).items()}
+    if not others:
+        return []
+    by_name = {"x1": verdict, **others}
+    names = [budget_name(budget) for budget in sorted(of_folder(study.get("budgets"), list)) if is_number(budget)]
+    found = []
+    for arm in of_folder(verdict.get("arms"), dict):
+        rows = []
+        for name in (name for name in names if name in by_name):
+            row = of_folder(of_folder(by_name[name].get("arms"), dict).get(arm), dict)
+            decimals = decimals_for(row.get("smallest_effect"))
+            rows.append(
+                {
+                    "budget": name,
+                    "tokens": count(row.get("tokens")),
+                    "delta": signed(row.get("delta"), decimals),
+                    "interval": span(*ends(row.get("interval")), decimals),
+                    "verdict": VERDICT_WORDS.get(str(row.get("verdict")), "not judged"),
+                    "seeds": seeds(of_folder(row.get("seeds"), list)),
+                }
+            )
+        trend = of_folder(of_folder(verdict.get("trends"), dict).get(arm), dict)
+        tokens = [count(value) for value in of_folder(trend.get("tokens"), list)]
+        found.append(
+            {
+                "arm": arm,
+                "rows": rows,
+                "words": trend.get("words") or "",
+                "change": signed(trend.get("change"), 4),
+                "interval": span(*ends(trend.get("interval")), 4),
+                "tokens": " to ".join(tokens),
+                "parameters": count(trend.get("num_parameters")),
+            }
+        )
+    return found
 
 
 def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> dict[str, Any]:
@@ -131,6 +228,9 @@ def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> 
         "parameters": count(arm.get("num_parameters")),
         "without_embeddings": count(arm.get("num_parameters_without_embeddings")),
         "flops_per_token": count(arm.get("flops_per_token"), "FLOP"),
+        "executed_flops_per_token": count(executed, "FLOP")
+        if is_number(executed := arm.get("executed_flops_per_token"))
+        else None,
         "tokens": count(_mean_of(whole, "tokens") or arm.get("tokens")),
         "flops": count(_mean_of(whole, "flops"), "FLOP"),
         "seconds": duration(_mean_of(whole, "seconds")),

@@ -17,6 +17,7 @@ import numpy as np
 
 from vslm.report.curves import ByPosition, Curves, Grid, Line, SeedLine
 from vslm.report.formatting import is_number
+from vslm.report.profiles import Cost, Profile, Track, equally_dear
 
 NUM_COLORS = 8  # @arm0 (the baseline's neutral) to @arm7, defined in page.css for both themes
 # Six of each for the arms beside the baseline, and seven colors: the first 42 arms differ in the pair.
@@ -24,6 +25,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _LOSS_DECIMALS = 4
 _TITLE_SIZE = 12  # pixels, of an axis title
+_LONGEST_TICK = 15  # letters of an arm beside its row
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
 
 Figure = dict[str, Any]
@@ -225,6 +227,51 @@ def pair_figure(
     return {"data": data, "layout": layout}
 
 
+def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figure:
+    """The final loss on `select` against the learning rate, one line per arm; the rate that was chosen is filled."""
+    data: list[dict[str, Any]] = []
+    rates: set[float] = set()
+    for arm, row in tuning.items():
+        points = [
+            (point["rate"], point["value"])
+            for point in row.get("rates", [])
+            if is_number(point.get("rate")) and is_number(point.get("value"))
+        ]
+        if arm not in look or not points:
+            continue
+        style, color = look[arm], f"@arm{look[arm].color}"
+        rates |= {rate for rate, _ in points}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": safe_text(arm),
+                "x": [rate for rate, _ in points],
+                "y": [round(value, 5) for _, value in points],
+                "line": {"color": color, "width": 2, "dash": style.dash},
+                "marker": {
+                    "size": 9,
+                    "symbol": style.symbol,
+                    "color": [color if rate == row.get("chosen") else "@surface" for rate, _ in points],
+                    "line": {"width": 2, "color": color},
+                },
+                "hovertemplate": "%{y:.4f}",
+                "meta": {"arm": arm, "view": "tuning", "part": "mean"},
+            }
+        )
+    layout = _layout()
+    layout["xaxis"] |= {
+        "title": _title("learning rate"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": sorted(rates),
+        "ticktext": [f"{rate:g}" for rate in sorted(rates)],
+        "unifiedhovertitle": {"text": "rate %{x:.3g}"},
+    }
+    layout["yaxis"] |= {"tickformat": ".3f"}
+    return {"data": data, "layout": layout}
+
+
 def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid], look: Mapping[str, Style]) -> dict[str, Any]:
     """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline."""
     return {
@@ -331,3 +378,208 @@ def _layout() -> dict[str, Any]:
         "xaxis": {**axis},
         "yaxis": {**axis},
     }
+
+
+def profile_figure(
+    views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style], x_axis: Mapping[str, Any]
+) -> Figure:
+    """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time."""
+    data = []
+    for view, by_arm in views.items():
+        for arm, profile in by_arm.items():
+            meta, style = {"arm": arm, "view": view}, look[arm]
+            if profile.each is not None and profile.each.shape[1] > 1:
+                data.append({**_marks(profile, style), "meta": {**meta, "part": "each"}})
+            if profile.half is not None:
+                keep = np.isfinite(profile.mean) & np.isfinite(profile.half)
+                x, mean, half = profile.x[keep], profile.mean[keep], profile.half[keep]
+                edge = [*numbers(mean + half), *reversed(numbers(mean - half))]
+                around = [*numbers(x, 3), *reversed(numbers(x, 3))]
+                data.append({**_band(style, edge), "x": around, "meta": {**meta, "part": "band"}})
+            line = {**_mean(style, numbers(profile.mean), profile.half), "x": numbers(profile.x, 3)}
+            marker = {"size": 7, "color": f"@arm{style.color}", "symbol": style.symbol}
+            data.append({**line, "mode": "lines+markers", "marker": marker, "meta": {**meta, "part": "mean"}})
+    layout = _layout()
+    layout["xaxis"] |= x_axis
+    return {"data": data, "layout": layout}
+
+
+def _marks(profile: Profile, style: Style) -> dict[str, Any]:
+    """One small mark per head, beside the line of their mean."""
+    assert profile.each is not None
+    values_LH = profile.each
+    pairs = [(x, y) for x, row in zip(profile.x, values_LH, strict=True) for y in row if np.isfinite(y)]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"{safe_text(style.arm)}, each head",
+        "x": numbers(np.array([x for x, _ in pairs]), 3),
+        "y": numbers(np.array([y for _, y in pairs])),
+        "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},
+        "hoverinfo": "skip",
+    }
+
+
+def visit_axis(last: int) -> dict[str, Any]:
+    """The axis of visits: 0 is the root, every whole number a visit of the path."""
+    every = 1 + last // 16
+    return {
+        "title": _title("visit of the path (0: the root)"),
+        "tickvals": list(range(0, last + 1, every)),
+        "range": [-0.25, last + 0.25],
+        "unifiedhovertitle": {"text": "after visit %{x:.0f}"},
+    }
+
+
+def distance_axis(last_tokens: float) -> dict[str, Any]:
+    """The axis of distances in tokens, logarithmic, ticks at powers of two."""
+    return {
+        "title": _title("tokens back to the latest mention of the key"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [2**i for i in range(int(last_tokens).bit_length() + 1)],
+        "unifiedhovertitle": {"text": "about %{x:.0f} tokens back"},
+    }
+
+
+def chance_line(height: float) -> dict[str, Any]:
+    """What a guess reaches, across the figure."""
+    line = {"color": "@faint", "width": 1.5, "dash": "dot"}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": height,
+        "y1": height,
+        "layer": "below",
+        "line": line,
+    }
+
+
+def track_figure(track: Track, limits: Sequence[float]) -> Figure:
+    """A heat map of parameters: a row per number, a column per stored step, colors even around where they started."""
+    half = track.half_RS
+    text = [
+        [
+            f"{safe_text(label)}, step {int(step):,}<br><b>{track.mean_RS[r, s]:.4f}</b>"
+            + (f" ± {half[r, s]:.4f}" if half is not None else "")
+            + f" ({track.count} seed{'s' if track.count != 1 else ''})"
+            for s, step in enumerate(track.steps_S)
+        ]
+        for r, label in enumerate(track.labels)
+    ]
+    last = len(track.steps_S) - 1
+    ticks = sorted({round(last * i / 5) for i in range(6)})
+    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    trace = {
+        "type": "heatmap",
+        "hoverinfo": "text",
+        "x": list(range(last + 1)),
+        "y": list(range(len(track.labels))),
+        "z": numbers(track.mean_RS),
+        "text": text,
+        "zmin": round(float(limits[0]), 4),
+        "zmax": round(float(limits[1]), 4),
+        "colorbar": bar,
+        "meta": {
+            "arm": None,
+            "view": "values",
+            "part": "cells",
+            "labels": track.labels,
+            "steps": track.steps_S.tolist(),
+        },
+    }
+    layout = _layout()
+    layout["hovermode"] = "closest"
+    layout["margin"] = {"l": 64, "r": 8, "t": 26, "b": 46}
+    names = {"tickvals": ticks, "ticktext": [f"{int(track.steps_S[i]):,}" for i in ticks]}
+    layout["xaxis"] |= {"title": _title("training step"), "showgrid": False, **names}
+    rows = sorted({round((len(track.labels) - 1) * i / 11) for i in range(12)})
+    layout["yaxis"] |= {"showgrid": False, "tickvals": rows, "ticktext": [safe_text(track.labels[r]) for r in rows]}
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"data": [trace], "layout": layout}
+
+
+def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
+    """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
+    known = [row for row in rows if is_number(row.get("delta"))]
+    known = sorted(known, key=lambda row: float(row["delta"]))
+    data = []
+    for place, row in enumerate(known):
+        style, delta = look[row["arm"]], float(row["delta"])
+        low, high = (*(row.get("interval") or ()), None, None)[:2]
+        error = None
+        if is_number(low) and is_number(high):
+            arms = {"array": [round(float(high) - delta, 5)], "arrayminus": [round(delta - float(low), 5)]}
+            error = {"type": "data", "symmetric": False, **arms, "thickness": 2, "width": 5}
+            error["color"] = f"@arm{style.color}"
+        trace = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": safe_text(style.arm),
+            "x": [round(delta, 5)],
+            "y": [place],
+            "marker": {"size": 11, "color": f"@arm{style.color}", "symbol": style.symbol},
+            "hovertemplate": f"{safe_text(style.arm)}: %{{x:+.4f}}<extra></extra>",
+            "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
+        }
+        data.append({**trace, "error_x": error} if error else trace)
+    layout = _layout()
+    layout["hovermode"] = "closest"
+    layout["xaxis"] |= {"title": _title("arm minus baseline; left is better")}
+    layout["margin"] = {**layout["margin"], "l": 132}
+    names = [safe_text(_short(str(row["arm"]))) for row in known]
+    layout["yaxis"] |= {"tickvals": list(range(len(known))), "ticktext": names, "showgrid": False}
+    layout["yaxis"] |= {"range": [len(known) - 0.4, -0.6], "autorange": False}
+    effect = known[0].get("smallest_effect") if known else None
+    across = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+    shapes = [{**across, "type": "line", "x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}]
+    if is_number(effect):
+        shapes.insert(0, {**across, "x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}})
+    return {"data": data, "layout": {**layout, "shapes": shapes}}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_TICK else f"{name[: _LONGEST_TICK - 1]}…"
+
+
+def cost_figure(
+    views: Mapping[str, Mapping[str, Cost]], look: Mapping[str, Style], titles: Mapping[str, str]
+) -> Figure:
+    """Final loss against what an arm costs; dotted lines join arms with the same FLOPs per token."""
+    data = []
+    for view, found in views.items():
+        for group in equally_dear(found):
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "equal FLOPs per token",
+                    "x": [found[arm].cost for arm in group],
+                    "y": [round(found[arm].loss, 5) for arm in group],
+                    "line": {"color": "@faint", "width": 1.5, "dash": "dot"},
+                    "hoverinfo": "skip",
+                    "meta": {"arm": None, "view": view, "part": "equal"},
+                }
+            )
+        for arm, cost in found.items():
+            style = look[arm]
+            trace = {
+                "type": "scatter",
+                "mode": "markers",
+                "name": safe_text(arm),
+                "x": [cost.cost],
+                "y": [round(cost.loss, 5)],
+                "marker": {"size": 12, "color": f"@arm{style.color}", "symbol": style.symbol},
+                "hovertemplate": f"{safe_text(arm)}: %{{y:.4f}}<br>{titles[view]} %{{x:.4s}}<extra></extra>",
+                "meta": {"arm": arm, "view": view, "part": "mean"},
+            }
+            if cost.half is not None:
+                error = {"type": "data", "array": [round(cost.half, 5)], "thickness": 2, "width": 5}
+                trace["error_y"] = {**error, "color": f"@arm{style.color}"}
+            data.append(trace)
+    layout = _layout()
+    layout["hovermode"] = "closest"
+    layout["xaxis"] |= {"type": "log", "exponentformat": "SI", "title": _title("on a logarithmic scale")}
+    return {"data": data, "layout": layout}

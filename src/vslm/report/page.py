@@ -20,7 +20,7 @@ import numpy as np
 from markupsafe import Markup
 
 from vslm.core.errors import ResultError
-from vslm.report import content, curves, figures
+from vslm.report import content, curves, figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import headline, read_verdict, verdict_rows
@@ -52,7 +52,13 @@ def render(folder: StudyFolder) -> str:
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
     look = figures.styles(list(runs), study.get("baseline"))
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
-    drawn, notes = _drawn(study, rows, runs, look, edges)
+    drawn, notes = drawn_figures(study, rows, runs, look, edges)
+    found = measured.sections(study, rows, runs, look)
+    drawn["measured"] = [
+        {"id": drawing.id, **drawing.figure, "labels": {view: text for view, (_, text) in drawing.views.items()}}
+        for section in found
+        for drawing in section.drawings
+    ]
     scripts = {name: _asset(name) for name in _SCRIPTS}
     return _template().render(
         study=study,
@@ -66,6 +72,9 @@ def render(folder: StudyFolder) -> str:
         look=look,
         looks=content.look_rows(rows),
         per_seed=content.seed_rows(rows),
+        screening=content.screening(study),
+        tuning=content.tuning(study),
+        budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
         corpora=[(key, content.flat(value)) for key, value in of_folder(study.get("corpora"), dict).items()],
         settings=content.flat(of_folder(study.get("settings"), dict)),
@@ -73,6 +82,7 @@ def render(folder: StudyFolder) -> str:
         runs=runs,
         baseline_spec=content.baseline_spec(study),
         drawn=drawn,
+        measured=found,
         notes=notes,
         data=_json(drawn),
         style=Markup(_asset("page.css")),
@@ -114,7 +124,7 @@ def _json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _drawn(
+def drawn_figures(
     study: dict[str, Any],
     rows: list[dict[str, Any]],
     runs: dict[str, list[Run]],
@@ -160,6 +170,7 @@ def _drawn(
             for row in rows
             if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
         ],
+        "tuning": figures.tuning_figure(of_folder(study.get("tuning"), dict), look) if study.get("tuning") else None,
         "baseline": baseline,
         "others": others,
     }

@@ -46,10 +46,10 @@ class Run:
 
 
 def read_runs(folder: StudyFolder) -> dict[str, list[Run]]:
-    """All runs that the study declares or has, by arm in the order of declaration, then by seed."""
+    """All runs that the study declares or has, by judged arm in the order of declaration, then by seed."""
     declared = [seed for seed in folder.study.get("seeds") or [] if isinstance(seed, int)]
     runs = {}
-    for arm in folder.arms:
+    for arm in folder.judged_arms:
         seeds = sorted({*declared, *(found.seed for found in folder.runs(arm))})
         runs[arm] = [read_run(folder.run(arm, seed)) for seed in seeds]
     return runs

@@ -18,6 +18,7 @@ VERDICT_WORDS = {
     "equivalent": "equivalent",
     "unresolved": "not resolved yet",
     "baseline": "baseline",
+    "screened out": "screened out",
 }
 
 
@@ -25,8 +26,9 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
 
     Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
-    | baseline, or None before the first look), `delta`, `interval`, `seeds` (a number), `tokens`, `parameters`, `date`
-    and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row with `arm` None.
+    | baseline | screened out, or None before the first look), `delta`, `interval`, `seeds` (a number), `tokens`,
+    `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
+    with `arm` None.
     """
     rows: list[dict[str, Any]] = []
     for folder in find_studies(root):
@@ -44,9 +46,12 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
     rows = []
     for name, arm in of_folder(study.get("arms"), dict).items():
         runs = folder.runs(name)
+        arm, entry = of_folder(arm, dict), of_folder(judged.get(name), dict)
+        if arm.get("screened_out"):
+            rows.append({**_row(folder, study), **_screened_out(study, name), "problem": problem})
+            continue
         if not runs:
             continue
-        arm, entry = of_folder(arm, dict), of_folder(judged.get(name), dict)
         is_baseline = name == study.get("baseline") and len(study["arms"]) > 1
         rows.append(
             {
@@ -62,6 +67,19 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _screened_out(study: dict[str, Any], name: str) -> dict[str, Any]:
+    """What is known of an arm that was run once, briefly: its difference on `select`, and no verdict."""
+    row = of_folder(of_folder(of_folder(study.get("screening"), dict).get("arms"), dict).get(name), dict)
+    return {
+        "arm": name,
+        "verdict": "screened out",
+        "delta": row.get("difference"),
+        "seeds": 1,
+        "tokens": row.get("tokens"),
+        "parameters": of_folder(study["arms"][name], dict).get("num_parameters"),
+    }
 
 
 def _row(folder: StudyFolder, study: dict[str, Any]) -> dict[str, Any]:

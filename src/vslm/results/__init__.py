@@ -5,6 +5,9 @@
     ├── <study>.py            a copy of the study file
     ├── verdict.json          written at every look
     ├── report.html
+    ├── screen/<arm>/seed<k>/              a study that screens: one run of every arm
+    ├── tuning/<arm>/rate-<r>/seed<k>/     a study that tunes
+    ├── budgets/x<b>/<arm>/seed<k>/        a study at several budgets: those beside one
     └── <arm>/seed<k>/
         ├── experiment.json   the spec, from the real objects, with its fingerprint
         ├── environment.json  versions, machine, device, threads, precision, kernels

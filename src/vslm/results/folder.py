@@ -12,7 +12,17 @@ from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows
 
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
+STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
+
+
+def budget_name(budget: float) -> str:
+    """How a multiple of the budget is written.
+
+    >>> budget_name(0.25), budget_name(4.0)
+    ('x0.25', 'x4')
+    """
+    return f"x{budget:g}"
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class RunFolder:
     @cached_property
     def done(self) -> dict[str, Any] | None:
         """The final numbers: `status` (done | diverged), `fingerprint`, `val_loss`, `val_bpb`, `tokens`, `flops`,
-        `seconds`, and for a diverged run `diverged_step`.
+        `seconds`, and for a diverged run `diverged_step`. A run that was made to choose has `select_loss` and
+        `select_bpb` in place of those of `val`; rows and arrays are named in the same way.
         """
         return read_json(self.path / "done.json") if self.is_done else None
 
@@ -92,15 +103,34 @@ class StudyFolder:
         """Names of the arms in the order of declaration, the baseline among them."""
         return list(self.study["arms"])
 
-    def run(self, arm: str, seed: int) -> RunFolder:
-        """The folder of one run, whether it exists or not."""
-        return RunFolder(self.path / arm / f"seed{seed}", arm, seed)
+    @property
+    def judged_arms(self) -> list[str]:
+        """The arms that were not screened out."""
+        rows = self.study["arms"].items()
+        return [arm for arm, row in rows if not (isinstance(row, dict) and row.get("screened_out"))]
 
-    def runs(self, arm: str) -> list[RunFolder]:
+    @property
+    def budgets(self) -> list[float]:
+        """The multiples of the budget that arms are judged at, rising."""
+        return sorted(self.study.get("budgets") or [1.0])
+
+    def run(self, arm: str, seed: int, budget: float = 1.0) -> RunFolder:
+        """The folder of one run, whether it exists or not."""
+        return RunFolder(self._place(budget) / arm / f"seed{seed}", arm, seed)
+
+    def runs(self, arm: str, budget: float = 1.0) -> list[RunFolder]:
         """The runs of an arm that have a folder, by seed."""
-        found = (self.path / arm).glob("seed*")
+        found = (self._place(budget) / arm).glob("seed*")
         seeds = sorted(int(path.name[4:]) for path in found if path.is_dir() and path.name[4:].isdigit())
-        return [self.run(arm, seed) for seed in seeds]
+        return [self.run(arm, seed, budget) for seed in seeds]
+
+    def fingerprints(self, arm: str, budget: float = 1.0) -> dict[str, str]:
+        """Which fingerprint a run must have to count, by seed as a string."""
+        row = self.study["arms"][arm]
+        return row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+
+    def _place(self, budget: float) -> Path:
+        return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)
 
 
 def study_folder_of(path: Path) -> StudyFolder:
@@ -108,7 +138,7 @@ def study_folder_of(path: Path) -> StudyFolder:
 
     Raises: ResultError if there is none.
     """
-    for candidate in (path, *path.resolve().parents[:2]):
+    for candidate in (path, *path.resolve().parents[:4]):
         if (candidate / "study.json").is_file():
             return StudyFolder(candidate)
     if not path.is_dir():

@@ -5,7 +5,7 @@ Not for: deciding anything. What to train, how long, on what and in which precis
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,14 @@ class DivergedError(Exception):
         self.step = step
 
 
+@dataclass(frozen=True)
+class Scheduled:
+    """A measure: what takes its numbers from the model, and after which steps (0: before training)."""
+
+    take: Callable[[Any], Mapping[str, np.ndarray]]
+    steps: Collection[int]
+
+
 @dataclass(kw_only=True)
 class Objects:
     """What a training is made of.
@@ -50,6 +58,7 @@ class Objects:
         accumulation: micro-batches that a batch is split into.
         clip_norm: global gradient norm to clip to, or None.
         average: weights to evaluate and to keep in place of the last ones, or None.
+        measures: what else is taken from the model, by name, and when; none of them may change it or draw.
         device: where tensors go.
     """
 
@@ -66,6 +75,7 @@ class Objects:
     accumulation: int = 1
     clip_norm: float | None = None
     average: WeightAverage | None = None
+    measures: Mapping[str, Scheduled] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
@@ -80,6 +90,15 @@ class Look:
     val_loss_nats_T: np.ndarray
 
 
+@dataclass
+class Taken:
+    """One measure at one step: its arrays by name."""
+
+    measure: str
+    step: int
+    values: dict[str, np.ndarray]
+
+
 class Training:
     """A training that can be stepped, looked at, stopped and gone on with.
 
@@ -91,6 +110,7 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.looks: list[Look] = []
+        self.taken: list[Taken] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
         self._loss_sum_T: Tensor | None = None
@@ -103,12 +123,15 @@ class Training:
         """
         if self.step == 0 and not self.looks and 0 in self.objects.look_steps:
             self._look()
+        if self.step == 0 and not self.taken:
+            self._measure()
         while self.step < self.objects.num_steps:
             start = time.perf_counter()
             self._train_step()
             self.seconds += time.perf_counter() - start
             if self.step in self.objects.look_steps:
                 self._look()
+            self._measure()
             after_step(self)
 
     def _train_step(self) -> None:
@@ -159,6 +182,18 @@ class Training:
         self.looks.append(Look(self.step, self.seconds, rate, train_T, val_T))
         self._loss_sum_T, self._num_windows = None, 0
 
+    def _measure(self) -> None:
+        """Take the measures of this step, under the averaged weights if there are any."""
+        o = self.objects
+        due = {name: measure for name, measure in o.measures.items() if self.step in measure.steps}
+        is_averaged = bool(due) and o.average is not None and o.average.count > 0
+        if is_averaged:
+            o.average.swap()  # type: ignore[union-attr]
+        for name, measure in due.items():
+            self.taken.append(Taken(name, self.step, dict(measure.take(o.model))))
+        if is_averaged:
+            o.average.swap()  # type: ignore[union-attr]
+
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
         """Loss in nats of every target of `windows_NT1`, under the averaged weights if there are any.
 
@@ -198,7 +233,10 @@ class Training:
         if self.looks:
             tensors["looks.train"] = torch.from_numpy(np.stack([look.train_loss_nats_T for look in self.looks]))
             tensors["looks.val"] = torch.from_numpy(np.stack([look.val_loss_nats_T for look in self.looks]))
+        for i, taken in enumerate(self.taken):
+            tensors |= {f"taken.{i}.{name}": torch.from_numpy(value) for name, value in taken.values.items()}
         plain: dict[str, Any] = {
+            "taken": [[taken.measure, taken.step, list(taken.values)] for taken in self.taken],
             "seconds": self.seconds,
             "num_windows": self._num_windows,
             "average_count": o.average.count if o.average is not None else 0,
@@ -230,3 +268,7 @@ class Training:
         for i, (step, seconds, rate) in enumerate(checkpoint.plain["looks"]):
             train_T, val_T = (checkpoint.tensors[f"looks.{name}"][i].numpy() for name in ("train", "val"))
             self.looks.append(Look(step, seconds, rate, train_T, val_T))
+        self.taken = [
+            Taken(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})
+            for i, (measure, step, names) in enumerate(checkpoint.plain.get("taken", ()))
+        ]

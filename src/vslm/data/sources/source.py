@@ -54,6 +54,11 @@ class Source(Spec, ABC):
     def describe(self) -> str:
         """What a person calls this corpus, in a few words."""
 
+    @property
+    def align_tokens(self) -> int:
+        """Windows start at multiples of this many tokens: the length of every document where all have the same."""
+        return 1
+
     def files(self) -> Sequence[Path]:
         """The files that decide the documents, so that unchanged ones need not be read again; none: always read."""
         return ()

@@ -59,7 +59,8 @@
     const ready = painted(layout);
     // A finger on a figure scrolls the page; zooming by dragging is for a mouse.
     if (touch.matches) Object.assign(ready, { dragmode: false });
-    if (phone.matches) ready.margin = { ...ready.margin, l: 46, r: 8 };
+    // Names beside the rows of a figure need their space on a phone too.
+    if (phone.matches) ready.margin = { ...ready.margin, l: ready.margin.l > 100 ? ready.margin.l : 46, r: 8 };
     Plotly.react(place, painted(data), ready, config());
     return place;
   }
@@ -293,6 +294,24 @@
     page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
   }
 
+  // ---- what else was measured: one figure is drawn like the other -------------------------------------------------
+  for (const { id, labels } of page.measured) state[id] = Object.keys(labels)[0];
+  function drawMeasured() {
+    for (const { id, data, layout, labels } of page.measured) {
+      const traces = data.filter((trace) => trace.meta.view === state[id] && (trace.meta.arm === null || isShown(trace)))
+        .map((trace) => (trace.type === "heatmap" ? { ...trace, colorscale: scaleOf("difference") } : trace));
+      const shapes = (layout.shapes ?? []).filter(({ view }) => view === undefined || view === state[id]).map(({ view, ...shape }) => shape);
+      draw(`plot-${id}`, traces, { ...layout, shapes, annotations: [label(labels[state[id]])] });
+    }
+  }
+
+  // ---- learning rates ------------------------------------------------------------------------------------------------
+  function drawTuning() {
+    if (!page.tuning) return;
+    const { data, layout } = page.tuning;
+    draw("plot-tuning", data.filter(isShown), { ...layout, annotations: [label("final loss on select")] });
+  }
+
   // ---- choices -------------------------------------------------------------------------------------------------------
   const REDRAW = {
     view: [drawTraining], axis: [drawTraining], scale: [drawTraining], final_view: [drawByPosition],
@@ -314,11 +333,11 @@
     if (choice === "heat_arm") chooseArm(button.value, state.heat_view);
     else if (choice === "heat_view") chooseArm(state.heat_arm, button.value);
     else if (choice) state[choice] = button.value;
-    if (choice) REDRAW[choice].forEach((redraw) => redraw());
+    if (choice) (REDRAW[choice] ?? [drawMeasured]).forEach((redraw) => redraw());
     if (arm !== undefined) {
       const name = arms[Number(arm)];
       if (!hidden.delete(name)) hidden.add(name);
-      [drawTraining, drawByPosition, drawSlices].forEach((redraw) => redraw());
+      [drawTraining, drawByPosition, drawSlices, drawMeasured, drawTuning].forEach((redraw) => redraw());
     }
     if (button.id === "theme") {
       setTheme(root.dataset.theme === "dark" ? "light" : "dark");
@@ -337,7 +356,7 @@
 
   function drawAll() {
     inks = getComputedStyle(root);
-    [drawTraining, drawByPosition, drawHeat, drawSlices, drawPairs].forEach((redraw) => redraw());
+    [drawTraining, drawByPosition, drawHeat, drawSlices, drawMeasured, drawPairs, drawTuning].forEach((redraw) => redraw());
   }
   if (surface) {
     const first = Object.keys(surface.difference)[0] ?? Object.keys(surface.loss)[0];

@@ -1,0 +1,135 @@
+"""Many arms on few cores: every arm runs once and briefly, and the most interesting ones go on to be judged.
+
+The choice is made on the split `select`, with a seed that no study may name, so nothing that a verdict is read from has
+been looked at: a verdict over the arms that are kept says false things no more often than one over arms that were
+declared alone (`tests/stats/test_screening.py` measures it).
+
+    runs/<study>/screen/<arm>/seed10000/      one run of every arm
+    study.json: "screening"                   what came out, and what is confirmed; decided once
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import RunError, SpecError
+from vslm.core.specs import Spec
+from vslm.lab.experiment import Experiment
+from vslm.lab.stages import Record, Train, job_of, select_value
+from vslm.results.folder import RunFolder
+
+SCREEN_SEED = 10_000  # seeds of a study are below
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen(Spec):
+    """Run every arm once at a part of the budget, and confirm the best of them.
+
+    Args:
+        controls: arms that are confirmed whatever comes out, beside the baseline.
+        keep: how many of the other arms are confirmed: those with the lowest primary number.
+        budget_fraction: of the budget that a screening run gets.
+    """
+
+    controls: tuple[str, ...] = ()
+    keep: int = 2
+    budget_fraction: float = 0.25
+
+    def check(self) -> None:
+        """Refuse to keep nothing, and a budget that is none."""
+        if self.keep < 1:
+            raise SpecError("keep", f"found {self.keep}", "1 or more is needed")
+        if not 0 < self.budget_fraction <= 1:
+            raise SpecError("budget_fraction", f"found {self.budget_fraction}", "a fraction in (0, 1] is needed")
+        if len(set(self.controls)) < len(self.controls):
+            raise SpecError("controls", f"found {self.controls}", "every control once")
+
+    def num_confirmed(self) -> int:
+        """Arms that are judged, the baseline among them."""
+        return 1 + len(self.controls) + self.keep
+
+
+def kept(values: Mapping[str, float | None], *, baseline: str, screen: Screen) -> tuple[str, ...]:
+    """The arms that are confirmed, in the order of declaration.
+
+    Args:
+        values: the primary number of every arm on `select`, lower is better; None for a run that diverged, which is
+            never kept.
+
+    >>> kept({"plain": 3.0, "bias": 2.0, "a": 2.9, "b": 3.1, "c": 2.8}, baseline="plain", screen=Screen(keep=1))
+    ('plain', 'bias')
+    """
+    candidates = {arm: v for arm, v in values.items() if arm != baseline and arm not in screen.controls}
+    best = sorted((value, i, arm) for i, (arm, value) in enumerate(candidates.items()) if value is not None)
+    chosen = {baseline, *screen.controls, *(arm for _, _, arm in best[: screen.keep])}
+    return tuple(arm for arm in values if arm in chosen)
+
+
+def screen_arms(
+    screen: Screen, arms: Mapping[str, Experiment], baseline: str, record: Record, out: Path, train: Train
+) -> tuple[str, ...]:
+    """Run what is not done of the screening, choose once, write it into the record, and return what is confirmed.
+
+    Raises: RunError while a run has not ended, since a choice without it would not be the declared one; SpecError when
+        an arm was added after the choice.
+    """
+    if "screening" in record:
+        added = [arm for arm in arms if arm not in record["screening"]["arms"]]
+        if added:
+            found = f"arm {added[0]!r} was added after the screening had chosen"
+            raise SpecError(str(out), found, "a choice is made once, from all arms", "choose another place with --out")
+        return tuple(record["screening"]["confirmed"])
+    jobs = {
+        arm: job_of(
+            record,
+            arm,
+            experiment,
+            seed=SCREEN_SEED,
+            budget=screen.budget_fraction,
+            split="select",
+            label=f"{arm} (screen)",
+        )
+        for arm, experiment in arms.items()
+    }
+    runs = {arm: RunFolder(out / "screen" / arm / f"seed{SCREEN_SEED}", arm, SCREEN_SEED) for arm in arms}
+    train([(jobs[arm], runs[arm].path) for arm in arms])
+    ended = {arm: RunFolder(run.path, arm, SCREEN_SEED) for arm, run in runs.items()}
+    missing = [arm for arm, run in ended.items() if not run.done or run.done["fingerprint"] != jobs[arm].fingerprint]
+    if missing:
+        found = f"the screening of {', '.join(repr(arm) for arm in missing)} did not finish"
+        do = "its worker.log says why; the same command goes on"
+        raise RunError(str(out / "screen"), found, "nothing is chosen before every arm was seen", do)
+    values = {arm: select_value(run, record, arm) for arm, run in ended.items()}
+    confirmed = kept(values, baseline=baseline, screen=screen)
+    record["screening"] = {
+        "seed": SCREEN_SEED,
+        "split": "select",
+        "budget_fraction": screen.budget_fraction,
+        "confirmed": list(confirmed),
+        "arms": {
+            arm: _row(arm, values, ended[arm], jobs[arm].stages_tokens, baseline, screen, confirmed) for arm in arms
+        },
+    }
+    return confirmed
+
+
+def _row(
+    arm: str,
+    values: Mapping[str, float | None],
+    run: RunFolder,
+    stages_tokens: tuple[int, ...],
+    baseline: str,
+    screen: Screen,
+    confirmed: tuple[str, ...],
+) -> dict[str, Any]:
+    value, base = values[arm], values[baseline]
+    role = "baseline" if arm == baseline else "control" if arm in screen.controls else "kept"
+    return {
+        "value": value,
+        "difference": value - base if value is not None and base is not None else None,
+        "status": (run.done or {})["status"],
+        "role": role if arm in confirmed else "screened out",
+        "tokens": sum(stages_tokens),
+        "fingerprint": (run.done or {})["fingerprint"],
+    }

@@ -1,0 +1,218 @@
+"""A learning rate for every arm, found with the same effort for each.
+
+An idea that changes the scale of attention or of the stream changes the best rate too, so arms at one rate are not a
+fair comparison. Every arm gets the same grid around its own rate, at full budget, judged on the split `select` with
+seeds that no study may name; the rate that is best there is the arm's in the runs that are judged.
+
+    runs/<study>/tuning/<arm>/rate-0.004/seed20000/
+    study.json: "tuning"                                each arm's curve, and the rate that was chosen; decided once
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import RunError, SpecError
+from vslm.core.paths import vary
+from vslm.core.specs import Spec
+from vslm.lab.experiment import Experiment
+from vslm.lab.job import Job
+from vslm.lab.stages import Record, Task, Train, job_of, select_value
+from vslm.results.files import read_json
+from vslm.results.folder import RunFolder
+
+TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
+_DIGITS = 6  # of a rate, so that its folder's name is the number itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRates(Spec):
+    """The same grid of learning rates for every arm, around its own.
+
+        rate * factor ** (i - values // 2),   i = 0 ... values - 1
+
+    If the best lies at an edge, one more rate is tried beyond it, up to `max_widenings` times; if it lies there still,
+    that is recorded and shown. A rate at which a run diverges is worse than any other.
+
+    Args:
+        values: rates of the first grid, 3 or more.
+        factor: between neighbors, above 1.
+        num_seeds: runs at each rate.
+        max_widenings: rates added at most, both sides together.
+    """
+
+    values: int = 4
+    factor: float = 2.0
+    num_seeds: int = 1
+    max_widenings: int = 2
+
+    def check(self) -> None:
+        """Refuse a grid without an inside."""
+        if self.values < 3:
+            raise SpecError("values", f"found {self.values}", "3 or more: fewer have no inside")
+        if self.factor <= 1:
+            raise SpecError("factor", f"found {self.factor}", "above 1 is needed")
+        if not 1 <= self.num_seeds < 1000:
+            raise SpecError("num_seeds", f"found {self.num_seeds}", "1 or more is needed, below 1,000")
+        if self.max_widenings < 0:
+            raise SpecError("max_widenings", f"found {self.max_widenings}", "0 or more is needed")
+
+    def most_runs(self) -> int:
+        """Runs of one arm if the grid is widened as far as it may be."""
+        return (self.values + self.max_widenings) * self.num_seeds
+
+    def grid(self, rate: float) -> list[float]:
+        """The first grid, rising.
+
+        >>> LearningRates().grid(0.004)
+        [0.001, 0.002, 0.004, 0.008]
+        """
+        return [_short(rate * self.factor ** (i - self.values // 2)) for i in range(self.values)]
+
+
+@dataclass
+class Curve:
+    """What is known of one arm: its primary number on `select` per rate and seed; None for a run that diverged."""
+
+    grid: LearningRates
+    center: float
+    values: dict[float, list[float | None]] = dataclasses.field(default_factory=dict)
+    num_widenings: int = 0
+
+    def wanted(self) -> list[float]:
+        """Rates that are still to be run: the grid, then one beyond an edge where the best lies there; none: over."""
+        if not self.values:
+            return self.grid.grid(self.center)
+        if self.edge is None or self.num_widenings >= self.grid.max_widenings:
+            return []
+        return [_short(self.rates[0] / self.grid.factor if self.edge == "low" else self.rates[-1] * self.grid.factor)]
+
+    def take(self, rate: float, values: list[float | None]) -> None:
+        """Note what a rate gave."""
+        self.num_widenings += bool(self.values) and len(self.values) >= self.grid.values
+        self.values[rate] = values
+
+    @property
+    def rates(self) -> list[float]:
+        """Rising."""
+        return sorted(self.values)
+
+    def mean(self, rate: float) -> float | None:
+        """Over seeds; None if any of them diverged."""
+        found = [value for value in self.values[rate] if value is not None]
+        return sum(found) / len(found) if len(found) == len(self.values[rate]) else None
+
+    @property
+    def best(self) -> float | None:
+        """The rate with the lowest mean, the smaller of equals; None if no rate ended well."""
+        means = [(mean, rate) for rate in self.rates if (mean := self.mean(rate)) is not None]
+        return min(means)[1] if means else None
+
+    @property
+    def edge(self) -> str | None:
+        """The side on which the best is the last; "low" where every rate diverged; None inside."""
+        if self.best is None or self.best == self.rates[0]:
+            return "low"
+        return "high" if self.best == self.rates[-1] else None
+
+    def plain(self) -> dict[str, Any]:
+        """As recorded."""
+        return {
+            "split": "select",
+            "seeds": [TUNING_SEED + i for i in range(self.grid.num_seeds)],
+            "center": self.center,
+            "chosen": self.best,
+            "edge": self.edge,
+            "num_widenings": self.num_widenings,
+            "rates": [{"rate": r, "value": self.mean(r), "values": self.values[r]} for r in self.rates],
+        }
+
+
+def tune_arms(
+    grid: LearningRates, arms: Mapping[str, Experiment], record: Record, out: Path, train: Train
+) -> dict[str, dict[str, Any]]:
+    """The curve of every arm as recorded, by running what is not done. A killed tuning goes on where it was.
+
+    Every decision follows from runs that are done, so going through them again leads to the same place.
+
+    Raises: RunError when a run has not ended, or when no rate of an arm ended well.
+    """
+    curves = {arm: Curve(grid, rate_of(experiment)) for arm, experiment in arms.items()}
+    while wanted := {arm: rates for arm, curve in curves.items() if (rates := curve.wanted())}:
+        jobs = {
+            (arm, rate, i): _job(record, arm, arms[arm], rate, i)
+            for arm, rates in wanted.items()
+            for rate in rates
+            for i in range(grid.num_seeds)
+        }
+        tasks: list[Task] = [(job, _folder(out, arm, rate, i)) for (arm, rate, i), job in jobs.items()]
+        train(tasks)
+        for arm, rates in wanted.items():
+            for rate in rates:
+                of_seeds = range(grid.num_seeds)
+                values = [_value(record, arm, jobs[arm, rate, i], _folder(out, arm, rate, i)) for i in of_seeds]
+                curves[arm].take(rate, values)
+    for arm, curve in curves.items():
+        if curve.best is None:
+            found = f"arm {arm!r} diverged at every rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"
+            do = "give its optimizer a smaller learning_rate, which the grid is laid around"
+            raise RunError(str(out / "tuning" / arm), found, "", do)
+    return {arm: curve.plain() for arm, curve in curves.items()}
+
+
+def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, Any]) -> dict[str, Experiment]:
+    """The arms with the rates that an earlier tuning chose for them.
+
+    Raises: SpecError where an arm's own rate is no longer the one that its grid was laid around.
+    """
+    changed = dict(arms)
+    for arm, row in tuning.items():
+        if arm not in arms:
+            continue
+        if rate_of(arms[arm]) != row["center"]:
+            found = f"{rate_of(arms[arm]):g}, and it was tuned around {row['center']:g}"
+            do = "choose another place with --out"
+            raise SpecError(f"arms.{arm}.optimizer.learning_rate", found, "an arm that was run does not change", do)
+        changed[arm] = with_rate(arms[arm], row["chosen"])
+    return changed
+
+
+def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
+    """The arms of a study, with the rates that a tuning in its folder has already chosen."""
+    if study.tune is None or not (out / "study.json").exists():
+        return study.arms
+    return with_chosen_rates(study.arms, read_json(out / "study.json").get("tuning", {}))
+
+
+def rate_of(experiment: Experiment) -> float:
+    """An arm's own learning rate."""
+    assert experiment.optimizer is not None  # filled in when the experiment was made
+    return experiment.optimizer.learning_rate
+
+
+def with_rate(experiment: Experiment, rate: float) -> Experiment:
+    """The experiment at another learning rate."""
+    return vary(experiment, {"optimizer.learning_rate": rate})
+
+
+def _job(record: Record, arm: str, experiment: Experiment, rate: float, i: int) -> Job:
+    label = f"{arm} rate {rate:g}"
+    return job_of(record, arm, with_rate(experiment, rate), seed=TUNING_SEED + i, split="select", label=label)
+
+
+def _folder(out: Path, arm: str, rate: float, i: int) -> Path:
+    return out / "tuning" / arm / f"rate-{rate:g}" / f"seed{TUNING_SEED + i}"
+
+
+def _value(record: Record, arm: str, job: Job, folder: Path) -> float | None:
+    run = RunFolder(folder, arm, job.data_seed)
+    if not run.done or run.done["fingerprint"] != job.fingerprint:
+        found, do = "did not finish", "its worker.log says why; the same command goes on"
+        raise RunError(str(folder), found, "no rate is chosen before every one was seen", do)
+    return select_value(run, record, arm)
+
+
+def _short(rate: float) -> float:
+    return float(f"{rate:.{_DIGITS}g}")

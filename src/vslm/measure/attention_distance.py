@@ -1,0 +1,87 @@
+"""How far back each head looks, how much it looks at its own position, and how much at the first."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vslm.core.errors import SpecError
+from vslm.data.corpus import Corpus
+from vslm.measure.measure import OnWindows, Taker, in_batches
+from vslm.measure.names import matches
+from vslm.measure.watch import watch, watchable
+from vslm.models.language_model import LanguageModel
+
+_WEIGHTS = "path.*.attention.weights"
+_MOST_WEIGHTS = 2**23  # numbers of one visit's weights at a time: 32 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionDistance(OnWindows):
+    """Where attention goes, by visit and head, as shares of each row's own sum.
+
+        distance = mean_t of sum_s |w_ts| (t - s) / sum_s |w_ts|
+        p_self   = mean_t of |w_tt| / sum_s |w_ts|,     p_first = mean_t of |w_t0| / sum_s |w_ts|
+
+    Shares, because not every normalizer's rows sum to one; a row that sums to zero is left out. Even weights over all
+    earlier positions have a distance of (T - 1) / 4. A window bounds it by window - 1.
+
+    Reference: What Does BERT Look At?, Clark et al., 2019, https://arxiv.org/abs/1906.04341, for weight that gathers on
+    one position; here that is position 0.
+    Cost: the oracle's weights beside the model's own kernel; B * H * T * T numbers, one visit at a time.
+
+    Args: see `OnWindows`.
+    Arrays, L visits (an element without attention is NaN), H the most heads of any visit (others are NaN beyond their
+        own): `distance_tokens_LH`, `p_self_LH`, `p_first_LH`.
+    Raises: SpecError, when built, for a model without attention in its path.
+    """
+
+    recorded_as: ClassVar[str] = "attention_distance"
+
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+        """What takes it."""
+        if not any(matches(_WEIGHTS, name) for name in watchable(model)):
+            raise SpecError("measures", "AttentionDistance for a model without attention", "", "leave it out")
+        return AttentionDistanceTaker(self.windows(corpus, context_tokens))
+
+
+class AttentionDistanceTaker(Taker):
+    """See `AttentionDistance`."""
+
+    def __init__(self, windows_NT1: np.ndarray) -> None:
+        self.windows_NT1 = windows_NT1
+
+    def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
+        """Means over the rows of all windows."""
+        num_tokens = self.windows_NT1.shape[1] - 1
+        batch_windows = max(1, _MOST_WEIGHTS // (8 * num_tokens**2))
+        sums_4H: dict[int, np.ndarray] = {}
+        with watch(model, _WEIGHTS, keep=_row_sums) as seen:
+            for tokens_BT, _ in in_batches(self.windows_NT1, model, batch_windows):
+                model(tokens_BT)
+                for name, found_4H in seen.items():
+                    place = int(name.split(".")[1])
+                    sums_4H[place] = sums_4H.get(place, 0.0) + found_4H.cpu().numpy()
+        num_visits = max(len(model.visits), 1 + max(sums_4H))
+        num_heads = max(found.shape[1] for found in sums_4H.values())
+        means_3LH = np.full((3, num_visits, num_heads), np.nan)
+        for place, (*sums_3H, rows_H) in sums_4H.items():
+            with np.errstate(invalid="ignore"):  # no row at all: NaN is the answer
+                means_3LH[:, place, : len(rows_H)] = np.array(sums_3H) / rows_H
+        return dict(zip(("distance_tokens_LH", "p_self_LH", "p_first_LH"), means_3LH, strict=True))
+
+
+def _row_sums(weights_BHTS: Tensor) -> Tensor:
+    """Sums over batch and queries of (distance, share of self, share of the first, one), [4, H]."""
+    weights_BHTS = weights_BHTS.abs().double()
+    total_BHT = weights_BHTS.sum(dim=-1)
+    positions_T = torch.arange(weights_BHTS.shape[-1], device=weights_BHTS.device, dtype=torch.float64)
+    # sum_s w (t - s) as t * sum_s w - sum_s w s: no T x T table of distances is made
+    distance_BHT = positions_T * total_BHT - weights_BHTS @ positions_T
+    self_BHT = weights_BHTS.diagonal(dim1=-2, dim2=-1)
+    some_BHT = total_BHT > 0
+    safe_BHT = total_BHT.where(some_BHT, 1.0)
+    parts = [x.where(some_BHT, 0.0) / safe_BHT for x in (distance_BHT, self_BHT, weights_BHTS[..., 0])]
+    return torch.stack([part.sum(dim=(0, 2)) for part in [*parts, some_BHT.double()]])

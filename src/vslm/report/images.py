@@ -1,0 +1,339 @@
+"""The figures of a study as files: PNG and SVG for a paper or slides, and every figure's numbers as CSV.
+
+A picture is drawn from the very figure that the page shows, so both show the same numbers: same traces, same colors (of
+the light theme), same axes. matplotlib draws it, because it needs no browser and its SVG is clean; it is an extra
+(`pip install 'vslm[figures]'`) that nothing else asks for. A view of a figure that the page shows by a button is a
+picture of its own.
+
+Not for: every detail of the page. Hover texts and sliders have no place on paper.
+"""
+
+import csv
+import html
+import io
+import itertools
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import ResultError, SpecError
+from vslm.report import curves, figures, measured
+from vslm.report.formatting import of_folder
+from vslm.report.page import drawn_figures
+from vslm.report.runs import read_runs
+from vslm.report.tables import verdict_rows
+from vslm.results.files import write_text, written_whole
+from vslm.results.folder import StudyFolder
+
+_INCHES = (7.0, 4.2)  # the width of a page of text
+_DOTS_PER_INCH = 200
+_PIXELS_PER_INCH = 96  # of the page's heights
+_POINTS_PER_PIXEL = 0.6  # marks and lines of the page, on paper
+_PALE = {"-band": 0.16, "-thin": 0.38}  # as in page.js
+_DASHES = {
+    "dash": (0, (6, 3)),
+    "dot": (0, (1.5, 2)),
+    "dashdot": (0, (6, 2, 1.5, 2)),
+    "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 2, 1.5, 2)),
+}
+_MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X"}
+_LOSS_COLORS = ("#0a1f44", "#0d3b66", "#1f6f8b", "#3f8f8c", "#7fb37c", "#c3cd72", "#fbe9a0")  # as in page.js
+_CURVATURE = 2.4
+_TRAINING_VIEWS = {
+    "val_loss": "validation loss, nats per token",
+    "train_loss": "training loss, nats per token",
+    "difference": "nats per token, arm minus baseline",
+}
+_POSITION_VIEWS = {"loss": "nats per token", "difference": "nats per token, arm minus baseline"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure in one view.
+
+    Args:
+        name: of its files, without an ending.
+        label: of the vertical axis.
+        traces: as the page draws them.
+        layout: likewise.
+        inches: width and height.
+    """
+
+    name: str
+    label: str
+    traces: list[dict[str, Any]]
+    layout: dict[str, Any]
+    inches: tuple[float, float] = _INCHES
+
+
+def write_images(study_dir: Path, out: Path) -> list[Path]:
+    """Write every figure of a study as `NAME.png`, `NAME.svg` and `NAME.csv` into `out`; returns the paths.
+
+    Raises: SpecError, before anything is written, where matplotlib is not installed. ResultError if there is nothing to
+    draw, or study.json cannot be read.
+    """
+    _check_matplotlib()
+    found = list(pictures(StudyFolder(study_dir)))
+    if not found:
+        raise ResultError(str(study_dir), "nothing is measured yet, so there is no figure")
+    written = []
+    for picture in found:
+        for ending, content in _drawn(picture).items():
+            written.append(out / f"{picture.name}.{ending}")
+            with written_whole(written[-1]) as file:
+                file.write(content)
+        written.append(out / f"{picture.name}.csv")
+        write_text(written[-1], numbers_as_csv(picture))
+    return written
+
+
+def pictures(folder: StudyFolder) -> Iterator[Picture]:
+    """Every figure of the page in every view that holds something, in the page's order."""
+    study, runs = folder.study, read_runs(folder)
+    rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
+    look = figures.styles(list(runs), study.get("baseline"))
+    edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
+    drawn, _ = drawn_figures(study, rows, runs, look, edges)
+    if drawn["training"]:
+        yield from _of_views("training", drawn["training"], _TRAINING_VIEWS, against="tokens")
+    if drawn["by_position"]:
+        by_position = drawn["by_position"]
+        by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
+        yield from _of_views("by-position", by_position, _POSITION_VIEWS)
+    for section in measured.sections(study, rows, runs, look):
+        for drawing in section.drawings:
+            labels = {view: text for view, (_, text) in drawing.views.items()}
+            inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
+            yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
+    yield from _heat_maps(drawn)
+
+
+def _of_views(
+    name: str,
+    figure: dict[str, Any],
+    labels: dict[str, str],
+    *,
+    against: str | None = None,
+    inches: tuple[float, float] = _INCHES,
+) -> Iterator[Picture]:
+    for view, label in labels.items():
+        traces = [trace for trace in figure["data"] if trace["meta"]["view"] == view]
+        layout = figure["layout"]
+        if against is not None:
+            traces = [{**trace, "x": trace["meta"]["axes"][against]} for trace in traces]
+            x_axis = {**layout["xaxis"], "type": "log", "title": {"text": f"training {against}"}}
+            shapes = layout["shapes"] if view == "difference" else []
+            layout = {**layout, "xaxis": x_axis, "shapes": shapes}
+        shapes = [shape for shape in layout.get("shapes", []) if shape.get("view", view) == view]
+        if any(trace["x"] for trace in traces):
+            place = name if len(labels) == 1 else f"{name}-{view}"
+            yield Picture(place, label, traces, {**layout, "shapes": shapes}, inches)
+
+
+def _heat_maps(drawn: dict[str, Any]) -> Iterator[Picture]:
+    """Loss by position and step, and its difference from the baseline, one picture per arm."""
+    surface, heat = drawn["surface"], drawn["heat"]
+    for view in ("loss", "difference") if surface else ():
+        for arm, grid in surface[view].items():
+            low, high = (*(surface["limits"][view][arm] or ()), None, None)[:2]
+            steps = grid["steps"]
+            trace = {**heat["data"][0], "z": grid["mean"], "y": list(range(len(steps))), "zmin": low, "zmax": high}
+            ticks = sorted({round((len(steps) - 1) * i / 7) for i in range(8)})
+            y_axis = {"tickvals": ticks, "ticktext": [f"{steps[i]:,}" for i in ticks]}
+            layout = {**heat["layout"], "yaxis": y_axis, "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
+            meta = {"arm": arm, "view": view, "part": "cells", "rows": steps}
+            yield Picture(f"surface-{view}-{arm}", "training step", [{**trace, "meta": meta}], layout)
+
+
+def numbers_as_csv(picture: Picture) -> str:
+    """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or per cell (`row, column, value`).
+
+    `plus_minus` is half the 95 % interval where there is one.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    is_map = any(trace["type"] == "heatmap" for trace in picture.traces)
+    writer.writerow(["row", "column", "value"] if is_map else ["series", "x", "y", "plus_minus"])
+    for trace in picture.traces:
+        if trace["type"] == "heatmap":
+            rows, columns = _names(picture, trace)
+            for row, values in zip(rows, trace["z"], strict=True):
+                writer.writerows([row, column, value] for column, value in zip(columns, values, strict=True))
+        elif trace["meta"].get("part") != "band":
+            bars = trace.get("error_y") or trace.get("error_x") or {}
+            halves = trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])
+            name = _plain(trace.get("name", ""))
+            writer.writerows([name, *values] for values in zip(trace["x"], trace["y"], halves, strict=True))
+    return text.getvalue()
+
+
+def _names(picture: Picture, trace: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """What the rows and columns of a map stand for."""
+    if "rows" in trace["meta"]:
+        edges = trace["x"]
+        return trace["meta"]["rows"], [f"{a + 0.5:g} to {b - 0.5:g}" for a, b in itertools.pairwise(edges)]
+    return trace["meta"]["labels"], trace["meta"]["steps"]
+
+
+def _check_matplotlib() -> None:
+    try:
+        import matplotlib.figure  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        do = "pip install 'vslm[figures]'"
+        raise SpecError("--figures", "matplotlib, which draws them, is not installed", "", do) from None
+
+
+def _drawn(picture: Picture) -> dict[str, bytes]:
+    """The picture as PNG and SVG: a pure function of its numbers, and no state of matplotlib's is changed."""
+    import matplotlib  # pyright: ignore[reportMissingImports]
+    from matplotlib.figure import Figure  # pyright: ignore[reportMissingImports]
+
+    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": picture.name, "text.parse_math": False}):
+        drawn = Figure(figsize=picture.inches, layout="constrained")
+        axes = drawn.add_subplot()
+        for trace in picture.traces:
+            (_draw_map if trace["type"] == "heatmap" else _draw_line)(drawn, axes, trace)
+        _draw_shapes(axes, picture.layout.get("shapes", []))
+        _set_axis(axes.xaxis, picture.layout["xaxis"], axes.set_xscale, axes.set_xlim)
+        _set_axis(axes.yaxis, picture.layout["yaxis"], axes.set_yscale, axes.set_ylim)
+        if picture.layout["yaxis"].get("rangemode") == "tozero":
+            axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if picture.layout["yaxis"].get("autorange") == "reversed":
+            axes.invert_yaxis()
+        axes.set_xlabel(_plain(of_folder(picture.layout["xaxis"].get("title"), dict).get("text", "")))
+        axes.set_ylabel(picture.label)
+        axes.spines[["top", "right"]].set_visible(False)
+        if not any(trace["type"] == "heatmap" for trace in picture.traces):
+            axes.grid(color=_color("@grid"), linewidth=0.6)
+            axes.set_axisbelow(True)
+        handles, names = axes.get_legend_handles_labels()
+        if len(names) > 1 and "ticktext" not in picture.layout["yaxis"]:
+            axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
+        files = {}
+        for ending, metadata in (("png", {}), ("svg", {"Date": None})):
+            content = io.BytesIO()
+            drawn.savefig(content, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
+            files[ending] = content.getvalue()
+    return files
+
+
+def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
+    part, line, marker = trace["meta"].get("part"), trace.get("line", {}), trace.get("marker", {})
+    points = [(x, y) for x, y in zip(trace["x"], trace["y"], strict=True) if x is not None and y is not None]
+    if not points:
+        return
+    xs, ys = zip(*points, strict=True)
+    if part == "band":
+        axes.fill(xs, ys, color=_color(trace["fillcolor"]), linewidth=0)
+        return
+    has_line, has_marks = "lines" in trace["mode"], "markers" in trace["mode"]
+    color = line.get("color") or marker.get("color")
+    style = {
+        "color": _color(color),
+        "linestyle": _DASHES.get(line.get("dash", ""), "-") if has_line else "none",
+        "linewidth": line.get("width", 2) * _POINTS_PER_PIXEL,
+        "marker": _MARKERS.get(marker.get("symbol", ""), "o") if has_marks else None,
+        "markersize": marker.get("size", 6) * _POINTS_PER_PIXEL,
+        "label": _plain(trace.get("name", "")) if part == "mean" else None,
+    }
+    bars = {
+        f"{axis}err": [[bar.get("arrayminus", bar["array"])[0]], [bar["array"][0]]]
+        for axis in "xy"
+        if (bar := trace.get(f"error_{axis}"))
+    }
+    if bars:
+        axes.errorbar(xs, ys, **bars, **style, elinewidth=1.2, capsize=2.5)
+    else:
+        axes.plot(xs, ys, **style)
+
+
+def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
+    from matplotlib.colors import LinearSegmentedColormap  # pyright: ignore[reportMissingImports]
+
+    is_loss = trace["meta"].get("view") == "loss"
+    if is_loss:
+        colors = [((i / (len(_LOSS_COLORS) - 1)) ** _CURVATURE, name) for i, name in enumerate(_LOSS_COLORS)]
+    else:
+        colors = [(at, _color(name)) for at, name in ((0.0, "@cold"), (0.5, "@middle"), (1.0, "@warm"))]
+    scale = LinearSegmentedColormap.from_list("of the page", colors)
+    values = [[float("nan") if value is None else value for value in row] for row in trace["z"]]
+    x, y = (_cell_edges(trace[axis], len(values if axis == "y" else values[0])) for axis in "xy")
+    cells = axes.pcolormesh(x, y, values, cmap=scale, vmin=trace["zmin"], vmax=trace["zmax"], rasterized=True)
+    drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02).outline.set_visible(False)
+
+
+def _cell_edges(places: list[float], num_cells: int) -> list[float]:
+    """Places that are edges already, or the middles of cells of width one."""
+    return places if len(places) == num_cells + 1 else [*(place - 0.5 for place in places), places[-1] + 0.5]
+
+
+def _draw_shapes(axes: Any, shapes: list[dict[str, Any]]) -> None:
+    for shape in shapes:
+        if shape["type"] == "line":
+            line = {"color": _color(shape["line"]["color"]), "linewidth": 0.8, "zorder": 0.5}
+            line["linestyle"] = _DASHES.get(shape["line"].get("dash", ""), "-")
+            axes.axhline(shape["y0"], **line) if shape.get("xref") == "paper" else axes.axvline(shape["x0"], **line)
+        else:
+            zone = {"facecolor": _color(shape["fillcolor"]), "linewidth": 0, "zorder": 0}
+            if shape.get("xref") == "paper":
+                axes.axhspan(shape["y0"], shape["y1"], **zone)
+            else:
+                axes.axvspan(shape["x0"], shape["x1"], **zone)
+
+
+def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -> None:
+    is_log = its.get("type") == "log"
+    if is_log:
+        set_scale("log")
+    ticks = its.get("tickvals")
+    if ticks is not None:
+        low, high = sorted(axis.get_view_interval())
+        texts = its.get("ticktext") or [f"{tick:g}" for tick in ticks]
+        kept = [(tick, _plain(text)) for tick, text in zip(ticks, texts, strict=True) if low <= tick <= high]
+        axis.set_ticks([tick for tick, _ in kept], labels=[text for _, text in kept], minor=False)
+        axis.set_ticks([], minor=True)
+    elif is_log:
+        _set_log_ticks(axis)
+    if its.get("range") is not None and not is_log:
+        set_limits(*its["range"])
+
+
+def _set_log_ticks(axis: Any) -> None:
+    """Ticks as 300k and 1M; more of them where the axis spans little."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter  # pyright: ignore[reportMissingImports]
+
+    low, high = sorted(axis.get_view_interval())
+    subs = (1.0,) if math.log10(high / max(low, 1e-30)) > 2 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(EngFormatter(sep=""))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _plain(text: str) -> str:
+    """A label as a person writes it: `safe_text` undone. Here a `$` starts no formula."""
+    return html.unescape(str(text)).replace("\u200b", "").replace("＄", "$")
+
+
+@cache
+def _theme() -> dict[str, str]:
+    """The light theme's colors by name, from the page's own style."""
+    style = (Path(__file__).parent / "assets" / "page.css").read_text(encoding="utf-8")
+    light = style.split(":root {", 1)[1].split("}", 1)[0]
+    return dict(re.findall(r"--([a-z0-9]+):\s*([^;]+);", light))
+
+
+def _color(name: str) -> Any:
+    """A color of the page for matplotlib: hex digits, or red, green, blue and opacity between 0 and 1."""
+    found = re.fullmatch(r"@([a-z0-9]+)(-band|-thin)?", name)
+    if found is None:
+        return name
+    value = _theme()[found[1]]
+    if value.startswith("rgba"):
+        red, green, blue, alpha = (float(x) for x in re.findall(r"[\d.]+", value))
+        return (red / 255, green / 255, blue / 255, alpha)
+    return value if found[2] is None else (*(int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)), _PALE[found[2]])

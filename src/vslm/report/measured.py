@@ -1,0 +1,271 @@
+"""The sections of the page that appear when something beside the loss was measured, and only then.
+
+One entry of `sections` per measure: which arrays it reads, what the axis is, and how to read it, in words. Each section
+has one figure or several; a figure has views (buttons) when there is more than one number to show.
+
+Not for: statistics, see `profiles.py`; nor the form of a figure, see `figures.py`.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vslm.report import figures, profiles
+from vslm.report.figures import Figure, Style
+from vslm.report.formatting import is_number, of_folder
+from vslm.report.profiles import Profile, Track
+from vslm.report.runs import Run
+
+_FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
+_FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
+_DIFFERENT_COST = 0.02
+_ROW_PIXELS = 30
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of a section.
+
+    Args:
+        id: of its place in the page and of its file.
+        figure: data and layout.
+        views: view -> (button, text above the plot). Traces carry their view in `meta`.
+        caption: above it; empty if the title of the section says it all.
+        has_arms: whether arms can be shown and hidden.
+        pixels: its height, or None for the usual one.
+    """
+
+    id: str
+    figure: Figure
+    views: dict[str, tuple[str, str]]
+    caption: str = ""
+    has_arms: bool = True
+    pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, figures, and how to read them. `file` and `whole_only` say where the numbers came from."""
+
+    id: str
+    title: str
+    short: str
+    read: str
+    file: str
+    drawings: list[Drawing] = field(default_factory=list)
+
+
+def sections(
+    study: dict[str, Any], rows: Sequence[dict[str, Any]], runs: dict[str, list[Run]], look: Mapping[str, Style]
+) -> list[Section]:
+    """What there is, in the order of the page."""
+    found = [
+        _forest(rows, look),
+        _recall(study, runs, look),
+        _layers(runs, look),
+        _attention(runs, look),
+        _norms(runs, look),
+        _parameters(runs),
+        _costs(study, runs, look),
+    ]
+    return [section for section in found if section is not None]
+
+
+def _views(
+    read: Callable[[Sequence[Run], str], Profile | None],
+    runs: dict[str, list[Run]],
+    names: Mapping[str, tuple[str, str, str]],
+) -> tuple[dict[str, dict[str, Profile]], dict[str, tuple[str, str]]]:
+    """Profiles by view and arm, and the words of the views that hold something."""
+    views, words = {}, {}
+    for view, (array, button, text) in names.items():
+        by_arm = {arm: one for arm, its in runs.items() if (one := read(its, array)) is not None}
+        if by_arm:
+            views[view], words[view] = by_arm, (button, text)
+    return views, words
+
+
+def _last(views: Mapping[str, Mapping[str, Profile]]) -> float:
+    return max(float(profile.x[-1]) for by_arm in views.values() for profile in by_arm.values())
+
+
+def _layers(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {
+        "current": ("logit_lens.p_current_SL", "current token", "mean probability of the current token"),
+        "top": ("logit_lens.top_current_SL", "current is likeliest", "share where the current token is likeliest"),
+        "next": ("logit_lens.p_next_SL", "next token", "mean probability of the next token"),
+        "loss": ("logit_lens.loss_nats_SL", "loss", "nats per token, read after each visit"),
+    }
+    views, words = _views(profiles.by_visit, runs, names)
+    if not views:
+        return None
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    return Section(
+        "layers",
+        "What the stream says, layer by layer",
+        "Layers",
+        "The stream after each visit of the path, read by the model's own norm and readout as if the model ended "
+        "there. A high probability of the current token means that the token itself is still in the stream; the next "
+        "token is what the model is for, and its loss after the last visit is the model's own. Where the stream has "
+        "another width than the readout, the point is missing.",
+        "arrays.npz: logit_lens",
+        [Drawing("layers", figure, words)],
+    )
+
+
+def _attention(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {
+        "distance": ("attention_distance.distance_tokens_SLH", "distance", "tokens back, mean over attention"),
+        "self": ("attention_distance.p_self_SLH", "to itself", "share of attention to the own position"),
+        "first": ("attention_distance.p_first_SLH", "to the first", "share of attention to the first position"),
+    }
+    views, words = _views(profiles.by_visit_and_head, runs, names)
+    if not views:
+        return None
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    return Section(
+        "attention",
+        "How far back attention looks",
+        "Attention",
+        "Lines are means over heads, small marks single heads. Distances are weighted by attention, as shares of each "
+        "query's own sum of weights.",
+        "arrays.npz: attention_distance",
+        [Drawing("attention", figure, words)],
+    )
+
+
+def _norms(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {"rms": ("residual_norms.rms_SL", "size", "root mean square of the stream")}
+    views, words = _views(profiles.by_visit, runs, names)
+    if not views:
+        return None
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    return Section(
+        "norms",
+        "How large the stream is",
+        "Stream",
+        "The root mean square over the width, mean over tokens, after the root and after each visit.",
+        "arrays.npz: residual_norms",
+        [Drawing("norms", figure, words)],
+    )
+
+
+def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {
+        "accuracy": ("recall.accuracy_SP", "accuracy", "share of queries answered right"),
+        "loss": ("recall.loss_nats_SP", "loss", "nats per answer"),
+    }
+    views, words = _views(profiles.by_distance, runs, names)
+    if not views:
+        return None
+    figure = figures.profile_figure(views, look, figures.distance_axis(2 * _last(views)))
+    figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
+    pairs = _num_pairs(study)
+    chance = ""
+    if pairs is not None:
+        figure["layout"]["shapes"] = [{**figures.chance_line(1 / pairs), "view": "accuracy"}]
+        chance = f" The dotted line is a guess among the {pairs} values that the document holds."
+    return Section(
+        "recall",
+        "Recall by distance",
+        "Recall",
+        "Every query names a key that was given earlier; right is the value that stood after it. The distance is "
+        f"counted from the latest mention of the key, in octaves, each drawn at its middle.{chance}",
+        "arrays.npz: recall",
+        [Drawing("recall", figure, words)],
+    )
+
+
+def _num_pairs(study: dict[str, Any]) -> int | None:
+    """Pairs of a document, where all arms have the same."""
+    found = set()
+    for arm in of_folder(study.get("arms"), dict).values():
+        data = of_folder(of_folder(of_folder(arm, dict).get("experiment"), dict).get("data"), dict)
+        found.add(data.get("num_pairs"))
+    pairs = found.pop() if len(found) == 1 else None
+    return int(pairs) if is_number(pairs) and pairs >= 1 else None
+
+
+def _parameters(runs: dict[str, list[Run]]) -> Section | None:
+    by_arm = {arm: found for arm, its in runs.items() if (found := profiles.tracks(its))}
+    kinds = list(dict.fromkeys(kind for found in by_arm.values() for kind in found))
+    drawings = []
+    for kind in kinds:
+        its = {arm: found[kind] for arm, found in by_arm.items() if kind in found}
+        middle, reach = _middle(list(its.values()))
+        for arm, track in its.items():
+            figure = figures.track_figure(track, (middle - reach, middle + reach))
+            text = "block · number" if any(" · " in label for label in track.labels) else "block"
+            pixels = max(230, 90 + min(len(track.labels), 24) * 18)
+            place = f"parameters-{len(drawings)}"
+            words = {"values": ("values", text)}
+            drawings.append(Drawing(place, figure, words, f"{kind}, {arm}", has_arms=False, pixels=pixels))
+    if not drawings:
+        return None
+    return Section(
+        "parameters",
+        "Learned numbers through training",
+        "Parameters",
+        "Each row is one number of the model (its block, then its place in the parameter, such as the head), each "
+        "column a stored step; means over seeds. Blue is below where the numbers started and orange above; figures of "
+        "the same parameter share one scale.",
+        "arrays.npz: parameters",
+        drawings,
+    )
+
+
+def _middle(found: Sequence[Track]) -> tuple[float, float]:
+    """Where the numbers of all arms started, and how far the farthest went from there."""
+    starts = np.concatenate([track.mean_RS[:, 0] for track in found])
+    middle = float(np.median(starts))
+    values = np.concatenate([track.mean_RS.ravel() for track in found])
+    values = values[np.isfinite(values)]
+    return middle, float(np.abs(values - middle).max()) if len(values) and np.ptp(values) > 0 else 1e-3
+
+
+def _forest(rows: Sequence[dict[str, Any]], look: Mapping[str, Style]) -> Section | None:
+    judged = [row for row in rows if is_number(row.get("delta"))]
+    if len(judged) < _FEWEST_FOR_FOREST:
+        return None
+    pixels = 80 + _ROW_PIXELS * len(judged)
+    words = {"difference": ("difference", "")}
+    drawing = Drawing("forest", figures.forest_figure(judged, look), words, has_arms=False, pixels=pixels)
+    return Section(
+        "forest",
+        "All arms at a glance",
+        "All arms",
+        "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
+        "small to matter. The same numbers as on the cards.",
+        "verdict.json",
+        [drawing],
+    )
+
+
+def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    fields = {
+        "parameters": ("num_parameters", "parameters", "all parameters"),
+        "inner": ("num_parameters_without_embeddings", "without embeddings", "parameters without embeddings"),
+        "flops": ("flops_per_token", "FLOPs per token", "training FLOPs per token"),
+    }
+    views, words, titles = {}, {}, {}
+    for view, (name, button, text) in fields.items():
+        found = profiles.costs(study, runs, name)
+        values = sorted(cost.cost for cost in found.values())
+        num_different = 1 + sum(b > a * (1 + _DIFFERENT_COST) for a, b in itertools.pairwise(values))
+        if len(found) >= _FEWEST_COSTS and num_different > 1:
+            views[view], words[view] = found, (button, f"final validation loss against {text}")
+            titles[view] = text
+    if "parameters" not in views and "inner" not in views:
+        return None
+    return Section(
+        "costs",
+        "Loss against size",
+        "Size",
+        "Each mark is an arm at the end of training, with the 95 % interval over seeds. Dotted lines join arms that "
+        "compute equally much per token (within 2 %): along one of them only the number of weights differs.",
+        "done.json",
+        [Drawing("costs", figures.cost_figure(views, look, titles), words)],
+    )

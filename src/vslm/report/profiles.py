@@ -1,0 +1,190 @@
+"""Numbers of what else was measured: lines over a fixed axis at the end of training, parameters through training.
+
+As in `curves.py`: over the seeds that ended well, with pointwise 95 % Student-t intervals from three seeds on. An array
+that is not there, or does not have the axes that its name says, is passed over.
+
+Letters: N seeds, S stored steps, L visits, H heads, P octaves of distance.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vslm.report.curves import band_half
+from vslm.report.formatting import is_number
+from vslm.report.runs import Run
+from vslm.stats.intervals import student_interval
+
+_ERROR = 0.05
+_PARAMETERS = "parameters."
+_STEPS = "parameters.steps_S"
+_SAME_COST = 0.02  # arms whose FLOPs per token differ by less count as equally dear
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A number along an axis, mean over `count` seeds. `each` holds marks beside the line: one row per place."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    half: np.ndarray | None
+    count: int
+    each: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """Parameters of one kind through training: `labels` names the rows of `mean_RS`."""
+
+    labels: list[str]
+    steps_S: np.ndarray
+    mean_RS: np.ndarray
+    half_RS: np.ndarray | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an arm costs and what it reached, with an interval from two seeds on."""
+
+    cost: float
+    flops_per_token: float
+    loss: float
+    half: float | None
+    count: int
+
+
+def last_values(run: Run, name: str, num_axes: int) -> np.ndarray | None:
+    """What a finished run stored under `name` at its last step, or None."""
+    array = run.arrays.get(name) if run.is_whole else None
+    return None if array is None or array.ndim != 1 + num_axes or not len(array) else array[-1]
+
+
+def by_visit(runs: Sequence[Run], name: str) -> Profile | None:
+    """A number by visit; the first is the root."""
+    found = _same_shape([values for run in runs if (values := last_values(run, name, 1)) is not None])
+    return _profile(found, np.arange(found.shape[1])) if len(found) else None
+
+
+def by_visit_and_head(runs: Sequence[Run], name: str) -> Profile | None:
+    """A number by visit, mean over heads, with each head beside it; visits without heads are left out."""
+    found_NLH = _same_shape([values for run in runs if (values := last_values(run, name, 2)) is not None])
+    if not len(found_NLH):
+        return None
+    keep_L = np.isfinite(found_NLH).all(axis=0).any(axis=-1)
+    found_NLH, x = found_NLH[:, keep_L], 1 + np.flatnonzero(keep_L)
+    if not len(x):
+        return None
+    line = _profile(np.nanmean(found_NLH, axis=-1), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a head that a visit does not have is NaN in every seed
+        return Profile(line.x, line.mean, line.half, line.count, np.nanmean(found_NLH, axis=0))
+
+
+def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
+    """A number by octave of distance; an octave without queries is left out. Drawn at the octave's middle."""
+    pairs = [
+        (values, start)
+        for run in runs
+        if (values := last_values(run, name, 1)) is not None
+        and (start := last_values(run, "recall.from_tokens_SP", 1)) is not None
+        and start.shape == values.shape
+    ]
+    found_NP = _same_shape([values for values, _ in pairs])
+    if not len(found_NP):
+        return None
+    keep_P = np.isfinite(found_NP).all(axis=0)
+    return _profile(found_NP[:, keep_P], pairs[0][1][keep_P] * np.sqrt(2))
+
+
+def tracks(runs: Sequence[Run]) -> dict[str, Track]:
+    """Tracked parameters by kind: names that differ in the block alone are one kind, a row per block and number."""
+    whole = [run for run in runs if run.is_whole and run.arrays.get(_STEPS) is not None]
+    if not whole:
+        return {}
+    steps_S = whole[0].arrays[_STEPS]
+    whole = [run for run in whole if np.array_equal(run.arrays[_STEPS], steps_S)]
+    kinds: dict[str, list[tuple[str, np.ndarray]]] = {}
+    for name in whole[0].arrays:
+        if not name.startswith(_PARAMETERS) or name == _STEPS:
+            continue
+        found_NSK = _same_shape([run.arrays[name] for run in whole if name in run.arrays])
+        if found_NSK.ndim != 3 or found_NSK.shape[1] != len(steps_S) or len(found_NSK) != len(whole):
+            continue
+        kind, block = _kind(name.removeprefix(_PARAMETERS).removesuffix("_SN"))
+        for i in range(found_NSK.shape[2]):
+            label = block if found_NSK.shape[2] == 1 else f"{block} · {i}".removeprefix(" · ")
+            kinds.setdefault(kind, []).append((label, found_NSK[:, :, i]))
+    return {kind: _track(rows, steps_S) for kind, rows in kinds.items()}
+
+
+def costs(study: dict[str, Any], runs: dict[str, list[Run]], field: str) -> dict[str, Cost]:
+    """Final validation loss of every arm beside one of its costs, a field of the arm in study.json."""
+    found = {}
+    for name, arm in study["arms"].items():
+        losses = [run.done["val_loss"] for run in runs.get(name, []) if run.is_whole and _has_loss(run)]
+        if not (isinstance(arm, dict) and is_number(arm.get(field)) and is_number(arm.get("flops_per_token"))):
+            continue
+        if losses and arm[field] > 0:
+            interval = student_interval(np.array(losses, dtype=float), _ERROR) if len(losses) > 1 else None
+            half = None if interval is None else (interval.high - interval.low) / 2
+            flops = float(arm["flops_per_token"])
+            found[name] = Cost(float(arm[field]), flops, float(np.mean(losses)), half, len(losses))
+    return found
+
+
+def equally_dear(found: Mapping[str, Cost]) -> list[list[str]]:
+    """Groups of two arms or more whose FLOPs per token are within 2% of each other, each by rising cost.
+
+    >>> one = Cost(1.0, 100.0, 3.0, None, 1)
+    >>> equally_dear({"a": Cost(2.0, 101.0, 3.0, None, 1), "b": one, "c": Cost(1.0, 200.0, 3.0, None, 1)})
+    [['b', 'a']]
+    """
+    groups: list[list[str]] = []
+    for name in sorted(found, key=lambda arm: found[arm].flops_per_token):
+        first = found[groups[-1][0]].flops_per_token if groups else -np.inf
+        if found[name].flops_per_token <= first * (1 + _SAME_COST):
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return [sorted(group, key=lambda arm: found[arm].cost) for group in groups if len(group) > 1]
+
+
+def _has_loss(run: Run) -> bool:
+    return is_number(run.done.get("val_loss"))
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """The name with `*` for its block, and the block.
+
+    >>> _kind("blocks.core.attention.normalizer.exponent")
+    ('blocks.*.attention.normalizer.exponent', 'core')
+    """
+    found = re.fullmatch(r"(blocks|path)\.([^.]+)\.(.+)", name)
+    return (f"{found[1]}.*.{found[3]}", found[2]) if found else (name, "")
+
+
+def _track(rows: list[tuple[str, np.ndarray]], steps_S: np.ndarray) -> Track:
+    values_NRS = np.stack([values_NS for _, values_NS in rows], axis=1)
+    half = band_half(values_NRS.reshape(len(values_NRS), -1))
+    mean_RS = values_NRS.mean(0)
+    return Track(
+        [label for label, _ in rows],
+        steps_S,
+        mean_RS,
+        None if half is None else half.reshape(mean_RS.shape),
+        len(values_NRS),
+    )
+
+
+def _same_shape(values: list[np.ndarray]) -> np.ndarray:
+    """Stacked, those that have the shape of the first."""
+    return np.stack([one for one in values if one.shape == values[0].shape]) if values else np.empty((0, 0))
+
+
+def _profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+    return Profile(x, values_NX.mean(0), band_half(values_NX), len(values_NX))

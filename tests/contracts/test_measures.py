@@ -1,0 +1,157 @@
+"""What holds for every measure. A new class with defaults gets all of it; others are added to `MEASURES`."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+
+import vslm.measure
+from vslm.core.specs import from_plain, to_plain
+from vslm.data.corpus import Corpus, prepare
+from vslm.data.sources import AssociativeRecall
+from vslm.lab.catalog import KINDS
+from vslm.lab.experiment import Budget, Experiment
+from vslm.lab.recording import measured_arrays, with_measures
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure, recorded_name
+from vslm.measure.parameter_track import ParameterTrack
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.training.loop import Taken
+
+CONTEXT_TOKENS = 20
+SOURCE = AssociativeRecall(num_pairs=3, document_tokens=CONTEXT_TOKENS, num_letters=5, num_documents=211)
+
+
+def final_measures() -> set[type[Measure]]:
+    """Every measure of the room."""
+    for module in pkgutil.walk_packages(vslm.measure.__path__, "vslm.measure."):
+        importlib.import_module(module.name)
+    found, waiting = set(), [Measure]
+    while waiting:
+        cls = waiting.pop()
+        below = [child for child in cls.__subclasses__() if child.__module__.startswith("vslm.")]
+        waiting += below
+        if not below and not inspect.isabstract(cls):
+            found.add(cls)
+    return found
+
+
+GIVEN: list[Measure] = [ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight"))]
+MEASURES = GIVEN + [cls() for cls in sorted(final_measures() - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)]
+
+
+def spec() -> Model:
+    """Three visits of two blocks, with dropout that must be off while something is measured."""
+    plain = uniform(depth=2, width=12, heads=2, context_tokens=CONTEXT_TOKENS, dropout=0.2)
+    return Model(
+        root=plain.root, blocks=plain.blocks, path=("0", "1", "0"), readout=plain.readout, context_tokens=CONTEXT_TOKENS
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """Of `SOURCE`."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VSLM_HOME", str(tmp_path_factory.mktemp("home")))
+        return prepare(SOURCE)
+
+
+@pytest.fixture
+def model(corpus: Corpus) -> LanguageModel:
+    """In training mode, as the loop has it."""
+    return spec().build(vocabulary=corpus.vocabulary, init=Init(5)).train()
+
+
+@pytest.fixture(params=MEASURES, ids=lambda measure: type(measure).__name__)
+def measure(request: pytest.FixtureRequest) -> Measure:
+    """Every measure."""
+    return request.param
+
+
+def _logits(model: LanguageModel) -> torch.Tensor:
+    tokens_BT = torch.arange(2 * CONTEXT_TOKENS).reshape(2, -1) % 7
+    model.eval()
+    logits = model(tokens_BT).detach()
+    model.train()
+    return logits
+
+
+def test_nothing_changes_when_it_is_taken(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """Logits bitwise, weights, mode, gradients and torch's generator; and no hook stays."""
+    before = _logits(model)
+    take = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)
+    state = torch.random.get_rng_state()
+    take(model)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert model.training
+    assert torch.is_grad_enabled()
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert all(not m._forward_hooks and not m._forward_pre_hooks for m in model.modules())
+    assert torch.equal(_logits(model), before)
+
+
+def test_taken_twice_it_is_the_same_and_its_shapes_stay(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """A function of weights and windows: other weights change numbers and no shape."""
+    take = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)
+    first, again = take(model), take(model)
+    assert first
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name], err_msg=name)
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    other = take(model)
+    assert {name: values.shape for name, values in other.items()} == {name: v.shape for name, v in first.items()}
+    assert any(not np.array_equal(first[name], other[name], equal_nan=True) for name in first)
+    for name, values in again.items():
+        np.testing.assert_array_equal(first[name], values, err_msg=f"{name} changed after it was taken")
+
+
+def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """Plain numbers, names that end with as many letters as there are axes, rows that are JSON."""
+    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    for name, value in values.items():
+        assert np.issubdtype(value.dtype, np.number), name
+        axes = recorded_name("m", name).rsplit("_", 1)[1]
+        assert len(axes) == 1 + value.ndim, f"{name} has shape {value.shape}"
+        assert np.isfinite(value).any(), f"{name} holds no number"
+    taken = [Taken(measure.recorded_as, step, values) for step in (0, 7)]
+    assert all(len(array) == 2 for array in measured_arrays(taken).values())
+    assert measured_arrays(taken)[f"{measure.recorded_as}.steps_S"].tolist() == [0, 7]
+    json.dumps(with_measures([], taken), allow_nan=False)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 37])
+def test_it_is_taken_at_the_end_at_least(measure: Measure, num_steps: int) -> None:
+    """Steps rise, without repeats, none beyond the training."""
+    steps = measure.steps(num_steps)
+    assert steps == sorted(set(steps))
+    assert steps[0] >= 0
+    assert steps[-1] == num_steps
+
+
+def test_it_is_read_back_from_its_record(measure: Measure) -> None:
+    """Spec -> plain -> spec is equal."""
+    assert from_plain(to_plain(measure), KINDS) == measure
+
+
+def test_every_measure_is_here_under_a_name_of_its_own() -> None:
+    """In the catalog, in this list, and recorded under different names."""
+    assert {type(measure) for measure in MEASURES} == final_measures()
+    names = [measure.recorded_as for measure in MEASURES]
+    assert len(set(names)) == len(names)
+    assert all("." not in name for name in names)
+
+
+def test_all_of_them_fit_one_experiment() -> None:
+    """Beside each other; and two of a kind are refused."""
+    experiment = Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1000), measures=tuple(MEASURES))
+    experiment.validate()
+    assert isinstance(experiment.loss_by_position, LossByPosition)
+    with pytest.raises(Exception, match=r"measures\.1: a second LossByPosition"):
+        Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1), measures=(LossByPosition(), LossByPosition()))

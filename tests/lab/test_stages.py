@@ -1,0 +1,347 @@
+"""Screening, tuning and budgets: what is run, what is chosen, what is recorded, and that it can be stopped anywhere."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vslm.core.errors import RunError, SpecError
+from vslm.core.paths import vary
+from vslm.data.sources import Text
+from vslm.lab import budgets, runner
+from vslm.lab.experiment import Budget, Experiment
+from vslm.lab.matching import relative_sizes
+from vslm.lab.options import Options
+from vslm.lab.pool import Order
+from vslm.lab.run import run_job
+from vslm.lab.runner import run_study
+from vslm.lab.screening import SCREEN_SEED, Screen, kept
+from vslm.lab.study import Primary, Study
+from vslm.lab.tuning import TUNING_SEED, Curve, LearningRates
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.models.language_model import uniform
+from vslm.optim.adamw import AdamW
+from vslm.report.page import render
+from vslm.report.tables import list_arms
+from vslm.results.files import read_json
+from vslm.results.folder import StudyFolder
+
+CONTEXT_TOKENS, BATCH_TOKENS, STEPS = 19, 19 * 5, 12
+
+
+class Quiet:
+    """Hears everything and says nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def started(self, arms: list[str], seeds: list[int]) -> None:
+        """Nothing."""
+
+    def heard(self, arm: str, seed: int, message: Any) -> None:
+        """Nothing."""
+
+
+class InThisProcess:
+    """Runs orders one after the other here, and can be made to stop before the next one, as a power cut would."""
+
+    def __init__(self) -> None:
+        self.trained: list[str] = []
+        self.stop_after: int | None = None
+
+    def __call__(self, orders: Iterable[Order], *, workers: int, hear: Any) -> None:
+        """In the place of `run_orders`."""
+        for order in orders:
+            if order.task != "train":
+                settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
+                timing = {"settings": settings, "workers": 1, "tokens_per_second": 1000.0, "rates": {}, "remarks": []}
+                hear(order, {"timing": timing})
+                order.folder.mkdir(parents=True, exist_ok=True)
+                continue
+            if self.stop_after is not None and len(self.trained) >= self.stop_after:
+                raise KeyboardInterrupt
+            hear(order, {"done": run_job(order.job, order.folder, lambda message: None)})
+            self.trained.append(str(order.folder))
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> InThisProcess:
+    """Workers without processes."""
+    found = InThisProcess()
+    for room in (budgets, runner):
+        monkeypatch.setattr(room, "run_orders", found)
+    return found
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Experiment:
+    """A run of 12 steps."""
+    rng = np.random.default_rng(5)
+    words = ["".join(rng.choice(list("abcdefgh"), 4)) for _ in range(60)]
+    documents = [" ".join(rng.choice(words, 60)) for _ in range(300)]
+    (tmp_path / "corpus.txt").write_text("\n<|endoftext|>\n".join(documents))
+    return Experiment(
+        model=uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS),
+        data=Text(str(tmp_path / "corpus.txt"), vocabulary=300),
+        budget=Budget(tokens=BATCH_TOKENS * STEPS),
+        batch_tokens=BATCH_TOKENS,
+        optimizer=AdamW(learning_rate=0.004),
+        measures=(LossByPosition(num_evaluations=3, num_tokens=95, num_final_tokens=190),),
+    )
+
+
+def study_of(plain: Experiment, **fields: Any) -> Study:
+    """Five arms that differ in their windows and rates."""
+    arms = {
+        "plain": plain,
+        "bias": vary(plain, {"model.blocks.*.attention.bias": True}),
+        "window": vary(plain, {"model.blocks.*.attention.window_tokens": 3}),
+        "slow": vary(plain, {"optimizer.learning_rate": 1e-6}),
+        "fast": vary(plain, {"optimizer.learning_rate": 0.016}),
+    }
+    return Study(question="?", baseline="plain", arms=arms, seeds=2, **fields)
+
+
+def run(study: Study, out: Path) -> StudyFolder:
+    """Run without a study file."""
+    return run_study(study, out, Quiet(), study_file=None, options=Options())
+
+
+def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess
+) -> None:
+    """Every arm once on `select` at a quarter; then only what is confirmed; the rest is listed without a verdict."""
+    study = study_of(plain, screen=Screen(controls=("bias",), keep=1))
+    folder = run(study, tmp_path / "runs" / "s")
+    screening = folder.study["screening"]
+    done = {arm: read_json(folder.path / "screen" / arm / f"seed{SCREEN_SEED}" / "done.json") for arm in study.arms}
+    assert all(row["tokens"] == BATCH_TOKENS * STEPS / 4 for row in done.values())
+    assert all("val_loss" not in row for row in done.values())
+    losses = {arm: row["select_loss"] for arm, row in done.items()}
+    best = min(("window", "slow", "fast"), key=losses.__getitem__)
+    assert best == "fast"
+    assert screening["confirmed"] == ["plain", "bias", best]
+    assert folder.judged_arms == ["plain", "bias", best]
+    assert set(folder.verdict["arms"]) == {"bias", best}
+    assert set(folder.verdict["screened_out"]) == {"window", "slow"}
+    assert folder.verdict["screened_out"]["slow"]["difference"] == pytest.approx(losses["slow"] - losses["plain"])
+    assert folder.verdict["missing"] == []
+    assert not (folder.path / "slow").exists()
+    assert [run.seed for run in folder.runs(best)] == [0, 1]
+    rows = {row["arm"]: row for row in list_arms(tmp_path / "runs")}
+    assert {arm: row["verdict"] for arm, row in rows.items()} | {"bias": None, best: None} == {
+        "plain": "baseline",
+        "bias": None,
+        best: None,
+        "window": "screened out",
+        "slow": "screened out",
+    }
+    assert "screened out, no verdict" in render(folder)
+
+
+def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
+    """A rate that is far too small is widened upwards as often as allowed, recorded, marked, and used."""
+    arms = {"plain": plain, "slow": vary(plain, {"optimizer.learning_rate": 1e-6})}
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, tune=LearningRates(max_widenings=1))
+    folder = run(study, tmp_path / "s")
+    assert folder.study["tuned"] is True
+    curve = folder.study["tuning"]["slow"]
+    assert [row["rate"] for row in curve["rates"]] == [2.5e-7, 5e-7, 1e-6, 2e-6, 4e-6]
+    assert curve["edge"] == "high"
+    assert curve["chosen"] == 4e-6
+    for arm in arms:
+        chosen = folder.study["tuning"][arm]["chosen"]
+        losses = {
+            row["rate"]: read_json(
+                folder.path / "tuning" / arm / f"rate-{row['rate']:g}" / f"seed{TUNING_SEED}" / "done.json"
+            )["select_loss"]
+            for row in folder.study["tuning"][arm]["rates"]
+        }
+        assert chosen == min(losses, key=losses.__getitem__)
+        for seed in (0, 1):
+            record = read_json(folder.path / arm / f"seed{seed}" / "experiment.json")
+            assert record["job"]["experiment"]["optimizer"]["learning_rate"] == chosen
+        assert folder.study["arms"][arm]["experiment"]["optimizer"]["learning_rate"] == chosen
+    assert folder.verdict["missing"] == []
+    assert ["optimizer.learning_rate", folder.study["tuning"]["plain"]["chosen"], 4e-6] in folder.study["arms"]["slow"][
+        "differences"
+    ]
+    page = render(folder)
+    assert "at the edge of what was tried" in page
+    assert "Not tuned" not in page
+    with pytest.raises(SpecError, match=r"arms\.slow\.optimizer\.learning_rate"):
+        run(vary(study, {"arms.slow.optimizer.learning_rate": 2e-6}), tmp_path / "s")
+
+
+def test_budgets_are_judged_together_and_say_how_the_difference_goes(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess
+) -> None:
+    """Runs of the other budgets lie apart; intervals share the error of the study; the trend is paired by seed."""
+    arms = {"plain": plain, "fast": vary(plain, {"optimizer.learning_rate": 0.016})}
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, budgets=(0.5, 1, 2))
+    folder = run(study, tmp_path / "s")
+    for name, budget in (("x0.5", 0.5), ("x2", 2.0)):
+        done = read_json(folder.path / "budgets" / name / "fast" / "seed1" / "done.json")
+        assert done["tokens"] == BATCH_TOKENS * STEPS * budget
+        assert folder.verdict["budgets"][name]["arms"]["fast"]["tokens"] == done["tokens"]
+    verdict = folder.verdict
+    ends = [verdict["budgets"][name]["arms"]["fast"]["per_seed"] for name in ("x0.5", "x2")]
+    changes = [ends[1][seed]["difference"] - ends[0][seed]["difference"] for seed in ("0", "1")]
+    assert verdict["trends"]["fast"]["change"] == pytest.approx(np.mean(changes))
+    error = verdict["arms"]["fast"]["looks"][0]["error"]
+    assert error == pytest.approx(0.045 / 4)
+    assert verdict["budgets"]["x2"]["arms"]["fast"]["looks"][0]["error"] == error
+    assert verdict["trends"]["fast"]["looks"][0]["error"] == error
+    page = render(folder)
+    assert "with training" in page
+    assert "x0.5" in page
+    with pytest.raises(SpecError, match="budgets"):
+        run(Study(question="?", baseline="plain", arms=arms, seeds=2), tmp_path / "s")
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess, every: int
+) -> None:
+    """Stopped after each run, or after every few, all stages go on; nothing is trained twice; the verdict is equal."""
+    study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1), budgets=(0.5, 1))
+    whole = run(study, tmp_path / "whole")
+    num_runs, broken = len(pool.trained), tmp_path / "broken"
+    assert len(set(pool.trained)) == num_runs
+    pool.trained, stops = [], 0
+    while True:
+        pool.stop_after = len(pool.trained) + every
+        try:
+            folder = run(study, broken)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            assert stops <= num_runs
+    assert len(pool.trained) == len(set(pool.trained)) == num_runs
+    assert folder.verdict["arms"].keys() == whole.verdict["arms"].keys()
+    for key in ("screening", "tuning", "tuned", "arms", "fingerprint"):
+        assert folder.study[key] == whole.study[key], key
+    for arm, row in folder.verdict["arms"].items():
+        assert row["interval"] == whole.verdict["arms"][arm]["interval"]
+    pool.stop_after = len(pool.trained)
+    run(study, broken)
+
+
+def test_no_choice_is_made_while_a_run_is_missing(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that crashed stops the study before it chooses; the next start runs it."""
+    study = study_of(plain, screen=Screen(keep=1))
+
+    def without_one(orders: Iterable[Order], **rest: Any) -> None:
+        pool([order for order in orders if order.job.arm != "fast (screen)"], **rest)
+
+    monkeypatch.setattr(runner, "run_orders", without_one)
+    with pytest.raises(RunError, match="'fast' did not finish"):
+        run(study, tmp_path / "s")
+    assert "screening" not in read_json(tmp_path / "s" / "study.json")
+    monkeypatch.setattr(runner, "run_orders", pool)
+    assert "fast" in run(study, tmp_path / "s").study["screening"]["confirmed"]
+    with pytest.raises(SpecError, match="added after the screening"):
+        run(vary(study, {"arms": {**study.arms, "late": plain}}), tmp_path / "s")
+
+
+def test_a_promise_of_equal_size_is_held_before_any_compute(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess
+) -> None:
+    """The message names arm, numbers and what to do; an arm that is listed passes, and is shown."""
+    wide = vary(plain, {"model.blocks.*.feedforward.hidden": 40})
+    arms = {"plain": plain, "wide": wide}
+    promised = Study(question="?", baseline="plain", arms=arms, seeds=1, equal="parameters")
+    with pytest.raises(SpecError) as error:
+        run(promised, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    assert "arms.wide" in str(error.value)
+    assert f"{wide.model.num_parameters(300):,}" in str(error.value)
+    assert f"{plain.model.num_parameters(300):,}" in str(error.value)
+    assert "matched(" in str(error.value)
+    folder = run(vary(promised, {"unequal": ("wide",)}), tmp_path / "s")
+    assert folder.study["equal"] == "parameters"
+    more = relative_sizes(arms, "plain", dict.fromkeys(arms, 300))["wide"]["parameters"]
+    assert f"wide {more:+.1%}" in render(folder).replace("&#43;", "+")
+
+
+def test_minutes_of_a_study_count_all_of_its_stages(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
+    """Screen, widest tuning, all budgets and seeds fit into what was asked for, and the estimate is kept."""
+    study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(), budgets=(0.5, 1))
+    rounds = 5 * 0.25 + 2 * 6 + 2 * 2 * 1.5
+    record: dict[str, Any] = {}
+    pool.stop_after = 0
+    for minutes in (3.0, 30.0):
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study, tmp_path / "s", Quiet(), study_file=None, options=Options(minutes=minutes))
+        record = read_json(tmp_path / "s" / "study.json")
+        assert record["estimate"]["rounds"] == rounds
+        assert record["estimate"]["minutes"] == pytest.approx(3.0, rel=0.01)
+        assert record["arms"]["plain"]["tokens"] == pytest.approx(3 * 60 * 1000 / 1.15 / rounds, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"unequal": ("bias",)}, "unequal"),
+        ({"equal": "flops", "unequal": ("bais",)}, "did you mean bias"),
+        ({"screen": Screen(controls=("plain",))}, "screen.controls"),
+        ({"screen": Screen(keep=4)}, "screen"),
+        ({"budgets": (0.25, 4)}, "budgets"),
+        ({"budgets": (1, 1)}, "budgets"),
+    ],
+)
+def test_stages_that_cannot_be_meant_are_refused(plain: Experiment, fields: dict[str, Any], where: str) -> None:
+    """Before anything is run."""
+    with pytest.raises(SpecError, match=where):
+        study_of(plain, **fields)
+
+
+def test_an_arm_cannot_be_named_like_a_stage(plain: Experiment) -> None:
+    """Its folder would be the stage's."""
+    with pytest.raises(SpecError, match="folder of a stage"):
+        Study(question="?", baseline="tuning", arms={"tuning": plain})
+
+
+def test_a_diverged_arm_is_never_kept() -> None:
+    """And fewer are confirmed where fewer ended well."""
+    values = {"plain": None, "a": None, "b": 3.0, "c": None}
+    assert kept(values, baseline="plain", screen=Screen(keep=2)) == ("plain", "b")
+
+
+def test_a_rate_that_diverges_is_the_far_side_of_an_optimum() -> None:
+    """No widening towards it; with several seeds one that diverged spoils the rate."""
+    curve = Curve(LearningRates(values=3, num_seeds=2), 0.004)
+    for rate, values in zip(curve.wanted(), ([3.0, 3.2], [2.9, 3.1], [2.0, None]), strict=True):
+        curve.take(rate, values)
+    assert curve.best == 0.004
+    assert curve.edge is None
+    assert curve.wanted() == []
+
+
+def test_a_grid_is_widened_to_the_side_of_the_best_and_only_so_often() -> None:
+    """Down twice, then it stays marked."""
+    curve = Curve(LearningRates(values=3, max_widenings=2), 0.004)
+    for rate in curve.wanted():
+        curve.take(rate, [rate])
+    for wanted in (0.001, 0.0005):
+        assert curve.wanted() == [wanted]
+        curve.take(wanted, [wanted])
+    assert curve.wanted() == []
+    assert curve.plain()["edge"] == "low"
+    assert curve.plain()["num_widenings"] == 2
+
+
+def test_primary_in_bits_per_byte_is_read_on_select_too(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
+    """The choice uses the declared number, in its unit and over its positions."""
+    primary = Primary("val_bpb", positions=(3, 19))
+    folder = run(study_of(plain, screen=Screen(keep=1), primary=primary), tmp_path / "s")
+    run_folder = folder.path / "screen" / "fast" / f"seed{SCREEN_SEED}"
+    with np.load(run_folder / "arrays.npz") as arrays:
+        loss = arrays["final_select_loss_nats_T"][3:19].mean()
+    part = next(iter(folder.study["corpora"].values()))["splits"]["select"]
+    value = folder.study["screening"]["arms"]["fast"]["value"]
+    assert value == pytest.approx(loss / np.log(2) / (part["num_bytes"] / part["num_tokens"]))

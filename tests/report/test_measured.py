@@ -1,0 +1,208 @@
+"""Sections appear where something was measured, with the runs' own numbers, and files hold the same."""
+
+import csv
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measured_study import NUM_HEADS, STEPS_S, write_measured_study
+from synthetic_study import write_study
+
+from vslm.core.errors import ResultError, SpecError
+from vslm.report import images
+from vslm.report.curves import band_half
+from vslm.report.figures import styles
+from vslm.report.measured import Section, sections
+from vslm.report.page import render
+from vslm.report.profiles import tracks
+from vslm.report.runs import Run, read_runs
+from vslm.report.tables import verdict_rows
+from vslm.results.files import read_arrays, write_arrays
+from vslm.results.folder import StudyFolder
+
+needs_matplotlib = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="matplotlib, of the extra `figures`, is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def measured_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six arms, all measures. Only for reading."""
+    return write_measured_study(tmp_path_factory.mktemp("runs") / "windows")
+
+
+def sections_of(path: Path) -> dict[str, Section]:
+    """By name."""
+    folder = StudyFolder(path)
+    runs = read_runs(folder)
+    look = styles(list(runs), folder.study["baseline"])
+    return {section.id: section for section in sections(folder.study, verdict_rows(folder), runs, look)}
+
+
+def trace_of(section: Section, arm: str, view: str, part: str = "mean") -> dict:
+    """The trace of an arm."""
+    wanted = {"arm": arm, "view": view, "part": part}
+    return next(t for t in section.drawings[0].figure["data"] if t["meta"] == wanted)
+
+
+def test_every_measure_has_its_section(measured_dir: Path) -> None:
+    """In the order of the page, in its navigation, and its numbers are JSON."""
+    found = sections_of(measured_dir)
+    assert list(found) == ["forest", "recall", "layers", "attention", "norms", "parameters", "costs"]
+    page = render(StudyFolder(measured_dir))
+    for section in found.values():
+        assert f'<section id="measured-{section.id}">' in page
+        assert f'href="#measured-{section.id}"' in page
+        json.dumps([drawing.figure for drawing in section.drawings], allow_nan=False)
+    places = re.findall(r'id="plot-([\w-]+)"', page)
+    assert len(places) == len(set(places)) == len(re.findall(r'class="plot', page))
+
+
+def test_nothing_measured_leaves_the_page_as_it_was(study_dir: Path) -> None:
+    """No section, no word of it."""
+    assert sections_of(study_dir) == {}
+    assert "measured-" not in render(StudyFolder(study_dir))
+
+
+def test_recall_shows_the_runs_numbers_with_their_band(measured_dir: Path) -> None:
+    """Octaves without a query are left out; a mark stands in the middle of its octave; chance is 1 of 16."""
+    section = sections_of(measured_dir)["recall"]
+    arrays = [read_arrays(measured_dir / "window-8" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
+    accuracy_NP = np.stack([one["recall.accuracy_SP"][-1] for one in arrays])[:, 1:]
+    line = trace_of(section, "window-8", "accuracy")
+    np.testing.assert_allclose(line["y"], accuracy_NP.mean(0), atol=1e-4)
+    np.testing.assert_allclose(line["customdata"], band_half(accuracy_NP), atol=1e-4)
+    np.testing.assert_allclose(line["x"], 2 ** np.arange(1, 8) * 2**0.5, atol=1e-3)
+    (chance,) = section.drawings[0].figure["layout"]["shapes"]
+    assert chance["y0"] == 1 / 16
+    assert "loss" not in section.drawings[0].views, "a view of nothing is not offered"
+
+
+def test_heads_stand_beside_their_mean(measured_dir: Path) -> None:
+    """A visit with fewer heads has fewer marks."""
+    section = sections_of(measured_dir)["attention"]
+    arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
+    heads_NLH = np.stack([one["attention_distance.distance_tokens_SLH"][-1] for one in arrays])
+    line = trace_of(section, "full", "distance")
+    np.testing.assert_allclose(line["y"], np.nanmean(heads_NLH, axis=(0, 2))[:4], atol=1e-4, rtol=1e-4)
+    assert line["x"] == [1, 2, 3, 4]
+    assert len(trace_of(section, "full", "distance", "each")["x"]) == 4 * NUM_HEADS - 1
+
+
+def test_parameters_are_rows_and_steps_are_columns(measured_dir: Path) -> None:
+    """One figure per arm, all on one scale around where they started."""
+    section = sections_of(measured_dir)["parameters"]
+    assert len(section.drawings) == 6
+    cells = [drawing.figure["data"][0] for drawing in section.drawings]
+    assert {(trace["zmin"], trace["zmax"]) for trace in cells} == {(cells[0]["zmin"], cells[0]["zmax"])}
+    assert cells[0]["zmin"] + cells[0]["zmax"] == pytest.approx(2.0)
+    assert cells[0]["meta"]["labels"] == [f"{block} · {i}" for block in "01" for i in range(NUM_HEADS)]
+    arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
+    exponent_SN = np.mean([one["parameters.blocks.1.attention.normalizer.exponent_SN"] for one in arrays], axis=0)
+    np.testing.assert_allclose(cells[0]["z"][3:], exponent_SN.T, atol=1e-4)
+    assert "blocks.*.attention.normalizer.exponent" in section.drawings[0].caption
+
+
+def test_all_arms_are_sorted_from_five_on(measured_dir: Path, study_dir: Path) -> None:
+    """The best on top, with the interval of the verdict."""
+    section = sections_of(measured_dir)["forest"]
+    rows = {row["arm"]: row for row in verdict_rows(StudyFolder(measured_dir))}
+    traces = section.drawings[0].figure["data"]
+    deltas = [trace["x"][0] for trace in traces]
+    assert deltas == sorted(deltas)
+    for trace in traces:
+        row = rows[trace["meta"]["arm"]]
+        assert trace["x"][0] == pytest.approx(row["delta"], abs=1e-5)
+        assert trace["x"][0] + trace["error_x"]["array"][0] == pytest.approx(row["interval"][1], abs=2e-5)
+    assert "forest" not in sections_of(study_dir)
+
+
+def test_equal_cost_is_joined_and_loss_has_its_interval(measured_dir: Path) -> None:
+    """Arms within 2% of the same FLOPs per token, by rising size."""
+    section = sections_of(measured_dir)["costs"]
+    data = section.drawings[0].figure["data"]
+    joined = [trace["x"] for trace in data if trace["meta"] == {"arm": None, "view": "parameters", "part": "equal"}]
+    assert [300_000, 401_500, 700_000] in joined
+    assert all(line == sorted(line) for line in joined)
+    assert trace_of(section, "window-4", "parameters")["error_y"]["array"][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("recall.accuracy_SP", np.zeros(3)),
+        ("logit_lens.p_current_SL", np.zeros((0, 5))),
+        ("logit_lens.p_current_SL", np.full((1, 5), np.nan)),
+        ("parameters.steps_S", np.arange(7)),
+        ("parameters.blocks.0.attention.normalizer.exponent_SN", np.zeros((5, 2, 3))),
+        ("attention_distance.distance_tokens_SLH", np.full((1, 4, 3), np.nan)),
+    ],
+)
+def test_an_array_of_another_form_spoils_nothing(tmp_path: Path, name: str, array: np.ndarray) -> None:
+    """In one run or in all; the page is still written."""
+    folder = write_measured_study(tmp_path / "s", {"only": (3, 0.3, 101), "other": (5, 0.3, 103)})
+    for seed in range(3):
+        file = folder / "only" / f"seed{seed}" / "arrays.npz"
+        write_arrays(file, {**read_arrays(file), name: array})
+        assert "<h1>" in render(StudyFolder(folder))
+
+
+def test_a_diverged_run_is_left_out_of_what_was_measured(measured_dir: Path) -> None:
+    """Only whole runs count."""
+    run = read_runs(StudyFolder(measured_dir))["full"][0]
+    assert tracks([run])
+    assert tracks([Run(run.arm, run.seed, "diverged", "", run.where, arrays=run.arrays)]) == {}
+
+
+def test_numbers_of_every_figure_are_csv(measured_dir: Path) -> None:
+    """To the digits of the page; a map has a row per cell."""
+    found = {picture.name: picture for picture in images.pictures(StudyFolder(measured_dir))}
+    assert {"recall", "layers-current", "forest", "costs-parameters", "training-val_loss", "by-position-loss"} <= set(
+        found
+    )
+    rows = list(csv.DictReader(images.numbers_as_csv(found["recall"]).splitlines()))
+    line = trace_of(sections_of(measured_dir)["recall"], "window-8", "accuracy")
+    mine = [row for row in rows if row["series"] == "window-8"]
+    assert [float(row["y"]) for row in mine] == line["y"]
+    assert [float(row["plus_minus"]) for row in mine] == line["customdata"]
+    cells = list(csv.DictReader(images.numbers_as_csv(found["parameters-0"]).splitlines()))
+    assert len(cells) == 2 * NUM_HEADS * len(STEPS_S)
+    assert cells[-1]["column"] == "1750"
+
+
+def test_without_matplotlib_nothing_is_written(
+    measured_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In words, with the extra to install."""
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(SpecError, match=r"vslm\[figures\]"):
+        images.write_images(measured_dir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@needs_matplotlib
+def test_figures_are_files(tmp_path: Path) -> None:
+    """PNG, SVG and CSV of each, the same bytes when written again; `$` and `<` in a name are no formula and no tag."""
+    folder = write_measured_study(tmp_path / "s", {"a$x_1$": (3, 0.3, 101), "b<i>": (5, 0.3, 103)})
+    written = images.write_images(folder, tmp_path / "out")
+    assert {path.suffix for path in written} == {".png", ".svg", ".csv"}
+    assert all(path.stat().st_size > 20 for path in written)
+    recall = next(path for path in written if path.name == "recall.svg")
+    before = recall.read_bytes()
+    assert recall.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    images.write_images(folder, tmp_path / "out")
+    assert recall.read_bytes() == before
+
+
+@needs_matplotlib
+def test_a_study_without_numbers_has_no_figures(tmp_path: Path) -> None:
+    """It is said, and no folder is made."""
+    folder = write_study(tmp_path / "s", {"only": (3, 0.3, 101)}, seeds=(0,), num_positions=13)
+    for name in ("done.json", "arrays.npz", "measures.jsonl"):
+        (folder / "only" / "seed0" / name).unlink()
+    with pytest.raises(ResultError, match="no figure"):
+        images.write_images(folder, tmp_path / "out")

@@ -9,8 +9,8 @@ from vslm import AdamW, Budget, Experiment, Primary, StandardLibrary, Study, uni
 full = Experiment(
     model=uniform(depth=2, width=128, heads=4, context_tokens=256, qk_norm=True),
     data=StandardLibrary(vocabulary=1024),
-    budget=Budget(tokens=1_000_000),
-    optimizer=AdamW(learning_rate=0.007),
+    budget=Budget(tokens=850_000),
+    optimizer=AdamW(learning_rate=0.008),
 )
 STUDY = Study(
     question="How much does a small model gain from seeing further back?",

@@ -105,6 +105,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
     return Objects(
         model=model,
         token_loss=build_loss(model, job.settings),
+        is_compiled=job.settings.compiled,
         objective=build_objective(model, job),
         optimizer=experiment.optimizer.build(model),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),

@@ -23,7 +23,7 @@ class LossByPosition(Measure):
     it trains with, compiled and in the study's precision, beside the training loss. `build` is for other weights.
 
     Cost: a forward pass is a third of a training step, so 24 evaluations of 8,192 tokens cost a run of 2M tokens about
-    3%; the final one of 262,144 tokens another 4%.
+    3%; the final one of 204,800 tokens another 4%.
 
     Args:
         num_evaluations: how many steps are looked at, log-spaced, the first (step 0) and the last among them.
@@ -34,7 +34,7 @@ class LossByPosition(Measure):
     recorded_as: ClassVar[str] = "loss_by_position"
     num_evaluations: int = 24
     num_tokens: int = 8192
-    num_final_tokens: int = 262_144
+    num_final_tokens: int = 204_800
 
     def check(self) -> None:
         """Refuse counts below one."""

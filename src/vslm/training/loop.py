@@ -46,6 +46,7 @@ class Objects:
     Args:
         model: its parameters are trained in place.
         token_loss: (tokens_BT, targets_BT) -> loss_nats_BT through `model`; may be compiled.
+        is_compiled: whether it is.
         objective: (step from 0, tokens_BT, targets_BT) -> (what training lowers, loss_nats_BT); None: the mean of
             token_loss. Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
         optimizer: over the parameters of `model`; the rate in each group is the peak.
@@ -64,6 +65,7 @@ class Objects:
 
     model: nn.Module
     token_loss: Callable[[Tensor, Tensor], Tensor]
+    is_compiled: bool = False
     optimizer: torch.optim.Optimizer
     rate_factor: Callable[[int], float]
     batch: Callable[[int], np.ndarray]
@@ -197,8 +199,8 @@ class Training:
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
         """Loss in nats of every target of `windows_NT1`, under the averaged weights if there are any.
 
-        Batches have the shape of training's and gradients stay enabled, so that a compiled loss is compiled once: the
-        graph for no_grad would be another, and building it costs more than the activations kept here.
+        Batches have the shape of training's, and a compiled loss keeps its gradients enabled, so that it is compiled
+        once: the graph for no_grad would be another, and building it costs more than the activations kept here.
         """
         o = self.objects
         if o.average is not None and o.average.count:
@@ -211,7 +213,8 @@ class Training:
             missing = batch_windows - len(part)
             full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
             batch = torch.from_numpy(full).to(o.device)
-            loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+            with torch.set_grad_enabled(o.is_compiled):
+                loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
             losses.append(loss_nats_BT.detach()[: len(part)].cpu().numpy())
         o.model.train(was_training)
         if o.average is not None and o.average.count:

@@ -14,7 +14,8 @@ from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
-from vslm.models.shares import LowRank
+from vslm.models.resizes import ZeroPad
+from vslm.models.shares import LowRank, Shares
 from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
 
 VOCABULARY = 29
@@ -131,6 +132,28 @@ def test_flops_of_training_count_what_is_drawn_and_what_is_cut() -> None:
     cut = looped(PLAIN, times=4, gradient_loops=1, inject=INJECT_SUM)
     core = costs[2] - costs[1]
     assert cut.flops_per_token(VOCABULARY) == pytest.approx(costs[4] - 3 * core * 2 / 3)
+
+
+def test_an_element_that_training_never_draws_counts_as_a_weight_and_not_as_compute() -> None:
+    """Fewer loops in training than in a whole pass; what shares with an element of the last loop is counted too."""
+    bank = FrozenDict({"0": PLAIN.blocks["0"], "1": PLAIN.blocks["0"]})
+    near = Shares(of="1", parts=("attention",))
+    repeat = Repeat(body=(PerLoop(elements=("0", "1")),), times=2, training=UniformLoops(counts=(1,)))
+    drawn = dataclasses.replace(PLAIN, blocks=bank, path=(repeat, near))
+    whole = dataclasses.replace(PLAIN, blocks=bank, path=("0", "1", near))
+    block = whole.visits()[1]
+    one = 3 * block.element.forward_flops_per_token(block.around)
+    assert drawn.num_parameters(VOCABULARY) == whole.num_parameters(VOCABULARY)
+    assert drawn.flops_per_token(VOCABULARY) == pytest.approx(whole.flops_per_token(VOCABULARY) - one)
+
+
+def test_a_loop_that_training_draws_is_checked_before_it() -> None:
+    """A body that does not come back to its width cannot be passed a second time, also where only training does so."""
+    bank = FrozenDict({"0": PLAIN.blocks["0"]})
+    repeat = Repeat(body=("0", ZeroPad(width=6)), times=1, training=UniformLoops(counts=(1, 3)))
+    model = dataclasses.replace(PLAIN, blocks=bank, path=(repeat, ZeroPad(width=12)))
+    with pytest.raises(SpecError, match=r"blocks\.0: after path\.0\.body\.1, width 12 follows width 6"):
+        model.validate()
 
 
 def test_a_poisson_lognormal_is_what_it_says() -> None:

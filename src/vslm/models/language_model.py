@@ -65,8 +65,9 @@ class Model(Spec):
             raise SpecError("context_tokens", f"found {self.context_tokens}", "1 or more is needed")
 
     def validate(self) -> None:
-        """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
+        """Raise SpecError, with a path seen from the model, where parts do not fit each other in any pass of training."""
         self.visits()
+        self._followed(self._most_loops)
 
     def visits(self) -> tuple[Visit, ...]:
         """The path, followed and checked: each visit's element and what surrounds it."""
@@ -147,7 +148,7 @@ class Model(Spec):
         """
         _check_vocabulary(vocabulary)
         repeats = self.repeats
-        visits, last_width = self._followed(tuple(max(repeat.probabilities()) for repeat in repeats))
+        visits, last_width = self._followed(self._most_loops)
         readout = self.readout.forward_flops_per_token(
             width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
         )
@@ -169,6 +170,11 @@ class Model(Spec):
     def num_exits(self) -> int:
         """How many streams are read out beside the last one, in a whole pass."""
         return sum(visit.element.num_exits() for visit in self.visits())
+
+    @property
+    def _most_loops(self) -> tuple[int, ...]:
+        """Of each repeated part, in a whole pass or in a step of training. A whole pass visits every element."""
+        return tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats)
 
     def _followed(self, times: tuple[int, ...] | None = None) -> tuple[tuple[Visit, ...], int]:
         visits, last_width = visits_of(

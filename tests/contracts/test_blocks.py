@@ -18,7 +18,7 @@ from torch import nn
 from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm
@@ -177,8 +177,9 @@ def test_a_stream_depends_on_the_memory_as_declared(element: PathElement) -> Non
         stream.memory_BSE,
     )
     seen = gradient.abs().sum(dim=-1) > 0
-    assert bool(seen.any()) == element.reads_memory()
-    if element.reads_memory():
+    reads_memory = element.reach(Reach(0, 1, {"first": 0}), around_of(element)).stream > 0
+    assert bool(seen.any()) == reads_memory
+    if reads_memory:
         window = element.block.attention if isinstance(element, TwoStreamBlock) else element.attention  # type: ignore[attr-defined]
         first = 33 - (window.window_tokens or 34) + 1
         assert seen[1].nonzero().flatten().tolist() == list(range(first, 34))

@@ -29,7 +29,7 @@ from vslm.models.readouts import Readout, Untied
 from vslm.models.reads import MemoryReads, StreamReads
 from vslm.models.resizes import UNet, ZeroPad
 from vslm.models.roots import Root, TokenRoot
-from vslm.models.states import Keep
+from vslm.models.states import InjectSum, Keep, LearnedState, NoiseState
 from vslm.models.stream import Stream
 
 VOCABULARY, CONTEXT_TOKENS = 53, 43
@@ -38,8 +38,10 @@ VOCABULARY, CONTEXT_TOKENS = 53, 43
 def around_element(element: PathElement) -> Model:
     """A model in which the element is visited twice, between blocks."""
     block = Block(width=WIDTH, attention=Attention(heads=3))
-    kept = tuple(Keep(name=name) for name in element.needed_names())
-    back = (ZeroPad(width=WIDTH),) if element.width_out(WIDTH) != WIDTH else ()
+    kept: tuple[PathElement, ...] = tuple(Keep(name=name) for name in element.needed_names())
+    back: tuple[PathElement, ...] = (ZeroPad(width=WIDTH),) if element.width_out(WIDTH) != WIDTH else ()
+    if isinstance(element, LearnedState | NoiseState):  # without an injection the logits would be those of no text
+        kept, back = (Keep(name="first"),), (InjectSum(of="first"),)
     memory_width = around_of(element).memory_width
     # Its second visit finds what the first one saved, and so needs weights of its own.
     there = element if isinstance(element, UNet) else "element"

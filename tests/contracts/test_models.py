@@ -10,6 +10,7 @@ from model_facts import assert_finite_gradients, assert_owns_its_parameters, ass
 from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.models import patterns
@@ -36,7 +37,7 @@ from vslm.models.roots import TokenRoot
 from vslm.models.shapes import sized, tapered
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import LearnedState, NoiseState
-from vslm.models.two_streams import TwoStreamBlock
+from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -185,6 +186,46 @@ def test_a_shorter_text_gives_the_same_logits(model: Model) -> None:
     """What comes later does not matter: a prefix by itself predicts as it does in the whole."""
     module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
     torch.testing.assert_close(module(tokens_BT[:, :23]), module(tokens_BT)[:, :23], rtol=1e-5, atol=1e-6)
+
+
+def test_it_sees_as_far_back_as_it_says(model: Model) -> None:
+    """With windows of 3, away from the start: changing a token moves the last logits exactly within the reach."""
+    near = vary(dataclasses.replace(model, context_tokens=29), _windows_of(model, 3))
+    module, generator = built(near).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn(p.shape, generator=generator, dtype=p.dtype) * 0.3)
+        tokens_BT = tokens_of(29)[:1]
+        before, moved = module(tokens_BT)[0, -1], []
+        for back in range(29):
+            changed_BT = tokens_BT.clone()
+            changed_BT[0, 28 - back] = (changed_BT[0, 28 - back] + 1) % VOCABULARY
+            moved.append(not torch.equal(module(changed_BT)[0, -1], before))
+    assert moved == [back < near.reach() for back in range(29)]
+
+
+def _windows_of(model: Model, window_tokens: int) -> dict[str, int]:
+    """What `vary` sets to give every attention that window."""
+    rooms: dict[str, dict] = {"blocks": dict(model.blocks), "path": dict(enumerate(model.path))}
+    found = {}
+    for room, entries in rooms.items():
+        for name, entry in entries.items():
+            if isinstance(entry, Block):
+                found[f"{room}.{name}.attention.window_tokens"] = window_tokens
+            elif isinstance(entry, MemoryBlock | TwoStreamBlock):
+                found[f"{room}.{name}.block.attention.window_tokens"] = window_tokens
+    return found
+
+
+def test_a_model_whose_logits_see_no_token_is_refused() -> None:
+    """A state that starts elsewhere needs an injection; the message names where the tokens are lost."""
+    for start in (LearnedState(), NoiseState()):
+        with pytest.raises(SpecError, match=r"path\.1: no token is left in the stream.*an injection behind"):
+            dataclasses.replace(PLAIN, path=("0", start, "1", "2")).validate()
+    reading = vary(MODELS["learned root"], {"path": ("0", LearnedState(), "1", "2")})
+    with pytest.raises(SpecError, match=r"path\.1: no token is left"):
+        reading.validate()
+    vary(reading, {"blocks.2.reads": BothReads()}).validate()
 
 
 def test_stream_and_readout_make_the_logits(model: Model) -> None:

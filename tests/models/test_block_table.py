@@ -9,6 +9,7 @@ from vslm.models.block_table import BlockRow, block_table, folded
 from vslm.models.context_windows import windowed
 from vslm.models.language_model import Model, uniform
 from vslm.models.resizes import UNet
+from vslm.models.root_layouts import shared_two_streams, two_streams
 from vslm.models.shapes import tapered
 
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=31)
@@ -57,6 +58,14 @@ def test_shared_weights_are_seen() -> None:
     rows = block_table(MODELS["looped"])
     assert [row.weights[0] for row in rows] == ["0", "1", "2", "1", "2", "3"]
     assert [row.num_parameters > 0 for row in rows] == [True, True, True, False, False, True]
+
+
+@pytest.mark.parametrize("layout", [two_streams, shared_two_streams])
+def test_blocks_of_two_streams_show_their_sizes(layout) -> None:
+    """Heads, middle and window of every row, as of an ordinary block."""
+    rows = block_table(layout(MODELS["windows"]))
+    assert {(row.heads, row.hidden) for row in rows} == {(2, 32)}
+    assert {row.window_tokens for row in rows} == {3, 31}
 
 
 def test_a_change_of_width_is_a_row() -> None:

@@ -11,6 +11,7 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
+from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm, RMSNorm
@@ -65,7 +66,7 @@ class Model(Spec):
             raise SpecError("context_tokens", f"found {self.context_tokens}", "1 or more is needed")
 
     def validate(self) -> None:
-        """Raise SpecError, with a path seen from the model, where parts do not fit each other in any pass of training."""
+        """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
         self.visits()
         self._followed(self._most_loops)
 
@@ -193,14 +194,32 @@ class Model(Spec):
             if visit.element.num_exits() and visit.around.width != last_width:
                 found = f"an exit at width {visit.around.width} of a readout at width {last_width}"
                 raise SpecError(visit.where, found, "both need to be equal")
-        if not self.root.starts_from_tokens and not any(visit.element.reads_memory() for visit in visits):
+        self._reach(visits)
+        return visits, last_width
+
+    def reach(self) -> int:
+        """How many positions back the last stream sees tokens, its own included, up to the context."""
+        return min(self.context_tokens, self._reach(self.visits()))
+
+    def _reach(self, visits: tuple[Visit, ...]) -> int:
+        reach = Reach(stream=int(self.root.starts_from_tokens), memory=1)
+        lost_at = None
+        for visit in visits:
+            before, reach = reach, visit.element.reach(reach, visit.around)
+            lost_at = visit.where if before.stream and not reach.stream else lost_at
+        if reach.stream:
+            return reach.stream
+        if lost_at is None:
             raise SpecError(
                 "root",
                 f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
                 "one that does is needed",
                 "set its reads=MemoryReads() or BothReads()",
             )
-        return visits, last_width
+        found = "no token is left in the stream, and nothing brings one back"
+        raise SpecError(
+            lost_at, found, "logits that see a token are needed", "put Keep before, and an injection behind"
+        )
 
 
 class LanguageModel(nn.Module):

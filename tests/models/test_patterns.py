@@ -13,10 +13,12 @@ from vslm.core.paths import vary
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.reads import MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
-from vslm.models.resizes import ZeroPad
+from vslm.models.resizes import Carry, ZeroPad
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
+from vslm.models.two_streams import MemoryBlock
 
 VOCABULARY = 29
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=13)
@@ -122,6 +124,38 @@ def test_gradients_go_back_through_the_last_loops_only() -> None:
     module.logits(module.blocks["3"](start._replace(x_BTD=s)).x_BTD).square().sum().backward()
     for (name, p), (_, q) in zip(module.named_parameters(), cut.named_parameters(), strict=True):
         torch.testing.assert_close(q.grad, p.grad, msg=name)
+
+
+@pytest.mark.parametrize("gradient_loops", [1, 2])
+def test_gradients_stop_at_the_cut_whatever_carries_the_state(gradient_loops: int) -> None:
+    """Kept streams, carried coordinates and the memory, too: a loop before the cut gets none, the input still does."""
+    narrow = vary(PLAIN.blocks["0"], {"width": 6, "attention.heads": 1})
+    reading = dataclasses.replace(PLAIN.blocks["0"], reads=MemoryReads())
+    bodies = {
+        "kept": ((Keep(name="e"),), (InjectSum(of="e"), "0", Keep(name="e"))),
+        "carried": ((Keep(name="e"),), (InjectSum(of="e"), Carry(width=6), narrow, Carry(width=12), "0")),
+        "memory": ((Keep(name="e"),), (InjectSum(of="e"), MemoryBlock(block=PLAIN.blocks["0"]), reading, "0")),
+    }
+    for name, (before, body) in bodies.items():
+        marked = PerLoop(elements=(AddVector(),) * 4)  # a parameter of each loop, to see which ones get a gradient
+        repeat = Repeat(body=(marked, *body, marked), times=4, gradient_loops=gradient_loops)
+        path = ("0", *before, repeat)
+        module = built(dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=path))
+        module(tokens()).square().sum().backward()
+        vectors = {place: p for place, p in module.named_parameters() if place.endswith("vector_D")}
+        got = [place.split(".")[-2] for place, p in vectors.items() if p.grad is not None]
+        assert sorted(got) == sorted(2 * [str(loop) for loop in range(4 - gradient_loops, 4)]), name
+        assert module.root.embedding_VE.grad.any()  # type: ignore[union-attr]
+
+
+def test_a_cut_is_part_of_one_graph() -> None:
+    """What tells the loops' own streams from their input breaks no graph."""
+    module = built(looped(PLAIN, times=4, inject=INJECT_SUM, gradient_loops=1))
+    compiled = torch.compile(module, fullgraph=True, backend="eager")
+    eager, in_one_graph = (
+        torch.autograd.grad(one(tokens()).square().sum(), list(module.parameters())) for one in (module, compiled)
+    )
+    torch.testing.assert_close(in_one_graph, eager)
 
 
 def test_flops_of_training_count_what_is_drawn_and_what_is_cut() -> None:

@@ -291,9 +291,11 @@ class LanguageModel(nn.Module):
             memory_BSE=past.rest(start.memory_BSE),
             saved={name: past.rest(x_BTD) for name, x_BTD in start.saved.items()},
         )
+        entered = stream
         for place, step in enumerate(self._steps):
-            stream = stream._replace(x_BTD=stream.x_BTD.detach() if step.is_cut else stream.x_BTD, past=past.at(place))
-            stream = self._element(step.where)(stream)
+            entered = stream if step.enters else entered
+            stream = _cut_off(stream, entered) if step.is_cut else stream
+            stream = self._element(step.where)(stream._replace(past=past.at(place)))
         return stream
 
     def stream(self, tokens_BT: Tensor) -> Tensor:
@@ -406,6 +408,19 @@ def _repeated(root: Root, block: Block, depth: int, readout: Readout, context_to
     )
     model.validate()
     return model
+
+
+def _cut_off(stream: Stream, entered: Stream) -> Stream:
+    """The same numbers, from which no gradient goes back into loops; what is as it was before them is no part of it."""
+
+    def cut(x: Tensor, before: Tensor | None) -> Tensor:
+        return x if x is before else x.detach()
+
+    return stream._replace(
+        x_BTD=stream.x_BTD.detach(),
+        memory_BSE=cut(stream.memory_BSE, entered.memory_BSE),
+        saved={name: cut(x_BTD, entered.saved.get(name)) for name, x_BTD in stream.saved.items()},
+    )
 
 
 def _room(modules: Mapping[str, nn.Module], room: str) -> nn.ModuleDict:

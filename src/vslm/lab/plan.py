@@ -8,7 +8,7 @@ from typing import Any
 
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import home
-from vslm.lab.budgets import Timed, available_cores, baseline_tokens, slowed, tokens_of_arm
+from vslm.lab.budgets import Timed, available_cores, baseline_tokens, device, slowed, tokens_of_arm
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import FreshStart
 from vslm.lab.matching import relative_sizes
@@ -80,6 +80,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
+            "executed_flops_per_token": experiment.model.executed_flops_per_token(
+                vocabulary, experiment.model.kernels(device(options.device))
+            ),
             "relative_sizes": relative[arm],
             "tokens": tokens,
             "minutes": tokens * flops[arm] / flops_rate / 60,

@@ -137,8 +137,8 @@ class Block(PathElement):
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """Two for every weight, and the scores and weighted values of attention."""
-        mixing = self.attention.mixing_flops_per_token(width=self.width, context_tokens=around.context_tokens)
-        return 2 * self.num_parameters(around) + mixing
+        (mixing,) = self.mixings()
+        return 2 * self.num_parameters(around) + mixing.useful_flops_per_token(around.context_tokens)
 
 
 class BlockModule(nn.Module):

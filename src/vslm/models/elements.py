@@ -14,6 +14,7 @@ from torch import nn
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
+from vslm.models.kernels import mean_visible_keys
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Mixing(NamedTuple):
 
     attention_width: int
     window_tokens: int | None
+
+    def useful_flops_per_token(self, context_tokens: int) -> float:
+        """Forward FLOPs per token of scores and of weighted values over the visible keys: two products."""
+        return 4 * self.attention_width * mean_visible_keys(context_tokens, self.window_tokens)
 
 
 class Reach(NamedTuple):

@@ -14,6 +14,7 @@ from vslm.models.blocks import Block
 from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
+from vslm.models.kernels import executed_mixing_flops_per_token
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.past import WHOLE, Past, TextSoFar
 from vslm.models.positions import NoPositions
@@ -148,19 +149,50 @@ class Model(Spec):
         once instead of three times where no gradient goes back through them.
         """
         _check_vocabulary(vocabulary)
-        repeats = self.repeats
         visits, last_width = self._followed(self._most_loops)
         readout = self.readout.forward_flops_per_token(
             width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
         )
-        forward = backward = self.root.forward_flops_per_token() + readout
-        for visit in visits:
-            flops = visit.forward_flops_per_token() + visit.element.num_exits() * readout
-            number, loop = visit.step.repeat, visit.step.loop
-            mean_forward, mean_backward = (1.0, 1.0) if number is None else repeats[number].mean_visits(loop)
-            forward += flops * mean_forward
-            backward += flops * mean_backward
-        return forward + (TRAINING_PER_FORWARD - 1) * backward
+        ends = self.root.forward_flops_per_token() + readout
+        exits = sum(self._in_training(visit, *[visit.element.num_exits() * readout] * 2) for visit in visits)
+        return TRAINING_PER_FORWARD * ends + exits + sum(self.training_flops_per_token(visit) for visit in visits)
+
+    def training_flops_per_token(self, visit: Visit) -> float:
+        """Useful FLOPs of training of one visit, per token, without its exits."""
+        forward = visit.forward_flops_per_token()
+        return self._in_training(visit, forward, forward)
+
+    def executed_flops_per_token(self, vocabulary: int, kernels: Mapping[str, str] | None = None) -> float:
+        """FLOPs of training that are really computed, per token, at full context: the masked scores of kernels, too.
+
+        Args:
+            vocabulary: number of tokens.
+            kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
+        """
+        executed, chosen = self.flops_per_token(vocabulary), kernels or self.kernels("cpu")
+        for visit in self._followed(self._most_loops)[0]:
+            for mixing in visit.element.mixings():
+                useful = mixing.useful_flops_per_token(self.context_tokens)
+                flops = executed_mixing_flops_per_token(
+                    chosen[visit.where.removeprefix("blocks.")],
+                    attention_width=mixing.attention_width,
+                    context_tokens=self.context_tokens,
+                    window_tokens=mixing.window_tokens,
+                )
+                executed += self._in_training(visit, flops.forward - useful, flops.backward / 2 - useful)
+        return executed
+
+    def _in_training(self, visit: Visit, forward: float, per_product: float) -> float:
+        """What a visit costs on average: loops as often as they are drawn, and backwards only where gradients go.
+
+        Args:
+            visit: of the path.
+            forward: FLOPs forward.
+            per_product: FLOPs backward, by half: the backward pass computes two products for every one of the forward.
+        """
+        number, loop = visit.step.repeat, visit.step.loop
+        mean_forward, mean_backward = (1.0, 1.0) if number is None else self.repeats[number].mean_visits(loop)
+        return mean_forward * forward + (TRAINING_PER_FORWARD - 1) * mean_backward * per_product
 
     @property
     def repeats(self) -> tuple[Repeat, ...]:

@@ -1,6 +1,7 @@
 """Contracts of every element that a path may visit."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -36,6 +37,7 @@ from vslm.models.states import (
 )
 from vslm.models.stream import Stream
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.optim.groups import fan_in
 
 WIDTH, MEMORY_WIDTH, BATCH = 42, 11, 2
 AROUND = Surroundings(width=WIDTH, memory_width=MEMORY_WIDTH, context_tokens=67, num_additions=6)
@@ -257,6 +259,17 @@ def test_a_deeper_model_starts_each_addition_smaller() -> None:
     deep = dict(PLAIN.build(around=around, kernel="chunked", init=Init(0)).named_parameters())
     for name, p in shallow.items():
         torch.testing.assert_close(deep[name], p * 0.5 if ".output." in name else p)
+
+
+def test_every_matrix_of_a_block_starts_at_the_scale_of_what_it_reads(element: PathElement) -> None:
+    """The spec's deviation for its fan-in: stream, memory, attention's own width or a middle; outputs by the depth."""
+    if not isinstance(element, Block):
+        pytest.skip("its scale is its own")
+    for name, p in built(element).named_parameters():
+        if p.ndim == 2:
+            depth = 1 / math.sqrt(AROUND.num_additions) if ".output." in name else 1.0
+            ratio = p.std().item() / (element.scale.std(fan_in(p)) * depth)
+            assert abs(ratio - 1) < 5 / math.sqrt(2 * p.numel()), name  # five standard errors of a deviation
 
 
 def test_useful_flops_by_hand() -> None:

@@ -172,6 +172,13 @@ def assert_writes_what_it_predicts(module: LanguageModel) -> None:
     assert len(found) == num_tokens
 
 
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("name", ["core with a sum", "core with a matrix", "few gradients"])
+def test_continued_with_other_loops_equals_computed_anew(name: str, times: int) -> None:
+    """Each visit of a view with fewer or more loops keeps what is its own."""
+    assert_continues(built(CASES[name], torch.float64).with_loops(times), 1e-9)
+
+
 def test_each_position_is_computed_once() -> None:
     """Up to the context the blocks see one new position per token; beyond it, all of them."""
     module = built(CASES["plain"], torch.float32)

@@ -13,6 +13,7 @@ from vslm.lab.budgets import (
     available_cores,
     baseline_tokens,
     dearer,
+    device,
     minutes_of_rounds,
     slowed,
     tokens_of_arm,
@@ -89,6 +90,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
+            "executed_flops_per_token": experiment.model.executed_flops_per_token(
+                vocabulary, experiment.model.kernels(device(options.device))
+            ),
             "relative_sizes": relative[arm],
             "tokens": tokens,
             "minutes": tokens * flops[arm] / flops_rate / 60,

@@ -78,7 +78,9 @@ def declared(bench: Bench, options: Options) -> Record:
             stages_tokens.append(options.more_tokens)
         row["stages_tokens"], row["tokens"] = stages_tokens, sum(stages_tokens)
         row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
-        row["kernels"] = study.arms[arm].model.kernels(settings["device"])
+        model = study.arms[arm].model
+        row["kernels"] = model.kernels(settings["device"])
+        row["executed_flops_per_token"] = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row["kernels"])
     record: Record = {
         "format": FORMAT,
         "name": bench.study_file.stem if bench.study_file else out.name,

@@ -23,7 +23,7 @@ full = Experiment(
         {"blocks.*.attention.normalizer.temperature": 0.4},
     ),
     data=StandardLibrary(vocabulary=1024),
-    budget=Budget(tokens=600_000),
+    budget=Budget(tokens=480_000),
     optimizer=AdamW(learning_rate=0.008, clip_norm=0.3),
     schedule=WarmupStableDecay(warmup_fraction=0.05, decay_fraction=0.5),
 )

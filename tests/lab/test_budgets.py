@@ -67,11 +67,19 @@ def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
 def test_threads_of_all_runs_together_are_at_most_the_cores(
     job: Job, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, num_runs: int, speedup: float, chosen: tuple
 ) -> None:
-    """(workers, threads) by what a run gains from threads."""
+    """(workers, threads) by what a run of a quarter of an hour gains from threads."""
+    job = dataclasses.replace(job, stages_tokens=(10**6,))
     made_up_rates(monkeypatch, lambda settings: 1000.0 * (speedup if settings.threads > 1 else 1.0))
     found = timing.choose_settings(job, num_runs=num_runs, cores=cores, workers=workers)
     assert (found["workers"], found["settings"]["threads"]) == chosen
     assert found["tokens_per_second"] == 1000.0 * (speedup if chosen[1] > 1 else 1.0)
+
+
+def test_short_runs_start_side_by_side(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run needs before its first step, a second core cannot hasten."""
+    made_up_rates(monkeypatch, lambda settings: 1950.0 if settings.threads > 1 else 1000.0)
+    found = timing.choose_settings(dataclasses.replace(job, stages_tokens=(10_000,)), num_runs=6, cores=2)
+    assert (found["workers"], found["settings"]["threads"]) == (2, 1)
 
 
 def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A short timing before a study: which precision, compile or not, how many threads, and how fast every arm is."""
 
 import dataclasses
+import math
 import os
 import shutil
 import statistics
@@ -23,6 +24,8 @@ _COMPILE_SECONDS_WARM = 8.0
 # Eager runs move more memory, so they slow each other down: two at a time kept 0.83 of their speed, compiled ones 0.98
 # (2 layers, width 128, 2 cores).
 _EAGER_SIDE_BY_SIDE = 0.85
+_SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
+_START_SECONDS = 8.0  # of a run: imports, loading what is compiled; one core does it, whatever the threads
 
 
 def has_compiler() -> bool:
@@ -75,10 +78,10 @@ def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None 
         if most_threads > 1:
             many = dataclasses.replace(best, threads=most_threads)
             many_rate = rate(f"chosen, {most_threads} threads", many)
-            # Side by side, runs share caches and memory, so threads of one run must beat the sum by less than all of
-            # it. Where the number of runs is settled, they are all that could use the cores.
-            beats_more_runs = workers is not None or many_rate > 0.9 * side_by_side * best_rate
-            if beats_more_runs and many_rate > 1.1 * best_rate:
+            # Where the number of runs at a time is settled, they are all that could use the cores.
+            in_turn = num_runs * (tokens / many_rate + _START_SECONDS)
+            together = math.ceil(num_runs / side_by_side) * (tokens / (_SIDE_BY_SIDE * best_rate) + _START_SECONDS)
+            if (workers is not None or in_turn < together) and many_rate > 1.1 * best_rate:
                 best, best_rate, side_by_side = many, many_rate, workers or 1
         workers = side_by_side
     return {

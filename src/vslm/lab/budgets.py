@@ -149,6 +149,16 @@ def slowed(rounds: float, workers: int, threads: int) -> float:
     return rounds * max(1.0, workers * threads / available_cores())
 
 
+def relative_cost(study: Study, flops_per_token: Mapping[str, float]) -> float:
+    """How much longer a run of the average arm takes than one of the baseline.
+
+    Arms with equal tokens take as long as their FLOPs say; which of them a screening will keep is not known before.
+    """
+    if study.match != "tokens":
+        return 1.0
+    return sum(flops_per_token.values()) / len(flops_per_token) / flops_per_token[study.baseline]
+
+
 def tokens_of_arm(
     study: Study, arm: str, base_tokens: int, flops_per_token: Mapping[str, float], timed: Timed | None
 ) -> int:

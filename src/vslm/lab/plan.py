@@ -8,7 +8,7 @@ from typing import Any
 
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import home
-from vslm.lab.budgets import Timed, available_cores, baseline_tokens, slowed, tokens_of_arm
+from vslm.lab.budgets import Timed, available_cores, baseline_tokens, relative_cost, slowed, tokens_of_arm
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import FreshStart
 from vslm.lab.matching import relative_sizes
@@ -63,7 +63,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         flops[study.baseline],
         options,
         rate=flops_rate / flops[study.baseline],
-        rounds=slowed(num_rounds(sizes, workers), workers, threads=1),
+        rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
     baseline = study.arms[study.baseline]
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}

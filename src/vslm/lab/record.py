@@ -7,7 +7,16 @@ from pathlib import Path
 import vslm
 from vslm.core.errors import SpecError
 from vslm.core.specs import differences, fingerprint, to_plain
-from vslm.lab.budgets import Bench, available_cores, baseline_tokens, device, minutes_of, slowed, tokens_of_arm
+from vslm.lab.budgets import (
+    Bench,
+    available_cores,
+    baseline_tokens,
+    device,
+    minutes_of,
+    relative_cost,
+    slowed,
+    tokens_of_arm,
+)
 from vslm.lab.job import start_checksum
 from vslm.lab.options import Options
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
@@ -46,6 +55,7 @@ def declared(bench: Bench, options: Options) -> Record:
     flops = {arm: row["flops_per_token"] for arm, row in rows.items()}
     if before is None:
         rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
+        rounds *= relative_cost(study, flops)
         base_tokens = baseline_tokens(study, flops[study.baseline], options, rate=rate, rounds=rounds)
         stages["estimate"] = {
             "stages": sizes,

@@ -1,6 +1,7 @@
 """Contracts of every element that a path may visit."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from torch import nn
 from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm
@@ -36,6 +37,7 @@ from vslm.models.states import (
 )
 from vslm.models.stream import Stream
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.optim.groups import fan_in
 
 WIDTH, MEMORY_WIDTH, BATCH = 42, 11, 2
 AROUND = Surroundings(width=WIDTH, memory_width=MEMORY_WIDTH, context_tokens=67, num_additions=6)
@@ -177,8 +179,9 @@ def test_a_stream_depends_on_the_memory_as_declared(element: PathElement) -> Non
         stream.memory_BSE,
     )
     seen = gradient.abs().sum(dim=-1) > 0
-    assert bool(seen.any()) == element.reads_memory()
-    if element.reads_memory():
+    reads_memory = element.reach(Reach(0, 1, {"first": 0}), around_of(element)).stream > 0
+    assert bool(seen.any()) == reads_memory
+    if reads_memory:
         window = element.block.attention if isinstance(element, TwoStreamBlock) else element.attention  # type: ignore[attr-defined]
         first = 33 - (window.window_tokens or 34) + 1
         assert seen[1].nonzero().flatten().tolist() == list(range(first, 34))
@@ -256,6 +259,17 @@ def test_a_deeper_model_starts_each_addition_smaller() -> None:
     deep = dict(PLAIN.build(around=around, kernel="chunked", init=Init(0)).named_parameters())
     for name, p in shallow.items():
         torch.testing.assert_close(deep[name], p * 0.5 if ".output." in name else p)
+
+
+def test_every_matrix_of_a_block_starts_at_the_scale_of_what_it_reads(element: PathElement) -> None:
+    """The spec's deviation for its fan-in: stream, memory, attention's own width or a middle; outputs by the depth."""
+    if not isinstance(element, Block):
+        pytest.skip("its scale is its own")
+    for name, p in built(element).named_parameters():
+        if p.ndim == 2:
+            depth = 1 / math.sqrt(AROUND.num_additions) if ".output." in name else 1.0
+            ratio = p.std().item() / (element.scale.std(fan_in(p)) * depth)
+            assert abs(ratio - 1) < 5 / math.sqrt(2 * p.numel()), name  # five standard errors of a deviation
 
 
 def test_useful_flops_by_hand() -> None:

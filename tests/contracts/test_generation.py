@@ -29,7 +29,7 @@ from vslm.models.readouts import Readout, Untied
 from vslm.models.reads import MemoryReads, StreamReads
 from vslm.models.resizes import UNet, ZeroPad
 from vslm.models.roots import Root, TokenRoot
-from vslm.models.states import Keep
+from vslm.models.states import InjectSum, Keep, LearnedState, NoiseState
 from vslm.models.stream import Stream
 
 VOCABULARY, CONTEXT_TOKENS = 53, 43
@@ -38,8 +38,10 @@ VOCABULARY, CONTEXT_TOKENS = 53, 43
 def around_element(element: PathElement) -> Model:
     """A model in which the element is visited twice, between blocks."""
     block = Block(width=WIDTH, attention=Attention(heads=3))
-    kept = tuple(Keep(name=name) for name in element.needed_names())
-    back = (ZeroPad(width=WIDTH),) if element.width_out(WIDTH) != WIDTH else ()
+    kept: tuple[PathElement, ...] = tuple(Keep(name=name) for name in element.needed_names())
+    back: tuple[PathElement, ...] = (ZeroPad(width=WIDTH),) if element.width_out(WIDTH) != WIDTH else ()
+    if isinstance(element, LearnedState | NoiseState):  # without an injection the logits would be those of no text
+        kept, back = (Keep(name="first"),), (InjectSum(of="first"),)
     memory_width = around_of(element).memory_width
     # Its second visit finds what the first one saved, and so needs weights of its own.
     there = element if isinstance(element, UNet) else "element"
@@ -168,6 +170,13 @@ def assert_writes_what_it_predicts(module: LanguageModel) -> None:
             assert token == best or float(logits_V[best] - logits_V[token]) < 1e-9
             text.append(token)
     assert len(found) == num_tokens
+
+
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("name", ["core with a sum", "core with a matrix", "few gradients"])
+def test_continued_with_other_loops_equals_computed_anew(name: str, times: int) -> None:
+    """Each visit of a view with fewer or more loops keeps what is its own."""
+    assert_continues(built(CASES[name], torch.float64).with_loops(times), 1e-9)
 
 
 def test_each_position_is_computed_once() -> None:

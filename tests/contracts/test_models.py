@@ -10,6 +10,7 @@ from model_facts import assert_finite_gradients, assert_owns_its_parameters, ass
 from safetensors.torch import load_file, save_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.models import patterns
@@ -36,7 +37,7 @@ from vslm.models.roots import TokenRoot
 from vslm.models.shapes import sized, tapered
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import LearnedState, NoiseState
-from vslm.models.two_streams import TwoStreamBlock
+from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}
@@ -187,6 +188,46 @@ def test_a_shorter_text_gives_the_same_logits(model: Model) -> None:
     torch.testing.assert_close(module(tokens_BT[:, :23]), module(tokens_BT)[:, :23], rtol=1e-5, atol=1e-6)
 
 
+def test_it_sees_as_far_back_as_it_says(model: Model) -> None:
+    """With windows of 3, away from the start: changing a token moves the last logits exactly within the reach."""
+    near = vary(dataclasses.replace(model, context_tokens=29), _windows_of(model, 3))
+    module, generator = built(near).double(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn(p.shape, generator=generator, dtype=p.dtype) * 0.3)
+        tokens_BT = tokens_of(29)[:1]
+        before, moved = module(tokens_BT)[0, -1], []
+        for back in range(29):
+            changed_BT = tokens_BT.clone()
+            changed_BT[0, 28 - back] = (changed_BT[0, 28 - back] + 1) % VOCABULARY
+            moved.append(not torch.equal(module(changed_BT)[0, -1], before))
+    assert moved == [back < near.reach() for back in range(29)]
+
+
+def _windows_of(model: Model, window_tokens: int) -> dict[str, int]:
+    """What `vary` sets to give every attention that window."""
+    rooms: dict[str, dict] = {"blocks": dict(model.blocks), "path": dict(enumerate(model.path))}
+    found = {}
+    for room, entries in rooms.items():
+        for name, entry in entries.items():
+            if isinstance(entry, Block):
+                found[f"{room}.{name}.attention.window_tokens"] = window_tokens
+            elif isinstance(entry, MemoryBlock | TwoStreamBlock):
+                found[f"{room}.{name}.block.attention.window_tokens"] = window_tokens
+    return found
+
+
+def test_a_model_whose_logits_see_no_token_is_refused() -> None:
+    """A state that starts elsewhere needs an injection; the message names where the tokens are lost."""
+    for start in (LearnedState(), NoiseState()):
+        with pytest.raises(SpecError, match=r"path\.1: no token is left in the stream.*an injection behind"):
+            dataclasses.replace(PLAIN, path=("0", start, "1", "2")).validate()
+    reading = vary(MODELS["learned root"], {"path": ("0", LearnedState(), "1", "2")})
+    with pytest.raises(SpecError, match=r"path\.1: no token is left"):
+        reading.validate()
+    vary(reading, {"blocks.2.reads": BothReads()}).validate()
+
+
 def test_stream_and_readout_make_the_logits(model: Model) -> None:
     """A caller that fuses readout and loss computes the same."""
     module, tokens_BT = built(model), tokens_of(17)
@@ -235,19 +276,52 @@ def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
     module = built(short)
     with FlopCounterMode(display=False) as counter:
         module(tokens_of(1)[:1])
-    vectors = sum(
-        2 * (2 if isinstance(visit.element, TwoStreamBlock) else 1) * p.numel()
-        for visit in short.visits()
-        for part in module.get_submodule(visit.where).modules()
-        for p in _all(part)
-        if p.ndim == 1
-    )
-    vectors += sum(2 * p.numel() for p in module.root.parameters() if p.ndim == 1)
+    vectors = _vector_flops(short, module)
     readout = short.readout.forward_flops_per_token(
         width=short.last_width, memory_width=short.root.memory_width, vocabulary=VOCABULARY
     )
     exits = short.num_exits * readout
     assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors - exits
+
+
+def test_executed_flops_are_what_torch_counts(model: Model) -> None:
+    """A whole step at full context, masked scores included: within 1%, but for six per number outside of matrices."""
+    always = {f"path.{i}.training": None for i, item in enumerate(model.path) if isinstance(item, Repeat)}
+    always |= {where.replace("training", "gradient_loops"): None for where in always}
+    model = vary(model, always)
+    module = built(model)
+    for kernels in (model.kernels("cpu"), dict.fromkeys(model.kernels("cpu"), "oracle")):
+        module = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=kernels).eval()
+        with FlopCounterMode(display=False) as counter:
+            last = module.last(tokens_of(CONTEXT_TOKENS)[:1])
+            streams = [last.x_BTD, *(at.x_BTD for at in last.exits)]
+            sum(module.logits(x_BTD).logsumexp(dim=-1).sum() for x_BTD in streams).backward()
+        executed = model.executed_flops_per_token(VOCABULARY, kernels) - 3 * _vector_flops(model, module)
+        assert counter.get_total_flops() / CONTEXT_TOKENS == pytest.approx(executed, rel=0.01)
+        assert model.executed_flops_per_token(VOCABULARY, kernels) >= model.flops_per_token(VOCABULARY)
+
+
+def test_executed_flops_of_drawn_and_cut_loops() -> None:
+    """Masked scores of a loop count as often as it is drawn, and once where no gradient goes back."""
+    core = {times: patterns.looped(PLAIN, times=times) for times in (1, 2, 4)}
+    executed = {times: model.executed_flops_per_token(VOCABULARY) for times, model in core.items()}
+    drawn = patterns.looped(PLAIN, times=4, training=UniformLoops(counts=(4, 1, 2)))
+    assert drawn.executed_flops_per_token(VOCABULARY) == pytest.approx(sum(executed.values()) / 3)
+    cut = patterns.looped(PLAIN, times=4, gradient_loops=1, inject=patterns.INJECT_SUM)
+    loop = executed[2] - executed[1]
+    assert cut.executed_flops_per_token(VOCABULARY) == pytest.approx(executed[4] - 3 * loop * 2 / 3)
+
+
+def _vector_flops(model: Model, module: LanguageModel) -> float:
+    """What the formula has for numbers outside of matrices, two each per visit, and torch does not count."""
+    visited = sum(
+        2 * (2 if isinstance(visit.element, TwoStreamBlock) else 1) * p.numel()
+        for visit in model.visits()
+        for part in module.get_submodule(visit.where).modules()
+        for p in _all(part)
+        if p.ndim == 1
+    )
+    return visited + sum(2 * p.numel() for p in module.root.parameters() if p.ndim == 1)
 
 
 def _all(part: torch.nn.Module) -> list[torch.nn.Parameter]:

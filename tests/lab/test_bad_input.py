@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_study import made_up_text
 
 from vslm.lab import budgets, runner
 
@@ -98,6 +99,7 @@ def test_a_wrong_study_file_is_named_with_its_line(place: Path, vslm: Callable, 
         ("window_tokens", "window_tokns", ["study.py:15", "window_tokns", "did you mean window_tokens?"]),
         ("seeds=2", "seeds=(1, 1)", ["study.py:12", "seeds", "twice"]),
         ("width=16, heads=2", "width=16, heads=3", ["study.py:5", "heads", "2 or 4 would"]),
+        ("seeds=2", "seeds=2, budgets=(1.0, 0.3333333, 0.33333331)", ["study.py:12", "budgets", "different numbers"]),
         ('"val_loss", smallest', '"loss", smallest', ["study.py:17", "measure", "'val_loss' or 'val_bpb'"]),
     ],
 )
@@ -152,6 +154,35 @@ def test_two_tokenizers_are_compared_in_bits_per_byte_or_not_at_all(place: Path,
     """Nats per token are those of one tokenizer."""
     said = vslm("plan", "study.py", "--set", "arms.short.data.tokenizer.vocabulary=280")
     refused(said, "primary.measure", "val_bpb")
+
+
+def test_arms_are_judged_on_one_text(place: Path, vslm: Callable) -> None:
+    """Other validation text in one arm, by corpus or by its tokenizer's idea of enough, would pass for an effect."""
+    study = (place / "study.py").read_text(encoding="utf-8").replace('"val_loss", ', '"val_bpb", ')
+    (place / "study.py").write_text(study, encoding="utf-8")
+    (place / "other.txt").write_bytes(made_up_text(170).encode())
+    said = vslm("plan", "study.py", "--set", "arms.short.data.path=other.txt")
+    refused(said, "arms.short.data", "its validation text is not that of 'full'")
+    characters = ("--set", "arms.short.data.tokenizer=Characters()")
+    # Enough by a guess of 1 byte a token, too much to ask for at 4.25.
+    grown = ("--set", "data.splits.min_val_tokens=5500")
+    refused(vslm("plan", "study.py", *characters, *grown), "arms.short.data", "min_val_tokens=0")
+    said = vslm("plan", "study.py", *characters)
+    assert said.code == 0
+    assert "note: arm 'full' is judged on 340 of" in said.out
+
+
+def test_a_window_that_does_not_fit_into_the_text_for_choices_is_refused(place: Path, vslm: Callable) -> None:
+    """`select` is read by a screening and by a tuning alone."""
+    study = (place / "study.py").read_text(encoding="utf-8").replace("17", "400")
+    (place / "study.py").write_text(study, encoding="utf-8")
+    small = ("--set", "data.splits.select_fraction=0.01")
+    assert vslm("plan", "study.py", *small).code == 0
+    tuned = study.replace("seeds=2,", "seeds=2, tune=LearningRates(),").replace(
+        "import AdamW", "import LearningRates, AdamW"
+    )
+    (place / "study.py").write_text(tuned, encoding="utf-8")
+    refused(vslm("plan", "study.py", *small), "arms.full.model.context_tokens", "tokens of select")
 
 
 def test_a_device_that_is_not_there_is_refused(place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,15 @@ from small_study import made_up_text
 
 from vslm import Budget, Experiment, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
-from vslm.data.corpus import prepare
+from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, timing
 from vslm.lab.budgets import Timed, baseline_tokens, relative_cost, slowed, tokens_of_arm
+from vslm.lab.experiment import Averaging
 from vslm.lab.job import Job, Settings
+from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
+from vslm.lab.run import run_job
 from vslm.lab.stages import num_rounds
 
 FULL = Experiment(
@@ -140,6 +143,37 @@ def test_budgets_of_arms_follow_what_is_matched() -> None:
     assert tokens_of_arm(study(match="flops"), "wide", 1000, flops, None) == 250
     assert tokens_of_arm(study(match="time"), "wide", 1000, flops, Timed(50.0, 100.0)) == 500
     assert tokens_of_arm(study(match="time"), "full", 1000, flops, None) == 1000
+
+
+def test_a_plan_counts_whole_rounds_and_what_dearer_arms_take(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three runs on two cores take as long as four, and a study keeps its minutes though its arms are slower."""
+    monkeypatch.setattr("vslm.lab.plan.available_cores", lambda: 2)
+    arms = {**study().arms, "wider": vary(FULL, {"model.blocks.0.feedforward.hidden": 480})}
+    planned = plan_study(study(arms=arms, seeds=1), Options(tokens=10**6))
+    average = sum(arm["minutes"] for arm in planned["arms"].values()) / 3
+    assert planned["minutes"] == pytest.approx(2 * average * budgets._SHARE_OF_EVALUATION)
+    for options in (Options(minutes=5), Options(minutes=5, workers=1)):
+        assert plan_study(study(arms=arms), options)["minutes"] == pytest.approx(5, rel=0.01)
+
+
+def test_a_plan_knows_what_runs_leave_on_disk(job: Job, tmp_path: Path) -> None:
+    """Weights and two checkpoints, with the averaged weights where there are any."""
+    experiment = dataclasses.replace(FULL, averaging=Averaging())
+    planned = plan_study(study(arms={"full": experiment}, seeds=1))["arms"]["full"]["disk_mb"]
+    job = dataclasses.replace(job, experiment=experiment)
+    run_job(job, tmp_path / "run", lambda message: None, checkpoint_seconds=0.0)
+    found = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*.safetensors")) / 1e6
+    assert planned == pytest.approx(found, rel=0.15)  # the rest is names and what was looked at
+
+
+def test_bits_per_byte_are_those_of_what_was_scored(job: Job) -> None:
+    """Bytes of the very targets that count, and of no others."""
+    corpus = open_corpus(job.corpus)
+    experiment = vary(FULL, {"measures.0.num_final_tokens": 1})
+    tokens = corpus.val.tokens[:18].tolist()
+    num_bytes = [len(corpus.tokenizer.token_bytes[token]) for token in tokens]
+    assert scored_bytes_per_token(experiment, corpus, "val") == sum(num_bytes[1:]) / 17
+    assert scored_bytes_per_token(experiment, corpus, "val", (3, 5)) == sum(num_bytes[4:6]) / 2
 
 
 def test_a_plan_takes_the_budget_of_the_command_line_and_says_what_to_mind(job: Job) -> None:

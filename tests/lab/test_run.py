@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import prepare
 from vslm.data.sources import Text
@@ -157,6 +158,31 @@ def test_a_run_that_diverges_is_done_and_says_at_which_step(tmp_path: Path) -> N
     assert 1 < done["diverged_step"] < STEPS
     assert read_json(tmp_path / "run" / "done.json") == done
     assert read_rows(tmp_path / "run" / "measures.jsonl")
+
+
+def test_a_divergence_that_a_look_sees_first_is_one_too(tmp_path: Path) -> None:
+    """The update of a step that is looked at: no batch has shown it yet, and no record can hold what the look gave."""
+    job = vary(job_for(tmp_path, learning_rate=1e30, dropout=0.0), {"experiment.measures.0.num_evaluations": 2 * STEPS})
+    done = run_job(job, tmp_path / "run", lambda message: None)
+    assert done["status"] == "diverged"
+    rows = read_rows(tmp_path / "run" / "measures.jsonl")
+    assert [row["step"] for row in rows] == list(range(done["diverged_step"]))
+
+
+def test_checkpoints_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:
+    """Its weights under a new record would be a result that nobody trained; another stage of a run is the same run."""
+    job, other = job_for(tmp_path, measures=()), job_for(tmp_path, learning_rate=0.02, measures=())
+    run_job(other, tmp_path / "alone", lambda message: None)
+    run_job(job, tmp_path / "run", lambda message: None)
+    said: list[str] = []
+    run_job(other, tmp_path / "run", lambda message: said.append(message.get("say", "")))
+    assert any("of another run; it begins anew" in text for text in said)
+    weights = [(tmp_path / folder / "weights.safetensors").read_bytes() for folder in ("alone", "run")]
+    assert weights[0] == weights[1]
+    longer = vary(other, {"stages_tokens": (*other.stages_tokens, CONTEXT_TOKENS * 7)})
+    said.clear()
+    run_job(longer, tmp_path / "run", lambda message: said.append(message.get("say", "")))
+    assert any(f"going on at step {STEPS}" in text for text in said)
 
 
 def test_a_job_is_its_record(tmp_path: Path) -> None:

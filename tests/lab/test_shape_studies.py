@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.study import Study
 from vslm.lab.study_file import load_study
@@ -76,6 +77,10 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     windows = study("windows")
     corpus = type("Corpus", (), {"vocabulary": VOCABULARY})()
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
-    arms = plan_study(windows)["arms"]
+    arms = plan_study(windows, Options(device="cpu"))["arms"]
     assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]
     assert arms["full"]["blocks"][0]["visits"] == [0, 5]
+    for arm, experiment in windows.arms.items():
+        kernels = experiment.model.kernels("cpu")
+        executed = experiment.model.executed_flops_per_token(VOCABULARY, kernels)
+        assert arms[arm]["executed_flops_per_token"] == executed > arms[arm]["flops_per_token"]

@@ -1,8 +1,11 @@
 """Whole studies in this process: what is kept, what is refused, what goes on, and what happens when a run does not."""
 
+import dataclasses
 import errno
 import json
 import os
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 
+from vslm import vary
 from vslm.lab import runner, sampling
+from vslm.lab.plan import noise_card_path
 from vslm.lab.pool import Order
 from vslm.lab.run import run_job
+from vslm.lab.study_file import load_study
 from vslm.models.generation import generate
 from vslm.report.page import write_report
-from vslm.results.files import read_json
+from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -321,6 +327,130 @@ def test_what_streams_is_the_whole_text_and_never_half_a_character(place: Path, 
     generator = torch.Generator().manual_seed(3)
     made = list(generate(writer.model, ids, num_tokens=90, temperature=1.0, generator=generator))
     assert "".join(pieces[1:]) == writer.tokenizer.decode(made)
+
+
+def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, vslm: Callable) -> None:
+    """Other tokens or another device than the study began with, and a prediction written after it."""
+    change(place, "seeds=2,", 'seeds=1, prediction="worse",')
+    assert vslm("run", "study.py", "--workers", "1", "--tokens", "500").code == 0
+    assert vslm("run", "study.py", "--tokens", "500").code == 0
+    said = vslm("run", "study.py", "--tokens", "900")
+    assert (said.code, "--tokens: found 900, and this study began with 500" in said.err) == (2, True), said.err
+    said = vslm("run", "study.py", "--minutes", "3")
+    assert (said.code, "minutes were turned into 500 tokens" in said.out) == (0, True), said
+    assert vslm("run", "study.py", "--device", "cpu").code == 0
+    change(place, 'prediction="worse"', 'prediction="better, as I always said"')
+    assert "the first one stays" in vslm("run", "study.py").out
+    assert StudyFolder(place / "runs" / "study").study["prediction"] == "worse"
+
+
+def test_torn_records_are_made_anew_from_the_checkpoint_or_say_how(place: Path, vslm: Callable) -> None:
+    """A torn done.json is no end of a run; torn or missing arrays name the way out, and that way works."""
+    assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
+    run = place / "runs" / "study" / "short" / "seed0"
+    whole = numbers(place / "runs" / "study")
+    (run / "done.json").write_text('{"sta', encoding="utf-8")
+    assert vslm("run", "study.py", "--seeds", "1").code == 0
+    assert numbers(place / "runs" / "study") == whole
+    for spoil in (lambda path: path.write_bytes(path.read_bytes()[:-300]), Path.unlink):
+        spoil(run / "arrays.npz")
+        said = vslm("run", "study.py", "--seeds", "1")
+        assert said.code == 2
+        assert "arrays.npz" in said.err
+        assert "delete done.json beside it and run the study again" in said.err
+        (run / "done.json").unlink()
+        assert vslm("run", "study.py", "--seeds", "1").code == 0
+        assert numbers(place / "runs" / "study") == whole
+
+
+def test_seeds_of_another_machine_are_not_run_again_in_a_merged_folder(
+    place: Path, vslm: Callable, in_process: list[Order]
+) -> None:
+    """Their numbers stay what they are; what would replace or mix them is refused."""
+    change(place, "seeds=2,", "seeds=1,")
+    for seeds, out in (("0-0", "a"), ("1-1", "b")):
+        assert vslm("run", "study.py", "--seeds", seeds, "--workers", "1", "--out", out).code == 0
+    record = read_json(place / "b" / "study.json")
+    other = {**record["settings"], "threads": record["settings"]["threads"] + 1}
+    shutil.rmtree(place / "b")
+    (place / "b").mkdir()
+    for arm in record["arms"].values():
+        arm["runs"] = {}
+    write_json(place / "b" / "study.json", {**record, "settings": other})
+    assert vslm("run", "study.py", "--seeds", "1-1", "--out", "b").code == 0
+    assert vslm("merge", "a", "b", "--out", "c").code == 0
+    in_process.clear()
+    kept = numbers(place / "c")
+    said = vslm("run", "study.py", "--seeds", "2", "--out", "c")
+    assert said.code == 2, said.out
+    assert "seed 1 of arm 'full' was run in other settings" in said.err
+    assert not in_process
+    assert numbers(place / "c") == kept
+
+
+def test_a_pack_is_one_file_and_merge_says_to_unpack_it(place: Path, vslm: Callable) -> None:
+    """Into a folder that is made, without itself, under the study's name."""
+    assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
+    for _ in range(2):
+        assert vslm("pack", "runs/study", "--out", "runs/study/sent/x.zip").code == 0
+    with zipfile.ZipFile(place / "runs" / "study" / "sent" / "x.zip") as archive:
+        names = archive.namelist()
+    assert "study/full/seed0/done.json" in names
+    assert not any(name.endswith((".zip", "weights.safetensors")) for name in names)
+    said = vslm("merge", "runs/study", "runs/study/sent/x.zip", "--out", "c")
+    assert (said.code, "unpack" in said.err, "Traceback" in said.err) == (2, True, False)
+    said = vslm("pack", "runs/study", "--out", "runs")
+    assert (said.code, "a folder" in said.err) == (2, True)
+
+
+def test_a_run_of_another_budget_can_write_and_a_diverged_one_says_so(place: Path, vslm: Callable) -> None:
+    """With specs of the study's own, wherever in the study it lies."""
+    change(
+        place,
+        "full = Experiment(",
+        """from dataclasses import dataclass
+from vslm.optim.schedules import WarmupCosine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(WarmupCosine):
+    pass
+
+
+full = Experiment(
+    schedule=Mine(),""",
+    )
+    change(place, "seeds=2,", "seeds=1, budgets=(0.5, 1.0),")
+    change(place, '"short": vary(full, {', '"short": vary(full, {"optimizer.learning_rate": 1e30, ')
+    assert vslm("run", "study.py", "--workers", "1").code == 0
+    said = vslm("sample", "runs/study/budgets/x0.5/full/seed0", "--tokens", "3")
+    assert said.code == 0, said.err
+    said = vslm("sample", "runs/study/short/seed0", "--tokens", "3")
+    assert (said.code, "diverged at step" in said.err) == (2, True), said
+
+
+def test_the_noise_card_pairs_by_seed_and_needs_a_spread(
+    place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seed that failed in one arm is in no pair; one pair is refused before any compute."""
+    said = vslm("noise", "--seeds", "1")
+    assert (said.code, "--seeds: found 1" in said.err) == (2, True), said
+    study = load_study(place / "study.py")
+    arms = dict.fromkeys(("plain", "last-bit", "other-init"), study.arms["full"])
+    arms["other-init"] = vary(arms["plain"], {"start_from.init_offset": 5000})
+    study = dataclasses.replace(study, baseline="plain", arms=arms, seeds=3)
+    monkeypatch.setattr("vslm.lab.noise.noise_study", lambda *_: study)
+
+    def broken(job, *args, **kwargs):
+        if job.arm == "plain" and job.data_seed == 0:
+            raise MemoryError("no room")
+        return run_job(job, *args, **kwargs)
+
+    monkeypatch.setattr("small_study.run_job", broken)
+    assert vslm("noise").code == 0
+    card = json.loads(noise_card_path().read_text(encoding="utf-8"))
+    assert card["seeds"] == 2
+    assert card["last_bit_sd"] == 0.0  # one and the same spec, so only another seed could differ
 
 
 def test_a_second_runner_is_told_who_holds_the_folder(place: Path, vslm: Callable) -> None:

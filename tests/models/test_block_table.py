@@ -8,7 +8,10 @@ from vslm.core.paths import vary
 from vslm.models.block_table import BlockRow, block_table, folded
 from vslm.models.context_windows import windowed
 from vslm.models.language_model import Model, uniform
+from vslm.models.patterns import INJECT_SUM, looped
+from vslm.models.repeats import UniformLoops
 from vslm.models.resizes import UNet
+from vslm.models.root_layouts import shared_two_streams, two_streams
 from vslm.models.shapes import tapered
 
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=31)
@@ -17,6 +20,9 @@ MODELS = {
     "looped": vary(PLAIN, {"path": ("0", "1", "2", "1", "2", "3")}),
     "diamond": tapered(PLAIN, widths=(6, 18, 18, 6), resize=UNet, feedforward="same ratio"),
     "windows": windowed(PLAIN, (3, 3, 100, None)),
+    "two streams": shared_two_streams(PLAIN),
+    "core": looped(PLAIN, times=3, inject=INJECT_SUM, gradient_loops=1),
+    "drawn core": looped(PLAIN, times=3, training=UniformLoops(counts=(1, 2, 3))),
 }
 
 
@@ -24,11 +30,12 @@ MODELS = {
 def test_rows_add_up(model: Model) -> None:
     """One row per visit; parameters are those of everything but root, norm and readout, each once; FLOPs are all."""
     rows = block_table(model)
-    assert [row.visits for row in rows] == [(i, i) for i in range(len(model.path))]
+    assert [row.visits for row in rows] == [(i, i) for i in range(len(model.visits()))]
     norm = model.readout.norm.num_parameters(model.last_width)
+    norm += model.root.num_parameters(vocabulary=1, context_tokens=1) - model.root.memory_width
     assert sum(row.num_parameters for row in rows) == model.num_parameters_without_embeddings(53) - norm
-    readout = 3 * 2 * 53 * model.last_width
-    assert sum(row.flops_per_token for row in rows) + readout == pytest.approx(model.flops_per_token(53))
+    ends = 3 * (2 * 53 * model.last_width + model.root.forward_flops_per_token())
+    assert sum(row.flops_per_token for row in rows) + ends == pytest.approx(model.flops_per_token(53))
     counts = [row.visits[1] - row.visits[0] + 1 for row in folded(rows)]
     assert sum(counts) == len(rows)
 
@@ -57,6 +64,14 @@ def test_shared_weights_are_seen() -> None:
     rows = block_table(MODELS["looped"])
     assert [row.weights[0] for row in rows] == ["0", "1", "2", "1", "2", "3"]
     assert [row.num_parameters > 0 for row in rows] == [True, True, True, False, False, True]
+
+
+@pytest.mark.parametrize("layout", [two_streams, shared_two_streams])
+def test_blocks_of_two_streams_show_their_sizes(layout) -> None:
+    """Heads, middle and window of every row, as of an ordinary block."""
+    rows = block_table(layout(MODELS["windows"]))
+    assert {(row.heads, row.hidden) for row in rows} == {(2, 32)}
+    assert {row.window_tokens for row in rows} == {3, 31}
 
 
 def test_a_change_of_width_is_a_row() -> None:

@@ -9,6 +9,8 @@ from vslm.models.context_windows import every_full, matched_windows, reach, visi
 from vslm.models.initialization import Init
 from vslm.models.kernels import mean_visible_keys
 from vslm.models.language_model import uniform
+from vslm.models.patterns import ahead, shifted
+from vslm.models.root_layouts import shared_two_streams, two_streams
 from vslm.models.shapes import decreasing, increasing, knots, permuted
 
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=97)
@@ -64,6 +66,24 @@ def test_a_visit_reaches_as_often_as_it_is_made() -> None:
     looped = vary(windowed(PLAIN, (5, 1, 1, 1)), {"path": ("0", "0", "0", "1", "2", "3")})
     assert reach(looped) == 13
     assert reach(windowed(PLAIN, (5, None, 1, 1))) == 97
+
+
+def test_windows_of_two_streams_count_in_both() -> None:
+    """The content stream's attentions cost keys too; and the last prediction sees through all of them."""
+    short = windowed(PLAIN, (3, 3, 3, 3))
+    one = mean_visible_keys(97, 3)
+    for layout in (two_streams, shared_two_streams):
+        assert visible_keys(layout(short)) == pytest.approx(7 * one)
+        assert reach(layout(short), at_least=9) == 9
+
+
+def test_a_reach_is_that_of_what_is_read_out() -> None:
+    """A shifted state adds a position; loops whose stream is left behind add none."""
+    short = windowed(PLAIN, (3, 3, 3, 3))
+    assert reach(shifted(short, passes=3)) == 3 * 8 + 2 + 1
+    assert reach(ahead(short, tokens=3)) == 9
+    with pytest.raises(SpecError, match="reach 9 positions back"):
+        reach(ahead(short, tokens=3), at_least=10)
 
 
 def test_a_reach_that_is_too_short_is_refused() -> None:

@@ -13,9 +13,12 @@ from vslm.core.paths import vary
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.reads import MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
-from vslm.models.shares import LowRank
+from vslm.models.resizes import Carry, ZeroPad
+from vslm.models.shares import LowRank, Shares
 from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
+from vslm.models.two_streams import MemoryBlock
 
 VOCABULARY = 29
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=13)
@@ -123,6 +126,38 @@ def test_gradients_go_back_through_the_last_loops_only() -> None:
         torch.testing.assert_close(q.grad, p.grad, msg=name)
 
 
+@pytest.mark.parametrize("gradient_loops", [1, 2])
+def test_gradients_stop_at_the_cut_whatever_carries_the_state(gradient_loops: int) -> None:
+    """Kept streams, carried coordinates and the memory, too: a loop before the cut gets none, the input still does."""
+    narrow = vary(PLAIN.blocks["0"], {"width": 6, "attention.heads": 1})
+    reading = dataclasses.replace(PLAIN.blocks["0"], reads=MemoryReads())
+    bodies = {
+        "kept": ((Keep(name="e"),), (InjectSum(of="e"), "0", Keep(name="e"))),
+        "carried": ((Keep(name="e"),), (InjectSum(of="e"), Carry(width=6), narrow, Carry(width=12), "0")),
+        "memory": ((Keep(name="e"),), (InjectSum(of="e"), MemoryBlock(block=PLAIN.blocks["0"]), reading, "0")),
+    }
+    for name, (before, body) in bodies.items():
+        marked = PerLoop(elements=(AddVector(),) * 4)  # a parameter of each loop, to see which ones get a gradient
+        repeat = Repeat(body=(marked, *body, marked), times=4, gradient_loops=gradient_loops)
+        path = ("0", *before, repeat)
+        module = built(dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=path))
+        module(tokens()).square().sum().backward()
+        vectors = {place: p for place, p in module.named_parameters() if place.endswith("vector_D")}
+        got = [place.split(".")[-2] for place, p in vectors.items() if p.grad is not None]
+        assert sorted(got) == sorted(2 * [str(loop) for loop in range(4 - gradient_loops, 4)]), name
+        assert module.root.embedding_VE.grad.any()  # type: ignore[union-attr]
+
+
+def test_a_cut_is_part_of_one_graph() -> None:
+    """What tells the loops' own streams from their input breaks no graph."""
+    module = built(looped(PLAIN, times=4, inject=INJECT_SUM, gradient_loops=1))
+    compiled = torch.compile(module, fullgraph=True, backend="eager")
+    eager, in_one_graph = (
+        torch.autograd.grad(one(tokens()).square().sum(), list(module.parameters())) for one in (module, compiled)
+    )
+    torch.testing.assert_close(in_one_graph, eager)
+
+
 def test_flops_of_training_count_what_is_drawn_and_what_is_cut() -> None:
     """The mean over counts; a loop without gradient costs a third."""
     costs = {times: looped(PLAIN, times=times).flops_per_token(VOCABULARY) for times in (1, 2, 4)}
@@ -131,6 +166,28 @@ def test_flops_of_training_count_what_is_drawn_and_what_is_cut() -> None:
     cut = looped(PLAIN, times=4, gradient_loops=1, inject=INJECT_SUM)
     core = costs[2] - costs[1]
     assert cut.flops_per_token(VOCABULARY) == pytest.approx(costs[4] - 3 * core * 2 / 3)
+
+
+def test_an_element_that_training_never_draws_counts_as_a_weight_and_not_as_compute() -> None:
+    """Fewer loops in training than in a whole pass; what shares with an element of the last loop is counted too."""
+    bank = FrozenDict({"0": PLAIN.blocks["0"], "1": PLAIN.blocks["0"]})
+    near = Shares(of="1", parts=("attention",))
+    repeat = Repeat(body=(PerLoop(elements=("0", "1")),), times=2, training=UniformLoops(counts=(1,)))
+    drawn = dataclasses.replace(PLAIN, blocks=bank, path=(repeat, near))
+    whole = dataclasses.replace(PLAIN, blocks=bank, path=("0", "1", near))
+    block = whole.visits()[1]
+    one = 3 * block.element.forward_flops_per_token(block.around)
+    assert drawn.num_parameters(VOCABULARY) == whole.num_parameters(VOCABULARY)
+    assert drawn.flops_per_token(VOCABULARY) == pytest.approx(whole.flops_per_token(VOCABULARY) - one)
+
+
+def test_a_loop_that_training_draws_is_checked_before_it() -> None:
+    """A body that does not come back to its width cannot be passed a second time, also where only training does so."""
+    bank = FrozenDict({"0": PLAIN.blocks["0"]})
+    repeat = Repeat(body=("0", ZeroPad(width=6)), times=1, training=UniformLoops(counts=(1, 3)))
+    model = dataclasses.replace(PLAIN, blocks=bank, path=(repeat, ZeroPad(width=12)))
+    with pytest.raises(SpecError, match=r"blocks\.0: after path\.0\.body\.1, width 12 follows width 6"):
+        model.validate()
 
 
 def test_a_poisson_lognormal_is_what_it_says() -> None:

@@ -15,7 +15,9 @@ from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.normalizers import Sink
 from vslm.models.patterns import cycle, cycle_reversed, repeat_each, share_attention, share_feedforward
+from vslm.models.resizes import Project
 from vslm.models.shares import LowRank, Shares
+from vslm.models.states import InjectMatrix, Keep
 
 VOCABULARY = 29
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=11)
@@ -160,6 +162,13 @@ def test_what_cannot_be_is_refused() -> None:
     chain = FrozenDict({"0": BLOCK, "1": Shares(of="0"), "2": Shares(of="1")})
     with pytest.raises(SpecError, match=r"blocks\.2\.of: '1' has its weights from '0'"):
         dataclasses.replace(PLAIN, blocks=chain, path=("0", "1", "2")).validate()
+    with pytest.raises(SpecError, match=r"blocks\.1\.of: '1' would have its weights from itself"):
+        two(Shares(of="1")).validate()
+    for name, element in (("Project", Project(width=12)), ("InjectMatrix", InjectMatrix(of="first"))):
+        bank = FrozenDict({"0": BLOCK, "1": element, "2": Shares(of="1", delta=LowRank(rank=2))})
+        changed = dataclasses.replace(PLAIN, blocks=bank, path=(Keep(name="first"), "0", "1", "2"))
+        with pytest.raises(SpecError, match=rf"blocks\.2\.delta: weight is a matrix of {name}Module"):
+            changed.validate()
     with pytest.raises(SpecError, match="nothing is shared"):
         Shares(of="0", parts=())
     with pytest.raises(SpecError, match="rank"):

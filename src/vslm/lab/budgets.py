@@ -141,22 +141,28 @@ def baseline_tokens(study: Study, flops_per_token: float, options: Options, *, r
 
 def minutes_of(rounds: float, tokens: int, rate: float) -> float:
     """Minutes of a study of so many runs one after the other, with what is spent beside training."""
-    return rounds * tokens / rate / 60 * _SHARE_OF_EVALUATION
+    return minutes_of_rounds(rounds, tokens / rate / 60)
+
+
+def minutes_of_rounds(rounds: float, minutes: float) -> float:
+    """Minutes of so many runs one after the other that train for `minutes` each, with what is spent beside training."""
+    return rounds * minutes * _SHARE_OF_EVALUATION
+
+
+def relative_cost(study: Study, flops_per_token: Mapping[str, float]) -> float:
+    """How long a run of an average arm takes, in runs of the baseline, if speed goes with FLOPs.
+
+    An arm with fewer counts as the baseline: a part that is left out saves less time than FLOPs.
+    """
+    if study.match != "tokens":
+        return 1.0
+    base = flops_per_token[study.baseline]
+    return sum(max(1.0, flops_per_token[arm] / base) for arm in study.arms) / len(study.arms)
 
 
 def slowed(rounds: float, workers: int, threads: int) -> float:
     """More threads at once than there are cores make every run slower by as much."""
     return rounds * max(1.0, workers * threads / available_cores())
-
-
-def relative_cost(study: Study, flops_per_token: Mapping[str, float]) -> float:
-    """How much longer a run of the average arm takes than one of the baseline.
-
-    Arms with equal tokens take as long as their FLOPs say; which of them a screening will keep is not known before.
-    """
-    if study.match != "tokens":
-        return 1.0
-    return sum(flops_per_token.values()) / len(flops_per_token) / flops_per_token[study.baseline]
 
 
 def tokens_of_arm(

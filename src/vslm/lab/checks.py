@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
+from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import check_equal
@@ -33,10 +34,11 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say)
             corpora[arm] = prepared[experiment.data]
-            _check_windows(experiment, corpora[arm])
+            _check_windows(experiment, corpora[arm], chooses=bool(study.screen or study.tune))
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None
     _check_comparable(study, corpora)
+    _check_same_val(study, corpora)
     if study.equal is not None:
         vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
         check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
@@ -50,9 +52,11 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     return corpora
 
 
-def _check_windows(experiment: Experiment, corpus: Corpus) -> None:
+def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool) -> None:
+    """Refuse a window that does not fit into a split that the study reads."""
     context_tokens = experiment.model.context_tokens
-    for name in ("train", "val"):
+    read: tuple[SplitName, ...] = ("train", "select", "val") if chooses else ("train", "val")
+    for name in read:
         num_tokens = corpus.split(name).num_tokens
         if num_tokens <= context_tokens:
             found = f"a window of {context_tokens:,} tokens does not fit into the {num_tokens:,} tokens of {name}"
@@ -66,6 +70,27 @@ def _check_comparable(study: Study, corpora: Mapping[str, Corpus]) -> None:
         found = f"val_loss over {len(tokenizers)} different tokenizers"
         do = "use Primary('val_bpb'), which compares bits per byte"
         raise SpecError("primary.measure", found, "nats per token compare within one tokenizer only", do)
+
+
+def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
+    """Refuse arms that would be judged on other text than the baseline: seeds share what that makes of a difference,
+    so no interval would show it.
+    """
+    base = corpora[study.baseline]
+    for arm, corpus in corpora.items():
+        same_ids = corpus.tokenizer_fingerprint == base.tokenizer_fingerprint
+        compared: tuple[Any, ...] = tuple(
+            (part["num_bytes"], part["num_documents"], which.meta["sha256"]["val.bin"] if same_ids else None)
+            for which in (base, corpus)
+            for part in (which.meta["splits"]["val"],)
+        )
+        if compared[0] != compared[1]:
+            found = (
+                f"its validation text is not that of {study.baseline!r} "
+                f"({compared[1][0]:,} bytes and {compared[0][0]:,})"
+            )
+            do = "give both the same text, and with other tokenizers data.splits=Splits(min_val_tokens=0)"
+            raise SpecError(f"arms.{arm}.data", found, "all arms are judged on the same text", do)
 
 
 def _check_start(experiment: Experiment, corpus: Corpus) -> None:

@@ -1,5 +1,6 @@
 """A job: one arm with one seed, as a record. Running it is a pure function of the record and a folder."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,11 @@ class Job(Spec):
     def fingerprint(self) -> str:
         """Names the run: equal records give equal numbers."""
         return fingerprint(self)
+
+    @property
+    def lineage(self) -> str:
+        """Names all jobs that may go on from one another's checkpoints: the same but for how many stages they have."""
+        return fingerprint(dataclasses.replace(self, stages_tokens=self.stages_tokens[:1]))
 
     @property
     def stages_steps(self) -> tuple[int, ...]:

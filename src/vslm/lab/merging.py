@@ -8,7 +8,7 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.core.specs import differences
 from vslm.lab.verdict import write_verdict
-from vslm.results.files import write_json
+from vslm.results.files import write_json, written_whole
 from vslm.results.folder import StudyFolder, budget_name
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
@@ -76,8 +76,10 @@ def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Pa
 
 def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
     """Whether an arm was run with a seed, at every budget."""
-    ended = [(folder.run(arm, seed, budget).done, folder.fingerprints(arm, budget)) for budget in folder.budgets]
-    return all(done is not None and done["fingerprint"] == names.get(str(seed)) for done, names in ended)
+    return all(
+        folder.run(arm, seed, budget).ended_as(folder.fingerprints(arm, budget).get(str(seed))) is not None
+        for budget in folder.budgets
+    )
 
 
 def _confirmed(study: dict[str, Any]) -> list[str]:
@@ -103,9 +105,12 @@ def pack_study(folder: Path, target: Path) -> Path:
     study = StudyFolder(folder)
     if not study.study["arms"]:
         raise ResultError(str(folder), "a study without arms")
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(folder.rglob("*")):
+    if target.is_dir():
+        raise ResultError(str(target), "a folder", "the name of a file is needed", f"try --out {target / 'study.zip'}")
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())  # before the archive is one of them
+    with written_whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
             parts = path.relative_to(folder).parts
-            if path.is_file() and path.name not in _LEFT_OUT and "checkpoints" not in parts:
-                archive.write(path, Path(folder.name, *parts))
+            if path.name not in _LEFT_OUT and path != target and "checkpoints" not in parts:
+                archive.write(path, Path(folder.resolve().name, *parts))
     return target

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import StandardLibrary
 from vslm.lab.experiment import Budget, Experiment
@@ -17,12 +18,18 @@ from vslm.results.folder import StudyFolder
 from vslm.stats.looks import fixed_plan
 from vslm.stats.power import resolvable_effect
 
+_FEWEST_PAIRS = 2
 _SEED_COUNTS = (3, 5, 8, 16)
 _OTHER_INIT = 5000  # far from every seed that a study would use
 
 
 def noise_study(tokens: int, seeds: int) -> Study:
-    """Baselines in pairs on the same data seed: initial weights changed in the last bit, and drawn anew."""
+    """Baselines in pairs on the same data seed: initial weights changed in the last bit, and drawn anew.
+
+    Raises: SpecError for fewer pairs than have a spread.
+    """
+    if seeds < _FEWEST_PAIRS:
+        raise SpecError("--seeds", f"found {seeds}", f"{_FEWEST_PAIRS} pairs or more have a spread")
     plain = Experiment(
         model=uniform(depth=2, width=128, heads=4, context_tokens=256),
         data=StandardLibrary(vocabulary=1024),
@@ -42,11 +49,19 @@ def noise_study(tokens: int, seeds: int) -> Study:
 
 
 def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
-    """The card from a finished noise study; kept for `vslm plan`."""
-    values = {arm: [run.done["val_loss"] for run in folder.runs(arm) if run.done] for arm in folder.arms}
-    count = min(len(found) for found in values.values())
-    plain, last_bit, other = (np.array(values[arm][:count]) for arm in ("plain", "last-bit", "other-init"))
-    done = [run.done for run in folder.runs("plain") if run.done]
+    """The card from a finished noise study; kept for `vslm plan`.
+
+    Raises: RunError where too few pairs ended well to have a spread.
+    """
+    ended = {arm: _ended(folder, arm) for arm in folder.arms}
+    seeds = sorted(set.intersection(*(set(found) for found in ended.values())))
+    if len(seeds) < _FEWEST_PAIRS:
+        found = f"{len(seeds)} seeds are finished in every arm"
+        raise RunError(str(folder.path), found, f"{_FEWEST_PAIRS} or more have a spread", "the same command goes on")
+    count, done = len(seeds), [ended["plain"][seed] for seed in seeds]
+    plain, last_bit, other = (
+        np.array([ended[arm][seed]["val_loss"] for seed in seeds]) for arm in ("plain", "last-bit", "other-init")
+    )
     seconds = float(np.mean([row["seconds"] for row in done]))
     paired_sd = float(np.std(other - plain, ddof=1))
     error = sum(fixed_plan(3).errors)
@@ -70,3 +85,10 @@ def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
     }
     write_json(noise_card_path(), card)
     return card
+
+
+def _ended(folder: StudyFolder, arm: str) -> dict[int, dict[str, Any]]:
+    """What the runs of an arm came to that ended well, by seed."""
+    names = folder.fingerprints(arm)
+    ended = {run.seed: run.ended_as(names.get(str(run.seed))) for run in folder.runs(arm)}
+    return {seed: done for seed, done in ended.items() if done and done["status"] == "done"}

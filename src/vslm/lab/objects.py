@@ -10,8 +10,9 @@ from torch import Tensor
 
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
-from vslm.data.windows import evaluation_windows, training_batch
-from vslm.lab.experiment import FreshStart
+from vslm.data.splits import SplitName
+from vslm.data.windows import evaluation_windows, num_target_bytes, training_batch
+from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.job import Job, Settings
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure
@@ -136,6 +137,26 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
         },
         device=torch.device(job.settings.device),
     )
+
+
+def scored_bytes_per_token(
+    experiment: Experiment, corpus: Corpus, split: SplitName, positions: tuple[int, int] | None = None
+) -> float:
+    """Bytes of text per target of the last look, exactly: `bpb = loss_nats / ln 2 / this`.
+
+    Not those of the whole split: what arms with other tokenizers are judged on is other text, and as much of it.
+
+    Args:
+        positions: (first, end) of the part of the window that counts; None: all of it.
+    """
+    windows_NT1 = evaluation_windows(
+        corpus.split(split).tokens,
+        context_tokens=experiment.model.context_tokens,
+        num_tokens=experiment.loss_by_position.num_final_tokens,
+    )
+    first, end = positions or (0, experiment.model.context_tokens)
+    part = windows_NT1[:, first : end + 1]  # a target stands one further than its position
+    return num_target_bytes(part, corpus.tokenizer.token_num_bytes) / part[:, 1:].size
 
 
 def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:

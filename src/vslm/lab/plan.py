@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.specs import differences, to_plain
-from vslm.data.corpus import home
-from vslm.lab.budgets import Timed, available_cores, baseline_tokens, relative_cost, slowed, tokens_of_arm
+from vslm.data.corpus import Corpus, home
+from vslm.lab.budgets import (
+    Timed,
+    available_cores,
+    baseline_tokens,
+    device,
+    minutes_of_rounds,
+    relative_cost,
+    slowed,
+    tokens_of_arm,
+)
 from vslm.lab.checks import prepared_corpora
-from vslm.lab.experiment import FreshStart
+from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
 from vslm.lab.stages import num_rounds, stage_sizes
@@ -25,7 +34,8 @@ from vslm.stats.power import resolvable_effect, seeds_to_resolve
 _GUESSED_SD = 0.01
 # Training FLOP/s of one core; a guess until a study was timed here.
 _GUESSED_FLOPS_PER_SECOND = 6e10
-_BYTES_PER_PARAMETER_ON_DISK = 16  # weights once, and a checkpoint with two optimizer moments
+_BYTES_PER_PARAMETER = 4
+_NUM_CHECKPOINTS = 2
 
 _FEWEST_SEEDS = 3
 _MOST_ARMS_UNSCREENED = 4
@@ -80,11 +90,14 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
+            "executed_flops_per_token": experiment.model.executed_flops_per_token(
+                vocabulary, experiment.model.kernels(device(options.device))
+            ),
             "relative_sizes": relative[arm],
             "tokens": tokens,
             "minutes": tokens * flops[arm] / flops_rate / 60,
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
-            "disk_mb": parameters * _BYTES_PER_PARAMETER_ON_DISK * len(seeds) * len(study.budgets) / 1e6,
+            "disk_mb": parameters * _bytes_per_parameter(study, experiment, len(seeds)) / 1e6,
         }
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
     num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
@@ -95,9 +108,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     at_once = min(workers, available_cores())
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
     average = sum(arm["minutes"] for arm in arms.values()) / len(arms)
-    stages = [{**size, "minutes": size["num_runs"] * size["budget"] * average / at_once} for size in sizes]
+    stages = [{**size, "minutes": minutes_of_rounds(num_rounds([size], at_once), average)} for size in sizes]
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
-    minutes_per_seed = num_judged * sum(study.budgets) * average / at_once
+    minutes_per_seed = minutes_of_rounds(num_judged * sum(study.budgets) / at_once, average)
     needed = seeds_to_resolve(study.primary.smallest_effect, sd, error)
     return {
         "question": study.question,
@@ -106,15 +119,25 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "stages": stages,
         "equal": study.equal,
         "unequal": list(study.unequal),
-        "minutes": minutes_to_choose + minutes_per_seed * len(seeds),
+        "minutes": sum(stage["minutes"] for stage in stages),
         "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
         "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
-        "lints": list(_lints(study, arms, seeds, resolvable)),
+        "lints": [*_lints(study, arms, seeds, resolvable), *_lints_of_tokenizers(study, corpora)],
     }
+
+
+def _bytes_per_parameter(study: Study, experiment: Experiment, num_seeds: int) -> int:
+    """On disk, over all runs of an arm: weights once, and the checkpoints of a run that is judged, each of weights, two
+    moments of the optimizer, and the average if there is one.
+    """
+    num_choosing = (study.screen is not None) + (study.tune.most_runs() if study.tune else 0)
+    in_checkpoint = 3 + (experiment.averaging is not None)
+    num_judged = num_seeds * len(study.budgets)
+    return _BYTES_PER_PARAMETER * (num_choosing + num_judged * (1 + _NUM_CHECKPOINTS * in_checkpoint))
 
 
 def _origin_of_tokens(study: Study) -> str | None:
@@ -150,6 +173,19 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
     batches = {experiment.tokens_per_step for experiment in study.arms.values()}
     if len(batches) > 1:
         yield "arms differ in tokens per step: the same data comes in other batches"
+
+
+def _lints_of_tokenizers(study: Study, corpora: Mapping[str, Corpus]) -> Iterator[str]:
+    """Other tokenizers cut the validation text into other windows: only all of it is the same text."""
+    if len({corpus.tokenizer_fingerprint for corpus in corpora.values()}) == 1:
+        return
+    for arm, corpus in corpora.items():
+        scored, whole = study.arms[arm].loss_by_position.num_final_tokens, corpus.val.num_tokens
+        if scored < whole - study.arms[arm].model.context_tokens:
+            yield (
+                f"arm {arm!r} is judged on {scored:,} of {whole:,} tokens, and arms with other tokenizers on other "
+                f"parts of the text: LossByPosition(num_final_tokens={whole}) takes all of it"
+            )
 
 
 def _lints_of_starts(study: Study, seeds: Sequence[int]) -> Iterator[str]:

@@ -18,10 +18,10 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.job import start_checksum
+from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
-from vslm.results.files import read_json
 from vslm.results.folder import FORMAT, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
@@ -64,6 +64,9 @@ def declared(bench: Bench, options: Options) -> Record:
         }
     else:
         base_tokens = before["arms"][study.baseline]["stages_tokens"][0]
+        _check_kept(options, before, base_tokens)
+        if options.minutes is not None:
+            bench.watcher.say(f"minutes were turned into {base_tokens:,} tokens a run when this study began")
     old_arms = before["arms"] if before else {}
     new = [arm for arm in study.arms if arm not in old_arms]
     to_time = [arm for arm in new if arm != study.baseline] if study.match == "time" else []
@@ -75,12 +78,14 @@ def declared(bench: Bench, options: Options) -> Record:
             stages_tokens.append(options.more_tokens)
         row["stages_tokens"], row["tokens"] = stages_tokens, sum(stages_tokens)
         row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
-        row["kernels"] = study.arms[arm].model.kernels(settings["device"])
+        model = study.arms[arm].model
+        row["kernels"] = model.kernels(settings["device"])
+        row["executed_flops_per_token"] = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row["kernels"])
     record: Record = {
         "format": FORMAT,
         "name": bench.study_file.stem if bench.study_file else out.name,
         "question": study.question,
-        "prediction": study.prediction,
+        "prediction": _prediction(bench, before),
         "baseline": study.baseline,
         "arms": {**old_arms, **rows},
         "seeds": seeds,
@@ -96,6 +101,8 @@ def declared(bench: Bench, options: Options) -> Record:
         "created": before["created"] if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
     name_runs(study.arms, record)
+    if before is not None and not options.more_tokens:
+        _check_same_runs(before, record, out)
     return record
 
 
@@ -110,9 +117,18 @@ def _row(bench: Bench, arm: str) -> Record:
         "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
         "flops_per_token": experiment.model.flops_per_token(corpus.vocabulary),
         "corpus": corpus.fingerprint,
-        "bytes_per_token": corpus.bytes_per_token("val"),
+        "bytes_per_token": scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
         "start_sha256": start_checksum(experiment),
     }
+
+
+def _prediction(bench: Bench, before: Record | None) -> str | None:
+    """What was expected before the first run; later words are no prediction."""
+    now = bench.study.prediction
+    if before is None or before["prediction"] == now:
+        return now
+    bench.watcher.say("the prediction is another than before the first run; the first one stays")
+    return before["prediction"]
 
 
 def _seeds_and_plan(study: Study, options: Options, before: Record | None) -> tuple[list[int], LookPlan]:
@@ -165,6 +181,33 @@ def _check_unchanged(arm: str, old: Record, new: Record, out: Path) -> None:
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
 
 
+def _check_same_runs(before: Record, record: Record, out: Path) -> None:
+    """Refuse to run a seed again that was run in other settings: a merged folder holds seeds of several machines, and
+    an arm that is added to such a seed would not be paired with the others.
+    """
+    for arm, row in record["arms"].items():
+        old = before["arms"].get(arm, {"runs": {}})["runs"]
+        changed = [seed for seed, name in row["runs"].items() if old.get(seed, name) != name]
+        if changed:
+            found = f"seed {changed[0]} of arm {arm!r} was run in other settings than are chosen here"
+            do = "go on in the folders that were merged, and merge them again"
+            raise SpecError(str(out), found, "the arms of a seed come from one machine and one version of vslm", do)
+
+
+def _check_kept(options: Options, before: Record, base_tokens: int) -> None:
+    """Refuse options that ask for something else than was chosen when the study began: it is chosen once.
+
+    Minutes are turned into tokens once and may come again, as the same command does.
+    """
+    kept = before["settings"]["device"]
+    do = f"leave it out, or {_ANOTHER}"
+    if options.tokens is not None and options.tokens != base_tokens:
+        found = f"found {options.tokens:,}, and this study began with {base_tokens:,} a run"
+        raise SpecError("--tokens", found, "the budget is chosen once", do)
+    if options.device != "auto" and options.device != kept:
+        raise SpecError("--device", f"found {options.device}, and this study runs on {kept}", "it is chosen once", do)
+
+
 def _check_more_tokens(study: Study, options: Options, before: Record | None, out: Path) -> None:
     """Refuse to go on with what is not there or not finished."""
     if not options.more_tokens:
@@ -184,8 +227,8 @@ def _is_finished(out: Path, arm: str, old: Record | None) -> bool:
     if old is None:
         return False
     for seed, name in old["runs"].items():
-        path = out / arm / f"seed{seed}" / "done.json"
-        if not path.exists() or (done := read_json(path))["fingerprint"] != name or done["status"] != "done":
+        done = StudyFolder(out).run(arm, int(seed)).ended_as(name)
+        if done is None or done["status"] != "done":
             return False
     return True
 

@@ -2,6 +2,7 @@
 
 import math
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ import vslm
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
 from vslm.lab.job import Job
-from vslm.lab.objects import build_objects
+from vslm.lab.objects import build_objects, scored_bytes_per_token
 from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
-from vslm.results.files import read_json, write_arrays, write_json, write_rows, write_text, written_whole
+from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
+from vslm.results.folder import RunFolder
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.loop import DivergedError, Training
@@ -52,8 +54,7 @@ def run_job(
 
     Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
     """
-    done_path = folder / "done.json"
-    if done_path.exists() and (done := read_json(done_path))["fingerprint"] == job.fingerprint:
+    if done := RunFolder(folder, job.arm, job.data_seed).ended_as(job.fingerprint):
         return done
     torch.set_num_threads(job.settings.threads)
     torch.use_deterministic_algorithms(job.settings.device == "cpu")
@@ -61,7 +62,10 @@ def run_job(
     _write_records(job, folder, corpus)
     training = Training(build_objects(job, corpus))
     checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
-    if checkpoint is not None:
+    if checkpoint is not None and checkpoint.plain.get("lineage", job.lineage) != job.lineage:
+        progress({"say": f"{job.arm} seed {job.data_seed}: the checkpoints there are of another run; it begins anew"})
+        shutil.rmtree(folder / "checkpoints")
+    elif checkpoint is not None:
         training.restore(checkpoint)
         progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
     watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
@@ -94,7 +98,9 @@ class _Watcher:
                 self.progress({"sample": sample_text(self.job, self.corpus, training, num_tokens=60)})
         last = training.step == training.objects.num_steps
         if last or now >= self.checkpoint_at:
-            save_checkpoint(self.folder / "checkpoints", training.checkpoint())
+            checkpoint = training.checkpoint()
+            checkpoint.plain["lineage"] = self.job.lineage
+            save_checkpoint(self.folder / "checkpoints", checkpoint)
             self.checkpoint_at = time.monotonic() + self.checkpoint_seconds
         if last or now >= self.progress_at:
             self.progress_at = now + _PROGRESS_SECONDS
@@ -192,7 +198,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
     if diverged_step is None:
         loss = float(training.looks[-1].val_loss_nats_T.mean())
         done[f"{job.split}_loss"] = loss
-        done[f"{job.split}_bpb"] = bits_per_byte(loss, corpus.bytes_per_token(job.split))
+        done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
         write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
     average = training.objects.average
     if average is not None and average.count:

@@ -1,6 +1,5 @@
 """Run a study in a folder: what is not done is done, what was chosen once stays, and every look is a verdict."""
 
-import contextlib
 import dataclasses
 import shutil
 import time
@@ -21,7 +20,7 @@ from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, na
 from vslm.lab.study import Study, auto_looks
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
-from vslm.results.files import write_text
+from vslm.results.files import write_text, written_whole
 from vslm.results.folder import FAILED, RunFolder, StudyFolder
 
 
@@ -41,8 +40,9 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         copy = None
         if study_file:
             copy = out / study_file.name
-            with contextlib.suppress(shutil.SameFileError):
-                shutil.copyfile(study_file, copy)
+            if copy.resolve() != study_file.resolve():
+                with written_whole(copy) as file:
+                    file.write(study_file.read_bytes())
 
         def train(tasks: Sequence[Task]) -> None:
             _train(tasks, record, watcher, copy, options)
@@ -116,8 +116,8 @@ def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: 
     orders = []
     watcher.started(list(dict.fromkeys(job.arm for job, _ in tasks)), sorted({job.data_seed for job, _ in tasks}))
     for job, path in tasks:
-        done = RunFolder(path, job.arm, job.data_seed).done
-        if done and done["fingerprint"] == job.fingerprint:
+        done = RunFolder(path, job.arm, job.data_seed).ended_as(job.fingerprint)
+        if done is not None:
             watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
         else:
             (path / FAILED).unlink(missing_ok=True)

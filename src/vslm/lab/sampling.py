@@ -108,14 +108,14 @@ def open_run(folder: Path, draws: Draws) -> Writer:
     """
     if (folder / "study.json").is_file():
         study = StudyFolder(folder)
-        runs = [run for run in study.runs(study.study["baseline"]) if run.is_done]
+        runs = [run for run in study.runs(study.study["baseline"]) if run.done and run.done["status"] == "done"]
         if not runs:
             raise ResultError(str(folder), f"no finished run of {study.study['baseline']!r}", "", "run the study first")
         folder = runs[0].path
-    finished(folder)
-    # The folder of a study is known by where its runs lie, so that specs of its own can be read back.
-    sources = sorted(folder.resolve().parents[1].glob("*.py"))
-    job: Job = from_plain(read_json(folder / "experiment.json")["job"], kinds_with(sources[0] if sources else None))
+    if (done := finished(folder))["status"] != "done":
+        found = f"this run diverged at step {done['diverged_step']}, and what its model gives is no text"
+        raise ResultError(str(folder), found, "a run that ended well is needed")
+    job: Job = from_plain(read_json(folder / "experiment.json")["job"], kinds_with(_study_file_of(folder)))
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     spec = job.experiment.model
     model = spec.build(vocabulary=tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
@@ -126,3 +126,14 @@ def open_run(folder: Path, draws: Draws) -> Writer:
         raise ResultError(str(weights), f"cannot be read ({error})", "", "the file is torn; run it again") from None
     load_model_tensors(model, tensors, str(weights))
     return Writer(model, tokenizer, draws)
+
+
+def _study_file_of(folder: Path) -> Path | None:
+    """The copy of the study file that a run belongs to, so that specs of its own can be read back; None if there is
+    none. Runs of a stage or of another budget lie deeper in their study than others.
+    """
+    for place in folder.resolve().parents[:4]:
+        if (place / "study.json").is_file():
+            copy = place / f"{StudyFolder(place).study['name']}.py"
+            return copy if copy.is_file() else None
+    return None

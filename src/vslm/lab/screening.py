@@ -95,7 +95,7 @@ def screen_arms(
     runs = {arm: RunFolder(out / "screen" / arm / f"seed{SCREEN_SEED}", arm, SCREEN_SEED) for arm in arms}
     train([(jobs[arm], runs[arm].path) for arm in arms])
     ended = {arm: RunFolder(run.path, arm, SCREEN_SEED) for arm, run in runs.items()}
-    missing = [arm for arm, run in ended.items() if not run.done or run.done["fingerprint"] != jobs[arm].fingerprint]
+    missing = [arm for arm, run in ended.items() if run.ended_as(jobs[arm].fingerprint) is None]
     if missing:
         found = f"the screening of {', '.join(repr(arm) for arm in missing)} did not finish"
         do = "its worker.log says why; the same command goes on"

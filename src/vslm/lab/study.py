@@ -12,7 +12,7 @@ from vslm.lab.experiment import Experiment
 from vslm.lab.matching import Size
 from vslm.lab.screening import Screen
 from vslm.lab.tuning import LearningRates
-from vslm.results.folder import STAGE_FOLDERS
+from vslm.results.folder import STAGE_FOLDERS, budget_name
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
 _ENDINGS_OF_FILES = (".json", ".html", ".py")
@@ -142,7 +142,8 @@ def _check_stages(study: Study) -> None:
     if study.screen and study.screen.num_confirmed() >= len(study.arms):
         found = f"{study.screen.num_confirmed()} of {len(study.arms)} arms would be confirmed"
         raise SpecError("screen", found, "a screening leaves some out", "leave screen out, or keep fewer")
-    if 1.0 not in study.budgets or min(study.budgets) <= 0 or len(set(study.budgets)) < len(study.budgets):
+    names = {budget_name(budget) for budget in study.budgets}  # of their folders
+    if 1.0 not in study.budgets or min(study.budgets) <= 0 or len(names) < len(study.budgets):
         raise SpecError("budgets", f"found {study.budgets}", "different numbers above 0 with 1 among them are needed")
 
 

@@ -208,7 +208,7 @@ def _folder(out: Path, arm: str, rate: float, i: int) -> Path:
 
 def _value(record: Record, arm: str, job: Job, folder: Path) -> float | None:
     run = RunFolder(folder, arm, job.data_seed)
-    if not run.done or run.done["fingerprint"] != job.fingerprint:
+    if run.ended_as(job.fingerprint) is None:
         found, do = "did not finish", "its worker.log says why; the same command goes on"
         raise RunError(str(folder), found, "no rate is chosen before every one was seen", do)
     return select_value(run, record, arm)

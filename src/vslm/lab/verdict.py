@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vslm.core.errors import ResultError
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
 from vslm.stats.intervals import per_arm_error
@@ -24,7 +25,11 @@ def primary_value(
     if not run.done or run.done["status"] != "done":
         return None
     first, end = primary["positions"] or (0, None)
-    loss_nats = float(run.arrays[f"final_{split}_loss_nats_T"][first:end].mean())
+    name = f"final_{split}_loss_nats_T"
+    if name not in run.arrays:
+        found, do = f"{name} is not there", "delete done.json beside it and run the study again, which makes it anew"
+        raise ResultError(str(run.path / "arrays.npz"), found, "a run that is done has it", do)
+    loss_nats = float(run.arrays[name][first:end].mean())
     return loss_nats / (math.log(2) * bytes_per_token) if primary["measure"] == "val_bpb" else loss_nats
 
 
@@ -158,8 +163,7 @@ class _Judge:
 
     def _counts(self, run: RunFolder, arm: str) -> bool:
         """A run counts if it ended under the fingerprint that the study gives it."""
-        fingerprint = self.folder.fingerprints(arm, self.budget).get(str(run.seed))
-        return run.done is not None and run.done["fingerprint"] == fingerprint
+        return run.ended_as(self.folder.fingerprints(arm, self.budget).get(str(run.seed))) is not None
 
 
 def _plan(study: dict[str, Any]) -> LookPlan:

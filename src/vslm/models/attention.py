@@ -14,7 +14,7 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.gates import Gate, NoGateModule
 from vslm.models.initialization import Init
-from vslm.models.kernels import build_kernel, choose_kernel, mean_visible_keys
+from vslm.models.kernels import build_kernel, choose_kernel
 from vslm.models.normalizers import Normalizer, Softmax
 from vslm.models.norms import Norm
 from vslm.models.past import WHOLE, Past
@@ -156,11 +156,6 @@ class Attention(Spec):
         norms = 2 * self.qk_norm.num_parameters(head_width) if self.qk_norm else 0
         gate = self.gate.num_parameters(width=width, heads=self.heads) if self.gate else 0
         return projections + norms + gate + self.normalizer.num_parameters(self.heads)
-
-    def mixing_flops_per_token(self, *, width: int, context_tokens: int) -> float:
-        """Forward FLOPs per token of scores and of weighted values: what no weight accounts for."""
-        inner = self.heads * self.width_per_head(width)
-        return 4 * inner * mean_visible_keys(context_tokens, self.window_tokens)
 
 
 def _nearest_divisors(width: int, heads: int) -> list[int]:

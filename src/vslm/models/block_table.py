@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from vslm.models.language_model import TRAINING_PER_FORWARD, Model
+from vslm.models.language_model import Model
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class BlockRow:
         hidden: numbers in the middle of its feedforward; None: it has none.
         window_tokens: of its attention, never more than the context; None: it has none.
         num_parameters: of each; 0 where the weights were counted at an earlier visit.
-        flops_per_token: useful FLOPs of training, of each.
+        flops_per_token: useful FLOPs of training, of each: on average over the loops that training draws, and less
+            where no gradient goes back. Loops that only training passes, and readouts of exits, have no row.
     """
 
     visits: tuple[int, int]
@@ -49,7 +50,7 @@ def block_table(model: Model) -> tuple[BlockRow, ...]:
                 hidden=sizes.get("hidden"),
                 window_tokens=None if window is None else min(window, model.context_tokens),
                 num_parameters=0 if visit.where in counted else visit.num_parameters(),
-                flops_per_token=TRAINING_PER_FORWARD * visit.forward_flops_per_token(),
+                flops_per_token=model.training_flops_per_token(visit),
             )
         )
         counted.add(visit.where)

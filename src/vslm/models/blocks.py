@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import Mixing, PathElement, Reach, Surroundings
 from vslm.models.feedforward import Feedforward, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.norms import Norm, RMSNorm
@@ -72,10 +72,6 @@ class Block(PathElement):
             raise error.within("attention") from None
         return width
 
-    def reads_memory(self) -> bool:
-        """As declared."""
-        return self.reads.of_memory
-
     def num_additions(self) -> int:
         """Attention and feedforward each add once."""
         return 2
@@ -87,6 +83,17 @@ class Block(PathElement):
             "hidden": self.feedforward.hidden_at(width),
             "window_tokens": self.attention.window_tokens,
         }
+
+    def mixings(self) -> tuple[Mixing, ...]:
+        """The attention's."""
+        attention = self.attention
+        return (Mixing(attention.heads * attention.width_per_head(self.width), attention.window_tokens),)
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """The stream sees a window further than what keys and values read, if that sees a token."""
+        read = max(before.stream * self.reads.of_stream, before.memory * self.reads.of_memory)
+        window_tokens = self.attention.window_tokens or around.context_tokens
+        return before._replace(stream=max(before.stream, read + window_tokens - 1 if read else 0))
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
         """The name of the attention's kernel."""
@@ -130,8 +137,8 @@ class Block(PathElement):
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """Two for every weight, and the scores and weighted values of attention."""
-        mixing = self.attention.mixing_flops_per_token(width=self.width, context_tokens=around.context_tokens)
-        return 2 * self.num_parameters(around) + mixing
+        (mixing,) = self.mixings()
+        return 2 * self.num_parameters(around) + mixing.useful_flops_per_token(around.context_tokens)
 
 
 class BlockModule(nn.Module):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
+from vslm.models.elements import Mixing
 from vslm.models.kernels import mean_visible_keys
 from vslm.models.language_model import Model
 from vslm.models.shapes import blocks_of
@@ -108,7 +109,10 @@ def windowed(model: Model, windows: Sequence[int | None], *, at_least: int | Non
 
 
 def reach(model: Model, *, at_least: int | None = None) -> int:
-    """How far back the last position sees, its own included: 1 + sum of (window - 1), up to the context.
+    """How far back the last position sees, its own included, up to the context.
+
+    In a path of plain blocks it is 1 + sum of (window - 1). A block that reads the token memory starts anew from there,
+    a shifted state adds a position, and what `Return` leaves behind adds none: each element says it (`PathElement`).
 
     Args:
         model: visits count, so a loop reaches further.
@@ -116,12 +120,12 @@ def reach(model: Model, *, at_least: int | None = None) -> int:
 
     Raises: SpecError, with the windows, where it is less than `at_least`.
     """
-    windows = _windows_of(model)
-    tokens = min(model.context_tokens, 1 + sum((w or model.context_tokens) - 1 for w in windows))
+    tokens = model.reach()
     if at_least is not None and tokens < at_least:
+        windows = tuple(mixing.window_tokens for mixing in _mixings(model))
         raise SpecError(
             "blocks",
-            f"windows {tuple(windows)} reach {tokens} positions back in a context of {model.context_tokens}",
+            f"windows {windows} reach {tokens} positions back in a context of {model.context_tokens}",
             f"{at_least} are needed",
             "widen a window, or add a block",
         )
@@ -129,13 +133,12 @@ def reach(model: Model, *, at_least: int | None = None) -> int:
 
 
 def visible_keys(model: Model) -> float:
-    """Mean visible keys, added up over the visits: what attention costs, by numbers of its width."""
-    return _keys(_windows_of(model), model.context_tokens)
+    """Mean visible keys, added up over every attention of every visit: what attention costs, by its width."""
+    return _keys([mixing.window_tokens for mixing in _mixings(model)], model.context_tokens)
 
 
-def _windows_of(model: Model) -> tuple[int | None, ...]:
-    sizes = [visit.element.sizes(visit.around.width) for visit in model.visits()]
-    return tuple(size["window_tokens"] for size in sizes if "window_tokens" in size)
+def _mixings(model: Model) -> list[Mixing]:
+    return [mixing for visit in model.visits() for mixing in visit.element.mixings()]
 
 
 def _keys(windows: Sequence[int | None], context_tokens: int) -> float:

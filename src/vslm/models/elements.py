@@ -7,13 +7,14 @@ the model's `forward` then know it without a change.
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torch import nn
 
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
+from vslm.models.kernels import mean_visible_keys
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,36 @@ class Surroundings:
     context_tokens: int
     num_additions: int
     saved_widths: Mapping[str, int] = FrozenDict()
+
+
+class Mixing(NamedTuple):
+    """One attention of a visit: what its scores and weighted values cost.
+
+    Args:
+        attention_width: heads times numbers per head.
+        window_tokens: how many positions a query sees; None: all earlier ones.
+    """
+
+    attention_width: int
+    window_tokens: int | None
+
+    def useful_flops_per_token(self, context_tokens: int) -> float:
+        """Forward FLOPs per token of scores and of weighted values over the visible keys: two products."""
+        return 4 * self.attention_width * mean_visible_keys(context_tokens, self.window_tokens)
+
+
+class Reach(NamedTuple):
+    """How many positions back tokens are seen, the own included; 0: no token is.
+
+    Args:
+        stream: from the stream.
+        memory: from the token memory.
+        saved: from what earlier visits left, by name.
+    """
+
+    stream: int
+    memory: int
+    saved: Mapping[str, int] = FrozenDict()
 
 
 class PathElement(Spec):
@@ -55,10 +86,6 @@ class PathElement(Spec):
 
     def check_memory(self, memory_width: int) -> None:
         """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
-
-    def reads_memory(self) -> bool:
-        """Whether the stream after this element depends on the token memory before it."""
-        return False
 
     @abstractmethod
     def num_additions(self) -> int:
@@ -83,6 +110,17 @@ class PathElement(Spec):
     def sizes(self, width: int) -> Mapping[str, int | None]:
         """What a table of blocks shows of this element: any of `heads`, `hidden` and `window_tokens` (None: all)."""
         return {}
+
+    def mixings(self) -> tuple[Mixing, ...]:
+        """Every attention of one visit."""
+        return ()
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """How far back tokens are seen after this element.
+
+        As before it, unless it mixes positions, or keeps, brings back or replaces a stream: those say so.
+        """
+        return before
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
         """The name of the attention kernel on that type of device; None without attention."""

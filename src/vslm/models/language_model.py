@@ -11,8 +11,10 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
+from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
+from vslm.models.kernels import executed_mixing_flops_per_token
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.past import WHOLE, Past, TextSoFar
 from vslm.models.positions import NoPositions
@@ -67,6 +69,7 @@ class Model(Spec):
     def validate(self) -> None:
         """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
         self.visits()
+        self._followed(self._most_loops)
 
     def visits(self) -> tuple[Visit, ...]:
         """The path, followed and checked: each visit's element and what surrounds it."""
@@ -146,19 +149,50 @@ class Model(Spec):
         once instead of three times where no gradient goes back through them.
         """
         _check_vocabulary(vocabulary)
-        repeats = self.repeats
-        visits, last_width = self._followed(tuple(max(repeat.probabilities()) for repeat in repeats))
+        visits, last_width = self._followed(self._most_loops)
         readout = self.readout.forward_flops_per_token(
             width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
         )
-        forward = backward = self.root.forward_flops_per_token() + readout
-        for visit in visits:
-            flops = visit.forward_flops_per_token() + visit.element.num_exits() * readout
-            number, loop = visit.step.repeat, visit.step.loop
-            mean_forward, mean_backward = (1.0, 1.0) if number is None else repeats[number].mean_visits(loop)
-            forward += flops * mean_forward
-            backward += flops * mean_backward
-        return forward + (TRAINING_PER_FORWARD - 1) * backward
+        ends = self.root.forward_flops_per_token() + readout
+        exits = sum(self._in_training(visit, *[visit.element.num_exits() * readout] * 2) for visit in visits)
+        return TRAINING_PER_FORWARD * ends + exits + sum(self.training_flops_per_token(visit) for visit in visits)
+
+    def training_flops_per_token(self, visit: Visit) -> float:
+        """Useful FLOPs of training of one visit, per token, without its exits."""
+        forward = visit.forward_flops_per_token()
+        return self._in_training(visit, forward, forward)
+
+    def executed_flops_per_token(self, vocabulary: int, kernels: Mapping[str, str] | None = None) -> float:
+        """FLOPs of training that are really computed, per token, at full context: the masked scores of kernels, too.
+
+        Args:
+            vocabulary: number of tokens.
+            kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
+        """
+        executed, chosen = self.flops_per_token(vocabulary), kernels or self.kernels("cpu")
+        for visit in self._followed(self._most_loops)[0]:
+            for mixing in visit.element.mixings():
+                useful = mixing.useful_flops_per_token(self.context_tokens)
+                flops = executed_mixing_flops_per_token(
+                    chosen[visit.where.removeprefix("blocks.")],
+                    attention_width=mixing.attention_width,
+                    context_tokens=self.context_tokens,
+                    window_tokens=mixing.window_tokens,
+                )
+                executed += self._in_training(visit, flops.forward - useful, flops.backward / 2 - useful)
+        return executed
+
+    def _in_training(self, visit: Visit, forward: float, per_product: float) -> float:
+        """What a visit costs on average: loops as often as they are drawn, and backwards only where gradients go.
+
+        Args:
+            visit: of the path.
+            forward: FLOPs forward.
+            per_product: FLOPs backward, by half: the backward pass computes two products for every one of the forward.
+        """
+        number, loop = visit.step.repeat, visit.step.loop
+        mean_forward, mean_backward = (1.0, 1.0) if number is None else self.repeats[number].mean_visits(loop)
+        return mean_forward * forward + (TRAINING_PER_FORWARD - 1) * mean_backward * per_product
 
     @property
     def repeats(self) -> tuple[Repeat, ...]:
@@ -169,6 +203,11 @@ class Model(Spec):
     def num_exits(self) -> int:
         """How many streams are read out beside the last one, in a whole pass."""
         return sum(visit.element.num_exits() for visit in self.visits())
+
+    @property
+    def _most_loops(self) -> tuple[int, ...]:
+        """Of each repeated part, in a whole pass or in a step of training. A whole pass visits every element."""
+        return tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats)
 
     def _followed(self, times: tuple[int, ...] | None = None) -> tuple[tuple[Visit, ...], int]:
         visits, last_width = visits_of(
@@ -187,14 +226,32 @@ class Model(Spec):
             if visit.element.num_exits() and visit.around.width != last_width:
                 found = f"an exit at width {visit.around.width} of a readout at width {last_width}"
                 raise SpecError(visit.where, found, "both need to be equal")
-        if not self.root.starts_from_tokens and not any(visit.element.reads_memory() for visit in visits):
+        self._reach(visits)
+        return visits, last_width
+
+    def reach(self) -> int:
+        """How many positions back the last stream sees tokens, its own included, up to the context."""
+        return min(self.context_tokens, self._reach(self.visits()))
+
+    def _reach(self, visits: tuple[Visit, ...]) -> int:
+        reach = Reach(stream=int(self.root.starts_from_tokens), memory=1)
+        lost_at = None
+        for visit in visits:
+            before, reach = reach, visit.element.reach(reach, visit.around)
+            lost_at = visit.where if before.stream and not reach.stream else lost_at
+        if reach.stream:
+            return reach.stream
+        if lost_at is None:
             raise SpecError(
                 "root",
                 f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
                 "one that does is needed",
                 "set its reads=MemoryReads() or BothReads()",
             )
-        return visits, last_width
+        found = "no token is left in the stream, and nothing brings one back"
+        raise SpecError(
+            lost_at, found, "logits that see a token are needed", "put Keep before, and an injection behind"
+        )
 
 
 class LanguageModel(nn.Module):
@@ -266,9 +323,11 @@ class LanguageModel(nn.Module):
             memory_BSE=past.rest(start.memory_BSE),
             saved={name: past.rest(x_BTD) for name, x_BTD in start.saved.items()},
         )
+        entered = stream
         for place, step in enumerate(self._steps):
-            stream = stream._replace(x_BTD=stream.x_BTD.detach() if step.is_cut else stream.x_BTD, past=past.at(place))
-            stream = self._element(step.where)(stream)
+            entered = stream if step.enters else entered
+            stream = _cut_off(stream, entered) if step.is_cut else stream
+            stream = self._element(step.where)(stream._replace(past=past.at(place)))
         return stream
 
     def stream(self, tokens_BT: Tensor) -> Tensor:
@@ -381,6 +440,19 @@ def _repeated(root: Root, block: Block, depth: int, readout: Readout, context_to
     )
     model.validate()
     return model
+
+
+def _cut_off(stream: Stream, entered: Stream) -> Stream:
+    """The same numbers, from which no gradient goes back into loops; what is as it was before them is no part of it."""
+
+    def cut(x: Tensor, before: Tensor | None) -> Tensor:
+        return x if x is before else x.detach()
+
+    return stream._replace(
+        x_BTD=stream.x_BTD.detach(),
+        memory_BSE=cut(stream.memory_BSE, entered.memory_BSE),
+        saved={name: cut(x_BTD, entered.saved.get(name)) for name, x_BTD in stream.saved.items()},
+    )
 
 
 def _room(modules: Mapping[str, nn.Module], room: str) -> nn.ModuleDict:

@@ -23,6 +23,7 @@ class Reads(Spec):
     that looks at it has a norm of its own for it.
     """
 
+    of_stream: ClassVar[bool]  # whether the module looks at the stream
     of_memory: ClassVar[bool]  # whether the module looks at the memory
 
     @abstractmethod
@@ -45,6 +46,7 @@ class StreamReads(Reads):
     Cost: no parameter.
     """
 
+    of_stream: ClassVar[bool] = True
     of_memory: ClassVar[bool] = False
 
     def width(self, *, stream_width: int, memory_width: int) -> int:
@@ -68,6 +70,7 @@ class MemoryReads(Reads):
     Cost: one norm of the memory's width; key and value read the memory's width instead of the stream's.
     """
 
+    of_stream: ClassVar[bool] = False
     of_memory: ClassVar[bool] = True
 
     def width(self, *, stream_width: int, memory_width: int) -> int:
@@ -93,6 +96,7 @@ class BothReads(Reads):
     Cost: one norm of the memory's width, and 2 * memory width * attention width weights more than an ordinary block.
     """
 
+    of_stream: ClassVar[bool] = True
     of_memory: ClassVar[bool] = True
 
     def width(self, *, stream_width: int, memory_width: int) -> int:

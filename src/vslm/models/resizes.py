@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vslm.core.errors import SpecError
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.stream import Stream
 
@@ -134,6 +134,14 @@ class Carry(Resize):
             return {}
         return {_CARRIED: max(around.width, around.saved_widths.get(_CARRIED, 0))}
 
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """As far as what is kept, or brought back."""
+        carried = before.saved[_CARRIED] if around.saved_widths.get(_CARRIED, 0) > around.width else 0
+        seen = max(before.stream, carried)
+        if self.width < around.width:
+            return before._replace(saved={**before.saved, _CARRIED: seen})
+        return before._replace(stream=seen)
+
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return CarryModule(self.width)
@@ -208,6 +216,12 @@ class UNet(Resize):
     def saves(self, around: Surroundings) -> Mapping[str, int]:
         """The state that arrives."""
         return {_state_name(around.width): around.width}
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """As far as the stream and the state that is read beside it."""
+        state = before.saved.get(_state_name(self.width), 0)
+        saved = {**before.saved, _state_name(around.width): before.stream}
+        return before._replace(stream=max(before.stream, state), saved=saved)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""

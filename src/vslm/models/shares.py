@@ -78,6 +78,10 @@ class Shares(Spec):
         owner = bank.get(self.of)
         if owner is None:
             raise SpecError("of", f"no block is named {self.of!r}", nearest(self.of, bank))
+        if owner is self:
+            raise SpecError(
+                "of", f"{self.of!r} would have its weights from itself", nearest(self.of, set(bank) - {self.of})
+            )
         if isinstance(owner, Shares):
             raise SpecError("of", f"{self.of!r} has its weights from {owner.of!r}", "", f"name {owner.of!r}")
         try:
@@ -91,9 +95,11 @@ class Shares(Spec):
     ) -> dict[str, torch.Size]:
         """The shape of every parameter that is shared, by its name in both.
 
-        Raises: SpecError for a part that is not there, or has other parameters in its owner.
+        Raises: SpecError for a part that is not there, has other parameters in its owner, or holds a matrix that
+            cannot have a change.
         """
-        own, theirs = _shapes(element, around), _shapes(owner, owner_around)
+        module = _without_values(element, around)
+        own, theirs = _shapes(module), _shapes(_without_values(owner, owner_around))
         shared: dict[str, torch.Size] = {}
         for part in self.parts or ("",):
             found = {name: shape for name, shape in own.items() if name.startswith(f"{part}." if part else "")}
@@ -107,6 +113,11 @@ class Shares(Spec):
                     has = f"{tuple(theirs[name])}" if name in theirs else "none"
                     raise SpecError("parts", f"{name} is {tuple(shape)} here and {has} in {self.of!r}")
                 shared[name] = shape
+        for name in shared if self.delta else ():
+            layer = module.get_submodule(name.rpartition(".")[0])
+            if len(shared[name]) == 2 and not isinstance(layer, nn.Linear):
+                found = f"{name} is a matrix of {type(layer).__name__}"
+                raise SpecError("delta", found, "only those of a torch.nn.Linear can have a change")
         return shared
 
     def num_own_parameters(self, shared: Mapping[str, torch.Size], num_parameters: int) -> int:
@@ -171,9 +182,13 @@ class _ShapesOnly(Init):
         return torch.empty(shape, device="meta")  # type: ignore[call-overload]
 
 
-def _shapes(element: PathElement, around: Surroundings) -> dict[str, torch.Size]:
-    """The shape of every parameter, by its name in the element."""
-    module = element.build(around=around, kernel=None, init=_ShapesOnly(0))
+def _without_values(element: PathElement, around: Surroundings) -> nn.Module:
+    """The element's module, to look at."""
+    return element.build(around=around, kernel=None, init=_ShapesOnly(0))
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    """The shape of every parameter, by its name."""
     return {name: parameter.shape for name, parameter in module.named_parameters()}
 
 

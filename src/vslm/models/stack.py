@@ -50,12 +50,14 @@ class Step(NamedTuple):
         where: dotted path of the element seen from the model, and of its parameters: `blocks.core`, `path.3`.
         repeat: which loop of the route it is in, from 0; None: none.
         loop: how often that was passed before.
-        is_cut: whether no gradient goes back from here.
+        enters: whether the loops begin here.
+        is_cut: whether no gradient goes back from here, but to what was there when the loops began.
     """
 
     where: str
     repeat: int | None = None
     loop: int = 0
+    enters: bool = False
     is_cut: bool = False
 
 
@@ -73,7 +75,7 @@ def steps_of(route: Route, times: tuple[int, ...] | None = None) -> tuple[Step, 
             cut = item.gradient_loops is not None and i > 0 and i == times[repeat] - item.gradient_loops
             for place, wheres in enumerate(item.body):
                 where = wheres[min(i, len(wheres) - 1)]
-                steps.append(Step(where, repeat, i, cut and place == 0))
+                steps.append(Step(where, repeat, i, enters=i == place == 0, is_cut=cut and place == 0))
         repeat += 1
     return tuple(steps)
 

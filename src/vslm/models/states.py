@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.stream import Stream
 
@@ -59,6 +59,10 @@ class Keep(StateElement):
         """The stream, under its name."""
         return {self.name: around.width}
 
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """What is kept sees as far as the stream here."""
+        return before._replace(saved={**before.saved, self.name: before.stream})
+
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return KeepModule(self.name)
@@ -83,6 +87,10 @@ class Return(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """What it goes back to."""
         return (self.to,)
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """As far as what was kept."""
+        return before._replace(stream=before.saved[self.to])
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
@@ -109,6 +117,10 @@ class LearnedState(StateElement):
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """The stream knows no token."""
+        return before._replace(stream=0)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""
@@ -143,6 +155,10 @@ class NoiseState(StateElement):
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
 
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """The stream knows no token."""
+        return before._replace(stream=0)
+
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module, with its noise for every position up to the context."""
         return NoiseStateModule(around.context_tokens, around.width, self.std, self.seed)
@@ -170,6 +186,10 @@ class InjectSum(StateElement):
         """What is injected."""
         return (self.of,)
 
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """As far as either."""
+        return before._replace(stream=max(before.stream, before.saved[self.of]))
+
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return InjectSumModule(self.of)
@@ -196,6 +216,10 @@ class InjectMatrix(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """What is injected."""
         return (self.of,)
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """As far as either."""
+        return before._replace(stream=max(before.stream, before.saved[self.of]))
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""
@@ -249,6 +273,11 @@ class ShiftedState(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """Where the first pass started."""
         return (self.of,)
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """One position further than the stream that arrives, if that sees a token."""
+        further = before.stream + 1 if before.stream else 0
+        return before._replace(stream=max(further, before.saved[self.of]))
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""

@@ -12,13 +12,14 @@ and a prediction may see the content of its own position, because its target is 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from vslm.core.errors import SpecError
 from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import Mixing, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.stream import Stream
 
@@ -47,6 +48,19 @@ class MemoryBlock(PathElement):
     def num_additions(self) -> int:
         """None."""
         return 0
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """The block's."""
+        return self.block.sizes(self.block.width)
+
+    def mixings(self) -> tuple[Mixing, ...]:
+        """The block's."""
+        return self.block.mixings()
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """The memory sees as far as a stream would behind the block."""
+        after = self.block.reach(before._replace(stream=before.memory), _on_memory(around))
+        return before._replace(memory=after.stream)
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
         """The block's."""
@@ -83,7 +97,7 @@ class TwoStreamBlock(PathElement):
 
     def check(self) -> None:
         """Refuse a block that never looks at the memory."""
-        if not self.block.reads_memory():
+        if not self.block.reads.of_memory:
             raise SpecError("block.reads", f"found {self.block.reads!r}", "MemoryReads() or BothReads() is needed")
 
     def width_out(self, width: int) -> int:
@@ -97,13 +111,23 @@ class TwoStreamBlock(PathElement):
         """The memory must have the block's width too."""
         _check_memory(self.block, memory_width)
 
-    def reads_memory(self) -> bool:
-        """Yes; its check refuses what does not."""
-        return True
-
     def num_additions(self) -> int:
         """The block's."""
         return self.block.num_additions()
+
+    def sizes(self, width: int) -> Mapping[str, int | None]:
+        """The block's."""
+        return self.block.sizes(width)
+
+    def mixings(self) -> tuple[Mixing, ...]:
+        """The block's, for each stream."""
+        return 2 * self.block.mixings()
+
+    def reach(self, before: Reach, around: Surroundings) -> Reach:
+        """Both streams see as far as the block sees from them."""
+        content = self.block.reach(before._replace(stream=before.memory), around)
+        prediction = self.block.reach(before, around)
+        return prediction._replace(memory=content.stream)
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
         """The block's."""

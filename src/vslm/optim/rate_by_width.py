@@ -20,7 +20,8 @@ class RateByWidth(Spec):
     We differ: the rate alone; initial values are the business of `FanIn`, which is their rule too, embeddings and
     readouts keep the learning rate as it is, and the reference is a number and not a smaller model. A matrix that reads
     a feedforward's middle has that as its fan-in: with a middle of 8/3 of the width it learns at 3/8 of the others'
-    rate, in every arm alike. Weight decay is per step times the rate, so it falls with it.
+    rate, in every arm alike; and the second matrix of a `LowRank` change reads its rank, so it learns reference / rank
+    times as fast. Weight decay is per step times the rate, so it falls with it.
 
     Args:
         reference_width: the fan-in at which a matrix gets the learning rate itself.

@@ -19,6 +19,8 @@ import numpy as np
 
 from vslm.core.errors import ResultError, RunError
 
+_AGAIN = "delete done.json beside it and run the study again, which makes it anew"
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
@@ -60,7 +62,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ResultError(str(path), f"not valid JSON ({error})", "", "the file is torn; run the study again") from None
+        raise ResultError(str(path), f"not valid JSON ({error})", "", "the file is torn") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -106,13 +108,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     if not zipfile.is_zipfile(path):
-        raise ResultError(str(path), "no archive of arrays", "", "the file is torn")
+        raise ResultError(str(path), "no archive of arrays", "the file is torn", _AGAIN)
     try:
         # Opened here, because numpy leaves a torn file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None
+        raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", _AGAIN) from None
 
 
 def sha256(path: Path) -> str:

@@ -46,6 +46,16 @@ class RunFolder:
         """
         return read_json(self.path / "done.json") if self.is_done else None
 
+    def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
+        """`done` if the run ended under this fingerprint; None if it did not, or if what says so is torn: then it is
+        made again, from its last checkpoint.
+        """
+        try:
+            done = self.done
+        except ResultError:
+            return None
+        return done if isinstance(done, dict) and done.get("fingerprint") == fingerprint else None
+
     @cached_property
     def measures(self) -> list[dict[str, Any]]:
         """Rows with `step`, `tokens`, `flops`, `seconds`, `train_loss`, `val_loss`, `learning_rate`, ..."""
@@ -87,6 +97,9 @@ class StudyFolder:
 
         Raises: ResultError if this is no study folder, or one written by a newer vslm.
         """
+        if self.path.is_file():
+            found, do = "a file, not a folder", "unpack what `vslm pack` made, and name the folder"
+            raise ResultError(str(self.path), found, "the folder of a study is needed", do)
         study = read_json(self.path / "study.json")
         if study.get("format") != FORMAT:
             raise ResultError(str(self.path / "study.json"), f"format {study.get('format')!r}", f"{FORMAT} is readable")

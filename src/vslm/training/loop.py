@@ -24,7 +24,7 @@ from vslm.training.checkpoints import (
 
 
 class DivergedError(Exception):
-    """The loss or its gradient is not finite. Carries the step, counted from 1."""
+    """The loss, in training or at a look, or its gradient is not finite. Carries the step, counted from 1."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"the loss is not finite at step {step}")
@@ -121,7 +121,7 @@ class Training:
     def run(self, after_step: Callable[["Training"], None]) -> None:
         """Train to the end, calling `after_step` after every step and its look.
 
-        Raises: DivergedError at the first loss or gradient that is not finite.
+        Raises: DivergedError at the first loss, in training or at a look, or gradient that is not finite.
         """
         if self.step == 0 and not self.looks and 0 in self.objects.look_steps:
             self._look()
@@ -176,6 +176,8 @@ class Training:
         windows = o.final_validation_NT1 if self.step == o.num_steps else o.validation_NT1
         batch_windows = max(1, o.batch(0).shape[0] // o.accumulation)
         val_T = self.evaluate(windows, batch_windows).mean(axis=0, dtype=np.float64)
+        if not np.isfinite(val_T).all():  # the update that did it is seen here before a next batch could show it
+            raise DivergedError(self.step)
         if self._loss_sum_T is None:
             train_T = np.full_like(val_T, np.nan)
         else:

@@ -29,8 +29,8 @@ class Power(SumGate):
     At the start: scores near 0 have LSE = log n, so the plain form multiplies softmax's output by n ** (1 - p). At
     p = 0.5 that keeps the variance of a mean of independent values at that of one. The centered form starts as softmax.
     Cost: one parameter per head if learned; every kernel that returns the log-sum-exp serves it.
-    In fp32 an exponential ends at e ** 88: the logarithm of the factor is held within +-85, where no gradient goes
-    through it. Scores up to 80 do not reach that.
+    In fp32 an exponential ends at e ** 88: the logarithm of the factor is held within +-85, beyond which no gradient
+    goes through it. Scores up to 80 reach that only near p = 0 or 2, in rows of 149 such scores or more.
 
     Args:
         exponent: p, in [0, 2]; the start if learned.

@@ -1,10 +1,18 @@
-"""Recursion: is a loop worth a layer, and what should a loop be given?
+"""Recursion: is a loop worth a layer?
 
-One block before, one after, and a core of 1 to 3 blocks that is passed 1, 2 or 4 times: a grid of 3 x 3. Its
-`core2-loops1` is the baseline, with as many parameters as `core2-loops2` and `core2-loops4`; `deep` has as many visits
-as `core2-loops4`, each with weights of its own. The other arms change what `core2-loops2` is given in each loop.
+One block before, one after, and a core of 1 to 3 blocks that is passed 1, 2 or 4 times, with the stream before it added
+in every loop: a grid of 3 x 3, of width 64. `core2-loops1` is the baseline, with as many parameters as `core2-loops2`
+and `core2-loops4`. `depth-6` and `depth-10` have as many visits as those two, each with weights of its own: what the
+same compute buys without sharing.
 
-After a run, `python studies/recursion.py runs/FOLDER` fits the worth exponent to the grid.
+The figure is in the report under "Loss against size": loss against unique parameters, with dotted lines that join arms
+of equal cost. After a run, `python studies/recursion.py runs/FOLDER` fits the worth exponent to the grid, at each
+budget. What a loop should be given, and a loop for the next step of the prediction: `recursion_variants.py`.
+
+Nothing is screened, because the exponent needs every cell of the grid. Rates are tuned from three values on, at two
+budgets: eleven arms with five seeds leave half a million to a million tokens to a run in an hour on two cores. That
+resolves about 0.05 nats, so the hour can say whether a loop helps much; whether it resolves the exponent, the fit says
+itself. With more time, make it `budgets=(0.25, 1, 4)`.
 """
 
 import sys
@@ -13,70 +21,62 @@ from pathlib import Path
 import numpy as np
 
 from vslm import (
-    INJECT_MATRIX,
     INJECT_SUM,
     Budget,
     Experiment,
-    LearnedState,
-    LowRank,
+    LearningRates,
+    LossByPosition,
     Model,
-    NoiseState,
     Primary,
     StandardLibrary,
     Study,
-    UniformLoops,
-    ahead,
     looped,
-    shifted,
     uniform,
     vary,
 )
-from vslm.results.folder import StudyFolder
+from vslm.results.folder import StudyFolder, budget_name
 from vslm.stats.worth import fit_worth
 
 CORES, LOOPS = (1, 2, 3), (1, 2, 4)
 
 
 def plain(depth: int) -> Model:
-    return uniform(depth=depth, width=128, heads=4, context_tokens=256)
+    """So many blocks, each with weights of its own."""
+    return uniform(depth=depth, width=64, heads=4, context_tokens=256)
 
 
-base = Experiment(model=plain(4), data=StandardLibrary(vocabulary=1024), budget=Budget(tokens=2_000_000))
+base = Experiment(
+    model=plain(4),
+    data=StandardLibrary(vocabulary=1024),
+    budget=Budget(tokens=1_000_000),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=4096),),
+)
 GRID = {
     f"core{core}-loops{loops}": looped(plain(core + 2), times=loops, inject=None if loops == 1 else INJECT_SUM)
     for core in CORES
     for loops in LOOPS
 }
-OTHERS = {
-    "deep": plain(10),
-    "no-injection": looped(plain(4), times=2),
-    "matrix": looped(plain(4), times=2, inject=INJECT_MATRIX),
-    "learned-start": looped(plain(4), times=2, inject=INJECT_MATRIX, start=LearnedState()),
-    "noise-start": looped(plain(4), times=2, inject=INJECT_MATRIX, start=NoiseState()),
-    "vectors": looped(plain(4), times=2, inject=INJECT_SUM, vectors=True),
-    "low-rank": looped(plain(4), times=2, inject=INJECT_SUM, delta=LowRank(rank=8)),
-    "random-loops": looped(plain(4), times=2, inject=INJECT_SUM, training=UniformLoops(counts=(1, 2, 3))),
-    "last-loop-only": looped(plain(4), times=2, inject=INJECT_SUM, gradient_loops=1),
-    "shifted": shifted(plain(4), passes=2),
-    "ahead": ahead(plain(4), tokens=2),
-}
+EQUAL_COST = {"depth-6": plain(6), "depth-10": plain(10)}
 STUDY = Study(
-    question="Does looping layers help, for the same token and for the next step of the prediction?",
-    prediction="every loop helps less than a block of its own: worth exponent below 1, near the published 0.46; "
-    "injection is needed; the state of the position before helps less than a loop",
+    question="Does looping layers help: is a loop worth a layer?",
+    prediction="every loop helps less than a block of its own: worth exponent below 1, near the published 0.46",
     baseline="core2-loops1",
-    arms={name: vary(base, {"model": model}) for name, model in {**GRID, **OTHERS}.items()},
-    seeds=3,
+    arms={name: vary(base, {"model": model}) for name, model in {**GRID, **EQUAL_COST}.items()},
+    seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
+    tune=LearningRates(values=3, max_widenings=1),
+    budgets=(0.25, 1),
 )
 
 
-def worth_of(folder: Path) -> str:
-    runs = {arm: [run for run in StudyFolder(folder).runs(arm) if run.done] for arm in GRID}
-    losses = {arm: {run.seed: run.done["val_loss"] for run in found if run.done} for arm, found in runs.items()}
-    seeds = sorted(
-        set.intersection(*({seed for seed, loss in by.items() if loss is not None} for by in losses.values()))
-    )
+def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
+    """The worth exponent of the grid at one budget, in words; over the seeds that have finished every cell."""
+    losses = {
+        arm: {run.seed: run.done["val_loss"] for run in folder.runs(arm, budget) if run.done and "val_loss" in run.done}
+        for arm in GRID
+    }
+    finished = ({seed for seed, loss in by_seed.items() if loss is not None} for by_seed in losses.values())
+    seeds = sorted(set.intersection(*finished))
     if not seeds:
         return "no seed has finished every arm of the grid"
     block = plain(2).num_parameters_without_embeddings(1024) - plain(1).num_parameters_without_embeddings(1024)
@@ -87,8 +87,11 @@ def worth_of(folder: Path) -> str:
         loops_A=np.array([loops for _ in CORES for loops in LOOPS]),
     )
     unresolved = "" if found.is_resolved else "; not resolved at this budget"
-    return f"worth exponent {found.phi:.2f} [{found.low:.2f}, {found.high:.2f}], published 0.46{unresolved}"
+    interval = f"[{found.low:.2f}, {found.high:.2f}]"
+    return f"worth exponent {found.phi:.2f} {interval}, {len(seeds)} seeds, published 0.46{unresolved}"
 
 
 if __name__ == "__main__":
-    print(worth_of(Path(sys.argv[1])))
+    study_folder = StudyFolder(Path(sys.argv[1]))
+    for one in study_folder.budgets:
+        print(f"{budget_name(one)}: {worth_of(study_folder, one)}")

@@ -10,7 +10,7 @@ from vslm import Budget, Experiment, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, timing
-from vslm.lab.budgets import Timed, baseline_tokens, slowed, tokens_of_arm
+from vslm.lab.budgets import Timed, baseline_tokens, relative_cost, slowed, tokens_of_arm
 from vslm.lab.experiment import Averaging
 from vslm.lab.job import Job, Settings
 from vslm.lab.objects import scored_bytes_per_token
@@ -134,6 +134,14 @@ def test_minutes_of_a_study_are_shared_by_its_runs(monkeypatch: pytest.MonkeyPat
     for budget, tokens in ((Budget(minutes=2), 120_000), (Budget(flops=8e6), 4000)):
         arms = {"full": dataclasses.replace(FULL, budget=budget)}
         assert baseline_tokens(study(arms=arms), 2000.0, Options(), rounds=6, **sizes) == tokens
+
+
+def test_minutes_count_what_dearer_arms_take() -> None:
+    """Arms with equal tokens take time by their FLOPs; matched by FLOPs or time they all take as long."""
+    flops = {"full": 100.0, "wide": 400.0}
+    assert relative_cost(study(), flops) == 2.5
+    assert relative_cost(study(match="flops"), flops) == 1
+    assert relative_cost(study(match="time"), flops) == 1
 
 
 def test_budgets_of_arms_follow_what_is_matched() -> None:

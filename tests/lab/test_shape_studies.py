@@ -36,18 +36,20 @@ def test_widths_are_one_multiset_with_rates_by_width() -> None:
     """Every shaped arm has the same widths in another order, or another resize; all train by the same rule."""
     arms = study("widths").arms
     widths = {name: sorted(b.width for b in arm.model.blocks.values()) for name, arm in arms.items()}
-    assert {tuple(found) for name, found in widths.items() if name != "uniform"} == {(64, 64, 112, 112, 144, 144)}
+    assert {tuple(found) for name, found in widths.items() if name != "uniform"} == {(32, 32, 56, 56, 72, 72)}
     assert {arm.optimizer for arm in arms.values()} == {arms["uniform"].optimizer}
     assert arms["uniform"].optimizer.rate_by_width is not None
 
 
-def test_windows_cost_the_same_and_reach_everything() -> None:
-    """But for the arm that sees everything everywhere."""
-    arms = study("windows").arms
+@pytest.mark.parametrize(("name", "context_tokens"), [("windows", 256), ("windows_recall", 128)])
+def test_windows_cost_the_same_and_reach_everything(name: str, context_tokens: int) -> None:
+    """But for the arm that sees everything everywhere; and recall is trained with every pattern of the text."""
+    arms = study(name).arms
+    assert list(arms) == list(study("windows").arms)
     wanted = visible_keys(arms["uniform"].model)
-    for name, arm in arms.items():
-        assert reach(arm.model, at_least=256) == 256
-        if name != "full":
+    for arm_name, arm in arms.items():
+        assert reach(arm.model, at_least=context_tokens) == context_tokens
+        if arm_name != "full":
             assert visible_keys(arm.model) == pytest.approx(wanted, rel=0.001)
 
 

@@ -271,7 +271,8 @@ def test_a_promise_of_equal_size_is_held_before_any_compute(
 def test_minutes_of_a_study_count_all_of_its_stages(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
     """Screen, widest tuning, all budgets and seeds fit into what was asked for, and the estimate is kept."""
     study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(), budgets=(0.5, 1))
-    rounds = 5 * 0.25 + 2 * 6 + 2 * 2 * 1.5
+    flops = {arm: experiment.model.flops_per_token(300) for arm, experiment in study.arms.items()}
+    rounds = (5 * 0.25 + 2 * 6 + 2 * 2 * 1.5) * sum(flops.values()) / len(flops) / flops["plain"]
     record: dict[str, Any] = {}
     pool.stop_after = 0
     for minutes in (3.0, 30.0):

@@ -20,7 +20,7 @@ from vslm.report.page import render
 from vslm.report.profiles import tracks
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import verdict_rows
-from vslm.results.files import read_arrays, write_arrays
+from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import StudyFolder
 
 needs_matplotlib = pytest.mark.skipif(
@@ -118,6 +118,24 @@ def test_all_arms_are_sorted_from_five_on(measured_dir: Path, study_dir: Path) -
         assert trace["x"][0] == pytest.approx(row["delta"], abs=1e-5)
         assert trace["x"][0] + trace["error_x"]["array"][0] == pytest.approx(row["interval"][1], abs=2e-5)
     assert "forest" not in sections_of(study_dir)
+
+
+def test_a_screening_shows_every_arm_beside_the_few_that_are_judged(tmp_path: Path) -> None:
+    """Also below five judged arms: all differences of the short run, hollow where there is no verdict."""
+    folder = write_measured_study(tmp_path / "s", {"only": (3, 0.3, 101), "other": (5, 0.3, 103)})
+    study = read_json(folder / "study.json")
+    study["screening"] = {
+        "arms": {"only": {"difference": 0.0}, "other": {"difference": 0.2}, "out": {"difference": 0.1}}
+    }
+    study["screening"]["arms"]["diverged"] = {"difference": None}
+    write_json(folder / "study.json", study)
+    judged, screened = sections_of(folder)["forest"].drawings
+    assert [trace["meta"]["arm"] for trace in judged.figure["data"]] == ["other"]
+    marks = {trace["meta"]["arm"]: trace for trace in screened.figure["data"]}
+    assert {arm: mark["x"] for arm, mark in marks.items()} == {"out": [0.1], "other": [0.2]}
+    assert {arm: "open" in mark["marker"]["symbol"] for arm, mark in marks.items()} == {"out": True, "other": False}
+    assert "plot-screened" in render(StudyFolder(folder))
+    assert "screened" in {picture.name for picture in images.pictures(StudyFolder(folder))}
 
 
 def test_equal_cost_is_joined_and_loss_has_its_interval(measured_dir: Path) -> None:

@@ -149,7 +149,7 @@ def minutes_of_rounds(rounds: float, minutes: float) -> float:
     return rounds * minutes * _SHARE_OF_EVALUATION
 
 
-def dearer(study: Study, flops_per_token: Mapping[str, float]) -> float:
+def relative_cost(study: Study, flops_per_token: Mapping[str, float]) -> float:
     """How long a run of an average arm takes, in runs of the baseline, if speed goes with FLOPs.
 
     An arm with fewer counts as the baseline: a part that is left out saves less time than FLOPs.

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.data.corpus import Corpus, prepare
+from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.experiment import Experiment
@@ -27,9 +28,12 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     Raises: SpecError or DataError, at a path seen from the study where there is one.
     """
     corpora: dict[str, Corpus] = {}
+    prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
     for arm, experiment in study.arms.items():
         try:
-            corpora[arm] = prepare(experiment.data, say=say)
+            if experiment.data not in prepared:
+                prepared[experiment.data] = prepare(experiment.data, say=say)
+            corpora[arm] = prepared[experiment.data]
             _check_windows(experiment, corpora[arm], chooses=bool(study.screen or study.tune))
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None

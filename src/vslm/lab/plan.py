@@ -12,9 +12,9 @@ from vslm.lab.budgets import (
     Timed,
     available_cores,
     baseline_tokens,
-    dearer,
     device,
     minutes_of_rounds,
+    relative_cost,
     slowed,
     tokens_of_arm,
 )
@@ -73,7 +73,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         flops[study.baseline],
         options,
         rate=flops_rate / flops[study.baseline],
-        rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * dearer(study, flops),
+        rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
     baseline = study.arms[study.baseline]
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}

@@ -11,9 +11,9 @@ from vslm.lab.budgets import (
     Bench,
     available_cores,
     baseline_tokens,
-    dearer,
     device,
     minutes_of,
+    relative_cost,
     slowed,
     tokens_of_arm,
 )
@@ -55,7 +55,7 @@ def declared(bench: Bench, options: Options) -> Record:
     flops = {arm: row["flops_per_token"] for arm, row in rows.items()}
     if before is None:
         rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
-        rounds *= dearer(study, flops)
+        rounds *= relative_cost(study, flops)
         base_tokens = baseline_tokens(study, flops[study.baseline], options, rate=rate, rounds=rounds)
         stages["estimate"] = {
             "stages": sizes,

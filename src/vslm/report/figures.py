@@ -28,6 +28,8 @@ _TITLE_SIZE = 12  # pixels, of an axis title
 _LONGEST_TICK = 15  # letters of an arm beside its row
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
 
+_ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
+
 Figure = dict[str, Any]
 
 
@@ -525,19 +527,53 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) 
             "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
         }
         data.append({**trace, "error_x": error} if error else trace)
+    figure = _by_row(data, [str(row["arm"]) for row in known])
+    effect = known[0].get("smallest_effect") if known else None
+    if is_number(effect):
+        zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
+        figure["layout"]["shapes"].insert(0, {**_ACROSS, "type": "rect", **zone})
+    return figure
+
+
+def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
+    """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
+
+    Args:
+        rows: `arm` and `difference`, a number.
+        look: of the arms that are judged.
+    """
+    known = sorted(rows, key=lambda row: float(row["difference"]))
+    data = []
+    for place, row in enumerate(known):
+        arm, style = str(row["arm"]), look.get(str(row["arm"]))
+        judged = {"color": f"@arm{style.color}", "symbol": style.symbol} if style else {}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": safe_text(arm),
+                "x": [round(float(row["difference"]), 5)],
+                "y": [place],
+                "marker": {"size": 11, "color": "@faint", "symbol": "circle-open", **judged},
+                "hovertemplate": f"{safe_text(arm)}: %{{x:+.4f}}<extra></extra>",
+                "meta": {"arm": arm, "view": "difference", "part": "mean"},
+            }
+        )
+    return _by_row(data, [str(row["arm"]) for row in known])
+
+
+def _by_row(data: list[Figure], names: Sequence[str]) -> Figure:
+    """Differences from the baseline, a row per arm, the first on top."""
     layout = _layout()
     layout["hovermode"] = "closest"
     layout["xaxis"] |= {"title": _title("arm minus baseline; left is better")}
     layout["margin"] = {**layout["margin"], "l": 132}
-    names = [safe_text(_short(str(row["arm"]))) for row in known]
-    layout["yaxis"] |= {"tickvals": list(range(len(known))), "ticktext": names, "showgrid": False}
-    layout["yaxis"] |= {"range": [len(known) - 0.4, -0.6], "autorange": False}
-    effect = known[0].get("smallest_effect") if known else None
-    across = {"type": "rect", "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
-    shapes = [{**across, "type": "line", "x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}]
-    if is_number(effect):
-        shapes.insert(0, {**across, "x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}})
-    return {"data": data, "layout": {**layout, "shapes": shapes}}
+    ticks = [safe_text(_short(name)) for name in names]
+    layout["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks, "showgrid": False}
+    layout["yaxis"] |= {"range": [len(names) - 0.4, -0.6], "autorange": False}
+    zero = {"x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}
+    layout["shapes"] = [{**_ACROSS, "type": "line", **zero}]
+    return {"data": data, "layout": layout}
 
 
 def _short(name: str) -> str:

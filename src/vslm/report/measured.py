@@ -63,7 +63,7 @@ def sections(
 ) -> list[Section]:
     """What there is, in the order of the page."""
     found = [
-        _forest(rows, look),
+        _forest(study, rows, look),
         _recall(study, runs, look),
         _layers(runs, look),
         _attention(runs, look),
@@ -226,22 +226,28 @@ def _middle(found: Sequence[Track]) -> tuple[float, float]:
     return middle, float(np.abs(values - middle).max()) if len(values) and np.ptp(values) > 0 else 1e-3
 
 
-def _forest(rows: Sequence[dict[str, Any]], look: Mapping[str, Style]) -> Section | None:
+def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping[str, Style]) -> Section | None:
     judged = [row for row in rows if is_number(row.get("delta"))]
-    if len(judged) < _FEWEST_FOR_FOREST:
+    screening = of_folder(of_folder(study.get("screening"), dict).get("arms"), dict)
+    screened = [{"arm": arm, **of_folder(row, dict)} for arm, row in screening.items() if arm != study.get("baseline")]
+    screened = [row for row in screened if is_number(row.get("difference"))]
+    if len(judged) < _FEWEST_FOR_FOREST and not (judged and screened):
         return None
-    pixels = 80 + _ROW_PIXELS * len(judged)
     words = {"difference": ("difference", "")}
-    drawing = Drawing("forest", figures.forest_figure(judged, look), words, has_arms=False, pixels=pixels)
-    return Section(
-        "forest",
-        "All arms at a glance",
-        "All arms",
+
+    def drawing(place: str, figure: Figure, num_rows: int, caption: str) -> Drawing:
+        return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
+
+    drawings = [drawing("forest", figures.forest_figure(judged, look), len(judged), "judged" if screened else "")]
+    read = (
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
-        "small to matter. The same numbers as on the cards.",
-        "verdict.json",
-        [drawing],
+        "small to matter. The same numbers as on the cards."
     )
+    if screened:
+        caption = "the first, short run: one seed, no interval, no verdict"
+        drawings.append(drawing("screened", figures.screening_figure(screened, look), len(screened), caption))
+        read += " Below, every arm in the screening; hollow marks were not judged."
+    return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings)
 
 
 def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:

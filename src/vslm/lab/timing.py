@@ -75,12 +75,13 @@ def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None 
     else:
         side_by_side = workers or min(cores, num_runs)
         most_threads = max(1, cores // workers) if workers else cores
-        if most_threads > 1:
+        together = math.ceil(num_runs / side_by_side) * (tokens / (_SIDE_BY_SIDE * best_rate) + _START_SECONDS)
+        soonest = num_runs * (tokens / (most_threads * best_rate) + _START_SECONDS)
+        if most_threads > 1 and (workers is not None or soonest < together):  # else no reading could change anything
             many = dataclasses.replace(best, threads=most_threads)
             many_rate = rate(f"chosen, {most_threads} threads", many)
             # Where the number of runs at a time is settled, they are all that could use the cores.
             in_turn = num_runs * (tokens / many_rate + _START_SECONDS)
-            together = math.ceil(num_runs / side_by_side) * (tokens / (_SIDE_BY_SIDE * best_rate) + _START_SECONDS)
             if (workers is not None or in_turn < together) and many_rate > 1.1 * best_rate:
                 best, best_rate, side_by_side = many, many_rate, workers or 1
         workers = side_by_side

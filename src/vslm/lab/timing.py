@@ -43,55 +43,81 @@ def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None 
         cores: that may be used.
         workers: runs at the same time, if that is settled; they share the cores.
     """
-    device, tokens = job.settings.device, sum(job.stages_tokens)
-    rates: dict[str, float] = {}
-    remarks: list[str] = []
+    chooser = _Chooser(job, num_runs, cores, workers)
+    chooser.choose_precision()
+    chooser.choose_compiling()
+    if job.settings.device == "cpu":
+        chooser.choose_threads()
+    return {
+        "settings": dataclasses.asdict(chooser.best),
+        "workers": chooser.workers,
+        "tokens_per_second": chooser.best_rate,
+        "rates": chooser.rates,
+        "remarks": chooser.remarks,
+    }
 
-    def rate(name: str, settings: Settings) -> float:
-        rates[name] = _Stepper(dataclasses.replace(job, settings=settings)).rate()
-        return rates[name]
 
-    best = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
-    best_rate = rate("fp32, 1 thread", best)
-    bf16 = dataclasses.replace(best, precision="bf16")
-    if (bf16_rate := rate("bf16, 1 thread", bf16)) > best_rate:
-        best, best_rate = bf16, bf16_rate
-    if device == "cpu" and not has_compiler():
-        remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
-    elif tokens / best_rate > _SHORTEST_COMPILED_SECONDS:
-        compiled = dataclasses.replace(best, compiled=True)
+class _Chooser:
+    """The best settings so far, and what was read on the way."""
+
+    def __init__(self, job: Job, num_runs: int, cores: int, workers: int | None) -> None:
+        self.job, self.num_runs, self.cores, self.asked_workers = job, num_runs, cores, workers
+        self.tokens = sum(job.stages_tokens)
+        self.rates: dict[str, float] = {}
+        self.remarks: list[str] = []
+        self.workers = workers or (min(cores, num_runs) if job.settings.device == "cpu" else 1)
+        self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
+        self.best_rate = self._read("fp32, 1 thread", self.best)
+
+    def choose_precision(self) -> None:
+        """Whichever is faster here."""
+        bf16 = dataclasses.replace(self.best, precision="bf16")
+        if (rate := self._read("bf16, 1 thread", bf16)) > self.best_rate:
+            self.best, self.best_rate = bf16, rate
+
+    def choose_compiling(self) -> None:
+        """Compile where a run is long enough to win the seconds back that loading takes."""
+        if self.job.settings.device == "cpu" and not has_compiler():
+            self.remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
+            return
+        if self.tokens / self.best_rate <= _SHORTEST_COMPILED_SECONDS:
+            return
+        compiled = dataclasses.replace(self.best, compiled=True)
         try:
-            compiled_rate = rate("compiled, 1 thread", compiled)
+            rate = self._read("compiled, 1 thread", compiled)
         except Exception as error:  # whatever a compiler can fail with; eager always works
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
-        else:
-            side_by_side = device == "cpu" and min(cores, num_runs, workers or cores) > 1
-            eager_rate = best_rate * (_EAGER_SIDE_BY_SIDE if side_by_side else 1.0)
-            if tokens / compiled_rate + _COMPILE_SECONDS_WARM < tokens / eager_rate:
-                best, best_rate = compiled, compiled_rate
-    if device != "cpu":
-        workers = workers or 1
-    else:
-        side_by_side = workers or min(cores, num_runs)
-        most_threads = max(1, cores // workers) if workers else cores
-        together = math.ceil(num_runs / side_by_side) * (tokens / (_SIDE_BY_SIDE * best_rate) + _START_SECONDS)
-        soonest = num_runs * (tokens / (most_threads * best_rate) + _START_SECONDS)
-        if most_threads > 1 and (workers is not None or soonest < together):  # else no reading could change anything
-            many = dataclasses.replace(best, threads=most_threads)
-            many_rate = rate(f"chosen, {most_threads} threads", many)
-            # Where the number of runs at a time is settled, they are all that could use the cores.
-            in_turn = num_runs * (tokens / many_rate + _START_SECONDS)
-            if (workers is not None or in_turn < together) and many_rate > 1.1 * best_rate:
-                best, best_rate, side_by_side = many, many_rate, workers or 1
-        workers = side_by_side
-    return {
-        "settings": dataclasses.asdict(best),
-        "workers": workers,
-        "tokens_per_second": best_rate,
-        "rates": rates,
-        "remarks": remarks,
-    }
+            self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
+            return
+        beside_others = self.job.settings.device == "cpu" and min(self.cores, self.workers) > 1
+        eager_rate = self.best_rate * (_EAGER_SIDE_BY_SIDE if beside_others else 1.0)
+        if self.tokens / rate + _COMPILE_SECONDS_WARM < self.tokens / eager_rate:
+            self.best, self.best_rate = compiled, rate
+
+    def choose_threads(self) -> None:
+        """More threads for a run where that is sooner than more runs side by side.
+
+        Where the number of runs at a time is settled, they are all that could use the cores.
+        """
+        is_settled = self.asked_workers is not None
+        threads = self.cores // self.workers if is_settled else self.cores
+        rounds = math.ceil(self.num_runs / self.workers)
+        side_by_side = rounds * self._seconds(_SIDE_BY_SIDE * self.best_rate)
+        no_reading_could_win = self.num_runs * self._seconds(threads * self.best_rate) >= side_by_side
+        if threads <= 1 or (no_reading_could_win and not is_settled):
+            return
+        many = dataclasses.replace(self.best, threads=threads)
+        rate = self._read(f"chosen, {threads} threads", many)
+        is_sooner = is_settled or self.num_runs * self._seconds(rate) < side_by_side
+        if is_sooner and rate > 1.1 * self.best_rate:
+            self.best, self.best_rate, self.workers = many, rate, self.asked_workers or 1
+
+    def _seconds(self, rate: float) -> float:
+        return self.tokens / rate + _START_SECONDS
+
+    def _read(self, name: str, settings: Settings) -> float:
+        self.rates[name] = _Stepper(dataclasses.replace(self.job, settings=settings)).rate()
+        return self.rates[name]
 
 
 def time_side_by_side(jobs: Sequence[Job]) -> list[float]:

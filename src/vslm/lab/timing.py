@@ -100,7 +100,7 @@ class _Chooser:
         Where the number of runs at a time is settled, they are all that could use the cores.
         """
         is_settled = self.asked_workers is not None
-        threads = self.cores // self.workers if is_settled else self.cores
+        threads = max(1, self.cores // self.workers) if is_settled else self.cores
         rounds = math.ceil(self.num_runs / self.workers)
         side_by_side = rounds * self._seconds(_SIDE_BY_SIDE * self.best_rate)
         no_reading_could_win = self.num_runs * self._seconds(threads * self.best_rate) >= side_by_side

@@ -48,7 +48,7 @@ def test_a_study_plans_quickly_and_keeps_its_promises(name: str, monkeypatch: py
         monkeypatch.setattr(f"vslm.lab.{room}.available_cores", lambda: 2)
     start = time.process_time()
     study = study_of(name)
-    corpus = SimpleNamespace(vocabulary=VOCABULARY)
+    corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one")
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     plan = plan_study(study, Options(minutes=60))
     assert time.process_time() - start < MOST_PLAN_SECONDS

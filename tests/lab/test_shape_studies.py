@@ -75,7 +75,7 @@ def to_shape(step):
 def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Folded, and as plain values that can be written as JSON."""
     windows = study("windows")
-    corpus = type("Corpus", (), {"vocabulary": VOCABULARY})()
+    corpus = type("Corpus", (), {"vocabulary": VOCABULARY, "tokenizer_fingerprint": "one"})()
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     arms = plan_study(windows, Options(device="cpu"))["arms"]
     assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]

@@ -21,9 +21,6 @@ _SECONDS_PER_TURN, _TURNS = 0.25, 9
 # A run shorter than this is over before a compiled graph would have paid for the seconds it takes to load.
 _SHORTEST_COMPILED_SECONDS = 25.0
 _COMPILE_SECONDS_WARM = 8.0
-# Eager runs move more memory, so they slow each other down: two at a time kept 0.83 of their speed, compiled ones 0.98
-# (2 layers, width 128, 2 cores).
-_EAGER_SIDE_BY_SIDE = 0.85
 _SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
 _START_SECONDS = 8.0  # of a run: imports, loading what is compiled; one core does it, whatever the threads
 
@@ -89,9 +86,7 @@ class _Chooser:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
             return
-        beside_others = self.job.settings.device == "cpu" and min(self.cores, self.workers) > 1
-        eager_rate = self.best_rate * (_EAGER_SIDE_BY_SIDE if beside_others else 1.0)
-        if self.tokens / rate + _COMPILE_SECONDS_WARM < self.tokens / eager_rate:
+        if self.tokens / rate + _COMPILE_SECONDS_WARM < self.tokens / self.best_rate:
             self.best, self.best_rate = compiled, rate
 
     def choose_threads(self) -> None:

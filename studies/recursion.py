@@ -71,17 +71,13 @@ STUDY = Study(
 
 def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
     """The worth exponent of the grid at one budget, in words; over the seeds that have finished every cell."""
-    losses = {
-        arm: {run.seed: run.done["val_loss"] for run in folder.runs(arm, budget) if run.done and "val_loss" in run.done}
-        for arm in GRID
-    }
-    finished = ({seed for seed, loss in by_seed.items() if loss is not None} for by_seed in losses.values())
-    seeds = sorted(set.intersection(*finished))
+    ended = folder.paired(GRID, budget)
+    seeds = list(ended[STUDY.baseline])
     if not seeds:
         return "no seed has finished every arm of the grid"
     block = plain(2).num_parameters_without_embeddings(1024) - plain(1).num_parameters_without_embeddings(1024)
     found = fit_worth(
-        np.array([[losses[arm][seed] for seed in seeds] for arm in GRID]),
+        np.array([[done["val_loss"] for done in ended[arm].values()] for arm in GRID]),
         once_A=np.array([2.0 * block for _ in GRID]),
         repeated_A=np.array([float(core * block) for core in CORES for _ in LOOPS]),
         loops_A=np.array([loops for _ in CORES for loops in LOOPS]),

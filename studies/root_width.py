@@ -75,20 +75,15 @@ def changes_with_width(folder: StudyFolder) -> str:
 
     (L(root, width) - L(root, 64)) - (L(token, width) - L(token, 64)), in nats; intervals hold together with 95%.
     """
-    losses = {
-        arm: {run.seed: run.done["val_loss"] for run in folder.runs(arm) if run.done and run.done.get("val_loss")}
-        for arm in STUDY.arms
-    }
-    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in losses.values())))
+    ended = folder.paired(STUDY.arms)
+    losses = {arm: np.array([done["val_loss"] for done in by_seed.values()]) for arm, by_seed in ended.items()}
+    seeds = list(ended[STUDY.baseline])
     if not seeds:
         return "no seed has finished every arm"
     pairs = [(root, width) for root in ROOTS if root != "token" for width in WIDTHS if width != EMBEDDING_WIDTH]
     lines = []
     for root, width in pairs:
-        moved = {
-            name: np.array([losses[f"{name}-{width}"][s] - losses[f"{name}-{EMBEDDING_WIDTH}"][s] for s in seeds])
-            for name in (root, "token")
-        }
+        moved = {name: losses[f"{name}-{width}"] - losses[f"{name}-{EMBEDDING_WIDTH}"] for name in (root, "token")}
         found = student_interval(moved[root] - moved["token"], per_arm_error(0.05, len(pairs)))
         told = "less" if found.high < 0 else "more" if found.low > 0 else "not resolved"
         lines.append(

@@ -191,10 +191,12 @@ def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str
 
 def written(path: Path, losses: dict[str, dict[int, float]]) -> StudyFolder:
     """A folder with final losses and nothing else."""
-    write_json(path / "study.json", {"format": FORMAT, "arms": {arm: {} for arm in losses}, "budgets": [1.0]})
+    arms = {arm: {"runs": {str(seed): f"{arm}-{seed}" for seed in by_seed}} for arm, by_seed in losses.items()}
+    write_json(path / "study.json", {"format": FORMAT, "arms": arms, "budgets": [1.0]})
     for arm, by_seed in losses.items():
         for seed, loss in by_seed.items():
-            write_json(path / arm / f"seed{seed}" / "done.json", {"status": "done", "val_loss": loss})
+            done = {"status": "done", "fingerprint": f"{arm}-{seed}", "val_loss": loss}
+            write_json(path / arm / f"seed{seed}" / "done.json", done)
     return StudyFolder(path)
 
 

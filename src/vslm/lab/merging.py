@@ -76,10 +76,7 @@ def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Pa
 
 def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
     """Whether an arm was run with a seed, at every budget."""
-    return all(
-        folder.run(arm, seed, budget).ended_as(folder.fingerprints(arm, budget).get(str(seed))) is not None
-        for budget in folder.budgets
-    )
+    return all(folder.ended(folder.run(arm, seed, budget), budget) is not None for budget in folder.budgets)
 
 
 def _confirmed(study: dict[str, Any]) -> list[str]:

@@ -53,14 +53,14 @@ def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
 
     Raises: RunError where too few pairs ended well to have a spread.
     """
-    ended = {arm: _ended(folder, arm) for arm in folder.arms}
-    seeds = sorted(set.intersection(*(set(found) for found in ended.values())))
+    ended = folder.paired(folder.arms)
+    seeds = list(ended["plain"])
     if len(seeds) < _FEWEST_PAIRS:
         found = f"{len(seeds)} seeds are finished in every arm"
         raise RunError(str(folder.path), found, f"{_FEWEST_PAIRS} or more have a spread", "the same command goes on")
-    count, done = len(seeds), [ended["plain"][seed] for seed in seeds]
+    count, done = len(seeds), list(ended["plain"].values())
     plain, last_bit, other = (
-        np.array([ended[arm][seed]["val_loss"] for seed in seeds]) for arm in ("plain", "last-bit", "other-init")
+        np.array([row["val_loss"] for row in ended[arm].values()]) for arm in ("plain", "last-bit", "other-init")
     )
     seconds = float(np.mean([row["seconds"] for row in done]))
     paired_sd = float(np.std(other - plain, ddof=1))
@@ -85,10 +85,3 @@ def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
     }
     write_json(noise_card_path(), card)
     return card
-
-
-def _ended(folder: StudyFolder, arm: str) -> dict[int, dict[str, Any]]:
-    """What the runs of an arm came to that ended well, by seed."""
-    names = folder.fingerprints(arm)
-    ended = {run.seed: run.ended_as(names.get(str(run.seed))) for run in folder.runs(arm)}
-    return {seed: done for seed, done in ended.items() if done and done["status"] == "done"}

@@ -90,7 +90,8 @@ class _Judge:
         self.num_comparisons = num_comparisons(len(self.others), len(folder.budgets))
         self.plan = _plan(study)
         self.runs = {
-            arm: {run.seed: run for run in folder.runs(arm, budget) if self._counts(run, arm)} for arm in self.arms
+            arm: {run.seed: run for run in folder.runs(arm, budget) if folder.ended(run, budget) is not None}
+            for arm in self.arms
         }
         self.values = {
             arm: {
@@ -160,10 +161,6 @@ class _Judge:
                 look, smallest_effect=effect, tokens=tokens, minutes=minutes, unit=UNITS[primary["measure"]]
             )
         return record
-
-    def _counts(self, run: RunFolder, arm: str) -> bool:
-        """A run counts if it ended under the fingerprint that the study gives it."""
-        return run.ended_as(self.folder.fingerprints(arm, self.budget).get(str(run.seed))) is not None
 
 
 def _plan(study: dict[str, Any]) -> LookPlan:

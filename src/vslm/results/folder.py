@@ -1,6 +1,6 @@
 """Read a study's folder: its declaration, its runs, its verdict. What is missing stays missing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +141,19 @@ class StudyFolder:
         """Which fingerprint a run must have to count, by seed as a string."""
         row = self.study["arms"][arm]
         return row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+
+    def ended(self, run: RunFolder, budget: float = 1.0) -> dict[str, Any] | None:
+        """What a run of this study came to, if it counts: if it ended under the fingerprint that the study gives it."""
+        return run.ended_as(self.fingerprints(run.arm, budget).get(str(run.seed)))
+
+    def paired(self, arms: Iterable[str], budget: float = 1.0) -> dict[str, dict[int, dict[str, Any]]]:
+        """What runs came to, by arm and seed, for the seeds that ended well in every one of `arms`: only those pair."""
+        well: dict[str, dict[int, dict[str, Any]]] = {}
+        for arm in arms:
+            ended = {run.seed: self.ended(run, budget) for run in self.runs(arm, budget)}
+            well[arm] = {seed: done for seed, done in ended.items() if done and done["status"] == "done"}
+        seeds = sorted(set.intersection(*(set(by_seed) for by_seed in well.values())))
+        return {arm: {seed: by_seed[seed] for seed in seeds} for arm, by_seed in well.items()}
 
     def _place(self, budget: float) -> Path:
         return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)

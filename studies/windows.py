@@ -20,37 +20,15 @@ from vslm import (
     Screen,
     StandardLibrary,
     Study,
-    decreasing,
-    every_full,
-    increasing,
-    large_small_large,
-    matched_windows,
-    permuted,
-    small_large_small,
     uniform,
     vary,
-    visible_keys,
+    window_patterns,
     windowed,
 )
 
 CONTEXT_TOKENS, WINDOWS = 256, (16, 16, 40, 40, 184, 184)
-DEPTH = len(WINDOWS)
-full = uniform(depth=DEPTH, width=64, heads=4, context_tokens=CONTEXT_TOKENS)
-KEYS = visible_keys(windowed(full, WINDOWS))
-equal, third_full = (
-    matched_windows(pattern, visible_keys=KEYS, context_tokens=CONTEXT_TOKENS).windows
-    for pattern in ((1.0,) * DEPTH, every_full(3, depth=DEPTH))
-)
-PATTERNS = {
-    "uniform": equal,
-    "increasing": increasing(WINDOWS),
-    "decreasing": decreasing(WINDOWS),
-    "small-large-small": small_large_small(WINDOWS),
-    "large-small-large": large_small_large(WINDOWS),
-    "permuted": permuted(WINDOWS),
-    "third-full": third_full,
-    "full": (None,) * DEPTH,
-}
+full = uniform(depth=len(WINDOWS), width=64, heads=4, context_tokens=CONTEXT_TOKENS)
+PATTERNS = window_patterns(WINDOWS, context_tokens=CONTEXT_TOKENS)
 plain = Experiment(
     model=full,
     data=StandardLibrary(vocabulary=1024),

@@ -23,38 +23,16 @@ from vslm import (
     Primary,
     RecallAccuracy,
     Study,
-    decreasing,
-    every_full,
-    increasing,
-    large_small_large,
-    matched_windows,
-    permuted,
-    small_large_small,
     uniform,
     vary,
-    visible_keys,
+    window_patterns,
     windowed,
 )
 
 CONTEXT_TOKENS, WINDOWS = 128, (8, 8, 26, 26, 94, 94)
-DEPTH = len(WINDOWS)
 # Queries are told apart by attention alone, and a norm on queries and keys bears the rate at which that is learned.
-full = uniform(depth=DEPTH, width=64, heads=4, context_tokens=CONTEXT_TOKENS, qk_norm=True)
-KEYS = visible_keys(windowed(full, WINDOWS))
-equal, third_full = (
-    matched_windows(pattern, visible_keys=KEYS, context_tokens=CONTEXT_TOKENS).windows
-    for pattern in ((1.0,) * DEPTH, every_full(3, depth=DEPTH))
-)
-PATTERNS = {
-    "uniform": equal,
-    "increasing": increasing(WINDOWS),
-    "decreasing": decreasing(WINDOWS),
-    "small-large-small": small_large_small(WINDOWS),
-    "large-small-large": large_small_large(WINDOWS),
-    "permuted": permuted(WINDOWS),
-    "third-full": third_full,
-    "full": (None,) * DEPTH,
-}
+full = uniform(depth=len(WINDOWS), width=64, heads=4, context_tokens=CONTEXT_TOKENS, qk_norm=True)
+PATTERNS = window_patterns(WINDOWS, context_tokens=CONTEXT_TOKENS)
 plain = Experiment(
     model=full,
     # Few letters are learned sooner; 4M tokens, because a document that comes again asks for no recall.

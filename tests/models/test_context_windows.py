@@ -5,7 +5,7 @@ import torch
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
-from vslm.models.context_windows import every_full, matched_windows, reach, visible_keys, windowed
+from vslm.models.context_windows import every_full, matched_windows, reach, visible_keys, window_patterns, windowed
 from vslm.models.initialization import Init
 from vslm.models.kernels import mean_visible_keys
 from vslm.models.language_model import uniform
@@ -44,6 +44,22 @@ def test_every_order_of_the_same_windows_costs_the_same() -> None:
     assert max(sums) - min(sums) < 1e-9
     assert max(flops) - min(flops) < 1e-3
     assert matched_windows((3, 11, 50, 97), visible_keys=sums.pop(), context_tokens=97).windows == windows
+
+
+def test_the_named_patterns_cost_the_same_but_for_full() -> None:
+    """Within what whole windows allow, here 1%; the orders hold the same windows."""
+    windows = (5, 5, 13, 13, 61, 61)
+    found = window_patterns(windows, context_tokens=97)
+    model = uniform(depth=len(windows), width=8, heads=1, context_tokens=97)
+    keys = {name: visible_keys(windowed(model, pattern)) for name, pattern in found.items()}
+    wanted = sum(mean_visible_keys(97, window) for window in windows)
+    assert keys.pop("full") > 1.5 * wanted
+    assert keys == {name: pytest.approx(wanted, rel=0.01) for name in keys}
+    orders = {"increasing", "decreasing", "small-large-small", "large-small-large", "permuted"}
+    assert {tuple(sorted(found[name])) for name in orders} == {windows}
+    assert len({found[name] for name in orders}) == len(orders)
+    assert len(set(found["uniform"])) == 1
+    assert [window is None for window in found["third-full"]] == [False, False, True, False, False, True]
 
 
 def test_the_reach_is_what_a_change_reaches() -> None:

@@ -15,7 +15,14 @@ from vslm.core.paths import vary
 from vslm.models.elements import Mixing
 from vslm.models.kernels import mean_visible_keys
 from vslm.models.language_model import Model
-from vslm.models.shapes import blocks_of
+from vslm.models.shapes import (
+    blocks_of,
+    decreasing,
+    increasing,
+    large_small_large,
+    permuted,
+    small_large_small,
+)
 
 Pattern = Sequence[float | None]
 
@@ -82,6 +89,35 @@ def matched_windows(pattern: Pattern, *, visible_keys: float, context_tokens: in
     windows = min(candidates, key=lambda found: abs(_keys(found, context_tokens) - visible_keys))
     found_keys = _keys(windows, context_tokens)
     return MatchedWindows(windows, found_keys, found_keys / visible_keys - 1)
+
+
+def window_patterns(windows: Sequence[int], *, context_tokens: int) -> dict[str, tuple[int | None, ...]]:
+    """Windows in every named order, and beside them what costs as much without one, all by name.
+
+    `increasing`, `decreasing`, `small-large-small`, `large-small-large` and `permuted` hold the given windows.
+    `uniform` has equal ones, `third-full` equal ones but for full attention in every third block, both with the same
+    sum of mean visible keys, as near as whole windows come. `full` sees everything and costs more.
+
+    Raises: SpecError where that sum is too small for full attention in every third block.
+
+    >>> window_patterns((16, 16, 40, 40, 184, 184), context_tokens=256)["small-large-small"]
+    (16, 40, 184, 184, 40, 16)
+    """
+    depth, keys = len(windows), _keys(windows, context_tokens)
+    equal, third_full = (
+        matched_windows(pattern, visible_keys=keys, context_tokens=context_tokens).windows
+        for pattern in ((1.0,) * depth, every_full(3, depth=depth))
+    )
+    return {
+        "uniform": equal,
+        "increasing": increasing(windows),
+        "decreasing": decreasing(windows),
+        "small-large-small": small_large_small(windows),
+        "large-small-large": large_small_large(windows),
+        "permuted": permuted(windows),
+        "third-full": third_full,
+        "full": (None,) * depth,
+    }
 
 
 def windowed(model: Model, windows: Sequence[int | None], *, at_least: int | None = None) -> Model:

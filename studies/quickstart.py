@@ -5,16 +5,7 @@ model uses its context only if it learns fast: hence a high rate, a norm on quer
 that start sharp enough to single out a position. Four seeds, because with three an interval is nearly twice as wide.
 """
 
-from vslm import (
-    AdamW,
-    Budget,
-    Experiment,
-    Primary,
-    StandardLibrary,
-    Study,
-    uniform,
-    vary,
-)
+from vslm import AdamW, Budget, Experiment, Primary, StandardLibrary, Study, uniform, vary
 
 full = Experiment(
     model=vary(

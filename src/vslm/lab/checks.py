@@ -79,16 +79,12 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
     base = corpora[study.baseline]
     for arm, corpus in corpora.items():
         same_ids = corpus.tokenizer_fingerprint == base.tokenizer_fingerprint
-        compared: tuple[Any, ...] = tuple(
-            (part["num_bytes"], part["num_documents"], which.meta["sha256"]["val.bin"] if same_ids else None)
-            for which in (base, corpus)
-            for part in (which.meta["splits"]["val"],)
-        )
-        if compared[0] != compared[1]:
-            found = (
-                f"its validation text is not that of {study.baseline!r} "
-                f"({compared[1][0]:,} bytes and {compared[0][0]:,})"
-            )
+        theirs, own = base.meta["splits"]["val"], corpus.meta["splits"]["val"]
+        is_other_text = any(theirs[key] != own[key] for key in ("num_bytes", "num_documents"))
+        has_other_ids = same_ids and base.meta["sha256"]["val.bin"] != corpus.meta["sha256"]["val.bin"]
+        if is_other_text or has_other_ids:
+            sizes = f"{own['num_bytes']:,} bytes and {theirs['num_bytes']:,}"
+            found = f"its validation text is not that of {study.baseline!r} ({sizes})"
             do = "give both the same text, and with other tokenizers data.splits=Splits(min_val_tokens=0)"
             raise SpecError(f"arms.{arm}.data", found, "all arms are judged on the same text", do)
 

@@ -75,7 +75,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         rate=flops_rate / flops[study.baseline],
         rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
-    baseline = study.arms[study.baseline]
+    baseline, device_type = study.arms[study.baseline], device(options.device)
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     relative = relative_sizes(study.arms, study.baseline, vocabularies)
     arms = {}
@@ -91,7 +91,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
             "executed_flops_per_token": experiment.model.executed_flops_per_token(
-                vocabulary, experiment.model.kernels(device(options.device))
+                vocabulary, experiment.model.kernels(device_type)
             ),
             "relative_sizes": relative[arm],
             "tokens": tokens,

@@ -69,7 +69,8 @@ class Model(Spec):
     def validate(self) -> None:
         """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
         self.visits()
-        self._followed(self._most_loops)
+        if any(repeat.training for repeat in self.repeats):  # a step of training may follow another path
+            self._followed(self._most_loops)
 
     def visits(self) -> tuple[Visit, ...]:
         """The path, followed and checked: each visit's element and what surrounds it."""
@@ -154,7 +155,7 @@ class Model(Spec):
             width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
         )
         ends = self.root.forward_flops_per_token() + readout
-        exits = sum(self._in_training(visit, *[visit.element.num_exits() * readout] * 2) for visit in visits)
+        exits = sum(visit.element.num_exits() * self._in_training(visit, readout, readout) for visit in visits)
         return TRAINING_PER_FORWARD * ends + exits + sum(self.training_flops_per_token(visit) for visit in visits)
 
     def training_flops_per_token(self, visit: Visit) -> float:

@@ -67,9 +67,9 @@ def safe_text(text: str) -> str:
 
 def numbers(values: np.ndarray, decimals: int = _LOSS_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; None where there is none, because NaN is not JSON."""
-    if values.ndim > 1:
-        return [numbers(row, decimals) for row in values]
-    return [round(float(x), decimals) if np.isfinite(x) else None for x in values]
+    rounded = np.round(np.asarray(values, dtype=float), decimals)
+    finite = np.isfinite(rounded)
+    return rounded.tolist() if finite.all() else np.where(finite, rounded, None).tolist()
 
 
 def training_figure(

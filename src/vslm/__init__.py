@@ -104,6 +104,7 @@ _HOMES = {
     "vslm.measure.residual_norms": ("ResidualNorms",),
     "vslm.measure.parameter_track": ("ParameterTrack",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),
+    "vslm.measure.token_table": ("TokenTable", "token_table"),
     "vslm.measure.watch": ("watch", "watchable"),
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.lab.study": ("Study", "Primary"),

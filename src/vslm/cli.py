@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -262,6 +262,39 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
     from vslm.report.terminal import arms_table, show
 
     show(arms_table(rows))
+
+
+@app.command
+def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
+    """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
+
+    Args:
+        root: A folder of studies, or one study.
+        port: Where to listen; 0 takes a free one.
+        host: An address of this machine. Any other than loopback lets others read all of the folder.
+    """
+    from vslm.live.guard import is_loopback
+    from vslm.live.server import address_of, open_server
+
+    with open_server(root, _text_reader(), host=host, port=port) as server:
+        print(f"{root} is shown at {address_of(server)} (Ctrl-C stops it)", flush=True)
+        if not is_loopback(host):
+            print(f"vslm: whoever reaches {host} can read all of {root}", file=sys.stderr, flush=True)
+        server.serve_forever(poll_interval=0.2)
+
+
+def _text_reader() -> Callable[[Path, str], dict[str, Any]]:
+    """Reads typed text with stored weights. torch comes with the first text, so that the pages are there at once."""
+    readers: list[Callable[[Path, str], dict[str, Any]]] = []
+
+    def read(folder: Path, text: str) -> dict[str, Any]:
+        if not readers:
+            from vslm.lab.typed_text import TextReader
+
+            readers.append(TextReader())
+        return readers[0](folder, text)
+
+    return read
 
 
 @app.command

@@ -169,5 +169,5 @@ def words_page(title: str, words: str) -> str:
 @functools.cache
 def _template(name: str) -> Any:
     found = template(name, _OWN)
-    found.globals |= {"asset_address": asset_address, "policy": POLICY}
+    found.globals.update(asset_address=asset_address, policy=POLICY)
     return found

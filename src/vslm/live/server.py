@@ -41,31 +41,39 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_SECONDS
-    server: _Server
     server_version, sys_version = "vslm", ""
 
-    def do_GET(self) -> None:
-        self._send(self.server.app.answer("GET", self.path, self.headers))
+    @property
+    def app(self) -> App:
+        assert isinstance(self.server, _Server)
+        return self.server.app
 
-    def do_HEAD(self) -> None:
-        self._send(self.server.app.answer("GET", self.path, self.headers))
+    @property
+    def sent(self) -> dict[str, str]:
+        """The headers by their usual spelling. One that came twice holds both, and so is none that is known."""
+        names = dict.fromkeys(name.title() for name in self.headers)
+        return {name: ", ".join(self.headers.get_all(name, [])) for name in names}
+
+    def do_GET(self) -> None:
+        self._send(self.app.answer("GET", self.path, self.sent))
+
+    do_HEAD = do_GET
 
     def do_POST(self) -> None:
+        headers = self.sent
         try:
-            guard.check_host(self.headers.get("Host"), listens_at=self.server.app.listens_at)
-            guard.check_origin(self.headers)
-            length = guard.body_length(self.headers)
+            guard.check_host(headers.get("Host"), listens_at=self.app.listens_at)
+            guard.check_origin(headers)
+            length = guard.body_length(headers)
         except RefusedError as refused:
             self.close_connection = True  # what it wanted to send is never read
-            self._send(self.server.app.refusal(refused, self.path))
+            self._send(self.app.refusal(refused, self.path))
             return
-        self._send(self.server.app.answer("POST", self.path, self.headers, self.rfile.read(length)))
+        self._send(self.app.answer("POST", self.path, headers, self.rfile.read(length)))
 
     def _other(self) -> None:
         self.close_connection = True
-        self._send(
-            self.server.app.refusal(RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and POST."), self.path)
-        )
+        self._send(self.app.refusal(RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and POST."), self.path))
 
     do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _other
 

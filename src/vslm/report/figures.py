@@ -69,7 +69,11 @@ def numbers(values: np.ndarray, decimals: int = _LOSS_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; None where there is none, because NaN is not JSON."""
     rounded = np.round(np.asarray(values, dtype=float), decimals)
     finite = np.isfinite(rounded)
-    return rounded.tolist() if finite.all() else np.where(finite, rounded, None).tolist()
+    if finite.all():
+        return rounded.tolist()
+    plain = rounded.astype(object)
+    plain[~finite] = None
+    return plain.tolist()
 
 
 def training_figure(

@@ -265,6 +265,50 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
 
 
 @app.command
+def compare(
+    *paths: Path,
+    measure: Literal["val_loss", "val_bpb"] | None = None,
+    out: Path | None = None,
+    json_: Json = False,
+) -> None:
+    """Put any runs or arms beside the first one, across studies, and warn where they are not comparable.
+
+    Args:
+        paths: Of studies (runs/NAME), arms (runs/NAME/ARM) or runs (runs/NAME/ARM/seed0).
+        measure: The final number. Default: val_loss where all have one tokenizer, else val_bpb.
+        out: Also write a page there, an .html file.
+        json_: Print JSON and nothing else.
+    """
+    from vslm.report.compare import compare as compared
+    from vslm.report.compare import plain
+    from vslm.report.sides import read_sides
+
+    found = compared(read_sides(paths), measure)
+    if out is not None:
+        from vslm.report.compare_page import write_comparison
+
+        write_comparison(found, out)
+    if json_:
+        print(json.dumps(plain(found), indent=1))
+        return
+    from vslm.report.terminal import comparison_table, show
+
+    show(comparison_table(found))
+    for one in found.differences:
+        print(f"{one.side.name}: {one.words} ({one.how})")
+    for one in found.differences:
+        for warned in one.warnings:
+            print(f"warning: {warned}")
+    for side in found.sides:
+        for words in side.left_out:
+            print(f"not in it: {side.name} {words}")
+    if len(found.differences) > 1:
+        print(f"the {len(found.differences)} intervals hold together, 95 % of the time")
+    if out is not None:
+        print(f"page  {out}")
+
+
+@app.command
 def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 

@@ -29,7 +29,7 @@ from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
 
 
 def write_report(study_dir: Path) -> Path:
@@ -83,7 +83,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         for section in found
         for drawing in section.drawings
     ]
-    scripts = {} if live else {name: asset(name) for name in _SCRIPTS}
+    scripts = {} if live else {name: asset(name) for name in SCRIPTS}
     return template("page.html.j2").render(
         study=study,
         name=study.get("name") or folder.path.name,
@@ -111,7 +111,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         data=json_in_page(drawn),
         style=Markup(asset("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=live.policy if live else _policy(scripts.values()),
+        policy=live.policy if live else policy(scripts.values()),
         live=live,
         primary=content.primary_words(study),
         sources=content.sources,
@@ -137,8 +137,11 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def _policy(scripts: Any) -> str:
-    """Nothing from outside, and only these very scripts. Style must be free: plotly.js sets it element by element."""
+def policy(scripts: Any) -> str:
+    """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
+
+    Style must be free: plotly.js sets it element by element.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

@@ -309,6 +309,31 @@ def compare(
 
 
 @app.command
+def send(
+    path: Path,
+    /,
+    *,
+    to: Literal["wandb", "trackio", "tensorboard"],
+    project: str = "vslm",
+    out: Path = Path("tensorboard"),
+    follow: Flag = False,
+) -> None:
+    """Send runs to a tracker: what it was not sent yet. The run folder stays what counts.
+
+    Args:
+        path: Of a study (runs/NAME), an arm (runs/NAME/ARM) or a run (runs/NAME/ARM/seed0).
+        to: Where. Each is an extra: pip install 'vslm[wandb]', 'vslm[trackio]' or 'vslm[tensorboard]'.
+        project: Of wandb or trackio.
+        out: The folder of TensorBoard's files.
+        follow: Go on until each run is over, one after the other.
+    """
+    from vslm.trackers.sending import TRACKERS
+    from vslm.trackers.sending import send as send_to
+
+    send_to(path, TRACKERS[to](project, out), follow=follow)
+
+
+@app.command
 def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 

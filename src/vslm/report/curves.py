@@ -12,6 +12,7 @@ Not for: verdicts. Those are read from verdict.json, whose intervals hold for al
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -110,17 +111,28 @@ def training_differences(baseline: Curves, arm: Curves) -> Curves:
 
 def _seed_line(run: Run, measure: str) -> tuple[SeedLine, int] | None:
     """The line, thinned, and how many points there were."""
-    rows = {row["step"]: row for row in run.rows if is_number(row.get(measure))}
-    if not rows or run.state == "torn":
+    values = _column(run.rows, measure)
+    known = np.flatnonzero(np.isfinite(values))
+    if not len(known) or run.state == "torn":
         return None
-    steps = sorted(rows)
-    ordered = [rows[steps[i]] for i in spread(len(steps), MOST_POINTS)]
-    axes = {
-        axis: np.array([row[name] if is_number(row.get(name)) else np.nan for row in ordered], dtype=float)
-        for axis, name in _ROW_FIELD.items()
-    }
-    values = np.array([row[measure] for row in ordered], dtype=float)
-    return SeedLine(run.seed, axes, values, run.is_whole), len(steps)
+    # By step; of a step that was measured twice, the later row counts.
+    _, latest = np.unique(_column(run.rows, "step")[known][::-1], return_index=True)
+    order = known[::-1][latest]
+    picked = order[spread(len(order), MOST_POINTS)]
+    some = [run.rows[i] for i in picked]
+    axes = {axis: _column(some, name) for axis, name in _ROW_FIELD.items()}
+    return SeedLine(run.seed, axes, values[picked], run.is_whole), len(order)
+
+
+_PLAIN = {int, float, type(None)}
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """One field of rows, NaN where it is no number."""
+    column = [row.get(name) for row in rows]
+    if {type(value) for value in column} <= _PLAIN:  # what a run writes; a page asks this of very many rows
+        return np.array(column, dtype=float)
+    return np.array([value if is_number(value) else np.nan for value in column], dtype=float)
 
 
 def _mean_line(lines: Sequence[SeedLine]) -> Line | None:

@@ -76,7 +76,7 @@ def read_run(folder: RunFolder) -> Run:
         state=state,
         words=words,
         where=where,
-        rows=[row for row in rows if isinstance(row, dict) and is_number(row.get("step"))],
+        rows=[row for row in rows if type(row) is dict and is_number(row.get("step"))],
         arrays=arrays,
         done=done,
         environment=_attempt(lambda: folder.environment, dict, []),

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vslm.core.errors import ResultError, nearest
+from vslm.core.errors import ResultError
 from vslm.report.formatting import count, is_number, of_folder
 from vslm.report.runs import Run, read_run
-from vslm.results.folder import StudyFolder, budget_name, study_folder_of
-
-_FORMS = "NAME, NAME/ARM, NAME/ARM/seed0, or NAME/budgets/x2/ARM"
+from vslm.results.folder import budget_name
+from vslm.results.naming import FORMS, Named, named
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def read_sides(paths: Sequence[Path]) -> list[Side]:
     Raises: ResultError for a path that is none of them, for what was only run to choose, for the same one twice, and
         for less than two sides.
     """
-    sides = [side for path in paths for side in _sides_of(path)]
+    meant = [named(path) for path in paths]
+    sides = [_side(one, arm) for one in meant for arm in one.arms]
     for i, side in enumerate(sides):
         for other in sides[:i]:
             if shared := {run.where for run in side.runs.values()} & {run.where for run in other.runs.values()}:
@@ -105,49 +105,16 @@ def read_sides(paths: Sequence[Path]) -> list[Side]:
                 raise ResultError(side.name, found, "a run is compared with others", "name each run or arm once")
     if len(sides) < 2:
         found = f"found {len(sides)} arm"
-        raise ResultError("compare", found, "two or more are needed", f"name another one: {_FORMS}")
+        raise ResultError("compare", found, "two or more are needed", f"name another one: {FORMS}")
     return sides
 
 
-def _sides_of(path: Path) -> list[Side]:
-    folder = study_folder_of(path)
-    study = folder.study
-    if not isinstance(study.get("arms"), dict):
-        raise ResultError(str(folder.path / "study.json"), "names no arms", "", "the file is torn")
-    parts = list(path.resolve().relative_to(folder.path.resolve()).parts)
-    budget = 1.0
-    if parts[:1] == ["budgets"] and len(parts) > 1:
-        known = {budget_name(one): one for one in folder.budgets}
-        if parts[1] not in known:
-            raise ResultError(str(path), f"no budget {parts[1]!r}", nearest(parts[1], known))
-        budget, parts = known[parts[1]], parts[2:]
-    elif parts[:1] in (["screen"], ["tuning"]):
-        found = "these runs were made to choose, and judged on other text"
-        raise ResultError(str(path), found, f"{_FORMS} can be compared")
-    if not parts:
-        baseline = study.get("baseline")
-        return [_side(folder, arm, budget) for arm in sorted(folder.judged_arms, key=lambda arm: arm != baseline)]
-    if parts[0] not in study["arms"]:
-        raise ResultError(str(path), f"no arm {parts[0]!r} in {folder.path.name}", nearest(parts[0], study["arms"]))
-    if len(parts) == 1:
-        return [_side(folder, parts[0], budget)]
-    number = parts[1].removeprefix("seed")
-    if len(parts) > 2 or not number.isdigit() or not folder.run(parts[0], int(number), budget).path.is_dir():
-        raise ResultError(str(path), "no run", f"{_FORMS} can be compared")
-    return [_side(folder, parts[0], budget, int(number))]
-
-
-def _side(folder: StudyFolder, arm: str, budget: float, seed: int | None = None) -> Side:
-    row = of_folder(folder.study["arms"].get(arm), dict)
-    of_budget = f" {budget_name(budget)}" if budget != 1 else ""
-    name = f"{folder.path.resolve().name}/{arm}{of_budget}{'' if seed is None else f'/seed{seed}'}"
+def _side(meant: Named, arm: str) -> Side:
+    row = of_folder(meant.folder.study["arms"].get(arm), dict)
+    expected = of_folder(row.get("runs" if meant.budget == 1 else "runs_by_budget"), dict)
+    expected = expected if meant.budget == 1 else of_folder(expected.get(budget_name(meant.budget)), dict)
     runs, left_out = {}, []
-    key = "runs" if budget == 1 else "runs_by_budget"
-    expected = of_folder(row.get(key), dict)
-    expected = expected if budget == 1 else of_folder(expected.get(budget_name(budget)), dict)
-    for place in folder.runs(arm, budget):
-        if seed is not None and place.seed != seed:
-            continue
+    for place in meant.runs(arm):
         run = read_run(place)
         name_of_run = expected.get(str(place.seed))
         if not run.is_whole:
@@ -157,11 +124,7 @@ def _side(folder: StudyFolder, arm: str, budget: float, seed: int | None = None)
         elif not all(is_number(run.done.get(measure)) for measure in ("val_loss", "val_bpb")):
             left_out.append(f"seed {place.seed} has no final loss on the validation text")
         else:
-            runs[place.seed] = _placed(run, str(place.path.resolve()))
-    corpora = of_folder(folder.study.get("corpora"), dict)
-    return Side(name, row, of_folder(corpora.get(str(row.get("corpus"))), dict), runs, left_out)
-
-
-def _placed(run: Run, where: str) -> Run:
-    """The run under a name that no other study's run has."""
-    return dataclasses.replace(run, where=where)
+            runs[place.seed] = dataclasses.replace(run, where=str(place.path.resolve()))  # no two studies' are one
+    corpora = of_folder(meant.folder.study.get("corpora"), dict)
+    corpus = of_folder(corpora.get(str(row.get("corpus"))), dict)
+    return Side(meant.name_of(arm), row, corpus, runs, left_out)

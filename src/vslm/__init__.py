@@ -108,6 +108,7 @@ _HOMES = {
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.lab.study": ("Study", "Primary"),
     "vslm.lab.matching": ("matched",),
+    "vslm.lab.rematch": ("rematch",),
     "vslm.lab.changes": ("Depth", "WidthScale", "FeedforwardMultiplier", "Loops"),
     "vslm.lab.screening": ("Screen",),
     "vslm.lab.tuning": ("LearningRates",),

@@ -27,7 +27,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
-_GO_ON = ("run", "train", "noise")  # commands that begin where they were stopped
+_GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -154,6 +154,56 @@ def plan(
         print(json.dumps(planned, indent=1))
     else:
         _print_plan(planned, declared.baseline)
+
+
+@app.command
+def rematch(
+    folder: Path,
+    /,
+    *,
+    change: str = "FeedforwardMultiplier",
+    arm: str | None = None,
+    seeds: str | None = None,
+    tokens: int | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+    json_: Json = False,
+) -> None:
+    """Train the winner of a study again, on new seeds, as large as the baseline in every way of counting.
+
+    Args:
+        folder: The folder of a study that has a verdict.
+        change: What makes the winner as large: FeedforwardMultiplier, Depth or WidthScale.
+        arm: Whose rematch it is. Default: the best of the arms that are better than the baseline.
+        seeds: As for run. Default: as many as the study had, behind those.
+        tokens: Training tokens of one run. Default: as in the study.
+        minutes: Time for the whole rematch.
+        out: Its folder. Default: that of the study with -rematch behind it.
+        device: Where to train.
+        workers: Runs at the same time. Default: what was fastest in a short timing.
+        json_: Print verdict.json and nothing else.
+    """
+    from vslm.lab.rematch import change_named
+    from vslm.lab.rematch import rematch as study_of
+    from vslm.lab.study_file import study_file_of
+    from vslm.results.folder import study_folder_of
+
+    first = study_folder_of(folder)
+    done = run(
+        study_of(first, change=change_named(change), arm=arm),
+        study_file=study_file_of(first.path),
+        seeds=seeds,
+        tokens=tokens,
+        minutes=minutes,
+        out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),
+        device=device,
+        workers=workers,
+        json_=json_,
+    )
+    if (done.verdict or {}).get("missing"):
+        sys.exit(1)
 
 
 @app.command

@@ -144,9 +144,11 @@ LAB = {
     "Primary": Primary,
     "Screen": Screen,
     "LearningRates": LearningRates,
+}
+CHANGES = {
     "Depth": Depth,
     "WidthScale": WidthScale,
     "FeedforwardMultiplier": FeedforwardMultiplier,
     "Loops": Loops,
 }
-KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB}
+KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB, **CHANGES}

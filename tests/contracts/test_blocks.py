@@ -302,12 +302,9 @@ def test_says_what_it_leaves_behind(element: PathElement) -> None:
 def test_what_cannot_be_is_refused() -> None:
     """A width that does not arrive, heads that do not divide, numbers out of range."""
 
-    def around(memory_width: int, context_tokens: int = 67) -> Surroundings:
-        return Surroundings(WIDTH, memory_width, context_tokens, 1)
+    def around(memory_width: int) -> Surroundings:
+        return Surroundings(WIDTH, memory_width, 67, 1)
 
-    Exit(offset=7).check_around(around(11, context_tokens=7))
-    with pytest.raises(SpecError, match="offset: found 7, and no position of a window of 6 has such a token"):
-        Exit(offset=7).check_around(around(11, context_tokens=6))
     with pytest.raises(SpecError, match="width 42 follows width 41"):
         PLAIN.width_out(41)
     with pytest.raises(SpecError, match=r"attention\.heads: 4 heads do not divide width 42"):

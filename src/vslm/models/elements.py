@@ -85,7 +85,7 @@ class PathElement(Spec):
         """
 
     def check_around(self, around: Surroundings) -> None:
-        """Raise SpecError, with the path seen from this element, for a memory or context that it cannot work with."""
+        """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
 
     @abstractmethod
     def num_additions(self) -> int:

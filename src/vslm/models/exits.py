@@ -39,12 +39,6 @@ class Exit(PathElement):
         """The same."""
         return width
 
-    def check_around(self, around: Surroundings) -> None:
-        """A window must hold a position with such a token."""
-        if self.offset > around.context_tokens:
-            found = f"found {self.offset}, and no position of a window of {around.context_tokens} has such a token"
-            raise SpecError("offset", found, f"1 to {around.context_tokens} are possible")
-
     def num_additions(self) -> int:
         """None."""
         return 0

@@ -104,6 +104,8 @@ _HOMES = {
     "vslm.measure.residual_norms": ("ResidualNorms",),
     "vslm.measure.parameter_track": ("ParameterTrack",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),
+    "vslm.measure.copy_gain": ("CopyGain",),
+    "vslm.measure.prefix_matching": ("PrefixMatching",),
     "vslm.measure.watch": ("watch", "watchable"),
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.lab.study": ("Study", "Primary"),

@@ -13,9 +13,11 @@ from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.copy_gain import CopyGain
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.prefix_matching import PrefixMatching
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.attention import Attention
@@ -132,6 +134,8 @@ MEASURES = {
     "ParameterTrack": ParameterTrack,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
+    "CopyGain": CopyGain,
+    "PrefixMatching": PrefixMatching,
 }
 LAB = {
     "Experiment": Experiment,

@@ -136,34 +136,45 @@ def _of_views(
 
 
 def _heat_maps(drawn: dict[str, Any]) -> Iterator[Picture]:
-    """Loss by position and step, and its difference from the baseline, one picture per arm."""
-    surface, heat = drawn["surface"], drawn["heat"]
-    for view in ("loss", "difference") if surface else ():
+    """Loss by position and step, and its difference from the baseline, one picture per arm and split."""
+    heat = drawn["heat"]
+    for split, view in itertools.product(drawn["surface"], ("loss", "difference")):
+        surface = drawn["surface"][split]
         for arm, grid in surface[view].items():
-            low, high = (*(surface["limits"][view][arm] or ()), None, None)[:2]
-            steps = grid["steps"]
-            trace = {**heat["data"][0], "z": grid["mean"], "y": list(range(len(steps))), "zmin": low, "zmax": high}
-            ticks = sorted({round((len(steps) - 1) * i / 7) for i in range(8)})
-            y_axis = {"tickvals": ticks, "ticktext": [f"{steps[i]:,}" for i in ticks]}
-            layout = {**heat["layout"], "yaxis": y_axis, "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
-            meta = {"arm": arm, "view": view, "part": "cells", "rows": steps}
-            yield Picture(f"surface-{view}-{arm}", "training step", [{**trace, "meta": meta}], layout)
+            low, high = (*(surface["limits"][view] or ()), None, None)[:2]
+            trace = {**heat["data"][0], "z": grid["mean"], "y": grid["edges"], "zmin": low, "zmax": high}
+            layout = {**heat["layout"], "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
+            layout["yaxis"] = {**layout["yaxis"], **grid["ticks"]}
+            half = grid["half"]
+            meta = {"arm": arm, "view": view, "part": "cells", "rows": grid["steps"], "half": half}
+            meta["grey"] = _unresolved(grid["mean"], half) if view == "difference" and half else None
+            name = f"surface-{view}-{arm}" if split == "val" else f"surface-{split}-{view}-{arm}"
+            yield Picture(name, "training step", [{**trace, "meta": meta}], layout)
+
+
+def _unresolved(mean: list[list[Any]], half: list[list[Any]]) -> list[list[bool]]:
+    """Where the interval of a difference includes zero, as the page greys it."""
+    return [
+        [value is not None and abs(value) <= around for value, around in zip(*rows, strict=True)]
+        for rows in zip(mean, half, strict=True)
+    ]
 
 
 def numbers_as_csv(picture: Picture) -> str:
-    """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or per cell (`row, column, value`).
+    """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or cell (`row, column, value, ...`).
 
     `plus_minus` is half the 95 % interval where there is one.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     is_map = any(trace["type"] == "heatmap" for trace in picture.traces)
-    writer.writerow(["row", "column", "value"] if is_map else ["series", "x", "y", "plus_minus"])
+    writer.writerow(["row", "column", "value", "plus_minus"] if is_map else ["series", "x", "y", "plus_minus"])
     for trace in picture.traces:
         if trace["type"] == "heatmap":
             rows, columns = _names(picture, trace)
-            for row, values in zip(rows, trace["z"], strict=True):
-                writer.writerows([row, column, value] for column, value in zip(columns, values, strict=True))
+            halves = trace["meta"].get("half") or [[None] * len(columns)] * len(rows)
+            for row, *of_row in zip(rows, trace["z"], halves, strict=True):
+                writer.writerows([row, *cell] for cell in zip(columns, *of_row, strict=True))
         elif trace["meta"].get("part") != "band":
             bars = trace.get("error_y") or trace.get("error_x") or {}
             halves = trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])
@@ -265,7 +276,14 @@ def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     values = [[float("nan") if value is None else value for value in row] for row in trace["z"]]
     x, y = (_cell_edges(trace[axis], len(values if axis == "y" else values[0])) for axis in "xy")
     cells = axes.pcolormesh(x, y, values, cmap=scale, vmin=trace["zmin"], vmax=trace["zmax"], rasterized=True)
-    drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02).outline.set_visible(False)
+    grey = trace["meta"].get("grey")
+    if grey:
+        cover = [[1.0 if is_grey else float("nan") for is_grey in row] for row in grey]
+        plain = LinearSegmentedColormap.from_list("of what is not resolved", [_color("@masked")] * 2)
+        axes.pcolormesh(x, y, cover, cmap=plain, rasterized=True)
+    bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.set_title(of_folder(trace["colorbar"].get("title"), dict).get("text", ""), fontsize=8)
 
 
 def _cell_edges(places: list[float], num_cells: int) -> list[float]:

@@ -417,6 +417,28 @@ def _layout() -> dict[str, Any]:
     }
 
 
+def blank() -> Figure:
+    """A figure without traces, in the form that all figures of the page share."""
+    return {"data": [], "layout": _layout()}
+
+
+def step_axis() -> dict[str, Any]:
+    """The axis of training steps, logarithmic."""
+    plain = {"type": "log", "dtick": 1, "separatethousands": True, "exponentformat": "none"}
+    return {"title": _title("training step"), **plain, "unifiedhovertitle": {"text": "step %{x:,}"}}
+
+
+def block_axis(last: int) -> dict[str, Any]:
+    """The axis of places in a repeated block, logarithmic, ticks at powers of two."""
+    ticks = [2**i for i in range(1, last.bit_length())]
+    plain = {"type": "log", "tickmode": "array", "tickvals": ticks}
+    return {
+        "title": _title("place in the block"),
+        **plain,
+        "unifiedhovertitle": {"text": "token %{x:.0f}"},
+    }
+
+
 def profile_figure(
     views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style], x_axis: Mapping[str, Any]
 ) -> Figure:

@@ -8,11 +8,9 @@ PARTS_OF_WORD = ("word start", "word inside", "digits", "punctuation", "whitespa
 
 
 def frequency_name(from_count: int) -> str:
-    """A bucket of training counts, from its lower end to below twice that.
+    """An octave of training counts, by its lower end.
 
-    >>> frequency_name(0), frequency_name(1), frequency_name(4), frequency_name(1024)
-    ('never', '1', '4 to 7', '1,024 to 2,047')
+    >>> frequency_name(0), frequency_name(1), frequency_name(1024)
+    ('never', 'once', 'from 1,024')
     """
-    if from_count < 2:
-        return "1" if from_count else "never"
-    return f"{from_count:,} to {2 * from_count - 1:,}"
+    return ("never", "once")[from_count] if from_count < 2 else f"from {from_count:,}"

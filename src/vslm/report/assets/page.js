@@ -312,12 +312,30 @@
     page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
   }
 
+  // ---- maps of attention: colors follow the square root of a share; what a cell says is put together here ----------
+  const SHARE_STOPS = [0, 0.2, 0.4, 0.6, 0.8, 1];
+  function shareScale() {
+    const [low, high] = ["@middle", "@cold"].map((name) => [1, 3, 5].map((i) => parseInt(color(name).slice(i, i + 2), 16)));
+    return SHARE_STOPS.map((part) => [part ** 2, `rgb(${low.map((value, i) => Math.round(value + part * (high[i] - value))).join(",")})`]);
+  }
+  function attentionMap(trace) {
+    const { tokens, visits, gap } = trace.meta;
+    const step = tokens.length + gap;
+    const text = trace.z.map((row, y) => row.map((share, x) => {
+      if (share === null) return "";
+      const [query, key] = [y % step, x % step];
+      return `visit ${visits[Math.floor(y / step)]}, head ${Math.floor(x / step)}<br>${query}: ${tokens[query]} looks at ${key}: ${tokens[key]}<br><b>${share.toFixed(3)}</b>`;
+    }));
+    return { ...trace, text, colorscale: shareScale() };
+  }
+
   // ---- what else was measured: one figure is drawn like the other -------------------------------------------------
   for (const { id, labels } of page.measured) state[id] = Object.keys(labels)[0];
   function drawMeasured() {
     for (const { id, data, layout, labels } of page.measured) {
       const traces = data.filter((trace) => trace.meta.view === state[id] && (trace.meta.arm === null || isShown(trace)))
-        .map((trace) => (trace.type === "heatmap" ? { ...trace, colorscale: scaleOf("difference") } : trace));
+        .map((trace) => (trace.meta.part === "maps" ? attentionMap(trace)
+          : trace.type === "heatmap" ? { ...trace, colorscale: scaleOf("difference") } : trace));
       const shapes = (layout.shapes ?? []).filter(({ view }) => view === undefined || view === state[id]).map(({ view, ...shape }) => shape);
       draw(`plot-${id}`, traces, { ...layout, shapes, annotations: [label(labels[state[id]])] });
     }

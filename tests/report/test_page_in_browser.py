@@ -291,7 +291,7 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     """All of it, on a desktop and on a phone; a button shows another number, and a hidden arm is hidden there too."""
     report = write_report(write_measured_study(tmp_path / "s"))
     opened = open_page(report, width, scheme)
-    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12
+    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12 + 13
     assert _no_overflow(opened)
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
     opened.press("layers", "loss")
@@ -300,6 +300,10 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     opened.page.locator('button[data-arm="2"]').first.click()
     for plot in ("layers", "recall", "costs"):
         assert list(ARMS)[2] not in {trace["meta"]["arm"] for trace in opened.data(plot)}
+    opened.press("classes-part", "difference")
+    assert next(iter(ARMS)) not in {trace["meta"]["arm"] for trace in opened.data("classes-part")}
+    text = opened.page.evaluate("document.getElementById('plot-maps-0').data[0].text[1][0]")
+    assert text.startswith("visit 1, head 0<br>1: &lt;b&gt;x&lt;/b&gt; looks at 0: end of text<br>")
     left = "Math.min(...[...document.querySelectorAll('#plot-forest .ytick')].map(t => t.getBoundingClientRect().left))"
     assert opened.page.evaluate(left) >= opened.page.locator("#plot-forest").bounding_box()["x"], "names are cut"
     assert opened.complaints == []

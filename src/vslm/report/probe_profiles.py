@@ -148,9 +148,9 @@ def _run_classes(run: Run, division: str) -> tuple[np.ndarray, np.ndarray, list[
         return None
     if division == "frequency":
         from_G = last_values(run, "token_classes.frequency_from_count_SG", 1)
-        names = [] if from_G is None else [frequency_name(int(start)) for start in from_G]
+        names: list[str] = [] if from_G is None else [frequency_name(int(start)) for start in from_G]
     else:
-        names = list(OCCURRENCES if division == "occurrence" else PARTS_OF_WORD)
+        names = [*(OCCURRENCES if division == "occurrence" else PARTS_OF_WORD)]
     return (loss_G, count_G, names) if len(names) == len(loss_G) else None
 
 

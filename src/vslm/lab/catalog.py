@@ -13,11 +13,17 @@ from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.attention_maps import AttentionMaps
+from vslm.measure.copy_gain import CopyGain
+from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.prefix_matching import PrefixMatching
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
+from vslm.measure.token_classes import TokenClasses
+from vslm.measure.token_probe import TokenProbe
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
@@ -132,6 +138,12 @@ MEASURES = {
     "ParameterTrack": ParameterTrack,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
+    "CopyGain": CopyGain,
+    "PrefixMatching": PrefixMatching,
+    "TokenClasses": TokenClasses,
+    "EffectiveRank": EffectiveRank,
+    "TokenProbe": TokenProbe,
+    "AttentionMaps": AttentionMaps,
 }
 LAB = {
     "Experiment": Experiment,

@@ -184,30 +184,39 @@ def num_positions(runs: Sequence[Run]) -> int:
 _BY_POSITION = ("val_loss_nats_ST", "final_val_loss_nats_T")
 
 
-def grid(runs: Sequence[Run], edges: np.ndarray) -> Grid | None:
-    """Validation loss by step and position of one arm, over the seeds that ended well; None if there are none."""
-    return _mean_grid({run.seed: _run_grid(run, edges) for run in runs if _has_grid(run)})
+def grid(runs: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
+    """Loss by step and position of one arm, over the seeds that ended well; None if there are none.
+
+    Args:
+        split: `val`, or `train`, whose row is the mean over the steps since the row before; step 0 has none.
+    """
+    return _mean_grid({run.seed: _run_grid(run, edges, split) for run in runs if _has_grid(run, split)})
 
 
-def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> Grid | None:
+def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
     """Arm minus baseline by step and position, paired by seed, at the steps that both stored."""
-    theirs = {run.seed: run for run in baseline if _has_grid(run)}
+    theirs = {run.seed: run for run in baseline if _has_grid(run, split)}
     cells = {}
     for run in arm:
-        if not _has_grid(run) or run.seed not in theirs:
+        if not _has_grid(run, split) or run.seed not in theirs:
             continue
-        (steps_S, mine_SP), (other_S, other_SP) = _run_grid(run, edges), _run_grid(theirs[run.seed], edges)
+        steps_S, mine_SP = _run_grid(run, edges, split)
+        other_S, other_SP = _run_grid(theirs[run.seed], edges, split)
         common_S, i, j = np.intersect1d(steps_S, other_S, return_indices=True)
         cells[run.seed] = (common_S, mine_SP[i] - other_SP[j])
     return _mean_grid(cells)
 
 
-def _has_grid(run: Run) -> bool:
-    return run.is_whole and "val_loss_nats_ST" in run.arrays
+def _has_grid(run: Run, split: str) -> bool:
+    loss_ST = run.arrays.get(f"{split}_loss_nats_ST")
+    fits = loss_ST is not None and loss_ST.ndim == 2 and loss_ST.shape[:1] == run.arrays["steps_S"].shape
+    return run.is_whole and fits
 
 
-def _run_grid(run: Run, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return run.arrays["steps_S"], binned(run.arrays["val_loss_nats_ST"], edges)
+def _run_grid(run: Run, edges: np.ndarray, split: str) -> tuple[np.ndarray, np.ndarray]:
+    loss_ST = run.arrays[f"{split}_loss_nats_ST"]
+    is_there_S = np.isfinite(loss_ST).any(axis=-1)
+    return run.arrays["steps_S"][is_there_S], binned(loss_ST[is_there_S], edges)
 
 
 def _mean_grid(cells: dict[int, tuple[np.ndarray, np.ndarray]]) -> Grid | None:

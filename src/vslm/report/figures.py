@@ -28,6 +28,8 @@ _TITLE_SIZE = 12  # pixels, of an axis title
 _LONGEST_TICK = 15  # letters of an arm beside its row
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
 
+_NEAR_TICKS = 1.6  # the last step is named, and a power of ten this near below it is not
+
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 
 Figure = dict[str, Any]
@@ -274,23 +276,55 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid], look: Mapping[str, Style]) -> dict[str, Any]:
-    """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline."""
+def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid]) -> dict[str, Any]:
+    """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline.
+
+    The limits of the colors are shared by all arms.
+    """
     return {
         "loss": {arm: _plain_grid(grid) for arm, grid in grids.items()},
         "difference": {arm: _plain_grid(grid) for arm, grid in differences.items()},
-        "limits": {
-            "loss": dict.fromkeys(grids, _limits(grids.values())),
-            "difference": {arm: _symmetric_limits([grid]) for arm, grid in differences.items()},
-        },
-        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
-        "labels": {arm: safe_text(arm) for arm in look},
+        "limits": {"loss": _limits(grids.values()), "difference": _symmetric_limits(differences.values())},
     }
+
+
+def step_edges(steps_S: np.ndarray) -> np.ndarray:
+    """Where the rows of a heat map start, and the last one ends, on a logarithmic axis of steps.
+
+    Rows meet at the geometric mean of their steps. Step 0, which has no place on such an axis, is drawn as half of the
+    step after it.
+
+    >>> step_edges(np.array([0, 2, 8])).tolist()
+    [0.7071067811865476, 1.4142135623730951, 4.0, 16.0]
+    """
+    places_S = _step_places(steps_S)
+    if len(places_S) == 1:
+        return places_S[0] * np.array([0.5, 2.0]) ** 0.5
+    inner = np.sqrt(places_S[:-1] * places_S[1:])
+    return np.array([places_S[0] ** 2 / inner[0], *inner, places_S[-1] ** 2 / inner[-1]])
+
+
+def _step_places(steps_S: np.ndarray) -> np.ndarray:
+    places_S = np.asarray(steps_S, dtype=float)
+    after = places_S[1] if len(places_S) > 1 else 1.0
+    return np.where(places_S == 0, after / 2, places_S)
+
+
+def _step_ticks(steps_S: np.ndarray) -> dict[str, list[Any]]:
+    """Step 0 if it is there, powers of ten, and the last step where it is not too near to one of them."""
+    first, last = int(steps_S[0]), int(steps_S[-1])
+    powers = [10**i for i in range(len(str(last))) if max(first, 1) <= 10**i <= last]
+    kept = [power for power in powers if power * _NEAR_TICKS <= last or power == last]
+    ticks = sorted({*kept, last} - {0})
+    places = [float(_step_places(steps_S)[0]), *ticks] if first == 0 else [float(tick) for tick in ticks]
+    return {"tickvals": places, "ticktext": [*(["0"] if first == 0 else []), *(f"{tick:,}" for tick in ticks)]}
 
 
 def _plain_grid(grid: Grid) -> dict[str, Any]:
     return {
         "steps": [int(step) for step in grid.steps_S],
+        "edges": numbers(step_edges(grid.steps_S)),
+        "ticks": _step_ticks(grid.steps_S),
         "mean": numbers(grid.mean_SP),
         "half": None if grid.half_SP is None else numbers(grid.half_SP),
         "seeds": grid.count,
@@ -321,8 +355,9 @@ def heat_figure(edges: np.ndarray) -> Figure:
     layout["hovermode"] = "closest"
     layout["margin"] = {"l": 56, "r": 8, "t": 26, "b": 46}
     layout["xaxis"] |= {**position_axis(edges), "showgrid": False}
-    layout["yaxis"] |= {"showgrid": False}
+    layout["yaxis"] |= {"showgrid": False, "type": "log"}
     bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    bar["title"] = {"text": "nats", "side": "top", "font": {"size": _TITLE_SIZE, "color": "@muted"}}
     trace = {"type": "heatmap", "hoverinfo": "text", "x": numbers(edges + 0.5, 1), "colorbar": bar}
     return {"data": [trace], "layout": layout}
 
@@ -379,6 +414,28 @@ def _layout() -> dict[str, Any]:
         "modebar": {"bgcolor": "@none", "color": "@faint", "activecolor": "@ink"},
         "xaxis": {**axis},
         "yaxis": {**axis},
+    }
+
+
+def blank() -> Figure:
+    """A figure without traces, in the form that all figures of the page share."""
+    return {"data": [], "layout": _layout()}
+
+
+def step_axis() -> dict[str, Any]:
+    """The axis of training steps, logarithmic."""
+    plain = {"type": "log", "dtick": 1, "separatethousands": True, "exponentformat": "none"}
+    return {"title": _title("training step"), **plain, "unifiedhovertitle": {"text": "step %{x:,}"}}
+
+
+def block_axis(last: int) -> dict[str, Any]:
+    """The axis of places in a repeated block, logarithmic, ticks at powers of two."""
+    ticks = [2**i for i in range(1, last.bit_length())]
+    plain = {"type": "log", "tickmode": "array", "tickvals": ticks}
+    return {
+        "title": _title("place in the block"),
+        **plain,
+        "unifiedhovertitle": {"text": "token %{x:.0f}"},
     }
 
 

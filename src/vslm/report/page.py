@@ -143,9 +143,17 @@ def drawn_figures(
     differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
     is_whole_window = primary.get("measure") == "val_loss" and not primary.get("positions")
     effect = primary.get("smallest_effect") if is_whole_window else None
-    grids = {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges)) is not None}
+    grids = {
+        split: {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges, split)) is not None}
+        for split in ("val", "train")
+    }
     grid_differences = {
-        arm: grid for arm in others if (grid := curves.grid_difference(runs[baseline], runs[arm], edges)) is not None
+        split: {
+            arm: grid
+            for arm in others
+            if (grid := curves.grid_difference(runs[baseline], runs[arm], edges, split)) is not None
+        }
+        for split in grids
     }
     finals = {
         "loss": {arm: final for arm, found in runs.items() if (final := curves.final_by_position(found, edges))},
@@ -158,7 +166,9 @@ def drawn_figures(
         "arms": list(runs),
         "pair_unit": content.unit(study),
         "training": training if training["data"] else None,
-        "surface": figures.surface(grids, grid_differences, look) if grids else None,
+        "surface": {split: figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
+        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
+        "labels": {arm: figures.safe_text(arm) for arm in look},
         "heat": figures.heat_figure(edges),
         "slices": figures.slice_figures(edges),
         "edges": edges.tolist(),
@@ -174,7 +184,7 @@ def drawn_figures(
         "baseline": baseline,
         "others": others,
     }
-    return drawn, _notes(views, grids, edges)
+    return drawn, _notes(views, grids["val"], edges)
 
 
 def _notes(

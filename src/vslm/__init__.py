@@ -102,6 +102,7 @@ _HOMES = {
     "vslm.measure.logit_lens": ("LogitLens",),
     "vslm.measure.attention_distance": ("AttentionDistance",),
     "vslm.measure.context_curve": ("ContextCurve",),
+    "vslm.measure.position_profile": ("PositionProfile",),
     "vslm.measure.residual_norms": ("ResidualNorms",),
     "vslm.measure.parameter_track": ("ParameterTrack",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),

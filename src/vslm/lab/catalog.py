@@ -17,6 +17,7 @@ from vslm.measure.context_curve import ContextCurve
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.position_profile import PositionProfile
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.attention import Attention
@@ -132,6 +133,7 @@ MEASURES = {
     "AttentionDistance": AttentionDistance,
     "ContextCurve": ContextCurve,
     "ParameterTrack": ParameterTrack,
+    "PositionProfile": PositionProfile,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
 }

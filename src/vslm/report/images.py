@@ -256,7 +256,7 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
 def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     from matplotlib.colors import LinearSegmentedColormap  # pyright: ignore[reportMissingImports]
 
-    is_loss = trace["meta"].get("view") == "loss"
+    is_loss = trace["meta"].get("scale", trace["meta"].get("view")) == "loss"
     if is_loss:
         colors = [((i / (len(_LOSS_COLORS) - 1)) ** _CURVATURE, name) for i, name in enumerate(_LOSS_COLORS)]
     else:
@@ -265,7 +265,9 @@ def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     values = [[float("nan") if value is None else value for value in row] for row in trace["z"]]
     x, y = (_cell_edges(trace[axis], len(values if axis == "y" else values[0])) for axis in "xy")
     cells = axes.pcolormesh(x, y, values, cmap=scale, vmin=trace["zmin"], vmax=trace["zmax"], rasterized=True)
-    drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02).outline.set_visible(False)
+    bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label(of_folder(of_folder(trace.get("colorbar"), dict).get("title"), dict).get("text", ""))
 
 
 def _cell_edges(places: list[float], num_cells: int) -> list[float]:

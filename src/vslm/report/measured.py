@@ -8,54 +8,21 @@ Not for: statistics, see `profiles.py`; nor the form of a figure, see `figures.p
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from vslm.report import figures, profiles
+from vslm.report import context_sections, figures, profiles
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Profile, Track
 from vslm.report.runs import Run
+from vslm.report.section import Drawing, Section
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
 _DIFFERENT_COST = 0.02
 _ROW_PIXELS = 30
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure of a section.
-
-    Args:
-        id: of its place in the page and of its file.
-        figure: data and layout.
-        views: view -> (button, text above the plot). Traces carry their view in `meta`.
-        caption: above it; empty if the title of the section says it all.
-        has_arms: whether arms can be shown and hidden.
-        pixels: its height, or None for the usual one.
-    """
-
-    id: str
-    figure: Figure
-    views: dict[str, tuple[str, str]]
-    caption: str = ""
-    has_arms: bool = True
-    pixels: int | None = None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A title, figures, and how to read them. `file` and `whole_only` say where the numbers came from."""
-
-    id: str
-    title: str
-    short: str
-    read: str
-    file: str
-    drawings: list[Drawing] = field(default_factory=list)
 
 
 def sections(
@@ -65,6 +32,8 @@ def sections(
     found = [
         _forest(study, rows, look),
         _recall(study, runs, look),
+        context_sections.curve(runs, look),
+        context_sections.position_profile(runs, look),
         _layers(runs, look),
         _attention(runs, look),
         _norms(runs, look),

@@ -439,6 +439,13 @@ def block_axis(last: int) -> dict[str, Any]:
     }
 
 
+def blank_figure(x_title: str) -> Figure:
+    """A figure without numbers, in the form that all share, for figures that are made in a file of their own."""
+    layout = _layout()
+    layout["xaxis"] |= {"title": _title(x_title)}
+    return {"data": [], "layout": layout}
+
+
 def profile_figure(
     views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style], x_axis: Mapping[str, Any]
 ) -> Figure:

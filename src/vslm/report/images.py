@@ -281,7 +281,7 @@ def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     if is_attention:
         colors = [(0.0, _color("@middle")), (1.0, _color("@cold"))]
         axes.set_aspect("equal")
-    elif trace["meta"].get("view") == "loss":
+    elif trace["meta"].get("scale", trace["meta"].get("view")) == "loss":
         colors = [((i / (len(_LOSS_COLORS) - 1)) ** _CURVATURE, name) for i, name in enumerate(_LOSS_COLORS)]
     else:
         colors = [(at, _color(name)) for at, name in ((0.0, "@cold"), (0.5, "@middle"), (1.0, "@warm"))]
@@ -298,7 +298,7 @@ def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         axes.pcolormesh(x, y, cover, cmap=plain, rasterized=True)
     bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
     bar.outline.set_visible(False)
-    bar.ax.set_title(of_folder(trace["colorbar"].get("title"), dict).get("text", ""), fontsize=8)
+    bar.ax.set_title(of_folder(of_folder(trace.get("colorbar"), dict).get("title"), dict).get("text", ""), fontsize=8)
 
 
 def _cell_edges(places: list[float], num_cells: int) -> list[float]:

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import figures, probes, profiles, token_classes
-from vslm.report.drawings import Drawing, Section, last_place, profile_views
+from vslm.report import context_sections, figures, probes, profiles, token_classes
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Track
 from vslm.report.runs import Run
+from vslm.report.section import Drawing, Section, last_place, profile_views
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
@@ -34,6 +34,8 @@ def sections(
     found = [
         _forest(study, rows, look),
         _recall(study, runs, look),
+        context_sections.curve(runs, look),
+        context_sections.position_profile(runs, look),
         _layers(runs, look),
         _attention(runs, look),
         _norms(runs, look),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vslm.report import figures, profiles
-from vslm.report.drawings import Drawing, Section, last_place, profile_views
+from vslm.report.section import Drawing, Section, last_place, profile_views
 from vslm.report.figures import Style
 from vslm.report.map_figure import height, map_figure
 from vslm.report.probe_profiles import (

@@ -335,7 +335,7 @@
     for (const { id, data, layout, labels } of page.measured) {
       const traces = data.filter((trace) => trace.meta.view === state[id] && (trace.meta.arm === null || isShown(trace)))
         .map((trace) => (trace.meta.part === "maps" ? attentionMap(trace)
-          : trace.type === "heatmap" ? { ...trace, colorscale: scaleOf("difference") } : trace));
+          : trace.type === "heatmap" ? { ...trace, colorscale: scaleOf(trace.meta.scale ?? "difference") } : trace));
       const shapes = (layout.shapes ?? []).filter(({ view }) => view === undefined || view === state[id]).map(({ view, ...shape }) => shape);
       draw(`plot-${id}`, traces, { ...layout, shapes, annotations: [label(labels[state[id]])] });
     }

@@ -1,4 +1,4 @@
-"""What a section of measured numbers is made of, whatever was measured."""
+"""What a section of the page consists of. Made in `measured.py` and in the files of its sections; drawn by the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +32,16 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Numbers in words: a row per arm, whose first cell is the arm's name."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A title, figures, and how to read them. `file` says where the numbers came from."""
+    """A title, figures, a table, and how to read them. `file` says where the numbers came from."""
 
     id: str
     title: str
@@ -41,6 +49,7 @@ class Section:
     read: str
     file: str
     drawings: list[Drawing] = field(default_factory=list)
+    table: Table | None = None
 
 
 def profile_views(

@@ -101,6 +101,7 @@ _HOMES = {
     "vslm.measure.measure": ("Measure", "Taker"),
     "vslm.measure.logit_lens": ("LogitLens",),
     "vslm.measure.attention_distance": ("AttentionDistance",),
+    "vslm.measure.early_days": ("EarlyDays",),
     "vslm.measure.residual_norms": ("ResidualNorms",),
     "vslm.measure.parameter_track": ("ParameterTrack",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),

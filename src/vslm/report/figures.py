@@ -98,7 +98,7 @@ def _seed_trace(line: SeedLine, style: Style, view: str) -> dict[str, Any]:
         "line": {"color": f"@arm{style.color}-thin", "width": 1, "dash": "solid" if line.is_whole else "dot"},
         "hoverinfo": "skip",
         "y": numbers(line.values),
-        "meta": {"arm": style.arm, "view": view, "axes": _axes(line.axes), "part": "seed"},
+        "meta": {"arm": style.arm, "view": view, "axes": _axes(line.axes), "part": "seed", "seed": line.seed},
     }
 
 

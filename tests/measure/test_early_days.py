@@ -57,7 +57,7 @@ def test_a_uniform_model(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
     _, windows_NT1, ngrams = known
     numbers = EarlyDaysTaker(windows_NT1, ngrams)(Table(np.zeros((VOCABULARY, VOCABULARY))))  # type: ignore[arg-type]
     assert numbers["p_true"] == pytest.approx(1 / VOCABULARY)
-    assert numbers["loss_nats"] == pytest.approx(math.log(VOCABULARY))
+    assert numbers["p_geometric"] == pytest.approx(1 / VOCABULARY)
     assert numbers["entropy_nats"] == pytest.approx(math.log(VOCABULARY), rel=1e-6)
     assert numbers["kl_nats_G"][0] == pytest.approx(0, abs=1e-6)
     f_V = ngrams.unigram_V
@@ -66,7 +66,8 @@ def test_a_uniform_model(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
     assert numbers["kl_nats_G"][1] == pytest.approx(to_uniform, abs=1e-6)
     assert numbers["tv_marginal"] == pytest.approx(np.abs(f_V - 1 / VOCABULARY).sum() / 2, abs=1e-6)
     assert numbers["ngram_kl_marginal_nats_G"][0] == pytest.approx(to_uniform)
-    assert numbers["ngram_loss_nats_G"][0] == pytest.approx(math.log(VOCABULARY))
+    assert numbers["ngram_p_geometric_G"][0] == pytest.approx(1 / VOCABULARY)
+    assert numbers["ngram_entropy_nats_G"][0] == pytest.approx(math.log(VOCABULARY))
     assert numbers["ngram_p_true_G"][0] == pytest.approx(1 / VOCABULARY)
 
 
@@ -76,7 +77,8 @@ def test_a_bigram_table_is_the_bigram_model(known: tuple[np.ndarray, np.ndarray,
     numbers = EarlyDaysTaker(windows_NT1, ngrams)(Table(bigram_table(ngrams)))  # type: ignore[arg-type]
     assert numbers["kl_nats_G"][2] == pytest.approx(0, abs=1e-6)
     assert min(numbers["kl_nats_G"][[0, 1, 3]]) > 0.003
-    assert numbers["loss_nats"] == pytest.approx(numbers["ngram_loss_nats_G"][2], rel=1e-6)
+    assert numbers["p_geometric"] == pytest.approx(numbers["ngram_p_geometric_G"][2], rel=1e-6)
+    assert numbers["entropy_nats"] == pytest.approx(numbers["ngram_entropy_nats_G"][2], rel=1e-6)
     assert numbers["p_true"] == pytest.approx(numbers["ngram_p_true_G"][2], rel=1e-6)
     assert numbers["kl_marginal_nats"] == pytest.approx(numbers["ngram_kl_marginal_nats_G"][2], abs=1e-6)
 

@@ -21,19 +21,19 @@ from vslm.models.language_model import LanguageModel
 class EarlyDays(Measure):
     """Mean token probability, distance to n-gram models and calibration, at steps 0, 1, 2, 4, 8 ... and the last.
 
-        p_true    = mean_t p(x_{t+1} | x_<=t)                     arithmetic
-        loss_nats = mean_t -log p(x_{t+1} | x_<=t)                exp(-loss_nats) is the geometric mean
-        entropy   = mean_t -sum_v p(v | x_<=t) log p(v | x_<=t)
-        q(v)      = mean_t p(v | x_<=t)                           the model's marginal
+        p_true      = mean_t p(x_{t+1} | x_<=t)                     arithmetic mean
+        p_geometric = exp(mean_t log p(x_{t+1} | x_<=t))            exp(-loss)
+        entropy     = mean_t -sum_v p(v | x_<=t) log p(v | x_<=t)
+        q(v)        = mean_t p(v | x_<=t)                           the model's marginal
         kl_marginal = sum_v f(v) log(f(v) / q(v)),   tv_marginal = 1/2 sum_v |f(v) - q(v)|
-        kl_n      = mean_t sum_v p_n(v | x) log(p_n(v | x) / p(v | x_<=t))
+        kl_n        = mean_t sum_v p_n(v | x) log(p_n(v | x) / p(v | x_<=t))
 
     p_n are the n-gram models of the training split (`vslm.data.ngrams`: interpolated Kneser-Ney; p_0 is uniform), f the
     unigram one. At a window's first position, where the model sees one token, the trigram model is the bigram one.
 
-    Beside the model's own numbers stand those of the n-gram models on the same windows, as reference lines: their loss
-    H_n (exp(-H_n): geometric mean), their p_true (of the unigram model sum_v f(v)^2 in the mean, of the uniform 1 / V),
-    and how far their marginal is from f, which is what a finite number of windows leaves.
+    Beside the model's own numbers stand those of the n-gram models on the same windows, as reference lines: p_true (1 /
+    V, sum_v f(v)^2 up to the choice of windows, ...), p_geometric = exp(-H_n) with H_n their cross-entropy there, their
+    entropy, and how far their marginal is from f, which is what a finite number of windows leaves.
 
     Papers: Word Acquisition in Neural Language Models, Chang and Bergen, 2022, https://arxiv.org/abs/2110.02406; Neural
     Networks Learn Statistics of Increasing Complexity, Belrose et al., 2024, https://arxiv.org/abs/2402.04362.
@@ -44,9 +44,10 @@ class EarlyDays(Measure):
     Args:
         num_tokens: validation tokens at each step, rounded up to whole windows.
         steps_per_doubling: how finely steps are spaced, and so how finely a minimum is placed.
-    Arrays, G orders of n-gram models from 0, P bins of probability: `kl_nats_G`, `ngram_loss_nats_G`, `ngram_p_true_G`,
-        `ngram_kl_marginal_nats_G`; `calibration_count_P`, `calibration_hits_P`, `calibration_p_P`; and without axes
-        `p_true`, `loss_nats`, `entropy_nats`, `kl_marginal_nats`, `tv_marginal`, `calibration_error`.
+    Arrays, G orders of n-gram models from 0, P bins of probability: `kl_nats_G`; of the n-gram models themselves
+        `ngram_p_true_G`, `ngram_p_geometric_G`, `ngram_entropy_nats_G` and `ngram_kl_marginal_nats_G`;
+        `calibration_count_P`, `calibration_hits_P`, `calibration_p_P`; and without axes `p_true`, `p_geometric`,
+        `entropy_nats`, `kl_marginal_nats`, `tv_marginal`, `calibration_error`.
     """
 
     recorded_as: ClassVar[str] = "early_days"
@@ -128,8 +129,9 @@ class EarlyDaysTaker(Taker):
         num_targets = windows_NT1[:, 1:].size
         self.negative_entropy_G = negative_entropy_G / num_targets
         self.of_ngrams = {
-            "ngram_loss_nats_G": loss_G / num_targets,
             "ngram_p_true_G": p_true_G / num_targets,
+            "ngram_p_geometric_G": np.exp(-loss_G / num_targets),
+            "ngram_entropy_nats_G": -self.negative_entropy_G,
             "ngram_kl_marginal_nats_G": np.array([_kl(self.unigram_V, row_V / num_targets) for row_V in marginal_GV]),
         }
 
@@ -154,7 +156,7 @@ class EarlyDaysTaker(Taker):
         marginal_V /= num_targets
         return {
             "p_true": p_true / num_targets,
-            "loss_nats": loss / num_targets,
+            "p_geometric": math.exp(-loss / num_targets),
             "entropy_nats": entropy / num_targets,
             "kl_marginal_nats": _kl(self.unigram_V, marginal_V),
             "tv_marginal": float(np.abs(self.unigram_V - marginal_V).sum() / 2),

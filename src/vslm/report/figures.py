@@ -28,6 +28,9 @@ _TITLE_SIZE = 12  # pixels, of an axis title
 _LONGEST_TICK = 15  # letters of an arm beside its row
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
 
+_STEP_0_AT = 0.4  # on a logarithmic axis of steps; rounded it is 0, as the hover text shows it
+_MOST_TICKS = 12
+
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 
 Figure = dict[str, Any]
@@ -134,7 +137,7 @@ def _band(style: Style, edge: list[Any]) -> dict[str, Any]:
     }
 
 
-def _mean(style: Style, values: list[Any], half: np.ndarray | None) -> dict[str, Any]:
+def _mean(style: Style, values: list[Any], half: np.ndarray | None, decimals: int = _LOSS_DECIMALS) -> dict[str, Any]:
     hover = "%{y:.4f}" + (" ± %{customdata:.4f}" if half is not None else "")
     return {
         "type": "scatter",
@@ -142,7 +145,7 @@ def _mean(style: Style, values: list[Any], half: np.ndarray | None) -> dict[str,
         "name": safe_text(style.arm),
         "line": {"color": f"@arm{style.color}", "width": 2.4, "dash": style.dash},
         "hovertemplate": hover,
-        "customdata": numbers(half) if half is not None else None,
+        "customdata": numbers(half, decimals) if half is not None else None,
         "y": values,
     }
 
@@ -383,10 +386,14 @@ def _layout() -> dict[str, Any]:
 
 
 def profile_figure(
-    views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style], x_axis: Mapping[str, Any]
+    views: Mapping[str, Mapping[str, Profile]],
+    look: Mapping[str, Style],
+    x_axis: Mapping[str, Any],
+    *,
+    decimals: int = _LOSS_DECIMALS,
 ) -> Figure:
     """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time."""
-    data = []
+    data, places = [], max(3, decimals - 1)
     for view, by_arm in views.items():
         for arm, profile in by_arm.items():
             meta, style = {"arm": arm, "view": view}, look[arm]
@@ -395,10 +402,13 @@ def profile_figure(
             if profile.half is not None:
                 keep = np.isfinite(profile.mean) & np.isfinite(profile.half)
                 x, mean, half = profile.x[keep], profile.mean[keep], profile.half[keep]
-                edge = [*numbers(mean + half), *reversed(numbers(mean - half))]
-                around = [*numbers(x, 3), *reversed(numbers(x, 3))]
+                edge = [*numbers(mean + half, decimals), *reversed(numbers(mean - half, decimals))]
+                around = [*numbers(x, places), *reversed(numbers(x, places))]
                 data.append({**_band(style, edge), "x": around, "meta": {**meta, "part": "band"}})
-            line = {**_mean(style, numbers(profile.mean), profile.half), "x": numbers(profile.x, 3)}
+            line = {
+                **_mean(style, numbers(profile.mean, decimals), profile.half, decimals),
+                "x": numbers(profile.x, places),
+            }
             marker = {"size": 7, "color": f"@arm{style.color}", "symbol": style.symbol}
             data.append({**line, "mode": "lines+markers", "marker": marker, "meta": {**meta, "part": "mean"}})
     layout = _layout()
@@ -419,6 +429,87 @@ def _marks(profile: Profile, style: Style) -> dict[str, Any]:
         "y": numbers(np.array([y for _, y in pairs])),
         "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},
         "hoverinfo": "skip",
+    }
+
+
+def step_places(steps_S: np.ndarray) -> np.ndarray:
+    """Where steps are drawn on a logarithmic axis: as they are, and step 0 left of step 1."""
+    return np.where(steps_S > 0, steps_S, _STEP_0_AT).astype(float)
+
+
+def step_at(place: float) -> int:
+    """The step that is drawn there."""
+    return 0 if place == _STEP_0_AT else round(place)
+
+
+def step_axis(steps: Sequence[int]) -> dict[str, Any]:
+    """The axis of training steps, logarithmic: ticks at step 0 and at powers of two, fewer where there are many."""
+    last = max(1, *steps)
+    every = 1 + last.bit_length() // _MOST_TICKS
+    ticks = [2**i for i in range(0, last.bit_length(), every)]
+    return {
+        "title": _title("training step"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [_STEP_0_AT, *ticks],
+        "ticktext": ["0", *(f"{tick:,}" for tick in ticks)],
+        "unifiedhovertitle": {"text": "step %{x:,.0f}"},
+    }
+
+
+def probability_axis(title: str) -> dict[str, Any]:
+    """The axis of probabilities, logarithmic."""
+    return {
+        "title": _title(title),
+        "type": "log",
+        "exponentformat": "power",
+        "dtick": 1,
+        "unifiedhovertitle": {"text": "probability %{x:.3g}"},
+    }
+
+
+def reference_line(ends: Sequence[float], height: float, name: str, view: str) -> dict[str, Any]:
+    """A number that is the same everywhere, across the figure, with its name over its left end."""
+    return {
+        "type": "scatter",
+        "mode": "lines+text",
+        "name": safe_text(name),
+        "x": [round(float(x), 4) for x in ends],
+        "y": [round(height, 7)] * 2,
+        "text": [safe_text(name), ""],
+        "textposition": "top right",
+        "textfont": {"color": "@muted", "size": 11},
+        "line": {"color": "@faint", "width": 1.5, "dash": "dot"},
+        "hoverinfo": "skip",
+        "meta": {"arm": None, "view": view, "part": "reference"},
+    }
+
+
+def diagonal(low: float, high: float, name: str, view: str) -> dict[str, Any]:
+    """Where what is given equals what is found."""
+    line = reference_line((low, high), low, name, view)
+    return {**line, "mode": "lines", "y": [low, high], "text": None}
+
+
+def lowest_point(x: float, y: float, style: Style, view: str) -> dict[str, Any]:
+    """The lowest point of a line, with the line's name."""
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": f"{safe_text(style.arm)}, minimum",
+        "x": [round(x, 4)],
+        "y": [round(y, 6)],
+        "text": [safe_text(style.arm)],
+        "textposition": "bottom center",
+        "textfont": {"color": f"@arm{style.color}", "size": 12},
+        "marker": {
+            "size": 15,
+            "color": f"@arm{style.color}",
+            "symbol": style.symbol,
+            "line": {"width": 2, "color": "@surface"},
+        },
+        "hoverinfo": "skip",
+        "meta": {"arm": None, "view": view, "part": "lowest"},
     }
 
 

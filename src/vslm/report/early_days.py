@@ -53,7 +53,7 @@ def _steps(run: Run) -> np.ndarray:
 
 
 def stacked(runs: Sequence[Run], name: str, num_axes: int) -> np.ndarray | None:
-    """An array of `whole_runs`, seeds first and steps second; None where it has another form."""
+    """An array of `whole_runs` with so many axes beside the steps, seeds first; None where it has another form."""
     arrays = [run.arrays.get(f"early_days.{name}") for run in runs]
     fits = all(array is not None and array.ndim == 1 + num_axes for array in arrays)
     shapes = {array.shape for array in arrays if array is not None}
@@ -192,7 +192,7 @@ def minima(runs: Sequence[Run]) -> dict[str, list[tuple[int, int, float]]]:
     A seed whose divergence is nowhere finite is left out.
     """
     whole = whole_runs(runs)
-    kl_NSG = stacked(whole, "kl_nats_SG", 2)
+    kl_NSG = stacked(whole, "kl_nats_SG", 1)
     if kl_NSG is None or kl_NSG.shape[2] != len(_ORDERS):
         return {}
     found: dict[str, list[tuple[int, int, float]]] = {name: [] for name in _ORDERS[1:]}
@@ -213,7 +213,7 @@ def _divergences(runs: Runs) -> Section | None:
     views, words = {}, {}
     for arm in by_arm:
         whole = whole_runs(runs[arm])
-        kl_NSG = stacked(whole, "kl_nats_SG", 2)
+        kl_NSG = stacked(whole, "kl_nats_SG", 1)
         assert kl_NSG is not None  # it has minima
         places = figures.step_places(_steps(whole[0]))
         views[arm] = {name: _profile(kl_NSG[:, :, i], places) for i, name in enumerate(_ORDERS) if i}

@@ -488,7 +488,7 @@ def reference_line(ends: Sequence[float], height: float, name: str, view: str) -
 def diagonal(low: float, high: float, name: str, view: str) -> dict[str, Any]:
     """Where what is given equals what is found."""
     line = reference_line((low, high), low, name, view)
-    return {**line, "mode": "lines", "y": [low, high], "text": None}
+    return {**line, "mode": "lines", "x": [low, high], "y": [low, high], "text": None}
 
 
 def lowest_point(x: float, y: float, style: Style, view: str) -> dict[str, Any]:

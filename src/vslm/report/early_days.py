@@ -182,7 +182,7 @@ def _on_steps(figure: Figure, *, is_log: bool) -> Figure:
         else:
             trace["meta"]["x"] = [figures.step_at(x) for x in trace["x"]]
     if is_log:
-        figure["layout"]["yaxis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
+        figure["layout"]["yaxis"] |= figures.log_height(figure)
     return figure
 
 
@@ -291,18 +291,17 @@ def _calibration(runs: Runs, look: Mapping[str, Style]) -> Section | None:
             words[f"step{step}"] = (f"step {step:,}", f"share that came, at step {step:,}")
     if not views:
         return None
-    figure = figures.profile_figure(
-        views, look, figures.probability_axis("probability that the model gave"), decimals=7
-    )
-    lowest = min(float(profile.x[0]) for by_arm in views.values() for profile in by_arm.values())
-    for view in views:
-        figure["data"].append(figures.diagonal(lowest, 1.0, "calibrated", view))
+    lowest = {view: min(float(profile.x[0]) for profile in by_arm.values()) for view, by_arm in views.items()}
+    x_axis = figures.probability_axis("probability that the model gave", min(lowest.values()))
+    figure = figures.profile_figure(views, look, x_axis, decimals=7)
+    for view, low in lowest.items():
+        figure["data"].append(figures.diagonal(low, 1.0, "calibrated", view))
     for trace in figure["data"]:
         if "hovertemplate" in trace:
             trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.3g}")
-        if trace["meta"]["part"] == "band":
-            trace["y"] = [max(y, lowest / 10) for y in trace["y"]]
-    figure["layout"]["yaxis"] |= {"type": "log", "exponentformat": "power", "dtick": 1}
+        if trace["meta"]["part"] == "band":  # nor can a band on a logarithmic axis reach zero
+            trace["y"] = [max(y, lowest[trace["meta"]["view"]] / 10) for y in trace["y"]]
+    figure["layout"]["yaxis"] |= figures.log_height(figure)
     return Section(
         "calibration",
         "Are its probabilities what they say?",

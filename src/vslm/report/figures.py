@@ -9,6 +9,7 @@ Text that others wrote (names of arms) goes through `safe_text`, because plotly.
 Not for: statistics, see `curves.py`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of 
 
 _STEP_0_AT = 0.4  # on a logarithmic axis of steps; rounded it is 0, as the hover text shows it
 _MOST_TICKS = 12
+_FEW_DECADES = 2.2
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 
@@ -457,15 +459,25 @@ def step_axis(steps: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def probability_axis(title: str) -> dict[str, Any]:
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis of numbers of any size: ticks at powers of ten, or at 1, 2 and 5 where there are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    parts = (1,) if math.log10(high / low) > _FEW_DECADES else (1, 2, 5)
+    ticks = [float(f"{part}e{decade}") for decade in decades for part in parts]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def log_height(figure: Figure) -> dict[str, Any]:
+    """`log_axis` for the heights of a figure's lines."""
+    lines = (trace["y"] for trace in figure["data"] if trace["meta"]["part"] != "band")
+    heights = [y for line in lines for y in line if y is not None and y > 0]
+    return log_axis(min(heights), max(heights)) if heights else {}
+
+
+def probability_axis(title: str, lowest: float) -> dict[str, Any]:
     """The axis of probabilities, logarithmic."""
-    return {
-        "title": _title(title),
-        "type": "log",
-        "exponentformat": "power",
-        "dtick": 1,
-        "unifiedhovertitle": {"text": "probability %{x:.3g}"},
-    }
+    hover = {"unifiedhovertitle": {"text": "probability %{x:.3g}"}}
+    return {"title": _title(title), **log_axis(lowest, 1.0), **hover}
 
 
 def reference_line(ends: Sequence[float], height: float, name: str, view: str) -> dict[str, Any]:

@@ -104,6 +104,7 @@ _HOMES = {
     "vslm.measure.early_days": ("EarlyDays",),
     "vslm.measure.residual_norms": ("ResidualNorms",),
     "vslm.measure.parameter_track": ("ParameterTrack",),
+    "vslm.measure.prompt_effect": ("PromptEffect",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),
     "vslm.measure.watch": ("watch", "watchable"),
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),

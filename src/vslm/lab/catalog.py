@@ -17,6 +17,7 @@ from vslm.measure.early_days import EarlyDays
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.prompt_effect import PromptEffect
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.attention import Attention
@@ -132,6 +133,7 @@ MEASURES = {
     "AttentionDistance": AttentionDistance,
     "EarlyDays": EarlyDays,
     "ParameterTrack": ParameterTrack,
+    "PromptEffect": PromptEffect,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
 }

@@ -213,7 +213,8 @@ def _drawn(picture: Picture) -> dict[str, bytes]:
             axes.grid(color=_color("@grid"), linewidth=0.6)
             axes.set_axisbelow(True)
         handles, names = axes.get_legend_handles_labels()
-        if len(names) > 1 and "ticktext" not in picture.layout["yaxis"]:
+        is_by_row = "ticktext" in picture.layout["yaxis"] and picture.layout["yaxis"].get("type") != "log"
+        if len(names) > 1 and not is_by_row:
             axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
         files = {}
         for ending, metadata in (("png", {}), ("svg", {"Date": None})):

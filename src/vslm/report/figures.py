@@ -606,6 +606,60 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     return {"data": [trace], "layout": layout}
 
 
+def labeled_map(
+    values_RC: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    limit: float,
+    text: Sequence[Sequence[str]],
+    x_title: str,
+) -> Figure:
+    """A heat map of cells with names, colors even around zero; columns are numbered from 1.
+
+    Args:
+        limit: how far colors reach on both sides.
+        text: of each cell when it is pointed at, ready for plotly.js.
+    """
+    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    trace = {
+        "type": "heatmap",
+        "hoverinfo": "text",
+        "x": list(range(len(columns))),
+        "y": list(range(len(rows))),
+        "z": numbers(values_RC),
+        "text": [list(row) for row in text],
+        "zmin": -round(limit, 4),
+        "zmax": round(limit, 4),
+        "colorbar": bar,
+        "xgap": 1,
+        "ygap": 1,
+        "meta": {"arm": None, "view": "values", "part": "cells", "labels": list(rows), "steps": list(columns)},
+    }
+    layout = _layout()
+    layout["hovermode"] = "closest"
+    layout["margin"] = {"l": 132, "r": 8, "t": 26, "b": 46}
+    ticks = list(range(0, len(columns), 1 + len(columns) // _MOST_TICKS))
+    layout["xaxis"] |= {"title": _title(x_title), "showgrid": False}
+    layout["xaxis"] |= {"tickvals": ticks, "ticktext": [str(i + 1) for i in ticks]}
+    names = [safe_text(_short(" ".join(row.split()))) for row in rows]
+    layout["yaxis"] |= {"showgrid": False, "tickvals": list(range(len(rows))), "ticktext": names}
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"data": [trace], "layout": layout}
+
+
+def token_axis(last: int, title: str) -> dict[str, Any]:
+    """The axis of tokens from the first on, logarithmic, ticks at powers of two."""
+    ticks = [2**i for i in range(last.bit_length())]
+    return {
+        "title": _title(title),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [str(tick) for tick in ticks],
+        "unifiedhovertitle": {"text": "token %{x:.0f}"},
+    }
+
+
 def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
     """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
     known = [row for row in rows if is_number(row.get("delta"))]

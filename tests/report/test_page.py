@@ -175,7 +175,7 @@ def test_no_text_of_others_can_end_its_element(tmp_path: Path) -> None:
     assert "<script>window" not in html
     assert "<img" not in html
     assert "\u2028" not in re.findall(r'id="page-data">(.*?)</script>', html, re.DOTALL)[0]
-    assert html.count("</script>") == 3
+    assert html.count("</script>") == 4
 
 
 def test_the_page_names_no_address_to_fetch_from(study: StudyFolder) -> None:

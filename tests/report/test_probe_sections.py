@@ -10,10 +10,10 @@ from test_measured import sections_of
 
 from vslm.report import images
 from vslm.report.curves import band_half
-from vslm.report.section import Drawing
 from vslm.report.page import render
 from vslm.report.probe_profiles import strongest, through_training
 from vslm.report.runs import Run
+from vslm.report.section import Drawing
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 

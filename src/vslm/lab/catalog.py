@@ -14,14 +14,16 @@ from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
-from vslm.measure.copy_gain import CopyGain
-from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.context_curve import ContextCurve
+from vslm.measure.copy_gain import CopyGain
+from vslm.measure.early_days import EarlyDays
+from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
-from vslm.measure.prefix_matching import PrefixMatching
 from vslm.measure.position_profile import PositionProfile
+from vslm.measure.prefix_matching import PrefixMatching
+from vslm.measure.prompt_effect import PromptEffect
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
@@ -138,8 +140,10 @@ MEASURES = {
     "LogitLens": LogitLens,
     "AttentionDistance": AttentionDistance,
     "ContextCurve": ContextCurve,
+    "EarlyDays": EarlyDays,
     "ParameterTrack": ParameterTrack,
     "PositionProfile": PositionProfile,
+    "PromptEffect": PromptEffect,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
     "CopyGain": CopyGain,

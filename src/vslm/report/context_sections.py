@@ -110,7 +110,7 @@ def _curve_table(found: Mapping[str, ContextCurves]) -> Table:
             ]
         )
     header = ["Arm", "C(1)", "C(T)", "Gain C(1) − C(T)", "Far gain C(T/8) − C(T)", "Sets in at step", "Half of it"]
-    return Table(header, rows)
+    return Table(tuple(header), [tuple(row) for row in rows])
 
 
 def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Section | None:
@@ -218,7 +218,7 @@ def _profile_table(found: Mapping[str, Mapping[str, Positions]], runs: Mapping[s
         laws = [_law_words(by_arm.get(arm)) for by_arm in found.values()]
         both = context.scores(runs[arm])
         rows.append([arm, *laws, *((_signed(one) for one in both) if both else (_MISSING, _MISSING))])
-    return Table([*header, f"Score {score}", near], rows)
+    return Table((*header, f"Score {score}", near), [tuple(row) for row in rows])
 
 
 def _context_of(runs: Sequence[Run]) -> int | None:

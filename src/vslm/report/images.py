@@ -184,7 +184,8 @@ def numbers_as_csv(picture: Picture) -> str:
             bars = trace.get("error_y") or trace.get("error_x") or {}
             halves = trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])
             name, ys = _plain(trace.get("name", "")), trace["meta"].get("names") or trace["y"]
-            writer.writerows([name, *values] for values in zip(trace["x"], ys, halves, strict=True))
+            xs = trace["meta"].get("x", trace["x"])  # where a number is drawn at a place that is not its own
+            writer.writerows([name, *values] for values in zip(xs, ys, halves, strict=True))
     return text.getvalue()
 
 
@@ -272,6 +273,23 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         axes.errorbar(xs, ys, **bars, **style, elinewidth=1.2, capsize=2.5)
     else:
         axes.plot(xs, ys, **style)
+    for x, y, text in zip(xs, ys, trace.get("text") or [], strict=False):
+        _draw_text(axes, x, y, _plain(text), trace)
+
+
+def _draw_text(axes: Any, x: float, y: float, text: str, trace: dict[str, Any]) -> None:
+    """A name beside a point, on the side that the page has it."""
+    up, _, side = trace["textposition"].partition(" ")
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(0, 3 if up == "top" else -7),
+        textcoords="offset points",
+        ha={"right": "left", "left": "right"}.get(side, "center"),
+        va="bottom" if up == "top" else "top",
+        color=_color(trace["textfont"]["color"]),
+        fontsize=7,
+    )
 
 
 def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:

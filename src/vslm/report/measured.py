@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import context_sections, figures, probes, profiles, token_classes
+from vslm.report import context_sections, early_days, figures, probes, profiles, prompt_effect, token_classes
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Track
@@ -36,6 +36,8 @@ def sections(
         _recall(study, runs, look),
         context_sections.curve(runs, look),
         context_sections.position_profile(runs, look),
+        *early_days.sections(runs, look),
+        *prompt_effect.sections(runs, look),
         _layers(runs, look),
         _attention(runs, look),
         _norms(runs, look),

@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("plotly-cartesian.min.js", "page.js")
+_SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
 
 
 def write_report(study_dir: Path) -> Path:
@@ -42,12 +43,35 @@ def write_report(study_dir: Path) -> Path:
     return target
 
 
-def render(folder: StudyFolder) -> str:
-    """The page as text. A pure function of the folder: no clock, no machine."""
+@dataclass(frozen=True)
+class Live:
+    """What a page has more when a server shows it; its script stands beside and is not in the page.
+
+    Args:
+        policy: the Content-Security-Policy.
+        head, top, nav, section, scripts: markup for these places.
+    """
+
+    policy: str
+    head: Markup
+    top: Markup
+    nav: Markup
+    section: Markup
+    scripts: Markup
+
+
+def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, live: Live | None = None) -> str:
+    """The page as text. A pure function of the folder: no clock, no machine.
+
+    Args:
+        folder: of the study.
+        runs: what `read_runs` gives, where it was read already.
+        live: for a page that a server shows.
+    """
     study = folder.study
     if not isinstance(study.get("arms"), dict):
         raise ResultError(str(folder.path / "study.json"), "names no arms", "", "the file is torn; run the study again")
-    runs = read_runs(folder)
+    runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
     look = figures.styles(list(runs), study.get("baseline"))
@@ -59,8 +83,8 @@ def render(folder: StudyFolder) -> str:
         for section in found
         for drawing in section.drawings
     ]
-    scripts = {name: _asset(name) for name in _SCRIPTS}
-    return _template().render(
+    scripts = {} if live else {name: asset(name) for name in _SCRIPTS}
+    return template("page.html.j2").render(
         study=study,
         name=study.get("name") or folder.path.name,
         verdict_problem=verdict_problem,
@@ -84,26 +108,32 @@ def render(folder: StudyFolder) -> str:
         drawn=drawn,
         measured=found,
         notes=notes,
-        data=_json(drawn),
-        style=Markup(_asset("page.css")),
+        data=json_in_page(drawn),
+        style=Markup(asset("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=_policy(scripts.values()),
+        policy=live.policy if live else _policy(scripts.values()),
+        live=live,
         primary=content.primary_words(study),
         sources=content.sources,
     )
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def template(name: str, *places: Path) -> jinja2.Template:
+    """A template of the report, or of a place that has templates in the same style; names are looked up there first."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader([*places, _ASSETS]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.lstrip_blocks = True
     environment.filters |= {"count": count, "duration": duration, "seeds": seeds}
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that pages are made of, as text."""
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
@@ -118,7 +148,7 @@ def _policy(scripts: Any) -> str:
     )
 
 
-def _json(value: Any) -> Markup:
+def json_in_page(value: Any) -> Markup:
     """JSON that can stand in a script element: no character that HTML or an old JavaScript could read as its end."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

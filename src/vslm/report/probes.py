@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from vslm.report import figures, profiles
-from vslm.report.section import Drawing, Section, last_place, profile_views
 from vslm.report.figures import Style
 from vslm.report.map_figure import height, map_figure
 from vslm.report.probe_profiles import (
@@ -17,6 +16,7 @@ from vslm.report.probe_profiles import (
     through_training,
 )
 from vslm.report.runs import Run
+from vslm.report.section import Drawing, Section, last_place, profile_views
 
 _MOST_MAPS = 4  # arms whose maps are drawn: each is as much data as the rest of the page
 
@@ -32,7 +32,7 @@ def _copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Sectio
     names = {"gain": ("copy_gain.gain_nats_S", "gain", "nats per token: the first time minus the second")}
     views, words = profile_views(through_training, runs, names)
     if views:
-        figure = figures.profile_figure(views, look, figures.step_axis())
+        figure = figures.profile_figure(views, look, figures.decade_axis())
         drawings.append(Drawing("copy-gain", figure, words, "through training"))
     names = {
         "gain": ("gain", "gain", "nats per token: the first time minus the second"),
@@ -71,7 +71,7 @@ def _matching(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Secti
 
     views, words = profile_views(growth, runs, {"score": (name, "score", f"{text}, strongest head")})
     if views:
-        figure = figures.profile_figure(views, look, figures.step_axis())
+        figure = figures.profile_figure(views, look, figures.decade_axis())
         drawings.append(Drawing("matching-growth", figure, words, "the strongest head of the model, through training"))
     return Section(
         "matching",

@@ -33,10 +33,11 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers in words: a row per arm, whose first cell is the arm's name."""
+    """Rows of text under headings; the first column names the row, `num_words` columns are words, the rest numbers."""
 
-    header: list[str]
-    rows: list[list[str]]
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    num_words: int = 1
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,6 @@
     heat_arm: null, heat_split: "val", step: 0, bin: 0,
   };
 
-  // ---- theme -------------------------------------------------------------------------------------------------------
-  const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
-  const remembered = () => { try { return localStorage.getItem("vslm-theme"); } catch { return null; } };
-  const remember = (theme) => { try { localStorage.setItem("vslm-theme", theme); } catch { /* private mode */ } };
-  function setTheme(theme) {
-    root.dataset.theme = theme;
-    document.querySelector("#theme .theme-name").textContent = theme === "dark" ? "light" : "dark";
-  }
-  setTheme(remembered() || (systemDark.matches ? "dark" : "light"));
-
   // ---- colors: "@name" stands for a color of page.css, "-band" and "-thin" for a paler one ---------------------------
   const NAMES_A_COLOR = /color$/i;
   const PALE = { "-band": 0.16, "-thin": 0.38 };
@@ -378,20 +368,12 @@
       if (!hidden.delete(name)) hidden.add(name);
       [drawTraining, drawByPosition, drawSlices, drawMeasured, drawTuning].forEach((redraw) => redraw());
     }
-    if (button.id === "theme") {
-      setTheme(root.dataset.theme === "dark" ? "light" : "dark");
-      remember(root.dataset.theme);
-      drawAll();
-    }
     showChoices();
   });
   document.getElementById("step-slider")?.addEventListener("input", (event) => { state.step = Number(event.target.value); moveTo(); });
   document.getElementById("position-slider")?.addEventListener("input", (event) => { state.bin = Number(event.target.value); moveTo(); });
-  systemDark.addEventListener("change", () => { if (!remembered()) { setTheme(systemDark.matches ? "dark" : "light"); drawAll(); } });
+  document.addEventListener("vslm-theme", () => drawAll());
   phone.addEventListener("change", () => drawAll());
-  let themeBeforePrint;
-  window.addEventListener("beforeprint", () => { themeBeforePrint = root.dataset.theme; setTheme("light"); drawAll(); });
-  window.addEventListener("afterprint", () => { setTheme(themeBeforePrint); drawAll(); });
 
   function drawAll() {
     inks = getComputedStyle(root);
@@ -404,4 +386,6 @@
   }
   drawAll();
   showChoices();
+  // For what stands beside this script on a live page: the figures' numbers, and how to draw them again.
+  window.vslm = { page, drawTraining };
 })();

@@ -13,6 +13,7 @@ from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.context_curve import ContextCurve
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
@@ -129,6 +130,7 @@ MEASURES = {
     "LossByPosition": LossByPosition,
     "LogitLens": LogitLens,
     "AttentionDistance": AttentionDistance,
+    "ContextCurve": ContextCurve,
     "ParameterTrack": ParameterTrack,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,

@@ -106,6 +106,7 @@ _HOMES = {
     "vslm.measure.parameter_track": ("ParameterTrack",),
     "vslm.measure.recall_accuracy": ("RecallAccuracy",),
     "vslm.measure.token_table": ("TokenTable", "token_table"),
+    "vslm.measure.token_view": ("TokenView",),
     "vslm.measure.watch": ("watch", "watchable"),
     "vslm.lab.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.lab.study": ("Study", "Primary"),

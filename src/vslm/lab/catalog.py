@@ -19,6 +19,7 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
+from vslm.measure.token_view import TokenView
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
@@ -134,6 +135,7 @@ MEASURES = {
     "ParameterTrack": ParameterTrack,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
+    "TokenView": TokenView,
 }
 LAB = {
     "Experiment": Experiment,

@@ -24,11 +24,13 @@ from vslm.report import content, curves, figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import headline, read_verdict, verdict_rows
+from vslm.report.token_view import token_view
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("plotly-cartesian.min.js", "page.js")
+_TOKENS = "token_view"  # the name of its script, its style and its section
 
 
 def write_report(study_dir: Path) -> Path:
@@ -59,7 +61,10 @@ def render(folder: StudyFolder) -> str:
         for section in found
         for drawing in section.drawings
     ]
-    scripts = {name: _asset(name) for name in _SCRIPTS}
+    drawn[_TOKENS] = token_view(folder, runs)
+    names = [f"{_TOKENS}.js", *_SCRIPTS] if drawn[_TOKENS] else _SCRIPTS
+    scripts = {name: _asset(name) for name in names}
+    style = f"{_asset('page.css')}\n{_asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else _asset("page.css")
     return _template().render(
         study=study,
         name=study.get("name") or folder.path.name,
@@ -85,7 +90,7 @@ def render(folder: StudyFolder) -> str:
         measured=found,
         notes=notes,
         data=_json(drawn),
-        style=Markup(_asset("page.css")),
+        style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=_policy(scripts.values()),
         primary=content.primary_words(study),

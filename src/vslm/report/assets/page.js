@@ -365,4 +365,5 @@
   }
   drawAll();
   showChoices();
+  if (page.token_view) window.vslmTokenView(document.getElementById("token-view"), page.token_view);
 })();

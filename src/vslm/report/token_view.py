@@ -95,7 +95,7 @@ def numbers(
     Shapes: [S, N] and, of what was likeliest, [S, N, K].
     """
     return {
-        "loss": _rounded(loss_nats, 3),
+        "loss": _rounded(loss_nats, 4),
         "rank": rank.tolist(),
         "entropy": _rounded(entropy_nats, 2),
         "top": top_ids.tolist(),
@@ -124,23 +124,22 @@ def _tokenizer(folder: StudyFolder, run: Run, known: dict[str, FittedTokenizer])
 
 def _arrays(run: Run) -> dict[str, np.ndarray] | None:
     """The arrays of the measure without their axes in the names; None where one is missing or of another form."""
-    steps_S = run.arrays.get(f"{_PREFIX}steps_S")
-    ids_SN, piece_SN = (run.arrays.get(f"{_PREFIX}{name}_SN") for name in ("ids", "piece"))
-    from_token_SP = run.arrays.get(f"{_PREFIX}from_token_SP")
-    if steps_S is None or ids_SN is None or piece_SN is None or ids_SN.ndim != 2 or not ids_SN.size:
+    axes = {**_AXES, "ids": "SN", "piece": "SN", "steps": "S"}
+    names = {name: f"{_PREFIX}{name}_{letters}" for name, letters in axes.items()}
+    if not all(name in run.arrays for name in names.values()):
         return None
-    found = {name: run.arrays.get(f"{_PREFIX}{name}_{axes}") for name, axes in _AXES.items()}
-    if any(array is None or array.shape[:2] != ids_SN.shape for array in found.values()):
+    found = {name: run.arrays[array] for name, array in names.items()}
+    if found["top_p"].ndim != 3 or not found["top_p"].size:
         return None
-    if any(found[name].ndim != len(axes) for name, axes in _AXES.items()):  # type: ignore[union-attr]
+    sizes = dict(zip("SNK", found["top_p"].shape, strict=True))
+    if any(found[name].shape != tuple(sizes[letter] for letter in letters) for name, letters in axes.items()):
         return None
-    if steps_S.shape != ids_SN.shape[:1] or piece_SN.shape != ids_SN.shape or found["top_ids"].shape != found["top_p"].shape:  # type: ignore[union-attr]
+    whole = ("ids", "piece", "rank", "top_ids", "steps")
+    if not all(np.issubdtype(found[name].dtype, np.integer) for name in whole) or found["ids"].min() < 0:
         return None
-    whole = {"ids": ids_SN[0], "piece": piece_SN[0], "rank": found["rank"], "top_ids": found["top_ids"]}
-    if not all(np.issubdtype(array.dtype, np.integer) for array in whole.values()) or ids_SN.min() < 0:  # type: ignore[union-attr]
-        return None
-    starts = from_token_SP[0] if from_token_SP is not None and from_token_SP.ndim == 2 else np.empty(0)
-    return {"steps": steps_S, "starts": starts, **whole, **found}  # type: ignore[dict-item]
+    starts = run.arrays.get(f"{_PREFIX}from_token_SP", np.empty((0, 0)))
+    first = {"ids": found["ids"][0], "piece": found["piece"][0], "starts": starts[0] if starts.ndim == 2 else starts}
+    return {**found, **first}
 
 
 def _by_piece(found: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
@@ -151,7 +150,7 @@ def _by_piece(found: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
 
 def _pieces(found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     pieces = np.unique(found["piece"])
-    starts: Sequence[Any] = found["starts"].tolist() if len(found["starts"]) == len(pieces) else [None] * len(pieces)
+    starts: Sequence[Any] = found["starts"].tolist() if found["starts"].shape == pieces.shape else [None] * len(pieces)
     return [
         {
             "ids": found["ids"][found["piece"] == piece].tolist(),

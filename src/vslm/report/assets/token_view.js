@@ -42,11 +42,25 @@ window.vslmTokenView = (() => {
   }
   const mark = (text) => make("i", { className: "token-mark" }, text);
 
+  // What the words of a text look like in it: a character whose bytes are spread over tokens stands where its last byte
+  // is, and dots where the others are; bytes that are no character stay bytes.
+  function joined(words) {
+    let decoder = null;
+    return words.map((word) => {
+      if (!Array.isArray(word)) decoder = null;
+      if (decoder === null) decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+      if (!Array.isArray(word)) return { word };
+      const text = decoder.decode(new Uint8Array(word), { stream: true });
+      return text.includes("\ufffd") ? { word } : { word, ends: text };
+    });
+  }
+  const inText = ({ word, ends }) => (ends === undefined ? shown(word, true) : ends === "" ? [mark("⋯")] : shown(ends, true));
+
   // A word as it is said aloud.
-  function spoken(word) {
+  function spoken(word, ends) {
     if (word === null) return "end of text";
     if (word === undefined) return "unknown";
-    if (Array.isArray(word)) return `bytes ${hex(word)}, part of a character`;
+    if (Array.isArray(word)) return `bytes ${hex(word)}, ${ends ? `which end ${spoken(ends)}` : "part of a character"}`;
     if (/^ +$/.test(word)) return word.length === 1 ? "space" : `${word.length} spaces`;
     return [...word].map((c) => (MARKS[c] ? ` ${MARKS[c][1]} ` : UNSEEN.test(c) ? ` ${codePoint(c)} ` : c)).join("").trim();
   }
@@ -160,7 +174,7 @@ window.vslmTokenView = (() => {
     // Whatever was asked for, choose what is there.
     function settle() {
       const arms = [...new Set(data.runs.map((run) => run.arm))];
-      if (!arms.includes(state.arm)) state.arm = arms.includes(data.baseline) && arms.length === 1 ? data.baseline : arms[0];
+      if (!arms.includes(state.arm)) state.arm = arms.includes(data.baseline) ? data.baseline : arms[0];
       if (!arms.includes(state.beside) || state.beside === state.arm) state.beside = "";
       state.seed = left().seed;
       const { pieces } = textOf(left());
@@ -172,11 +186,12 @@ window.vslmTokenView = (() => {
       if (state.token === null || state.token >= count) state.token = mostLearned();
       state.pointed = null;
     }
-    // The token that training made more likely than any other: something to look at first.
+    // The token with a letter that training made more likely than any other: something to look at first.
     function mostLearned() {
       const { loss } = saidBy(left());
       const last = loss[loss.length - 1];
-      const gains = last.map((value, n) => (value === null || loss[0][n] === null ? -Infinity : loss[0][n] - value));
+      const hasLetter = idsOf(left()).map((token) => /\p{L}/u.test(wordOf(left(), token) ?? ""));
+      const gains = last.map((value, n) => (value === null || loss[0][n] === null ? -Infinity : loss[0][n] - value - (hasLetter[n] ? 0 : 1e3)));
       return gains.reduce((best, gain, n) => (gain > gains[best] ? n : best), 0);
     }
 
@@ -198,8 +213,8 @@ window.vslmTokenView = (() => {
       legend.replaceChildren(lossLegend(), ...(isPaired() ? [differenceLegend()] : []));
     }
     function textPanel(run, side) {
-      const parts = idsOf(run).map((token, n) => {
-        const nodes = shown(wordOf(run, token), true);
+      const parts = joined(idsOf(run).map((token) => wordOf(run, token))).map((part, n) => {
+        const nodes = inText(part);
         const breaks = []; // line breaks that end a token stand behind it, or its outline would begin another line
         while (nodes[nodes.length - 1] === "\n") breaks.push(nodes.pop());
         return [make("span", { className: "token", role: "option", tabIndex: -1, id: `${id}-${side}-${n}` }, ...nodes), ...breaks];
@@ -334,16 +349,18 @@ window.vslmTokenView = (() => {
     function said(run, n) {
       const { loss, rank } = saidBy(run);
       const s = stepOf(run);
-      const word = spoken(wordOf(run, idsOf(run)[n]));
+      const word = spoken(wordOf(run, idsOf(run)[n]), endsOf(run, n));
       if (loss[s][n] === null) return `${word}, nothing stands before it`;
       return `${word}, probability ${chance(probability(loss[s][n]))}, loss ${nats(loss[s][n])} nats, rank ${whole(rank[s][n])}`;
     }
+    const endsOf = (run, n) => joined(idsOf(run).slice(0, n + 1).map((token) => wordOf(run, token)))[n].ends;
     function aboutToken(n) {
       if (n === null) return [];
       const word = wordOf(left(), idsOf(left())[n]);
+      const ends = endsOf(left(), n);
       const [start, end] = offsets(left())[n];
       const where = start === end ? `token ${n + 1}` : `token ${n + 1}, bytes ${whole(start)} to ${whole(end)}`;
-      const head = make("div", { className: "token-head" }, make("span", { className: "token-word" }, ...shown(word, false)), make("span", { className: "dim" }, where), since());
+      const head = make("div", { className: "token-head" }, make("span", { className: "token-word" }, ...shown(word, false)), ...(ends ? [make("span", {}, "ends "), make("span", { className: "token-word" }, ...shown(ends, false))] : []), make("span", { className: "dim" }, where), since());
       const runs = [[left(), n], ...(right() ? [[right(), counterpart(n)]] : [])];
       const columns = make("div", { className: `token-columns${runs.length > 1 ? " two" : ""}` }, ...runs.map(([run, at]) => column(run, at, runs.length > 1)));
       return [head, columns];
@@ -353,10 +370,10 @@ window.vslmTokenView = (() => {
       const { steps } = left();
       const s = stepOf(left());
       if (s === 0) return "";
-      const chosen = chooser("Change since", (value) => { state.since = value; paintChosen(); details.querySelector("select")?.focus(); });
-      const earlier = steps.slice(0, s).map((step) => [String(step), `step ${whole(step)}`]).reverse();
+      const chosen = chooser("Change", (value) => { state.since = value; paintChosen(); details.querySelector("select")?.focus(); });
+      const earlier = steps.slice(0, s).map((step) => [String(step), `since step ${whole(step)}`]).reverse();
       const value = earlier.some(([key]) => key === state.since) ? state.since : "before";
-      chosen.fill([["before", "the step before"], ...earlier], value);
+      chosen.fill([["before", "since the previous"], ...earlier], value);
       return chosen.box;
     }
     function earlierOf(run) {

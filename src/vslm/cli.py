@@ -496,7 +496,10 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         if arm != baseline:
             sizes = (f"{name.replace('_', ' ')} {more:+.1%}" for name, more in row["relative_sizes"].items())
             print(f"  beside {baseline}: {', '.join(sizes)}")
-        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds")
+        kept = (
+            f", {row['kept_mb']:.0f} of them weights kept at {row['kept_weights']} steps" if row["kept_weights"] else ""
+        )
+        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds{kept}")
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
         print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")

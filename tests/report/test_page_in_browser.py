@@ -1,12 +1,11 @@
 """The page in a browser: nothing goes wrong, nothing goes out, a click moves the slices, and no text of others runs."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from measured_study import ARMS, write_measured_study
+from opened import Opener
 from synthetic_study import STEPS, T_QUANTILE, write_study
 
 from vslm.report.figures import step_edges
@@ -24,66 +23,10 @@ HOSTILE = (
 )
 
 
-class Opened:
-    """A page with everything that it complained about and asked for."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def data(self, plot: str) -> list[dict[str, Any]]:
-        """The traces that are drawn in a figure."""
-        pick = "({x, y, z, meta, name, line}) => ({x, y, z, meta, name, color: line && line.color})"
-        return self.page.evaluate(f"document.getElementById('plot-{plot}').data.map({pick})")
-
-    def line(self, plot: str, arm: str) -> dict[str, Any]:
-        """The mean line of an arm in a figure."""
-        return next(t for t in self.data(plot) if t["meta"]["arm"] == arm and t["meta"]["part"] == "mean")
-
-    def press(self, choice: str, value: str) -> None:
-        """Press one of the buttons of a choice."""
-        self.page.locator(f'button[data-choice="{choice}"][value="{value}"]').first.click()
-
-    def text(self, selector: str) -> str:
-        """What stands in an element."""
-        return self.page.locator(selector).inner_text()
-
-
-Opener = Callable[..., Opened]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Opener]:
-    """Open a report from disk in a window of its own."""
-    contexts = []
-
-    def opener(report: Path, width: int = 1280, scheme: str = "light") -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, is_mobile=width < 500, has_touch=width < 500
-        )
-        contexts.append(context)
-        opened = Opened(context.new_page())
-        opened.page.goto(report.as_uri())
-        opened.page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
-        return opened
-
-    yield opener
-    for context in contexts:
-        context.close()
-
-
 @pytest.fixture(scope="module")
 def report(study_dir: Path) -> Path:
     """The page of the finished study."""
     return write_report(study_dir)
-
-
-def _no_overflow(opened: Opened) -> bool:
-    return opened.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -100,7 +43,7 @@ def test_the_page_opens_without_error_and_without_a_request(
     heat = opened.page.locator("#plot-heat .heatmaplayer image")
     assert heat.count() == 2, "the cells, and grey over what is not resolved"
     assert heat.first.bounding_box()["height"] > 200
-    assert _no_overflow(opened)
+    assert opened.fits
 
 
 def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Path, study: StudyFolder) -> None:
@@ -247,7 +190,7 @@ def test_no_text_of_others_runs(open_page: Opener, tmp_path: Path) -> None:
     assert opened.requests == [(folder / "report.html").as_uri()]
     assert opened.text("h1") == HOSTILE[0]
     assert HOSTILE[1] in opened.text("details pre >> nth=0")
-    assert _no_overflow(opened)
+    assert opened.fits
 
 
 def test_the_policy_stops_what_would_get_through(open_page: Opener, report: Path) -> None:
@@ -281,7 +224,7 @@ def test_a_page_with_almost_nothing_on_it_opens(open_page: Opener, tmp_path: Pat
     assert opened.complaints == []
     assert "It has not finished yet." in opened.text("#verdict")
     assert opened.page.locator(".js-plotly-plot").count() == 1
-    assert _no_overflow(opened)
+    assert opened.fits
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -292,7 +235,7 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     report = write_report(write_measured_study(tmp_path / "s"))
     opened = open_page(report, width, scheme)
     assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12 + 13
-    assert _no_overflow(opened)
+    assert opened.fits
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
     opened.press("layers", "loss")
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"loss"}

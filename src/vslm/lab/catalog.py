@@ -28,6 +28,7 @@ from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
+from vslm.measure.token_view import TokenView
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
@@ -152,6 +153,7 @@ MEASURES = {
     "EffectiveRank": EffectiveRank,
     "TokenProbe": TokenProbe,
     "AttentionMaps": AttentionMaps,
+    "TokenView": TokenView,
 }
 LAB = {
     "Experiment": Experiment,

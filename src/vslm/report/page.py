@@ -25,11 +25,13 @@ from vslm.report import content, curves, figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import headline, read_verdict, verdict_rows
+from vslm.report.token_view import token_view
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+_TOKENS = "token_view"  # the name of its script, its style and its section
 
 
 def write_report(study_dir: Path) -> Path:
@@ -83,7 +85,10 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         for section in found
         for drawing in section.drawings
     ]
-    scripts = {} if live else {name: asset(name) for name in _SCRIPTS}
+    drawn[_TOKENS] = token_view(folder, runs)
+    names = [f"{_TOKENS}.js", *_SCRIPTS] if drawn[_TOKENS] else _SCRIPTS
+    scripts = {} if live else {name: asset(name) for name in names}
+    style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
     return template("page.html.j2").render(
         study=study,
         name=study.get("name") or folder.path.name,
@@ -109,7 +114,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         measured=found,
         notes=notes,
         data=json_in_page(drawn),
-        style=Markup(asset("page.css")),
+        style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=live.policy if live else _policy(scripts.values()),
         live=live,

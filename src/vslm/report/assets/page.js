@@ -386,6 +386,7 @@
   }
   drawAll();
   showChoices();
+  if (page.token_view) window.vslmTokenView(document.getElementById("token-view"), page.token_view);
   // For what stands beside this script on a live page: the figures' numbers, and how to draw them again.
   window.vslm = { page, drawTraining };
 })();

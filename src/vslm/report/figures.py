@@ -74,9 +74,13 @@ def safe_text(text: str) -> str:
 
 def numbers(values: np.ndarray, decimals: int = _LOSS_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; None where there is none, because NaN is not JSON."""
-    if values.ndim > 1:
-        return [numbers(row, decimals) for row in values]
-    return [round(float(x), decimals) if np.isfinite(x) else None for x in values]
+    rounded = np.round(np.asarray(values, dtype=float), decimals)
+    finite = np.isfinite(rounded)
+    if finite.all():
+        return rounded.tolist()
+    plain = rounded.astype(object)
+    plain[~finite] = None
+    return plain.tolist()
 
 
 def training_figure(

@@ -30,7 +30,7 @@ from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
 _TOKENS = "token_view"  # the name of its script, its style and its section
 
 
@@ -86,7 +86,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         for drawing in section.drawings
     ]
     drawn[_TOKENS] = token_view(folder, runs)
-    names = [f"{_TOKENS}.js", *_SCRIPTS] if drawn[_TOKENS] else _SCRIPTS
+    names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
     scripts = {} if live else {name: asset(name) for name in names}
     style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
     return template("page.html.j2").render(
@@ -116,7 +116,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         data=json_in_page(drawn),
         style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=live.policy if live else _policy(scripts.values()),
+        policy=live.policy if live else policy(scripts.values()),
         live=live,
         primary=content.primary_words(study),
         sources=content.sources,
@@ -142,8 +142,11 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def _policy(scripts: Any) -> str:
-    """Nothing from outside, and only these very scripts. Style must be free: plotly.js sets it element by element."""
+def policy(scripts: Any) -> str:
+    """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
+
+    Style must be free: plotly.js sets it element by element.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

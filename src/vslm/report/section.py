@@ -55,7 +55,7 @@ class Section:
 
 def profile_views(
     read: Callable[[Sequence[Run], str], Profile | None],
-    runs: Mapping[str, list[Run]],
+    runs: Mapping[str, Sequence[Run]],
     names: Mapping[str, tuple[str, str, str]],
 ) -> tuple[dict[str, dict[str, Profile]], dict[str, tuple[str, str]]]:
     """Profiles by view and arm, and the words of the views that hold something.

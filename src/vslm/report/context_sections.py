@@ -35,9 +35,9 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
     drawings = [Drawing("context-curve", figures.profile_figure(views, look, axis), words, "At the end of training")]
     far = {arm: gain for arm, curves in found.items() if (gain := curves.far_gain()) is not None}
     if far:
-        axis = {"type": "log", "unifiedhovertitle": {"text": "step %{x:,}"}, "separatethousands": True}
+        axis = {"title": _title("training step"), "type": "log", "dtick": 1, "separatethousands": True}
+        axis |= {"exponentformat": "none", "unifiedhovertitle": {"text": "step %{x:,}"}}
         figure = figures.profile_figure({"far": far}, look, axis)
-        figure["layout"]["xaxis"]["title"]["text"] = "training step"
         figure["layout"]["shapes"] = [figures.chance_line(0.0)]
         text = "nats per token: C(T / 8) minus C(T)"
         drawings.append(Drawing("far-context", figure, {"far": ("far gain", text)}, "What far context is worth"))
@@ -251,10 +251,14 @@ def _signed(its: Spread) -> str:
     return signed(its.mean, 3) + (f" ± {its.half:.3f}" if its.half is not None else "")
 
 
+def _title(text: str) -> dict[str, Any]:
+    return figures.blank_figure(text)["layout"]["xaxis"]["title"]
+
+
 def _log_axis(title: str, hover: str, last: float) -> dict[str, Any]:
     """Logarithmic, ticks at powers of two."""
     return {
-        "title": figures.blank_figure(title)["layout"]["xaxis"]["title"],
+        "title": _title(title),
         "type": "log",
         "tickmode": "array",
         "tickvals": [2**i for i in range(int(last).bit_length() + 1)],

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
-_GO_ON = ("run", "train", "noise")  # commands that begin where they were stopped
+_GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -157,6 +157,56 @@ def plan(
 
 
 @app.command
+def rematch(
+    folder: Path,
+    /,
+    *,
+    change: str = "FeedforwardMultiplier",
+    arm: str | None = None,
+    seeds: str | None = None,
+    tokens: int | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+    json_: Json = False,
+) -> None:
+    """Train the winner of a study again, on new seeds, as large as the baseline in every way of counting.
+
+    Args:
+        folder: The folder of a study that has a verdict.
+        change: What makes the winner as large: FeedforwardMultiplier, Depth or WidthScale.
+        arm: Whose rematch it is. Default: the best of the arms that are better than the baseline.
+        seeds: As for run. Default: as many as the study had, behind those.
+        tokens: Training tokens of one run. Default: as in the study.
+        minutes: Time for the whole rematch.
+        out: Its folder. Default: that of the study with -rematch behind it.
+        device: Where to train.
+        workers: Runs at the same time. Default: what was fastest in a short timing.
+        json_: Print verdict.json and nothing else.
+    """
+    from vslm.lab.rematch import change_named
+    from vslm.lab.rematch import rematch as study_of
+    from vslm.lab.study_file import study_file_of
+    from vslm.results.folder import study_folder_of
+
+    first = study_folder_of(folder)
+    done = run(
+        study_of(first, change=change_named(change), arm=arm),
+        study_file=study_file_of(first.path),
+        seeds=seeds,
+        tokens=tokens,
+        minutes=minutes,
+        out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),
+        device=device,
+        workers=workers,
+        json_=json_,
+    )
+    if (done.verdict or {}).get("missing"):
+        sys.exit(1)
+
+
+@app.command
 def train(
     path: str,
     /,
@@ -262,6 +312,108 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
     from vslm.report.terminal import arms_table, show
 
     show(arms_table(rows))
+
+
+@app.command
+def compare(
+    *paths: Path,
+    measure: Literal["val_loss", "val_bpb"] | None = None,
+    out: Path | None = None,
+    json_: Json = False,
+) -> None:
+    """Put any runs or arms beside the first one, across studies, and warn where they are not comparable.
+
+    Args:
+        paths: Of studies (runs/NAME), arms (runs/NAME/ARM) or runs (runs/NAME/ARM/seed0).
+        measure: The final number. Default: val_loss where all have one tokenizer, else val_bpb.
+        out: Also write a page there, an .html file.
+        json_: Print JSON and nothing else.
+    """
+    from vslm.report.compare import compare as compared
+    from vslm.report.compare import plain
+    from vslm.report.sides import read_sides
+
+    found = compared(read_sides(paths), measure)
+    if out is not None:
+        from vslm.report.compare_page import write_comparison
+
+        write_comparison(found, out)
+    if json_:
+        print(json.dumps(plain(found), indent=1))
+        return
+    from vslm.report.terminal import comparison_table, show
+
+    show(comparison_table(found))
+    for one in found.differences:
+        print(f"{one.side.name}: {one.words} ({one.how})")
+    for one in found.differences:
+        for warned in one.warnings:
+            print(f"warning: {warned}")
+    for side in found.sides:
+        for words in side.left_out:
+            print(f"not in it: {side.name} {words}")
+    if len(found.differences) > 1:
+        print(f"the {len(found.differences)} intervals hold together, 95 % of the time")
+    if out is not None:
+        print(f"page  {out}")
+
+
+@app.command
+def send(
+    path: Path,
+    /,
+    *,
+    to: Literal["wandb", "trackio", "tensorboard"],
+    project: str = "vslm",
+    out: Path = Path("tensorboard"),
+    follow: Flag = False,
+) -> None:
+    """Send runs to a tracker: what it was not sent yet. The run folder stays what counts.
+
+    Args:
+        path: Of a study (runs/NAME), an arm (runs/NAME/ARM) or a run (runs/NAME/ARM/seed0).
+        to: Where. Each is an extra: pip install 'vslm[wandb]', 'vslm[trackio]' or 'vslm[tensorboard]'.
+        project: Of wandb or trackio.
+        out: The folder of TensorBoard's files.
+        follow: Go on until each run is over, one after the other.
+    """
+    from vslm.trackers.sending import TRACKERS
+    from vslm.trackers.sending import send as send_to
+
+    send_to(path, TRACKERS[to](project, out), follow=follow)
+
+
+@app.command
+def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
+    """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
+
+    Args:
+        root: A folder of studies, or one study.
+        port: Where to listen; 0 takes a free one.
+        host: An address of this machine. Any other than loopback lets others read all of the folder.
+    """
+    from vslm.live.guard import is_loopback
+    from vslm.live.server import address_of, open_server
+
+    with open_server(root, _text_reader(), host=host, port=port) as server:
+        print(f"{root} is shown at {address_of(server)} (Ctrl-C stops it)", flush=True)
+        if not is_loopback(host):
+            print(f"vslm: whoever reaches {host} can read all of {root}", file=sys.stderr, flush=True)
+        server.serve_forever(poll_interval=0.2)
+
+
+def _text_reader() -> Callable[[Path, str], dict[str, Any]]:
+    """Reads typed text with stored weights. torch comes with the first text, so that the pages are there at once."""
+    readers: list[Callable[[Path, str], dict[str, Any]]] = []
+
+    def read(folder: Path, text: str) -> dict[str, Any]:
+        if not readers:
+            from vslm.lab.typed_text import TextReader
+
+            readers.append(TextReader())
+        return readers[0](folder, text)
+
+    return read
 
 
 @app.command

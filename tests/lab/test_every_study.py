@@ -189,6 +189,14 @@ def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str
     assert len(joined[0]["x"]) == 2
 
 
+def test_the_use_of_context_is_shown_by_arm_and_over_training(shown: Callable[..., dict[str, Section]]) -> None:
+    """The curve, its map over steps, and loss from document starts."""
+    found = shown("context_learning", ("layers-1",))
+    assert arms_drawn(found["context"]) == {"layers-1", "layers-2"}
+    assert {"context-curve", "context-map"} <= {drawing.id for drawing in found["context"].drawings}
+    assert set(found["position-profile"].drawings[0].views) == {"document", "random", "beside"}
+
+
 def written(path: Path, losses: dict[str, dict[int, float]]) -> StudyFolder:
     """A folder with final losses and nothing else."""
     arms = {arm: {"runs": {str(seed): f"{arm}-{seed}" for seed in by_seed}} for arm, by_seed in losses.items()}

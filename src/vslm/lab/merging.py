@@ -14,7 +14,7 @@ from vslm.results.folder import KEPT, StudyFolder, budget_name
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
 _SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
 _SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
-_LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json"}
+_LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json", "sent.json"}
 _FOLDERS_LEFT_OUT = {"checkpoints", KEPT}
 
 

@@ -231,11 +231,11 @@ def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> 
         "executed_flops_per_token": count(executed, "FLOP")
         if is_number(executed := arm.get("executed_flops_per_token"))
         else None,
-        "tokens": count(_mean_of(whole, "tokens") or arm.get("tokens")),
-        "flops": count(_mean_of(whole, "flops"), "FLOP"),
-        "seconds": duration(_mean_of(whole, "seconds")),
-        "loss": _with_interval(whole, "val_loss"),
-        "bits": _with_interval(whole, "val_bpb"),
+        "tokens": count(mean_of(whole, "tokens") or arm.get("tokens")),
+        "flops": count(mean_of(whole, "flops"), "FLOP"),
+        "seconds": duration(mean_of(whole, "seconds")),
+        "loss": with_interval(whole, "val_loss"),
+        "bits": with_interval(whole, "val_bpb"),
         "seeds": [run.seed for run in whole],
         "kernels": sorted({str(kernel) for kernel in of_folder(arm.get("kernels"), dict).values()}),
         "fingerprint": arm.get("fingerprint"),
@@ -263,12 +263,13 @@ def joined_differences(differences: list[list[Any]]) -> list[tuple[str, str, str
     ]
 
 
-def _mean_of(runs: list[Run], key: str) -> float | None:
+def mean_of(runs: list[Run], key: str) -> float | None:
+    """The mean of a final number over runs; None if no run has it."""
     values = [run.done[key] for run in runs if is_number(run.done.get(key))]
     return float(np.mean(values)) if values else None
 
 
-def _with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
+def with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
     """A final number of an arm: its mean over seeds, with the 95 % Student-t interval from two seeds on."""
     values = np.array([run.done[key] for run in runs if is_number(run.done.get(key))], dtype=float)
     if not len(values):

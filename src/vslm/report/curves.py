@@ -10,8 +10,9 @@ Not for: verdicts. Those are read from verdict.json, whose intervals hold for al
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -87,9 +88,9 @@ def band_half(values_NS: np.ndarray) -> np.ndarray | None:
 
 def training_curves(runs: Sequence[Run], measure: str) -> Curves:
     """One arm's `train_loss` or `val_loss` over training."""
-    lines = [line for run in runs if (line := _seed_line(run, measure)) is not None]
-    longest = max((len(line.values) for line in lines), default=0)
-    lines = [_thinned(line) for line in lines]
+    found = [both for run in runs if (both := _seed_line(run, measure)) is not None]
+    longest = max((num_points for _, num_points in found), default=0)
+    lines = [line for line, _ in found]
     return Curves(_mean_line(lines), lines, max(0, longest - MOST_POINTS))
 
 
@@ -108,21 +109,30 @@ def training_differences(baseline: Curves, arm: Curves) -> Curves:
     return Curves(_mean_line(lines), lines, 0)
 
 
-def _seed_line(run: Run, measure: str) -> SeedLine | None:
-    rows = {row["step"]: row for row in run.rows if is_number(row.get(measure))}
-    if not rows or run.state == "torn":
+def _seed_line(run: Run, measure: str) -> tuple[SeedLine, int] | None:
+    """The line, thinned, and how many points there were."""
+    values = _column(run.rows, measure)
+    known = np.flatnonzero(np.isfinite(values))
+    if not len(known) or run.state == "torn":
         return None
-    ordered = [rows[step] for step in sorted(rows)]
-    axes = {
-        axis: np.array([row[name] if is_number(row.get(name)) else np.nan for row in ordered], dtype=float)
-        for axis, name in _ROW_FIELD.items()
-    }
-    return SeedLine(run.seed, axes, np.array([row[measure] for row in ordered], dtype=float), run.is_whole)
+    # By step; of a step that was measured twice, the later row counts.
+    _, latest = np.unique(_column(run.rows, "step")[known][::-1], return_index=True)
+    order = known[::-1][latest]
+    picked = order[spread(len(order), MOST_POINTS)]
+    some = [run.rows[i] for i in picked]
+    axes = {axis: _column(some, name) for axis, name in _ROW_FIELD.items()}
+    return SeedLine(run.seed, axes, values[picked], run.is_whole), len(order)
 
 
-def _thinned(line: SeedLine) -> SeedLine:
-    keep = spread(len(line.values), MOST_POINTS)
-    return SeedLine(line.seed, {name: x[keep] for name, x in line.axes.items()}, line.values[keep], line.is_whole)
+_PLAIN = {int, float, type(None)}
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """One field of rows, NaN where it is no number."""
+    column = [row.get(name) for row in rows]
+    if {type(value) for value in column} <= _PLAIN:  # what a run writes; a page asks this of very many rows
+        return np.array(column, dtype=float)
+    return np.array([value if is_number(value) else np.nan for value in column], dtype=float)
 
 
 def _mean_line(lines: Sequence[SeedLine]) -> Line | None:
@@ -184,33 +194,49 @@ def num_positions(runs: Sequence[Run]) -> int:
 _BY_POSITION = ("val_loss_nats_ST", "final_val_loss_nats_T")
 
 
-def grid(runs: Sequence[Run], edges: np.ndarray) -> Grid | None:
-    """Validation loss by step and position of one arm, over the seeds that ended well; None if there are none."""
-    return _mean_grid({run.seed: _run_grid(run, edges) for run in runs if _has_grid(run)})
+def grid(runs: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
+    """Loss by step and position of one arm, over the seeds that ended well; None if there are none.
+
+    Args:
+        split: `val`, or `train`, whose row is the mean over the steps since the row before; step 0 has none.
+    """
+    return _mean_grid({run.seed: _run_rows(run, edges, split) for run in runs if _has_grid(run, split)})
 
 
-def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> Grid | None:
+def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
     """Arm minus baseline by step and position, paired by seed, at the steps that both stored."""
-    theirs = {run.seed: run for run in baseline if _has_grid(run)}
+    theirs = {run.seed: run for run in baseline if _has_grid(run, split)}
     cells = {}
     for run in arm:
-        if not _has_grid(run) or run.seed not in theirs:
+        if not _has_grid(run, split) or run.seed not in theirs:
             continue
-        (steps_S, mine_SP), (other_S, other_SP) = _run_grid(run, edges), _run_grid(theirs[run.seed], edges)
+        (steps_S, mine), (other_S, other) = _run_rows(run, edges, split), _run_rows(theirs[run.seed], edges, split)
         common_S, i, j = np.intersect1d(steps_S, other_S, return_indices=True)
-        cells[run.seed] = (common_S, mine_SP[i] - other_SP[j])
+        cells[run.seed] = (common_S, _difference_rows(mine, i, other, j))
     return _mean_grid(cells)
 
 
-def _has_grid(run: Run) -> bool:
-    return run.is_whole and "val_loss_nats_ST" in run.arrays
+def _has_grid(run: Run, split: str) -> bool:
+    loss_ST = run.arrays.get(f"{split}_loss_nats_ST")
+    fits = loss_ST is not None and loss_ST.ndim == 2 and loss_ST.shape[:1] == run.arrays["steps_S"].shape
+    return run.is_whole and fits
 
 
-def _run_grid(run: Run, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return run.arrays["steps_S"], binned(run.arrays["val_loss_nats_ST"], edges)
+# A run's values by bin at some of its stored steps: thousands are stored and few are drawn, so few are binned.
+_Rows = Callable[[np.ndarray], np.ndarray]
 
 
-def _mean_grid(cells: dict[int, tuple[np.ndarray, np.ndarray]]) -> Grid | None:
+def _run_rows(run: Run, edges: np.ndarray, split: str) -> tuple[np.ndarray, _Rows]:
+    loss_ST = run.arrays[f"{split}_loss_nats_ST"]
+    there = np.flatnonzero(np.isfinite(loss_ST).any(axis=-1))
+    return run.arrays["steps_S"][there], lambda keep: binned(loss_ST[there[keep]], edges)
+
+
+def _difference_rows(mine: _Rows, i: np.ndarray, theirs: _Rows, j: np.ndarray) -> _Rows:
+    return lambda keep: mine(i[keep]) - theirs(j[keep])
+
+
+def _mean_grid(cells: Mapping[int, tuple[np.ndarray, _Rows]]) -> Grid | None:
     if not cells:
         return None
     steps_S = next(iter(cells.values()))[0]
@@ -220,7 +246,7 @@ def _mean_grid(cells: dict[int, tuple[np.ndarray, np.ndarray]]) -> Grid | None:
         return None
     keep = spread(len(steps_S), MOST_STEPS)
     dropped, steps_S = len(steps_S) - len(keep), steps_S[keep]
-    values_NSP = np.stack([values_SP[np.searchsorted(own_S, steps_S)] for own_S, values_SP in cells.values()])
+    values_NSP = np.stack([rows(np.searchsorted(own_S, steps_S)) for own_S, rows in cells.values()])
     half = band_half(values_NSP.reshape(len(values_NSP), -1))
     mean_SP = values_NSP.mean(0)
     return Grid(steps_S, mean_SP, None if half is None else half.reshape(mean_SP.shape), len(values_NSP), dropped)

@@ -120,6 +120,8 @@ def listing(words: Sequence[str]) -> str:
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether this is a finite number that can be shown; True and False are none."""
+    if type(value) is float or type(value) is int:  # the usual case first: a page asks this of every value of a row
+        return math.isfinite(value)
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -12,6 +12,7 @@ import base64
 import functools
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
-_SCRIPTS = ("plotly-cartesian.min.js", "page.js")
+SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
 _TOKENS = "token_view"  # the name of its script, its style and its section
 
 
@@ -44,12 +45,35 @@ def write_report(study_dir: Path) -> Path:
     return target
 
 
-def render(folder: StudyFolder) -> str:
-    """The page as text. A pure function of the folder: no clock, no machine."""
+@dataclass(frozen=True)
+class Live:
+    """What a page has more when a server shows it; its script stands beside and is not in the page.
+
+    Args:
+        policy: the Content-Security-Policy.
+        head, top, nav, section, scripts: markup for these places.
+    """
+
+    policy: str
+    head: Markup
+    top: Markup
+    nav: Markup
+    section: Markup
+    scripts: Markup
+
+
+def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, live: Live | None = None) -> str:
+    """The page as text. A pure function of the folder: no clock, no machine.
+
+    Args:
+        folder: of the study.
+        runs: what `read_runs` gives, where it was read already.
+        live: for a page that a server shows.
+    """
     study = folder.study
     if not isinstance(study.get("arms"), dict):
         raise ResultError(str(folder.path / "study.json"), "names no arms", "", "the file is torn; run the study again")
-    runs = read_runs(folder)
+    runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
     look = figures.styles(list(runs), study.get("baseline"))
@@ -62,10 +86,10 @@ def render(folder: StudyFolder) -> str:
         for drawing in section.drawings
     ]
     drawn[_TOKENS] = token_view(folder, runs)
-    names = [f"{_TOKENS}.js", *_SCRIPTS] if drawn[_TOKENS] else _SCRIPTS
-    scripts = {name: _asset(name) for name in names}
-    style = f"{_asset('page.css')}\n{_asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else _asset("page.css")
-    return _template().render(
+    names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
+    scripts = {} if live else {name: asset(name) for name in names}
+    style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
+    return template("page.html.j2").render(
         study=study,
         name=study.get("name") or folder.path.name,
         verdict_problem=verdict_problem,
@@ -89,31 +113,40 @@ def render(folder: StudyFolder) -> str:
         drawn=drawn,
         measured=found,
         notes=notes,
-        data=_json(drawn),
+        data=json_in_page(drawn),
         style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=_policy(scripts.values()),
+        policy=live.policy if live else policy(scripts.values()),
+        live=live,
         primary=content.primary_words(study),
         sources=content.sources,
     )
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def template(name: str, *places: Path) -> jinja2.Template:
+    """A template of the report, or of a place that has templates in the same style; names are looked up there first."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.FileSystemLoader([*places, _ASSETS]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.lstrip_blocks = True
     environment.filters |= {"count": count, "duration": duration, "seeds": seeds}
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file that pages are made of, as text."""
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def _policy(scripts: Any) -> str:
-    """Nothing from outside, and only these very scripts. Style must be free: plotly.js sets it element by element."""
+def policy(scripts: Any) -> str:
+    """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
+
+    Style must be free: plotly.js sets it element by element.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )
@@ -123,7 +156,7 @@ def _policy(scripts: Any) -> str:
     )
 
 
-def _json(value: Any) -> Markup:
+def json_in_page(value: Any) -> Markup:
     """JSON that can stand in a script element: no character that HTML or an old JavaScript could read as its end."""
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
@@ -148,9 +181,17 @@ def drawn_figures(
     differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
     is_whole_window = primary.get("measure") == "val_loss" and not primary.get("positions")
     effect = primary.get("smallest_effect") if is_whole_window else None
-    grids = {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges)) is not None}
+    grids = {
+        split: {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges, split)) is not None}
+        for split in ("val", "train")
+    }
     grid_differences = {
-        arm: grid for arm in others if (grid := curves.grid_difference(runs[baseline], runs[arm], edges)) is not None
+        split: {
+            arm: grid
+            for arm in others
+            if (grid := curves.grid_difference(runs[baseline], runs[arm], edges, split)) is not None
+        }
+        for split in grids
     }
     finals = {
         "loss": {arm: final for arm, found in runs.items() if (final := curves.final_by_position(found, edges))},
@@ -163,7 +204,9 @@ def drawn_figures(
         "arms": list(runs),
         "pair_unit": content.unit(study),
         "training": training if training["data"] else None,
-        "surface": figures.surface(grids, grid_differences, look) if grids else None,
+        "surface": {split: figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
+        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
+        "labels": {arm: figures.safe_text(arm) for arm in look},
         "heat": figures.heat_figure(edges),
         "slices": figures.slice_figures(edges),
         "edges": edges.tolist(),
@@ -179,7 +222,7 @@ def drawn_figures(
         "baseline": baseline,
         "others": others,
     }
-    return drawn, _notes(views, grids, edges)
+    return drawn, _notes(views, grids["val"], edges)
 
 
 def _notes(

@@ -4,6 +4,7 @@ A report is made of whatever is there. A run that is missing, unfinished, diverg
 rest of the page does not suffer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,13 +46,19 @@ class Run:
         return self.state == "done"
 
 
-def read_runs(folder: StudyFolder) -> dict[str, list[Run]]:
-    """All runs that the study declares or has, by judged arm in the order of declaration, then by seed."""
+def read_runs(folder: StudyFolder, read: Callable[[RunFolder], Run] | None = None) -> dict[str, list[Run]]:
+    """All runs that the study declares or has, by judged arm in the order of declaration, then by seed.
+
+    Args:
+        folder: of the study.
+        read: in place of `read_run`, for who keeps what was read.
+    """
+    read = read or read_run
     declared = [seed for seed in folder.study.get("seeds") or [] if isinstance(seed, int)]
     runs = {}
     for arm in folder.judged_arms:
         seeds = sorted({*declared, *(found.seed for found in folder.runs(arm))})
-        runs[arm] = [read_run(folder.run(arm, seed)) for seed in seeds]
+        runs[arm] = [read(folder.run(arm, seed)) for seed in seeds]
     return runs
 
 
@@ -69,7 +76,7 @@ def read_run(folder: RunFolder) -> Run:
         state=state,
         words=words,
         where=where,
-        rows=[row for row in rows if isinstance(row, dict) and is_number(row.get("step"))],
+        rows=[row for row in rows if type(row) is dict and is_number(row.get("step"))],
         arrays=arrays,
         done=done,
         environment=_attempt(lambda: folder.environment, dict, []),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vslm.report.compare import Comparison
 from vslm.report.formatting import count, decimals_for, duration, ends, is_number, signed, span
 from vslm.report.tables import VERDICT_WORDS, verdict_rows
 from vslm.results.folder import StudyFolder
@@ -68,6 +69,29 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
             count(row["tokens"]) if is_number(row["tokens"]) else "",
             count(row["parameters"]) if is_number(row["parameters"]) else "",
             str(row["date"] or "")[:10],
+        )
+    return table
+
+
+def comparison_table(found: Comparison) -> Table:
+    """Sides beside each other, one row each, the first without a difference."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("side", found.measure, "seeds", "tokens", "parameters", "difference", "interval", "paired", ""):
+        right = heading in (found.measure, "seeds", "tokens", "parameters", "difference", "interval")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading != "side")
+    for side in found.sides:
+        one = next((one for one in found.differences if one.side is side), None)
+        ends = (one.interval.low, one.interval.high) if one else (None, None)
+        table.add_row(
+            Text(side.name),
+            f"{side.values(found.measure).mean():.4f}" if side.runs else "missing",
+            str(len(side.runs)),
+            count(side.tokens),
+            count(side.arm.get("num_parameters")),
+            _plain(signed(one.interval.mean, 4)) if one and is_number(one.interval.mean) else "",
+            _plain(span(*ends, 4)) if one else "",
+            ("by seed" if one.paired_seeds else "no") if one else "",
+            Text(one.relation if one else "the first", style="bold" if one else "dim"),
         )
     return table
 

@@ -1,0 +1,190 @@
+"""A request in, an answer out. Knows the addresses of the live page and nothing of sockets.
+
+    GET  /                          the list of studies
+    GET  /study/NAME                the page of one
+    GET  /api/studies               every study's name and the tag of its card
+    GET  /api/card/NAME             a card of the list
+    GET  /api/rows/NAME?since=      rows that came since a cursor
+    POST /api/tokens/NAME           a typed text, read with stored weights
+    GET  /assets/FILE               style and scripts
+
+NAME is looked up among the studies that are there, and FILE among the files that are listed: no path is ever made of
+what a visitor sends.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
+
+from vslm.core.errors import VslmError
+from vslm.live import guard, pages
+from vslm.live.growing import cursor_of, results_of, rows_since
+from vslm.live.guard import RefusedError
+from vslm.live.shelf import Entry, Shelf
+from vslm.report.runs import Run, read_runs
+
+ReadText = Callable[[Path, str], dict[str, Any]]  # a run's folder and a text, to what its model says of every token
+
+_JSON, _HTML = "application/json", "text/html; charset=utf-8"
+_MOST_RUNS_AT_ONCE = 4
+_MOST_WAITING = 4  # typed texts that wait for one another; more are sent away
+_PAGES_KEPT = 6
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What goes back."""
+
+    status: HTTPStatus
+    body: bytes
+    kind: str = _JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class App:
+    """Answers for the studies below a folder.
+
+    Args:
+        root: the folder.
+        read_text: reads a typed text with a run's stored weights; raises VslmError in words.
+        listens_at: the address, which decides what names are its own.
+    """
+
+    def __init__(self, root: Path, read_text: ReadText, *, listens_at: str = "127.0.0.1") -> None:
+        self.shelf, self.listens_at, self._read_text = Shelf(root), listens_at, read_text
+        self._pages: dict[str, tuple[str, bytes]] = {}
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
+        self._reading = threading.Lock()
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+        """Answer a request; what is refused or cannot be read is answered in words."""
+        try:
+            guard.check_host(headers.get("Host"), listens_at=self.listens_at)
+            path, query = _split(target)
+            if method == "POST":
+                guard.check_origin(headers)
+                return self._post(path, headers, body)
+            return self._get(path, query)
+        except RefusedError as refused:
+            return self.refusal(refused, target)
+        except VslmError as error:
+            return self._in_words(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), target)
+
+    def _get(self, path: str, query: Mapping[str, list[str]]) -> Answer:
+        if path == "/":
+            return Answer(HTTPStatus.OK, pages.list_page(self.shelf).encode(), _HTML)
+        if path == "/api/studies":
+            return _json({"studies": [[entry.name, pages.tag_of(entry)] for entry in self.shelf.entries()]})
+        if path.startswith("/assets/"):
+            return _asset(path.removeprefix("/assets/"))
+        if path.startswith("/api/card/"):
+            return Answer(HTTPStatus.OK, pages.card(self._entry(path.removeprefix("/api/card/"))).encode(), _HTML)
+        if path.startswith("/api/rows/"):
+            return _json(self._rows(self._entry(path.removeprefix("/api/rows/")), query.get("since", [""])[0]))
+        if path.startswith("/study/"):
+            return Answer(HTTPStatus.OK, self._page(self._entry(path.removeprefix("/study/"))), _HTML)
+        raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
+
+    def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if not path.startswith("/api/tokens/"):
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is nothing to send to here.")
+        entry = self._entry(path.removeprefix("/api/tokens/"))
+        asked = guard.read_body(headers, body)
+        text = guard.checked_text(asked.get("text"))
+        folders = self._folders(entry, asked.get("runs"))
+        if not self._waiting.acquire(blocking=False):
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Other texts are being read; try again in a moment.")
+        try:
+            with self._reading:  # one at a time: studies may be training on the same cores
+                read = [{"run": name, **self._read_text(path, text)} for name, path in folders.items()]
+        finally:
+            self._waiting.release()
+        return _json({"text": text, "runs": read})
+
+    def _folders(self, entry: Entry, runs: Any) -> dict[str, Path]:
+        """Folders of runs by name, as `arm/seed0`; only runs that are there have names."""
+        known = {run.where: entry.folder.run(run.arm, run.seed).path for run in self._flat(entry)}
+        if not isinstance(runs, list) or not 0 < len(runs) <= _MOST_RUNS_AT_ONCE:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Name 1 to {_MOST_RUNS_AT_ONCE} runs.")
+        if unknown := [run for run in runs if not isinstance(run, str) or run not in known]:
+            raise RefusedError(HTTPStatus.NOT_FOUND, f"{len(unknown)} of these runs are not there.")
+        return {run: known[run] for run in runs}
+
+    def _entry(self, name: str) -> Entry:
+        if (entry := self.shelf.entry(name)) is None:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no study of that name here. It may have been moved.")
+        return entry
+
+    def _runs(self, entry: Entry) -> dict[str, list[Run]]:
+        return read_runs(entry.folder, self.shelf.run)
+
+    def _flat(self, entry: Entry) -> list[Run]:
+        return [] if entry.progress is None else [run for found in self._runs(entry).values() for run in found]
+
+    def _rows(self, entry: Entry, since: str) -> dict[str, Any]:
+        if entry.progress is None:
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, entry.problem or "This study cannot be read.")
+        runs = self._runs(entry)
+        rows = rows_since(runs, since)
+        return {
+            "since": cursor_of(runs),
+            "rows": rows or [],
+            "reload": rows is None,
+            "results": results_of(runs, entry.stamp[:2]),
+            "progress": pages.progress_for_script(entry.progress),
+        }
+
+    def _page(self, entry: Entry) -> bytes:
+        if entry.progress is None:
+            return pages.unreadable_page(entry).encode()
+        runs = self._runs(entry)
+        # Which process holds it is shown by the script, so a page is the same until a file of it changes.
+        tag = hashlib.sha256(repr((entry.stamp, entry.progress.is_running)).encode()).hexdigest()
+        kept = self._pages.get(entry.name)
+        if kept is None or kept[0] != tag:
+            kept = tag, pages.study_page(entry, runs).encode()
+            while len(self._pages) >= _PAGES_KEPT:
+                self._pages.pop(next(iter(self._pages)), None)
+            self._pages[entry.name] = kept
+        return kept[1]
+
+    def refusal(self, refused: RefusedError, target: str) -> Answer:
+        """What was refused, in words, in the form that who asked can show."""
+        return self._in_words(refused.status, refused.why, target)
+
+    def _in_words(self, status: HTTPStatus, why: str, target: str) -> Answer:
+        if target.startswith(("/api/", "/assets/")):
+            return _json({"error": why}, status)
+        return Answer(status, pages.words_page(status.phrase, why).encode(), _HTML)
+
+
+def _split(target: str) -> tuple[str, dict[str, list[str]]]:
+    """The path, decoded once, and the query.
+
+    Raises: RefusedError with 404 for what is no text.
+    """
+    try:
+        parts = urlsplit(target if target.startswith("/") else f"/{target}")
+        return unquote_to_bytes(parts.path).decode(), parse_qs(parts.query, max_num_fields=16)
+    except ValueError:
+        raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.") from None
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    return Answer(status, json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":")).encode())
+
+
+def _asset(asked: str) -> Answer:
+    name = asked.rpartition("/")[2]
+    if name not in pages.ASSETS or pages.asset_address(name) != f"/assets/{asked}":
+        raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such file.")
+    kind = "text/css; charset=utf-8" if name.endswith(".css") else "text/javascript; charset=utf-8"
+    # Addresses hold the content's hash (see pages.py), so what is kept is never old.
+    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    return Answer(HTTPStatus.OK, pages.asset_text(name).encode(), kind, headers)

@@ -1,0 +1,116 @@
+"""What a tracker is told of a run: a name, its declaration, and one set of numbers per step."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import ResultError
+from vslm.results.files import read_json, read_rows, write_json
+from vslm.results.folder import RunFolder
+from vslm.results.naming import named
+
+SENT = "sent.json"  # in a run's folder: how many rows each place has been sent
+_FINAL = ("val_loss", "val_bpb", "select_loss", "select_bpb", "tokens", "flops", "seconds")
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A run as a tracker sees it.
+
+    Args:
+        study: its name.
+        arm: its name.
+        run: its folder.
+        name: unique among all runs that are sent: `study/arm/seed0`, with the budget between where it is not one.
+    """
+
+    study: str
+    arm: str
+    run: RunFolder
+    name: str
+
+    @property
+    def group(self) -> str:
+        """What seeds of one arm share."""
+        return self.name.rpartition("/")[0]
+
+    def config(self) -> dict[str, Any]:
+        """Study, arm, seed and the record of what ran, flat, as `model.blocks.0.width`."""
+        path = self.run.path / "experiment.json"
+        job = read_json(path).get("job", {}) if path.is_file() else {}
+        return {"study": self.study, "arm": self.arm, "seed": self.run.seed, **dict(flat(job))}
+
+    def rows(self) -> list[tuple[int, dict[str, float]]]:
+        """Steps and their numbers, so far. Read anew each time: the run may be going on."""
+        rows = [row for row in read_rows(self.run.path / "measures.jsonl") if isinstance(row, dict)]
+        return [
+            (
+                int(row["step"]),
+                {name: float(value) for name, value in row.items() if name != "step" and _is_finite(value)},
+            )
+            for row in rows
+            if _is_finite(row.get("step"))
+        ]
+
+    def final(self) -> dict[str, float] | None:
+        """The numbers that a finished run ended with, as `final.val_loss`; None while it goes on."""
+        done = RunFolder(self.run.path, self.arm, self.run.seed).done  # anew, not as it was
+        if done is None:
+            return None
+        return {f"final.{name}": float(done[name]) for name in _FINAL if _is_finite(done.get(name))}
+
+    def num_sent(self, place: str) -> int:
+        """How many rows a place was sent; one more than there are once the final numbers were, too."""
+        path = self.run.path / SENT
+        try:
+            sent = read_json(path) if path.is_file() else {}
+        except ResultError:
+            sent = {}
+        count = sent.get(place, 0) if isinstance(sent, dict) else 0
+        return count if isinstance(count, int) and count >= 0 else 0
+
+    def note_sent(self, place: str, count: int) -> None:
+        """Remember it, so that sending again sends nothing twice."""
+        path = self.run.path / SENT
+        try:
+            sent = read_json(path) if path.is_file() else {}
+        except ResultError:
+            sent = {}
+        write_json(path, {**(sent if isinstance(sent, dict) else {}), place: count})
+
+
+def feeds(path: Path) -> list[Feed]:
+    """The runs that a path means: a run, an arm, or a whole study.
+
+    Raises: ResultError if it means none, or none has begun.
+    """
+    meant = named(path)
+    found = []
+    for arm in meant.arms:
+        for run in meant.runs(arm):
+            place = run.path.relative_to(meant.folder.path).as_posix()
+            study = meant.folder.path.resolve().name
+            found.append(Feed(study, arm, run, f"{study}/{place}"))
+    if not found:
+        raise ResultError(str(path), "no run has begun", "", "run the study first")
+    return found
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested records as dotted names, for trackers that show a flat table.
+
+    >>> flat({"model": {"width": 8, "path": ["0", "1"]}, "seed": 3})
+    [('model.width', 8), ('model.path.0', '0'), ('model.path.1', '1'), ('seed', 3)]
+    """
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and value:
+        items = enumerate(value)
+    else:
+        return [(prefix, value if isinstance(value, bool | int | float | str) else str(value))] if prefix else []
+    return [row for key, item in items for row in flat(item, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -82,8 +82,8 @@ class StoredRun:
             step: one of `steps`; None: the last, of a run that ended well.
         Raises: ResultError if that step is not stored, or its file is torn.
         """
-        where, tensors = self._weights(step)
         spec = self.job.experiment.model
+        where, tensors = self._weights(step)
         model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
         load_model_tensors(model, tensors, str(where))
         return model.eval()

@@ -2,7 +2,8 @@
 
 Matrices are stored in fp16, everything else as it is: norms, biases and learned scalars are few, and some of them
 (an exponent, a temperature) act on every token. A matrix with a value that fp16 cannot hold stays whole. Rounding to
-11 significant bits moved the validation loss of trained models of 0.5M to 3M parameters by less than 1e-4 nats.
+11 significant bits moved the validation loss of four trained models (0.2M to 0.5M parameters, 16k tokens) by at most
+6e-6 nats.
 
 Covers: a process killed while it writes (the file is there whole or not at all), bytes that changed later (a checksum
 over names, shapes and values, in the file itself).

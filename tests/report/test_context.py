@@ -55,7 +55,9 @@ def test_the_curve_is_that_of_the_runs(context_dir: Path) -> None:
     for view, values_NK in (("loss", loss_NK), ("gain", loss_NK[:, :1] - loss_NK)):
         line = trace(figure, "layers-2", view)
         np.testing.assert_allclose(line["y"], values_NK.mean(axis=0), atol=1e-4)
-        np.testing.assert_allclose(line["customdata"], band_half(values_NK), atol=1e-4)
+        half_K = band_half(values_NK)
+        assert half_K is not None
+        np.testing.assert_allclose(line["customdata"], half_K, atol=1e-4)
         assert line["x"] == LENGTHS_K.tolist()
 
 

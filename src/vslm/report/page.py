@@ -111,7 +111,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         data=json_in_page(drawn),
         style=Markup(asset("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=live.policy if live else _policy(scripts.values()),
+        policy=live.policy if live else policy_of(scripts.values()),
         live=live,
         primary=content.primary_words(study),
         sources=content.sources,
@@ -137,8 +137,11 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def _policy(scripts: Any) -> str:
-    """Nothing from outside, and only these very scripts. Style must be free: plotly.js sets it element by element."""
+def policy_of(scripts: Any) -> str:
+    """A Content-Security-Policy: nothing from outside, and only these very scripts.
+
+    Style must be free: plotly.js sets it element by element.
+    """
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
     )

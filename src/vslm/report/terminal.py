@@ -3,6 +3,7 @@
 Not for: deciding what is in them.
 """
 
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich import box
@@ -69,6 +70,16 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
             count(row["parameters"]) if is_number(row["parameters"]) else "",
             str(row["date"] or "")[:10],
         )
+    return table
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Rows of text; the first column names the row, the others are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(_plain(cell)) for cell in row))
     return table
 
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FEWEST_POINTS = 4  # three numbers are fitted
+NOT_FITTED = 1
+"""Tokens of a continuation that the decay of a prompt's effect is not fitted to: the first follows the prompt's very
+last token, which a bigram model would use as well, and its divergence is so large that it would be all that is fitted.
+"""
 _FASTEST, _SLOWEST = 0.1, 8.0  # tau: in steps of k, and as a multiple of the length of the curve
 _GRID = 60
 _NOTHING = 1e-9  # of the largest number: what rounding leaves

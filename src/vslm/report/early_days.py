@@ -146,7 +146,7 @@ def _lines(
         return None
     steps = _all_steps(runs)
     figure = figures.profile_figure(views, look, figures.step_axis(steps), decimals=6)
-    ends = figures.step_places(np.array([steps[0], steps[-1]]))
+    ends = figures.step_places(np.array([steps[0], steps[-1]])).tolist()
     for view, name in references.items():
         values_G = _of_guessers(runs, name) if view in views else None
         for order, value in zip(_ORDERS, () if values_G is None else values_G, strict=False):

@@ -31,8 +31,8 @@ READ_MAP = (
 READ_DISTANCE = (
     "How different the model's next-token distributions are under two prompts, at the same place of the same "
     "continuation (Jensen-Shannon divergence; ln 2 = 0.693 nats where nothing is shared, and below 0.00001 nothing is "
-    "drawn). The dotted line is the fitted A exp(-k / tau) + B with k = 0 at the second token: after tau tokens 37 % of "
-    "what can be forgotten is left, and B is what is not forgotten. The first token is not fitted: it follows the "
+    "drawn). The dotted line is the fitted A exp(-k / tau) + B with k = 0 at the second token: after tau tokens 37 % "
+    "of what can be forgotten is left, and B is what is not forgotten. The first token is not fitted: it follows the "
     "prompt's very last one. "
 )
 _NOTHING_LEFT = 1e-5  # nats; below, a divergence is the rounding of its entropies

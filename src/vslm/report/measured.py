@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import early_days, figures, profiles, prompt_effect
+from vslm.report import calibration, early_days, figures, profiles, prompt_effect
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Profile, Track
@@ -33,6 +33,7 @@ def sections(
         _forest(study, rows, look),
         _recall(study, runs, look),
         *early_days.sections(runs, look),
+        calibration.section(runs, look),
         *prompt_effect.sections(runs, look),
         _layers(runs, look),
         _attention(runs, look),

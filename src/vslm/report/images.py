@@ -358,6 +358,8 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
     is_log = its.get("type") == "log"
     if is_log:
         set_scale("log")
+    if its.get("range") is not None:
+        set_limits(*(10**end for end in its["range"]) if is_log else its["range"])
     ticks = its.get("tickvals")
     if ticks is not None:
         low, high = sorted(axis.get_view_interval())
@@ -367,8 +369,6 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
         axis.set_ticks([], minor=True)
     elif is_log:
         _set_log_ticks(axis)
-    if its.get("range") is not None:
-        set_limits(*(10**end for end in its["range"]) if is_log else its["range"])
 
 
 def _set_log_ticks(axis: Any) -> None:

@@ -1,5 +1,6 @@
 """A folder of studies that tests may change, a server's answers without a socket, and a server on a free port."""
 
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,15 +20,20 @@ ARMS = {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}
 STEPS = (0, 1, 2, 3, 5, 8, 13)
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    """Two studies, one of them a folder deeper, with a few stored weights; only the bytes of a name are in those."""
-    root = tmp_path / "runs"
+@pytest.fixture(scope="session")
+def _written_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("written") / "runs"
     write_study(root / "first", ARMS, num_positions=11, steps=STEPS, question="Is a better than b?")
     write_study(root / "more" / "second", {"only": (5, 0.3, 101)}, seeds=(0,), num_positions=11, steps=STEPS)
     for run in ("a/seed0", "b/seed0"):
         (root / "first" / run / "weights.safetensors").write_bytes(b"weights")
     return root
+
+
+@pytest.fixture
+def runs(_written_runs: Path, tmp_path: Path) -> Path:
+    """Two studies, one of them a folder deeper; two runs have weights, of which there is only the file."""
+    return shutil.copytree(_written_runs, tmp_path / "runs")
 
 
 def read_text(folder: Path, text: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
-_GO_ON = ("run", "train", "noise")  # commands that begin where they were stopped
+_GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -154,6 +154,56 @@ def plan(
         print(json.dumps(planned, indent=1))
     else:
         _print_plan(planned, declared.baseline)
+
+
+@app.command
+def rematch(
+    folder: Path,
+    /,
+    *,
+    change: str = "FeedforwardMultiplier",
+    arm: str | None = None,
+    seeds: str | None = None,
+    tokens: int | None = None,
+    minutes: float | None = None,
+    out: Path | None = None,
+    device: Device = "auto",
+    workers: int | None = None,
+    json_: Json = False,
+) -> None:
+    """Train the winner of a study again, on new seeds, as large as the baseline in every way of counting.
+
+    Args:
+        folder: The folder of a study that has a verdict.
+        change: What makes the winner as large: FeedforwardMultiplier, Depth or WidthScale.
+        arm: Whose rematch it is. Default: the best of the arms that are better than the baseline.
+        seeds: As for run. Default: as many as the study had, behind those.
+        tokens: Training tokens of one run. Default: as in the study.
+        minutes: Time for the whole rematch.
+        out: Its folder. Default: that of the study with -rematch behind it.
+        device: Where to train.
+        workers: Runs at the same time. Default: what was fastest in a short timing.
+        json_: Print verdict.json and nothing else.
+    """
+    from vslm.lab.rematch import change_named
+    from vslm.lab.rematch import rematch as study_of
+    from vslm.lab.study_file import study_file_of
+    from vslm.results.folder import study_folder_of
+
+    first = study_folder_of(folder)
+    done = run(
+        study_of(first, change=change_named(change), arm=arm),
+        study_file=study_file_of(first.path),
+        seeds=seeds,
+        tokens=tokens,
+        minutes=minutes,
+        out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),
+        device=device,
+        workers=workers,
+        json_=json_,
+    )
+    if (done.verdict or {}).get("missing"):
+        sys.exit(1)
 
 
 @app.command
@@ -401,6 +451,46 @@ def sample(
 
 
 @app.command
+def prompts(
+    folder: Path,
+    /,
+    *,
+    prompts: Path,
+    continuations: Path | None = None,
+    out: Path | None = None,
+    figures: Path | None = None,
+    seed: int = 0,
+    json_: Json = False,
+) -> None:
+    """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
+
+    Args:
+        folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
+        prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
+        continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
+        out: The page. Default: prompts.html in the working directory.
+        figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
+        seed: Of what the model writes, of the shuffled prompts and of the intervals.
+        json_: Print JSON and nothing else; no page is written unless --out names one.
+    """
+    from vslm.lab.prompts import effect_of_prompts
+    from vslm.report.prompts_page import decay_words, terminal_tables, write_page
+    from vslm.report.terminal import show
+
+    effect = effect_of_prompts(folder, prompts, continuations, seed=seed)
+    page = out or Path("prompts.html")
+    if out is not None or figures is not None or not json_:
+        write_page(effect, page, figures)
+    if json_:
+        print(json.dumps(effect, indent=1, allow_nan=False))
+        return
+    for table in terminal_tables(effect):
+        show(table)
+    print(decay_words(effect))
+    print(f"page  {page}")
+
+
+@app.command
 def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto") -> None:
     """Measure this machine's noise: pairs of baselines that differ in nothing that matters.
 
@@ -548,7 +638,10 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         if arm != baseline:
             sizes = (f"{name.replace('_', ' ')} {more:+.1%}" for name, more in row["relative_sizes"].items())
             print(f"  beside {baseline}: {', '.join(sizes)}")
-        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds")
+        kept = (
+            f", {row['kept_mb']:.0f} of them weights kept at {row['kept_weights']} steps" if row["kept_weights"] else ""
+        )
+        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds{kept}")
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
         print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vslm.core.errors import DataError
-from vslm.data.windows import evaluation_windows, num_target_bytes, training_batch
+from vslm.data.windows import evaluation_windows, num_target_bytes, spread_windows, training_batch
 
 TOKENS = np.arange(1009, dtype=np.uint16)
 
@@ -138,3 +138,21 @@ def test_aligned_windows_start_at_multiples(context_tokens: int, align_tokens: i
         assert len({int(start) for start in rows[:, 0]}) == num_windows
         offsets |= {int(start) for start in rows[:, 0] % context_tokens}
     assert offsets == set(range(0, context_tokens, align_tokens))
+
+
+@pytest.mark.parametrize("num_windows", [1, 7, 90, 1000])
+def test_spread_windows_have_different_targets_over_all_of_the_tokens(num_windows: int) -> None:
+    """As many as asked for, up to the number of targets with a whole window before them."""
+    tokens = np.arange(101)
+    windows = spread_windows(tokens, context_tokens=11, num_windows=num_windows)
+    assert windows.shape == (min(num_windows, 90), 12)
+    assert windows.dtype == np.int64
+    np.testing.assert_array_equal(windows - windows[:, :1], np.tile(np.arange(12), (len(windows), 1)))
+    starts = windows[:, 0]
+    assert starts[0] == 0
+    assert len(set(starts)) == len(starts)
+    if num_windows > 1:
+        assert np.ptp(np.diff(starts)) <= 1
+        assert starts[-1] + 12 + np.diff(starts).max() >= 101
+    with pytest.raises(DataError, match="does not fit"):
+        spread_windows(tokens[:11], context_tokens=11, num_windows=1)

@@ -55,6 +55,7 @@ def job_for(
         optimizer=AdamW(learning_rate=learning_rate, clip_norm=None),
         averaging=Averaging(horizon_fraction=0.1),
         measures=(LossByPosition(num_evaluations=6, num_tokens=190, num_final_tokens=380), *measures),
+        keep_weights=5,
     )
     return Job(
         arm="a",
@@ -98,7 +99,10 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> Non
         process.wait()
         assert not (broken / "done.json").exists(), "it was over before it was killed"
     run_job(job, broken, lambda message: None)
-    for name in ("weights.safetensors",):
+    kept = [path.relative_to(tmp_path / "whole") for path in sorted((tmp_path / "whole" / "weights").iterdir())]
+    assert [path.stem for path in kept] == [f"step{step:09d}" for step in (0, 1, 4, 15)]  # and 61, which is the last
+    assert [path.name for path in sorted((broken / "weights").iterdir())] == [path.name for path in kept]
+    for name in ("weights.safetensors", *kept):
         whole, resumed = load_file(tmp_path / "whole" / name), load_file(broken / name)
         assert whole.keys() == resumed.keys()
         assert all(np.array_equal(whole[key], resumed[key]) for key in whole)

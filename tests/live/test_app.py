@@ -52,7 +52,7 @@ def test_the_page_is_the_report_with_scripts_of_this_server_alone(ask: Ask) -> N
     assert "Loss over training" in html
     assert "script-src &#39;self&#39;" in html
     assert "<script>" not in html
-    assert html.count("<script src=") == 5
+    assert html.count("<script src=") == 6
     for address in [part.split('"')[0] for part in html.split('<script src="')[1:]]:
         assert ask(address).status == HTTPStatus.OK
 

@@ -1,6 +1,7 @@
 """Every parameter in one group, and rates as fractions say."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from torch import nn
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
-from vslm.models.language_model import gpt2, uniform
+from vslm.models.language_model import Model, gpt2, uniform
+from vslm.models.patterns import INJECT_MATRIX, looped
 from vslm.models.readouts import Untied
+from vslm.models.resizes import Project, UNet
+from vslm.models.shapes import tapered
 from vslm.optim.adamw import AdamW
 from vslm.optim.groups import Rule, fan_in, group_parameters, roles
 from vslm.optim.rate_by_width import RateByWidth
@@ -67,6 +71,37 @@ def test_weight_decay_leaves_embeddings_alone():
         assert moved == {name for name, p in before.items() if p.ndim == 2 and name.startswith("blocks.")}, (
             "matrices of blocks, no table"
         )
+
+
+def plain_model() -> Model:
+    """Three small blocks."""
+    return uniform(depth=3, width=8, heads=2, context_tokens=5)
+
+
+@pytest.mark.parametrize("resize", [Project, UNet])
+def test_weight_decay_leaves_the_way_of_the_stream_alone(resize: type[Project] | type[UNet]):
+    """With gradients of zero a matrix at the identity stays there; one without a straight way is a matrix like any."""
+    net = tapered(plain_model(), widths=(8, 12, 8), resize=resize, feedforward="same ratio").build(
+        vocabulary=11, init=Init(0)
+    )
+    maps = {name for name, role in roles(net).items() if role == "stream map"}
+    assert len(maps) == 2
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    for p in net.parameters():
+        p.grad = torch.zeros_like(p)
+    AdamW(learning_rate=0.1, weight_decay=0.5, rate_by_width=RateByWidth(reference_width=5)).build(net).step()
+    moved = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert not moved & maps
+    crooked = tapered(plain_model(), widths=(8, 12, 8), resize=partial(Project, identity=0.0), feedforward="same ratio")
+    assert "stream map" not in roles(crooked.build(vocabulary=11, init=Init(0))).values()
+
+
+def test_an_injected_state_is_not_decayed():
+    """The matrix over state and embedding, and no other matrix of a loop."""
+    model = looped(plain_model(), times=2, inject=INJECT_MATRIX)
+    net = model.build(vocabulary=11, init=Init(0))
+    assert sum(role == "stream map" for role in roles(net).values()) == 1
 
 
 def test_the_rate_of_a_matrix_follows_what_it_reads():

@@ -122,6 +122,21 @@ def test_the_grid_is_the_mean_over_seeds_at_common_steps() -> None:
     assert found.mean_SP.tolist() == [[3.0, 6.0], [5.5, 5.5]]
 
 
+def test_a_row_of_training_loss_that_was_never_measured_is_left_out() -> None:
+    """Step 0 has no training loss; what is left is paired as validation is."""
+    edges, loss_ST = np.array([0, 1, 2]), np.array([[np.nan, np.nan], [4.0, 3.0], [2.0, 1.0]])
+    arrays = {"steps_S": np.array([0, 3, 7]), "val_loss_nats_ST": np.zeros((3, 2))}
+    runs = [_run(0, {}, **arrays, train_loss_nats_ST=loss_ST + shift) for shift in (0.0, 0.25)]
+    found = grid(runs[:1], edges, "train")
+    assert found is not None
+    assert found.steps_S.tolist() == [3, 7]
+    assert found.mean_SP.tolist() == [[4.0, 3.0], [2.0, 1.0]]
+    difference = grid_difference(runs[:1], runs[1:], edges, "train")
+    assert difference is not None
+    assert difference.mean_SP.tolist() == [[0.25, 0.25], [0.25, 0.25]]
+    assert grid([_run(0, {}, **arrays)], edges, "train") is None
+
+
 def test_the_difference_grid_is_zero_for_equal_runs() -> None:
     """Paired by seed: seeds that differ between themselves do not matter."""
     edges, steps_S = np.array([0, 1, 2]), np.array([0, 3])

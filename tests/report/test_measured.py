@@ -51,7 +51,10 @@ def trace_of(section: Section, arm: str, view: str, part: str = "mean") -> dict:
 def test_every_measure_has_its_section(measured_dir: Path) -> None:
     """In the order of the page, in its navigation, and its numbers are JSON."""
     found = sections_of(measured_dir)
-    assert list(found) == ["forest", "recall", "layers", "attention", "norms", "parameters", "costs"]
+    assert list(found) == [
+        *("forest", "recall", "layers", "attention", "norms", "copying", "matching", "ranks", "decoded", "maps"),
+        *("token-classes", "parameters", "costs"),
+    ]
     page = render(StudyFolder(measured_dir))
     for section in found.values():
         assert f'<section id="measured-{section.id}">' in page

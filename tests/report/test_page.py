@@ -102,7 +102,7 @@ def test_a_run_that_is_not_whole_is_said_and_the_rest_stays(tmp_path: Path, dama
     text = _body(html)
     assert f"b/seed1 {words}" in text
     assert "Runs that are not in the numbers" in text
-    assert _data(html)["surface"]["difference"]["b"]["seeds"] == 2
+    assert _data(html)["surface"]["val"]["difference"]["b"]["seeds"] == 2
 
 
 def test_nothing_but_a_declaration_still_gives_a_page(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """The page in a browser: nothing goes wrong, nothing goes out, a click moves the slices, and no text of others runs."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from measured_study import ARMS, write_measured_study
-from synthetic_study import write_study
+from opened import Opener
+from synthetic_study import STEPS, T_QUANTILE, write_study
 
+from vslm.report.figures import step_edges
 from vslm.report.page import write_report
 from vslm.results.folder import StudyFolder
 
@@ -23,66 +23,10 @@ HOSTILE = (
 )
 
 
-class Opened:
-    """A page with everything that it complained about and asked for."""
-
-    def __init__(self, page: Any) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def data(self, plot: str) -> list[dict[str, Any]]:
-        """The traces that are drawn in a figure."""
-        pick = "({x, y, z, meta, name, line}) => ({x, y, z, meta, name, color: line && line.color})"
-        return self.page.evaluate(f"document.getElementById('plot-{plot}').data.map({pick})")
-
-    def line(self, plot: str, arm: str) -> dict[str, Any]:
-        """The mean line of an arm in a figure."""
-        return next(t for t in self.data(plot) if t["meta"]["arm"] == arm and t["meta"]["part"] == "mean")
-
-    def press(self, choice: str, value: str) -> None:
-        """Press one of the buttons of a choice."""
-        self.page.locator(f'button[data-choice="{choice}"][value="{value}"]').first.click()
-
-    def text(self, selector: str) -> str:
-        """What stands in an element."""
-        return self.page.locator(selector).inner_text()
-
-
-Opener = Callable[..., Opened]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Opener]:
-    """Open a report from disk in a window of its own."""
-    contexts = []
-
-    def opener(report: Path, width: int = 1280, scheme: str = "light") -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, is_mobile=width < 500, has_touch=width < 500
-        )
-        contexts.append(context)
-        opened = Opened(context.new_page())
-        opened.page.goto(report.as_uri())
-        opened.page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
-        return opened
-
-    yield opener
-    for context in contexts:
-        context.close()
-
-
 @pytest.fixture(scope="module")
 def report(study_dir: Path) -> Path:
     """The page of the finished study."""
     return write_report(study_dir)
-
-
-def _no_overflow(opened: Opened) -> bool:
-    return opened.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -97,9 +41,9 @@ def test_the_page_opens_without_error_and_without_a_request(
     assert opened.page.evaluate("document.documentElement.dataset.theme") == scheme
     assert opened.page.locator(".js-plotly-plot").count() == 7
     heat = opened.page.locator("#plot-heat .heatmaplayer image")
-    assert heat.count() == 1
-    assert heat.bounding_box()["height"] > 200
-    assert _no_overflow(opened)
+    assert heat.count() == 2, "the cells, and grey over what is not resolved"
+    assert heat.first.bounding_box()["height"] > 200
+    assert opened.fits
 
 
 def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Path, study: StudyFolder) -> None:
@@ -111,10 +55,11 @@ def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Pa
     area = opened.page.locator("#plot-heat .nsewdrag")
     area.scroll_into_view_if_needed()
     box = area.bounding_box()
-    rows = 20
     step_row = 6
-    # The row's middle, counted from below; the last column but a few.
-    area.click(position={"x": box["width"] * 0.97, "y": box["height"] * (1 - (step_row + 0.5) / rows)})
+    edges = np.log(step_edges(np.array(STEPS)))
+    from_below = (edges[step_row : step_row + 2].mean() - edges[0]) / (edges[-1] - edges[0])
+    # The row's middle on the logarithmic axis, counted from below; the last column but a few.
+    area.click(position={"x": box["width"] * 0.97, "y": box["height"] * (1 - from_below)})
     opened.page.wait_for_function("document.getElementById('step-value').textContent === '12'")
     assert opened.text("#along-position-caption") == "Along the window, at step 12"
 
@@ -134,14 +79,45 @@ def test_a_click_on_the_heat_map_moves_both_slices(open_page: Opener, report: Pa
 
 
 def test_the_difference_is_what_the_heat_map_shows_first(open_page: Opener, report: Path, study: StudyFolder) -> None:
-    """Paired by seed, with the colors even around zero."""
+    """Paired by seed, even around zero, on the same scale for every arm; what is not resolved is grey."""
     opened = open_page(report)
-    heat = opened.page.evaluate(
-        "(({z, zmin, zmax}) => ({z, zmin, zmax}))(document.getElementById('plot-heat').data[0])"
-    )
-    assert heat["zmin"] == -heat["zmax"]
-    pairs = [[study.run(arm, seed).arrays["val_loss_nats_ST"][-1, 0] for seed in range(3)] for arm in study.arms[:2]]
-    assert heat["z"][-1][0] == pytest.approx(np.mean(pairs[1]) - np.mean(pairs[0]), abs=1e-4)
+    limits = set()
+    for arm in study.arms[1:]:
+        opened.press("heat_arm", arm)
+        heat, grey = opened.page.evaluate(
+            "document.getElementById('plot-heat').data.map(({z, zmin, zmax}) => ({z, zmin, zmax}))"
+        )
+        limits.add((heat["zmin"], heat["zmax"]))
+        losses = [
+            np.stack([study.run(name, seed).arrays["val_loss_nats_ST"][:, :11] for seed in range(3)])
+            for name in (arm, study.arms[0])
+        ]
+        differences_NSP = losses[0] - losses[1]
+        mean_SP, half_SP = differences_NSP.mean(0), T_QUANTILE * differences_NSP.std(0, ddof=1) / 3**0.5
+        is_sure_SP = np.abs(np.abs(mean_SP) - half_SP) > 2e-4  # numbers on the page are rounded
+        for s, p in np.argwhere(is_sure_SP):
+            is_resolved = abs(mean_SP[s, p]) > half_SP[s, p]
+            assert grey["z"][s][p] == (None if is_resolved else 1)
+            assert heat["z"][s][p] == (pytest.approx(mean_SP[s, p], abs=1e-4) if is_resolved else None)
+        assert 0.02 < np.mean([[z is None for z in row] for row in heat["z"]]) < 0.98
+    ((low, high),) = limits
+    assert low == -high
+
+
+def test_the_map_of_the_training_loss_has_rows_of_its_own(open_page: Opener, report: Path, study: StudyFolder) -> None:
+    """Step 0 has none; the slices and the sliders follow, and the axes of both maps are logarithmic."""
+    opened = open_page(report)
+    opened.press("heat_view", "loss")
+    opened.press("heat_split", "train")
+    heat = opened.page.evaluate("(({z, y}) => ({z, y}))(document.getElementById('plot-heat').data[0])")
+    runs = [study.run(study.arms[1], seed).arrays["train_loss_nats_ST"] for seed in range(3)]
+    assert len(heat["z"]) == len(STEPS) - 1
+    assert heat["z"][0][0] == pytest.approx(np.mean([loss_ST[1, 0] for loss_ST in runs]), abs=1e-4)
+    assert opened.page.locator("#step-slider").get_attribute("max") == str(len(STEPS) - 2)
+    assert opened.line("along-training", study.arms[1])["x"] == list(STEPS[1:])
+    types = "(({xaxis, yaxis}) => [xaxis.type, yaxis.type])(document.getElementById('plot-heat').layout)"
+    assert opened.page.evaluate(types) == ["log", "log"]
+    assert opened.complaints == []
 
 
 def test_the_sliders_reach_every_cell_from_the_keyboard(open_page: Opener, report: Path) -> None:
@@ -214,7 +190,7 @@ def test_no_text_of_others_runs(open_page: Opener, tmp_path: Path) -> None:
     assert opened.requests == [(folder / "report.html").as_uri()]
     assert opened.text("h1") == HOSTILE[0]
     assert HOSTILE[1] in opened.text("details pre >> nth=0")
-    assert _no_overflow(opened)
+    assert opened.fits
 
 
 def test_the_policy_stops_what_would_get_through(open_page: Opener, report: Path) -> None:
@@ -248,7 +224,7 @@ def test_a_page_with_almost_nothing_on_it_opens(open_page: Opener, tmp_path: Pat
     assert opened.complaints == []
     assert "It has not finished yet." in opened.text("#verdict")
     assert opened.page.locator(".js-plotly-plot").count() == 1
-    assert _no_overflow(opened)
+    assert opened.fits
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -258,8 +234,8 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     """All of it, on a desktop and on a phone; a button shows another number, and a hidden arm is hidden there too."""
     report = write_report(write_measured_study(tmp_path / "s"))
     opened = open_page(report, width, scheme)
-    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12
-    assert _no_overflow(opened)
+    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 12 + 13
+    assert opened.fits
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
     opened.press("layers", "loss")
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"loss"}
@@ -267,6 +243,10 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     opened.page.locator('button[data-arm="2"]').first.click()
     for plot in ("layers", "recall", "costs"):
         assert list(ARMS)[2] not in {trace["meta"]["arm"] for trace in opened.data(plot)}
+    opened.press("classes-part", "difference")
+    assert next(iter(ARMS)) not in {trace["meta"]["arm"] for trace in opened.data("classes-part")}
+    text = opened.page.evaluate("document.getElementById('plot-maps-0').data[0].text[1][0]")
+    assert text.startswith("visit 1, head 0<br>1: &lt;b&gt;x&lt;/b&gt; looks at 0: end of text<br>")
     left = "Math.min(...[...document.querySelectorAll('#plot-forest .ytick')].map(t => t.getBoundingClientRect().left))"
     assert opened.page.evaluate(left) >= opened.page.locator("#plot-forest").bounding_box()["x"], "names are cut"
     assert opened.complaints == []

@@ -62,23 +62,26 @@ def field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
-def to_plain(value: Any, *, places: bool = True) -> Any:
+_NAMED_BY_CONTENT = "in_fingerprint"  # metadata of a field that changes no number of a run: False leaves it out
+
+
+def to_plain(value: Any, *, whole: bool = True) -> Any:
     """Write a spec down as JSON values. The concrete class of every node is kept as `kind`.
 
     Args:
         value: a spec, or what one may hold.
-        places: whether fields that say where content lies are written, too.
+        whole: whether fields that stay out of the fingerprint are written, too.
 
     Raises: TypeError for a value that no spec may hold.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if places or not field.metadata.get("is_place")]
-        plain = {field.name: to_plain(getattr(value, field.name), places=places) for field in fields}
+        fields = [field for field in dataclasses.fields(value) if whole or _is_named(field)]
+        plain = {field.name: to_plain(getattr(value, field.name), whole=whole) for field in fields}
         return {"kind": type(value).__name__, **plain}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item, places=places) for key, item in value.items()}
+        return {str(key): to_plain(item, whole=whole) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [to_plain(item, places=places) for item in value]
+        return [to_plain(item, whole=whole) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"A spec may hold only numbers, strings, tuples and specs; got {type(value).__name__}.")
@@ -105,7 +108,7 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
         raise SpecError(where, f"unknown kind {kind!r}", nearest(str(kind), kinds), "import the study that defines it")
     cls = kinds[kind]
     fields = {key: from_plain(item, kinds, _join(where, key)) for key, item in plain.items() if key != "kind"}
-    missing = [name for name in field_types(cls) if name not in fields]
+    missing = [field.name for field in dataclasses.fields(cls) if field.name not in fields and not _may_lack(field)]
     unknown = [name for name in fields if name not in field_types(cls)]
     if missing or unknown:
         name = (unknown or missing)[0]
@@ -117,6 +120,15 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
         raise error.within(where) from None
 
 
+def _is_named(field: "dataclasses.Field[Any]") -> bool:
+    return field.metadata.get(_NAMED_BY_CONTENT, True)
+
+
+def _may_lack(field: "dataclasses.Field[Any]") -> bool:
+    """Whether a record may be older than this field: it changed no number, so its default is what was done."""
+    return not _is_named(field) and field.default is not dataclasses.MISSING
+
+
 def _join(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
@@ -124,9 +136,10 @@ def _join(prefix: str, name: str) -> str:
 def fingerprint(spec: Any) -> str:
     """Name a spec by its content: 12 hex digits, equal for equal specs on every machine.
 
-    A field with the metadata `{"is_place": True}` says where content lies, not what it is, and is left out.
+    A field with the metadata `{"in_fingerprint": False}` is left out: it says where content lies and not what it is, or
+    what is kept of a run and not what the run is.
     """
-    text = json.dumps(to_plain(spec, places=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(to_plain(spec, whole=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
 
 

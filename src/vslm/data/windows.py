@@ -77,6 +77,23 @@ def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: i
     return _rows(tokens, np.arange(wanted) * available // wanted * context_tokens, context_tokens)
 
 
+def spread_windows(tokens: np.ndarray, *, context_tokens: int, num_windows: int) -> np.ndarray:
+    """Windows with different last targets, spread evenly over all of the tokens; they may overlap.
+
+    Args:
+        tokens: the val or select split.
+        context_tokens: positions that the model sees.
+        num_windows: wanted; where there are fewer targets with a whole context before them, all of those.
+    Shapes: int64 [N, context_tokens + 1] out; the last column holds N targets.
+    Raises: DataError when the tokens do not fill one window.
+    """
+    available = len(tokens) - context_tokens
+    if available < 1:
+        raise _too_few(tokens, "evaluation", context_tokens)
+    wanted = min(available, num_windows)
+    return _rows(tokens, np.arange(wanted) * available // wanted, context_tokens)
+
+
 def check_alignment(context_tokens: int, align_tokens: int) -> None:
     """Refuse a context that does not hold whole documents of a corpus whose windows start where documents do.
 

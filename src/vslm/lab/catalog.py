@@ -13,11 +13,22 @@ from vslm.lab.screening import Screen
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.attention_maps import AttentionMaps
+from vslm.measure.context_curve import ContextCurve
+from vslm.measure.copy_gain import CopyGain
+from vslm.measure.early_days import EarlyDays
+from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.position_profile import PositionProfile
+from vslm.measure.prefix_matching import PrefixMatching
+from vslm.measure.prompt_effect import PromptEffect
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
+from vslm.measure.token_classes import TokenClasses
+from vslm.measure.token_probe import TokenProbe
+from vslm.measure.token_view import TokenView
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
@@ -129,9 +140,20 @@ MEASURES = {
     "LossByPosition": LossByPosition,
     "LogitLens": LogitLens,
     "AttentionDistance": AttentionDistance,
+    "ContextCurve": ContextCurve,
+    "EarlyDays": EarlyDays,
     "ParameterTrack": ParameterTrack,
+    "PositionProfile": PositionProfile,
+    "PromptEffect": PromptEffect,
     "RecallAccuracy": RecallAccuracy,
     "ResidualNorms": ResidualNorms,
+    "CopyGain": CopyGain,
+    "PrefixMatching": PrefixMatching,
+    "TokenClasses": TokenClasses,
+    "EffectiveRank": EffectiveRank,
+    "TokenProbe": TokenProbe,
+    "AttentionMaps": AttentionMaps,
+    "TokenView": TokenView,
 }
 LAB = {
     "Experiment": Experiment,
@@ -144,9 +166,11 @@ LAB = {
     "Primary": Primary,
     "Screen": Screen,
     "LearningRates": LearningRates,
+}
+CHANGES = {
     "Depth": Depth,
     "WidthScale": WidthScale,
     "FeedforwardMultiplier": FeedforwardMultiplier,
     "Loops": Loops,
 }
-KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB}
+KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB, **CHANGES}

@@ -1,18 +1,20 @@
 """The declaration of one training: a model, data, a budget, and everything between them."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
 from vslm.data.sources import Source
 from vslm.data.windows import check_alignment
 from vslm.measure.loss_by_position import LossByPosition
-from vslm.measure.measure import Measure
+from vslm.measure.measure import Measure, log_spaced_steps
 from vslm.models.language_model import Model
 from vslm.optim.adamw import AdamW, Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
 
+_MOST_KEPT = 1000  # files of weights beside one run
 _MOST = {"tokens": 1e15, "minutes": 1e7, "flops": 1e30}  # of a budget: beyond any machine, and within all arithmetic
 
 
@@ -84,6 +86,9 @@ class Experiment(Spec):
         averaging: of the weights; None evaluates the last ones.
         accumulation: micro-batches per step.
         start_from: new weights, or the folder of a finished run.
+        keep_weights: at how many log-spaced steps the weights of a run are kept, the first (step 0) and the last among
+            them: for measures that are taken later, and for looking at text as it was predicted then. 0 keeps the last
+            ones alone. Changes no number, so the fingerprint leaves it out; a run that is done keeps what it kept.
     """
 
     model: Model
@@ -96,6 +101,7 @@ class Experiment(Spec):
     averaging: Averaging | None = None
     accumulation: int = 1
     start_from: str | FreshStart = FreshStart()
+    keep_weights: int = field(default=0, metadata={"in_fingerprint": False})
 
     def __post_init__(self) -> None:
         """Fill in what depends on size, then check."""
@@ -114,6 +120,9 @@ class Experiment(Spec):
         if self.accumulation < 1 or self.batch_windows % self.accumulation:
             found = f"{self.accumulation} parts of {self.batch_windows} windows"
             raise SpecError("accumulation", found, "a divisor of the windows of a batch is needed")
+        if not (self.keep_weights == 0 or 2 <= self.keep_weights <= _MOST_KEPT):
+            found, allowed = f"found {self.keep_weights}", f"0, or 2 to {_MOST_KEPT:,}: the first step and the last"
+            raise SpecError("keep_weights", found, allowed)
         if not any(isinstance(measure, LossByPosition) for measure in self.measures):
             raise SpecError("measures", "no LossByPosition", "verdicts are read from it")
         names = [measure.recorded_as for measure in self.measures]
@@ -147,6 +156,18 @@ class Experiment(Spec):
     def tokens_per_step(self) -> int:
         """Tokens that a step really takes: whole windows."""
         return self.batch_windows * self.model.context_tokens
+
+    def kept_steps(self, stages_steps: Sequence[int]) -> list[int]:
+        """After which steps of a training the weights are kept, rising; each stage as if it stood alone.
+
+        >>> experiment.kept_steps((100,))                        # doctest: +SKIP
+        [0, 1, 10, 100]
+        """
+        steps, before = set(), 0
+        for num_steps in stages_steps if self.keep_weights else ():
+            steps |= {before + step for step in log_spaced_steps(num_steps, self.keep_weights)}
+            before += num_steps
+        return sorted(steps)
 
     @property
     def loss_by_position(self) -> LossByPosition:

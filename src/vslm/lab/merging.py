@@ -9,12 +9,13 @@ from vslm.core.errors import ResultError
 from vslm.core.specs import differences
 from vslm.lab.verdict import write_verdict
 from vslm.results.files import write_json, written_whole
-from vslm.results.folder import StudyFolder, budget_name
+from vslm.results.folder import KEPT, StudyFolder, budget_name
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
 _SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
 _SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
 _LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json", "sent.json"}
+_FOLDERS_LEFT_OUT = {"checkpoints", KEPT}
 
 
 def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
@@ -108,6 +109,6 @@ def pack_study(folder: Path, target: Path) -> Path:
     with written_whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
             parts = path.relative_to(folder).parts
-            if path.name not in _LEFT_OUT and path != target and "checkpoints" not in parts:
+            if path.name not in _LEFT_OUT and path != target and path.parent.name not in _FOLDERS_LEFT_OUT:
                 archive.write(path, Path(folder.resolve().name, *parts))
     return target

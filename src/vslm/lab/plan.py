@@ -36,6 +36,7 @@ _GUESSED_SD = 0.01
 _GUESSED_FLOPS_PER_SECOND = 6e10
 _BYTES_PER_PARAMETER = 4
 _NUM_CHECKPOINTS = 2
+_BYTES_PER_KEPT_PARAMETER = 2  # matrices in fp16, and little else
 
 _FEWEST_SEEDS = 3
 _MOST_ARMS_UNSCREENED = 4
@@ -99,6 +100,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
             "disk_mb": parameters * _bytes_per_parameter(study, experiment, len(seeds)) / 1e6,
         }
+        num_kept = _num_kept(study, experiment, tokens, len(seeds))
+        arms[arm] |= {"kept_weights": num_kept, "kept_mb": parameters * _BYTES_PER_KEPT_PARAMETER * num_kept / 1e6}
+        arms[arm]["disk_mb"] += arms[arm]["kept_mb"]
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
     num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
     error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
@@ -138,6 +142,12 @@ def _bytes_per_parameter(study: Study, experiment: Experiment, num_seeds: int) -
     in_checkpoint = 3 + (experiment.averaging is not None)
     num_judged = num_seeds * len(study.budgets)
     return _BYTES_PER_PARAMETER * (num_choosing + num_judged * (1 + _NUM_CHECKPOINTS * in_checkpoint))
+
+
+def _num_kept(study: Study, experiment: Experiment, tokens: int, num_seeds: int) -> int:
+    """Files of weights that are kept along the judged runs of an arm; the last weights are counted elsewhere."""
+    steps = (max(1, round(max(1, round(tokens * budget)) / experiment.tokens_per_step)) for budget in study.budgets)
+    return num_seeds * sum(max(0, len(experiment.kept_steps((num_steps,))) - 1) for num_steps in steps)
 
 
 def _origin_of_tokens(study: Study) -> str | None:

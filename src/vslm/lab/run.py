@@ -22,9 +22,10 @@ from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
-from vslm.results.folder import RunFolder
-from vslm.training.averaging import WeightAverage
+from vslm.results.folder import KEPT, RunFolder
+from vslm.training.averaging import averaged
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
+from vslm.training.kept_weights import save_weights
 from vslm.training.loop import DivergedError, Training
 
 _CHECKPOINT_SECONDS = 20.0
@@ -68,7 +69,10 @@ def run_job(
     elif checkpoint is not None:
         training.restore(checkpoint)
         progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
+    if training.step == 0:  # what another training left here is not of this one
+        shutil.rmtree(folder / KEPT, ignore_errors=True)
     watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
+    watcher.keep(training)
     try:
         training.run(watcher.after_step)
     except DivergedError as error:
@@ -87,6 +91,16 @@ class _Watcher:
         self.checkpoint_at = time.monotonic() + checkpoint_seconds
         self.progress_at = 0.0
         self.num_looks = 0
+        is_judged = job.split == "val"  # runs that are made to choose are not looked at again
+        self.kept_steps = frozenset(job.experiment.kept_steps(job.stages_steps) if is_judged else ())
+
+    def keep(self, training: Training) -> None:
+        """Write the weights of this step if they are to be kept. A training that went back writes the same again."""
+        # The last ones are weights.safetensors; a run that goes on from there keeps them when it begins.
+        if training.step in self.kept_steps and training.step < training.objects.num_steps:
+            with averaged(training.objects.average):
+                path = RunFolder(self.folder, self.job.arm, self.job.data_seed).kept_path(training.step)
+                save_weights(path, model_tensors(training.objects.model))
 
     def after_step(self, training: Training) -> None:
         """Called after every step and its look."""
@@ -96,6 +110,7 @@ class _Watcher:
             _write_numbers(self.job, self.folder, self.corpus, training)
             if self.samples and training.step < training.objects.num_steps:
                 self.progress({"sample": sample_text(self.job, self.corpus, training, num_tokens=60)})
+        self.keep(training)
         last = training.step == training.objects.num_steps
         if last or now >= self.checkpoint_at:
             checkpoint = training.checkpoint()
@@ -200,34 +215,28 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         done[f"{job.split}_loss"] = loss
         done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
         write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
-    average = training.objects.average
-    if average is not None and average.count:
-        average.swap()
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
-    with written_whole(folder / "weights.safetensors") as file:
-        file.write(safetensors.torch.save(tensors))
+    with averaged(training.objects.average):
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
+        with written_whole(folder / "weights.safetensors") as file:
+            file.write(safetensors.torch.save(tensors))
     write_json(folder / "done.json", done)
     return done
 
 
 def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:
     """What the model writes now, after the first tokens of the job's split. Draws from a generator of its own."""
-    average: WeightAverage | None = training.objects.average
-    if average is not None and average.count:
-        average.swap()
     model = training.objects.model
     prompt_T = torch.from_numpy(corpus.split(job.split).tokens[:8].astype(np.int64)).to(training.objects.device)
     generator = torch.Generator().manual_seed(job.data_seed)
-    made = list(
-        generate(
-            model,  # type: ignore[arg-type]
-            prompt_T,
-            num_tokens=num_tokens,
-            temperature=_SAMPLE_TEMPERATURE,
-            generator=generator,
+    with averaged(training.objects.average):
+        made = list(
+            generate(
+                model,  # type: ignore[arg-type]
+                prompt_T,
+                num_tokens=num_tokens,
+                temperature=_SAMPLE_TEMPERATURE,
+                generator=generator,
+            )
         )
-    )
-    model.train()
-    if average is not None and average.count:
-        average.swap()
+        model.train()
     return corpus.tokenizer.decode([*prompt_T.tolist(), *made])

@@ -7,21 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from vslm.core.errors import DataError, ResultError, SpecError
-from vslm.core.specs import from_plain
-from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
+from vslm.data.tokenizers import FittedTokenizer
 from vslm.lab.checks import finished
-from vslm.lab.job import Job
-from vslm.lab.study_file import kinds_with
+from vslm.lab.stored_run import StoredRun
 from vslm.models.generation import generate
-from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
-from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
-from vslm.training.checkpoints import load_model_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,25 +108,5 @@ def open_run(folder: Path, draws: Draws) -> Writer:
     if (done := finished(folder))["status"] != "done":
         found = f"this run diverged at step {done['diverged_step']}, and what its model gives is no text"
         raise ResultError(str(folder), found, "a run that ended well is needed")
-    job: Job = from_plain(read_json(folder / "experiment.json")["job"], kinds_with(_study_file_of(folder)))
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    spec = job.experiment.model
-    model = spec.build(vocabulary=tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
-    weights = folder / "weights.safetensors"
-    try:
-        tensors = load_file(weights)
-    except SafetensorError as error:
-        raise ResultError(str(weights), f"cannot be read ({error})", "", "the file is torn; run it again") from None
-    load_model_tensors(model, tensors, str(weights))
-    return Writer(model, tokenizer, draws)
-
-
-def _study_file_of(folder: Path) -> Path | None:
-    """The copy of the study file that a run belongs to, so that specs of its own can be read back; None if there is
-    none. Runs of a stage or of another budget lie deeper in their study than others.
-    """
-    for place in folder.resolve().parents[:4]:
-        if (place / "study.json").is_file():
-            copy = place / f"{StudyFolder(place).study['name']}.py"
-            return copy if copy.is_file() else None
-    return None
+    run = StoredRun(folder)
+    return Writer(run.model(), run.tokenizer, draws)

@@ -11,6 +11,7 @@ from vslm.core.errors import SpecError, VslmError
 from vslm.core.specs import Spec
 from vslm.lab.catalog import KINDS
 from vslm.lab.study import Study
+from vslm.results.folder import StudyFolder
 
 
 def load_study(path: Path) -> Study:
@@ -34,6 +35,17 @@ def kinds_with(path: Path | None) -> dict[str, type]:
         if isinstance(value, type) and issubclass(value, Spec) and value.__module__ == _module_name(path)
     }
     return {**KINDS, **own}
+
+
+def study_file_of(folder: Path) -> Path | None:
+    """The copy of the study file that a study's folder or a run's belongs to, so that specs of its own can be read
+    back; None if there is none. Runs of a stage or of another budget lie deeper in their study than others.
+    """
+    for place in (folder, *folder.resolve().parents[:4]):
+        if (place / "study.json").is_file():
+            copy = place / f"{StudyFolder(place).study['name']}.py"
+            return copy if copy.is_file() else None
+    return None
 
 
 def _module_name(path: Path) -> str:

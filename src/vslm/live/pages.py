@@ -30,7 +30,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 _OWN = Path(__file__).parent / "assets"
-_SHARED = ("page.css", "theme.js", "plotly-cartesian.min.js", "page.js")
+_SHARED = ("page.css", "token_view.js", "theme.js", "plotly-cartesian.min.js", "page.js")
 ASSETS = (*_SHARED, "live.css", "list.js", "live.js", "typed.js")
 _MOST_ARMS = 5  # of a card; the page has all
 _WEIGHTS = "weights.safetensors"

@@ -7,15 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
+from vslm.measure.attention_weights import by_visit_and_head, place_of, weights_patterns, windows_of_weights
 from vslm.measure.measure import OnWindows, Taker, in_batches
-from vslm.measure.names import matches
-from vslm.measure.watch import watch, watchable
+from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
-
-_WEIGHTS = "path.*.attention.weights"
-_MOST_WEIGHTS = 2**23  # numbers of one visit's weights at a time: 32 MB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +38,7 @@ class AttentionDistance(OnWindows):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        if not any(matches(_WEIGHTS, name) for name in watchable(model)):
-            raise SpecError("measures", "AttentionDistance for a model without attention", "", "leave it out")
+        weights_patterns(model, type(self).__name__)
         return AttentionDistanceTaker(self.windows(corpus, context_tokens))
 
 
@@ -56,21 +51,20 @@ class AttentionDistanceTaker(Taker):
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """Means over the rows of all windows."""
         num_tokens = self.windows_NT1.shape[1] - 1
-        batch_windows = max(1, _MOST_WEIGHTS // (8 * num_tokens**2))
         sums_4H: dict[int, np.ndarray] = {}
-        with watch(model, _WEIGHTS, keep=_row_sums) as seen:
-            for tokens_BT, _ in in_batches(self.windows_NT1, model, batch_windows):
+        with watch(model, *weights_patterns(model, "AttentionDistance"), keep=_row_sums) as seen:
+            for tokens_BT, _ in in_batches(self.windows_NT1, model, windows_of_weights(num_tokens)):
                 model(tokens_BT)
                 for name, found_4H in seen.items():
-                    place = int(name.split(".")[1])
+                    place = place_of(name)
                     sums_4H[place] = sums_4H.get(place, 0.0) + found_4H.cpu().numpy()
-        num_visits = max(len(model.visits), 1 + max(sums_4H))
-        num_heads = max(found.shape[1] for found in sums_4H.values())
-        means_3LH = np.full((3, num_visits, num_heads), np.nan)
-        for place, (*sums_3H, rows_H) in sums_4H.items():
-            with np.errstate(invalid="ignore"):  # no row at all: NaN is the answer
-                means_3LH[:, place, : len(rows_H)] = np.array(sums_3H) / rows_H
-        return dict(zip(("distance_tokens_LH", "p_self_LH", "p_first_LH"), means_3LH, strict=True))
+        with np.errstate(invalid="ignore"):  # no row at all: NaN is the answer
+            means_3H = {place: sums[:3] / sums[3] for place, sums in sums_4H.items()}
+        names = ("distance_tokens_LH", "p_self_LH", "p_first_LH")
+        return {
+            name: by_visit_and_head({place: means[i] for place, means in means_3H.items()}, len(model.visits))
+            for i, name in enumerate(names)
+        }
 
 
 def _row_sums(weights_BHTS: Tensor) -> Tensor:

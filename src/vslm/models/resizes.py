@@ -181,7 +181,8 @@ class Project(Resize):
         """The module."""
         weight = init.child("weight").normal((self.width, around.width), self.std)
         weight += self.identity * torch.eye(self.width, around.width)
-        return ProjectModule(weight, init.child("bias").constant((self.width,), 0.0) if self.bias else None)
+        bias = init.child("bias").constant((self.width,), 0.0) if self.bias else None
+        return ProjectModule(weight, bias, starts_straight=self.identity != 0)
 
     def num_parameters(self, around: Surroundings) -> int:
         """The matrix and its bias."""
@@ -298,10 +299,15 @@ class CarryModule(nn.Module):
 class ProjectModule(nn.Module):
     """See `Project`."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, starts_straight: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias) if bias is not None else None
+        self.starts_straight = starts_straight
+
+    def stream_maps(self) -> tuple[nn.Parameter, ...]:
+        """The matrix, unless it starts without the identity."""
+        return (self.weight,) if self.starts_straight else ()
 
     def forward(self, stream: Stream) -> Stream:
         """The stream at its new width."""
@@ -315,6 +321,10 @@ class UNetModule(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight)
         self.reads_state = weight.shape[1] > width_before
+
+    def stream_maps(self) -> tuple[nn.Parameter, ...]:
+        """The matrix."""
+        return (self.weight,)
 
     def forward(self, stream: Stream) -> Stream:
         """The stream at its new width."""

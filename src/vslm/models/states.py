@@ -367,6 +367,10 @@ class InjectMatrixModule(nn.Module):
         self.of = of
         self.weight = nn.Parameter(weight_DF)
 
+    def stream_maps(self) -> tuple[nn.Parameter, ...]:
+        """The matrix."""
+        return (self.weight,)
+
     def forward(self, stream: Stream) -> Stream:
         """The product."""
         both = cat((stream.x_BTD, stream.saved[self.of]), dim=-1)

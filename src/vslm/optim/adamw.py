@@ -21,7 +21,8 @@ class AdamW(Spec):
         m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
         w = w - lr * (m^ / (sqrt(v^) + epsilon) + weight_decay * w)        m^, v^: bias-corrected
 
-    We differ: weight decay touches matrices (role "matrix") only, never embeddings, gains or biases.
+    We differ: weight decay touches matrices (role "matrix") only, never embeddings, gains or biases, nor the matrices
+    that the whole stream goes through, which start at the identity (role "stream map").
     Cost: two fp32 numbers per parameter; fused, under 1% of a training step on a CPU.
 
     Args:
@@ -57,14 +58,12 @@ class AdamW(Spec):
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""
         # The group whose rate is the learning rate itself comes first: it is the one that a run's record shows.
+        rates = None if self.rate_by_width is None else self._rate_at
+        undecayed, decayed = {"weight_decay": 0.0}, {"weight_decay": self.weight_decay}
         rules = [
-            Rule({"weight_decay": 0.0}, roles=("embedding", "vector"), may_match_nothing=True),
-            Rule(
-                {"weight_decay": self.weight_decay},
-                roles=("matrix",),
-                may_match_nothing=True,
-                by_fan_in=None if self.rate_by_width is None else self._rate_at,
-            ),
+            Rule(undecayed, roles=("embedding", "vector"), may_match_nothing=True),
+            Rule(decayed, roles=("matrix",), may_match_nothing=True, by_fan_in=rates),
+            Rule(undecayed, roles=("stream map",), may_match_nothing=True, by_fan_in=rates),
         ]
         groups = group_parameters(model, rules)
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=self.betas, eps=self.epsilon, fused=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 
-Role = Literal["embedding", "matrix", "vector"]
+Role = Literal["embedding", "matrix", "stream map", "vector"]
 
 
 @runtime_checkable
@@ -28,13 +28,26 @@ class HoldsTables(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsStreamMaps(Protocol):
+    """A module that says which of its matrices the whole stream goes through, from the identity on.
+
+    A block adds to the stream, so weight decay shrinks what it adds; there it would shrink the stream itself.
+    """
+
+    def stream_maps(self) -> tuple[nn.Parameter, ...]:
+        """The matrices, each a parameter of this module."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rule:
     """Options for the parameters that have one of `roles` and a name that fits `names`.
 
     Args:
         options: what `torch.optim` takes in a parameter group (`weight_decay`, `lr`, ...).
-        roles: any of "embedding" (a lookup table), "matrix" (two or more dimensions), "vector" (the rest).
+        roles: any of "embedding" (a lookup table), "stream map" (a matrix that the whole stream goes through, from the
+            identity on), "matrix" (two or more dimensions), "vector" (the rest).
         names: a glob over the parameter's path, as in `blocks.*.attention.*`.
         may_match_nothing: a rule that matches no parameter is an error unless this is set.
         by_fan_in: more options, from how many numbers one output of the parameter reads; the rule then makes one group
@@ -42,7 +55,7 @@ class Rule:
     """
 
     options: dict[str, Any]
-    roles: tuple[Role, ...] = ("embedding", "matrix", "vector")
+    roles: tuple[Role, ...] = ("embedding", "matrix", "stream map", "vector")
     names: str = "*"
     may_match_nothing: bool = False
     by_fan_in: Callable[[int], dict[str, Any]] | None = None
@@ -61,11 +74,17 @@ def roles(model: nn.Module) -> dict[str, Role]:
     """The role of every trainable parameter, by its path. A shared parameter is listed once, under its first path."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     tables |= {id(p) for module in model.modules() if isinstance(module, HoldsTables) for p in module.lookup_tables()}
+    maps = {id(p) for module in model.modules() if isinstance(module, HoldsStreamMaps) for p in module.stream_maps()}
     found: dict[str, Role] = {}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            kind: Role = "matrix" if parameter.ndim >= 2 else "vector"
-            found[name] = "embedding" if id(parameter) in tables else kind
+        if not parameter.requires_grad:
+            continue
+        if id(parameter) in tables:
+            found[name] = "embedding"
+        elif id(parameter) in maps:
+            found[name] = "stream map"
+        else:
+            found[name] = "matrix" if parameter.ndim >= 2 else "vector"
     return found
 
 

@@ -194,34 +194,42 @@ def num_positions(runs: Sequence[Run]) -> int:
 _BY_POSITION = ("val_loss_nats_ST", "final_val_loss_nats_T")
 
 
-def grid(runs: Sequence[Run], edges: np.ndarray) -> Grid | None:
-    """Validation loss by step and position of one arm, over the seeds that ended well; None if there are none."""
-    return _mean_grid({run.seed: (run.arrays["steps_S"], _binned_rows(run, edges)) for run in runs if _has_grid(run)})
+def grid(runs: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
+    """Loss by step and position of one arm, over the seeds that ended well; None if there are none.
+
+    Args:
+        split: `val`, or `train`, whose row is the mean over the steps since the row before; step 0 has none.
+    """
+    return _mean_grid({run.seed: _run_rows(run, edges, split) for run in runs if _has_grid(run, split)})
 
 
-def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> Grid | None:
+def grid_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray, split: str = "val") -> Grid | None:
     """Arm minus baseline by step and position, paired by seed, at the steps that both stored."""
-    theirs = {run.seed: run for run in baseline if _has_grid(run)}
+    theirs = {run.seed: run for run in baseline if _has_grid(run, split)}
     cells = {}
     for run in arm:
-        if not _has_grid(run) or run.seed not in theirs:
+        if not _has_grid(run, split) or run.seed not in theirs:
             continue
-        other = theirs[run.seed]
-        common_S, i, j = np.intersect1d(run.arrays["steps_S"], other.arrays["steps_S"], return_indices=True)
-        cells[run.seed] = (common_S, _difference_rows(_binned_rows(run, edges), i, _binned_rows(other, edges), j))
+        (steps_S, mine), (other_S, other) = _run_rows(run, edges, split), _run_rows(theirs[run.seed], edges, split)
+        common_S, i, j = np.intersect1d(steps_S, other_S, return_indices=True)
+        cells[run.seed] = (common_S, _difference_rows(mine, i, other, j))
     return _mean_grid(cells)
 
 
-def _has_grid(run: Run) -> bool:
-    return run.is_whole and "val_loss_nats_ST" in run.arrays
+def _has_grid(run: Run, split: str) -> bool:
+    loss_ST = run.arrays.get(f"{split}_loss_nats_ST")
+    fits = loss_ST is not None and loss_ST.ndim == 2 and loss_ST.shape[:1] == run.arrays["steps_S"].shape
+    return run.is_whole and fits
 
 
 # A run's values by bin at some of its stored steps: thousands are stored and few are drawn, so few are binned.
 _Rows = Callable[[np.ndarray], np.ndarray]
 
 
-def _binned_rows(run: Run, edges: np.ndarray) -> _Rows:
-    return lambda keep: binned(run.arrays["val_loss_nats_ST"][keep], edges)
+def _run_rows(run: Run, edges: np.ndarray, split: str) -> tuple[np.ndarray, _Rows]:
+    loss_ST = run.arrays[f"{split}_loss_nats_ST"]
+    there = np.flatnonzero(np.isfinite(loss_ST).any(axis=-1))
+    return run.arrays["steps_S"][there], lambda keep: binned(loss_ST[there[keep]], edges)
 
 
 def _difference_rows(mine: _Rows, i: np.ndarray, theirs: _Rows, j: np.ndarray) -> _Rows:

@@ -9,6 +9,7 @@ Text that others wrote (names of arms) goes through `safe_text`, because plotly.
 Not for: statistics, see `curves.py`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,12 @@ _LOSS_DECIMALS = 4
 _TITLE_SIZE = 12  # pixels, of an axis title
 _LONGEST_TICK = 15  # letters of an arm beside its row
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
+
+_NEAR_TICKS = 1.6  # the last step is named, and a power of ten this near below it is not
+
+_STEP_0_AT = 0.4  # on a logarithmic axis of steps; rounded it is 0, as the hover text shows it
+_MOST_TICKS = 12
+_FEW_DECADES = 2.2
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 
@@ -138,7 +145,7 @@ def _band(style: Style, edge: list[Any]) -> dict[str, Any]:
     }
 
 
-def _mean(style: Style, values: list[Any], half: np.ndarray | None) -> dict[str, Any]:
+def _mean(style: Style, values: list[Any], half: np.ndarray | None, decimals: int = _LOSS_DECIMALS) -> dict[str, Any]:
     hover = "%{y:.4f}" + (" ± %{customdata:.4f}" if half is not None else "")
     return {
         "type": "scatter",
@@ -146,7 +153,7 @@ def _mean(style: Style, values: list[Any], half: np.ndarray | None) -> dict[str,
         "name": safe_text(style.arm),
         "line": {"color": f"@arm{style.color}", "width": 2.4, "dash": style.dash},
         "hovertemplate": hover,
-        "customdata": numbers(half) if half is not None else None,
+        "customdata": numbers(half, decimals) if half is not None else None,
         "y": values,
     }
 
@@ -278,23 +285,55 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid], look: Mapping[str, Style]) -> dict[str, Any]:
-    """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline."""
+def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid]) -> dict[str, Any]:
+    """What the heat map and its slices are cut from: per arm the loss, and the difference from the baseline.
+
+    The limits of the colors are shared by all arms.
+    """
     return {
         "loss": {arm: _plain_grid(grid) for arm, grid in grids.items()},
         "difference": {arm: _plain_grid(grid) for arm, grid in differences.items()},
-        "limits": {
-            "loss": dict.fromkeys(grids, _limits(grids.values())),
-            "difference": {arm: _symmetric_limits([grid]) for arm, grid in differences.items()},
-        },
-        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
-        "labels": {arm: safe_text(arm) for arm in look},
+        "limits": {"loss": _limits(grids.values()), "difference": _symmetric_limits(differences.values())},
     }
+
+
+def step_edges(steps_S: np.ndarray) -> np.ndarray:
+    """Where the rows of a heat map start, and the last one ends, on a logarithmic axis of steps.
+
+    Rows meet at the geometric mean of their steps. Step 0, which has no place on such an axis, is drawn as half of the
+    step after it.
+
+    >>> step_edges(np.array([0, 2, 8])).tolist()
+    [0.7071067811865476, 1.4142135623730951, 4.0, 16.0]
+    """
+    places_S = _step_places(steps_S)
+    if len(places_S) == 1:
+        return places_S[0] * np.array([0.5, 2.0]) ** 0.5
+    inner = np.sqrt(places_S[:-1] * places_S[1:])
+    return np.array([places_S[0] ** 2 / inner[0], *inner, places_S[-1] ** 2 / inner[-1]])
+
+
+def _step_places(steps_S: np.ndarray) -> np.ndarray:
+    places_S = np.asarray(steps_S, dtype=float)
+    after = places_S[1] if len(places_S) > 1 else 1.0
+    return np.where(places_S == 0, after / 2, places_S)
+
+
+def _step_ticks(steps_S: np.ndarray) -> dict[str, list[Any]]:
+    """Step 0 if it is there, powers of ten, and the last step where it is not too near to one of them."""
+    first, last = int(steps_S[0]), int(steps_S[-1])
+    powers = [10**i for i in range(len(str(last))) if max(first, 1) <= 10**i <= last]
+    kept = [power for power in powers if power * _NEAR_TICKS <= last or power == last]
+    ticks = sorted({*kept, last} - {0})
+    places = [float(_step_places(steps_S)[0]), *ticks] if first == 0 else [float(tick) for tick in ticks]
+    return {"tickvals": places, "ticktext": [*(["0"] if first == 0 else []), *(f"{tick:,}" for tick in ticks)]}
 
 
 def _plain_grid(grid: Grid) -> dict[str, Any]:
     return {
         "steps": [int(step) for step in grid.steps_S],
+        "edges": numbers(step_edges(grid.steps_S)),
+        "ticks": _step_ticks(grid.steps_S),
         "mean": numbers(grid.mean_SP),
         "half": None if grid.half_SP is None else numbers(grid.half_SP),
         "seeds": grid.count,
@@ -325,8 +364,9 @@ def heat_figure(edges: np.ndarray) -> Figure:
     layout["hovermode"] = "closest"
     layout["margin"] = {"l": 56, "r": 8, "t": 26, "b": 46}
     layout["xaxis"] |= {**position_axis(edges), "showgrid": False}
-    layout["yaxis"] |= {"showgrid": False}
+    layout["yaxis"] |= {"showgrid": False, "type": "log"}
     bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    bar["title"] = {"text": "nats", "side": "top", "font": {"size": _TITLE_SIZE, "color": "@muted"}}
     trace = {"type": "heatmap", "hoverinfo": "text", "x": numbers(edges + 0.5, 1), "colorbar": bar}
     return {"data": [trace], "layout": layout}
 
@@ -386,11 +426,44 @@ def _layout() -> dict[str, Any]:
     }
 
 
+def blank() -> Figure:
+    """A figure without traces, in the form that all figures of the page share."""
+    return {"data": [], "layout": _layout()}
+
+
+def decade_axis() -> dict[str, Any]:
+    """The axis of training steps without step 0, logarithmic, ticks at powers of ten."""
+    plain = {"type": "log", "dtick": 1, "separatethousands": True, "exponentformat": "none"}
+    return {"title": _title("training step"), **plain, "unifiedhovertitle": {"text": "step %{x:,}"}}
+
+
+def block_axis(last: int) -> dict[str, Any]:
+    """The axis of places in a repeated block, logarithmic, ticks at powers of two."""
+    ticks = [2**i for i in range(1, last.bit_length())]
+    plain = {"type": "log", "tickmode": "array", "tickvals": ticks}
+    return {
+        "title": _title("place in the block"),
+        **plain,
+        "unifiedhovertitle": {"text": "token %{x:.0f}"},
+    }
+
+
+def blank_figure(x_title: str) -> Figure:
+    """A figure without numbers, in the form that all share, for figures that are made in a file of their own."""
+    layout = _layout()
+    layout["xaxis"] |= {"title": _title(x_title)}
+    return {"data": [], "layout": layout}
+
+
 def profile_figure(
-    views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style], x_axis: Mapping[str, Any]
+    views: Mapping[str, Mapping[str, Profile]],
+    look: Mapping[str, Style],
+    x_axis: Mapping[str, Any],
+    *,
+    decimals: int = _LOSS_DECIMALS,
 ) -> Figure:
     """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time."""
-    data = []
+    data, places = [], max(3, decimals - 1)
     for view, by_arm in views.items():
         for arm, profile in by_arm.items():
             meta, style = {"arm": arm, "view": view}, look[arm]
@@ -399,10 +472,13 @@ def profile_figure(
             if profile.half is not None:
                 keep = np.isfinite(profile.mean) & np.isfinite(profile.half)
                 x, mean, half = profile.x[keep], profile.mean[keep], profile.half[keep]
-                edge = [*numbers(mean + half), *reversed(numbers(mean - half))]
-                around = [*numbers(x, 3), *reversed(numbers(x, 3))]
+                edge = [*numbers(mean + half, decimals), *reversed(numbers(mean - half, decimals))]
+                around = [*numbers(x, places), *reversed(numbers(x, places))]
                 data.append({**_band(style, edge), "x": around, "meta": {**meta, "part": "band"}})
-            line = {**_mean(style, numbers(profile.mean), profile.half), "x": numbers(profile.x, 3)}
+            line = {
+                **_mean(style, numbers(profile.mean, decimals), profile.half, decimals),
+                "x": numbers(profile.x, places),
+            }
             marker = {"size": 7, "color": f"@arm{style.color}", "symbol": style.symbol}
             data.append({**line, "mode": "lines+markers", "marker": marker, "meta": {**meta, "part": "mean"}})
     layout = _layout()
@@ -423,6 +499,97 @@ def _marks(profile: Profile, style: Style) -> dict[str, Any]:
         "y": numbers(np.array([y for _, y in pairs])),
         "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},
         "hoverinfo": "skip",
+    }
+
+
+def step_places(steps_S: np.ndarray) -> np.ndarray:
+    """Where steps are drawn on a logarithmic axis: as they are, and step 0 left of step 1."""
+    return np.where(steps_S > 0, steps_S, _STEP_0_AT).astype(float)
+
+
+def step_at(place: float) -> int:
+    """The step that is drawn there."""
+    return 0 if place == _STEP_0_AT else round(place)
+
+
+def step_axis(steps: Sequence[int]) -> dict[str, Any]:
+    """The axis of training steps, logarithmic: ticks at step 0 and at powers of two, fewer where there are many."""
+    last = max(1, *steps)
+    every = 1 + last.bit_length() // _MOST_TICKS
+    ticks = [2**i for i in range(0, last.bit_length(), every)]
+    return {
+        "title": _title("training step"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [_STEP_0_AT, *ticks],
+        "ticktext": ["0", *(f"{tick:,}" for tick in ticks)],
+        "unifiedhovertitle": {"text": "step %{x:,.0f}"},
+    }
+
+
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis of numbers of any size: ticks at powers of ten, or at 1, 2 and 5 where there are few."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    parts = (1,) if math.log10(high / low) > _FEW_DECADES else (1, 2, 5)
+    ticks = [float(f"{part}e{decade}") for decade in decades for part in parts]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+def log_height(figure: Figure) -> dict[str, Any]:
+    """`log_axis` for the heights of a figure's lines."""
+    lines = (trace["y"] for trace in figure["data"] if trace["meta"]["part"] != "band")
+    heights = [y for line in lines for y in line if y is not None and y > 0]
+    return log_axis(min(heights), max(heights)) if heights else {}
+
+
+def probability_axis(title: str, lowest: float) -> dict[str, Any]:
+    """The axis of probabilities, logarithmic."""
+    hover = {"unifiedhovertitle": {"text": "probability %{x:.3g}"}}
+    return {"title": _title(title), **log_axis(lowest, 1.0), **hover}
+
+
+def reference_line(ends: Sequence[float], height: float, name: str, view: str) -> dict[str, Any]:
+    """A number that is the same everywhere, across the figure, with its name over its left end."""
+    return {
+        "type": "scatter",
+        "mode": "lines+text",
+        "name": safe_text(name),
+        "x": [round(float(x), 4) for x in ends],
+        "y": [round(height, 7)] * 2,
+        "text": [safe_text(name), ""],
+        "textposition": "top right",
+        "textfont": {"color": "@muted", "size": 11},
+        "line": {"color": "@faint", "width": 1.5, "dash": "dot"},
+        "hoverinfo": "skip",
+        "meta": {"arm": None, "view": view, "part": "reference"},
+    }
+
+
+def diagonal(low: float, high: float, name: str, view: str) -> dict[str, Any]:
+    """Where what is given equals what is found."""
+    line = reference_line((low, high), low, name, view)
+    return {**line, "mode": "lines", "x": [low, high], "y": [low, high], "text": None}
+
+
+def lowest_point(x: float, y: float, style: Style, view: str) -> dict[str, Any]:
+    """The lowest point of a line, with the line's name."""
+    return {
+        "type": "scatter",
+        "mode": "markers+text",
+        "name": f"{safe_text(style.arm)}, minimum",
+        "x": [round(x, 4)],
+        "y": [round(y, 6)],
+        "text": [safe_text(style.arm)],
+        "textposition": "bottom center",
+        "textfont": {"color": f"@arm{style.color}", "size": 12},
+        "marker": {
+            "size": 15,
+            "color": f"@arm{style.color}",
+            "symbol": style.symbol,
+            "line": {"width": 2, "color": "@surface"},
+        },
+        "hoverinfo": "skip",
+        "meta": {"arm": None, "view": view, "part": "lowest"},
     }
 
 
@@ -505,6 +672,60 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     layout["yaxis"] |= {"showgrid": False, "tickvals": rows, "ticktext": [safe_text(track.labels[r]) for r in rows]}
     layout["yaxis"]["autorange"] = "reversed"
     return {"data": [trace], "layout": layout}
+
+
+def labeled_map(
+    values_RC: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    limit: float,
+    text: Sequence[Sequence[str]],
+    x_title: str,
+) -> Figure:
+    """A heat map of cells with names, colors even around zero; columns are numbered from 1.
+
+    Args:
+        limit: how far colors reach on both sides.
+        text: of each cell when it is pointed at, ready for plotly.js.
+    """
+    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    trace = {
+        "type": "heatmap",
+        "hoverinfo": "text",
+        "x": list(range(len(columns))),
+        "y": list(range(len(rows))),
+        "z": numbers(values_RC),
+        "text": [list(row) for row in text],
+        "zmin": -round(limit, 4),
+        "zmax": round(limit, 4),
+        "colorbar": bar,
+        "xgap": 1,
+        "ygap": 1,
+        "meta": {"arm": None, "view": "values", "part": "cells", "labels": list(rows), "steps": list(columns)},
+    }
+    layout = _layout()
+    layout["hovermode"] = "closest"
+    layout["margin"] = {"l": 132, "r": 8, "t": 26, "b": 46}
+    ticks = list(range(0, len(columns), 1 + len(columns) // _MOST_TICKS))
+    layout["xaxis"] |= {"title": _title(x_title), "showgrid": False}
+    layout["xaxis"] |= {"tickvals": ticks, "ticktext": [str(i + 1) for i in ticks]}
+    names = [safe_text(_short(" ".join(row.split()))) for row in rows]
+    layout["yaxis"] |= {"showgrid": False, "tickvals": list(range(len(rows))), "ticktext": names}
+    layout["yaxis"]["autorange"] = "reversed"
+    return {"data": [trace], "layout": layout}
+
+
+def token_axis(last: int, title: str) -> dict[str, Any]:
+    """The axis of tokens from the first on, logarithmic, ticks at powers of two."""
+    ticks = [2**i for i in range(last.bit_length())]
+    return {
+        "title": _title(title),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [str(tick) for tick in ticks],
+        "unifiedhovertitle": {"text": "token %{x:.0f}"},
+    }
 
 
 def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:

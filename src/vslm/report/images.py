@@ -14,7 +14,7 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,8 +23,10 @@ from typing import Any
 from vslm.core.errors import ResultError, SpecError
 from vslm.report import curves, figures, measured
 from vslm.report.formatting import of_folder
+from vslm.report.map_figure import cell_names
 from vslm.report.page import drawn_figures
 from vslm.report.runs import read_runs
+from vslm.report.section import Section
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_text, written_whole
 from vslm.results.folder import StudyFolder
@@ -77,10 +79,19 @@ def write_images(study_dir: Path, out: Path) -> list[Path]:
     Raises: SpecError, before anything is written, where matplotlib is not installed. ResultError if there is nothing to
     draw, or study.json cannot be read.
     """
-    _check_matplotlib()
+    check_matplotlib()
     found = list(pictures(StudyFolder(study_dir)))
     if not found:
         raise ResultError(str(study_dir), "nothing is measured yet, so there is no figure")
+    return write_pictures(found, out)
+
+
+def write_pictures(found: Iterable[Picture], out: Path) -> list[Path]:
+    """Write pictures as PNG, SVG and CSV into `out`; returns the paths.
+
+    Raises: SpecError, before anything is written, where matplotlib is not installed.
+    """
+    check_matplotlib()
     written = []
     for picture in found:
         for ending, content in _drawn(picture).items():
@@ -106,11 +117,16 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
         by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
         yield from _of_views("by-position", by_position, _POSITION_VIEWS)
     for section in measured.sections(study, rows, runs, look):
-        for drawing in section.drawings:
-            labels = {view: text for view, (_, text) in drawing.views.items()}
-            inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
-            yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
+        yield from of_section(section)
     yield from _heat_maps(drawn)
+
+
+def of_section(section: Section) -> Iterator[Picture]:
+    """The figures of one section."""
+    for drawing in section.drawings:
+        labels = {view: text for view, (_, text) in drawing.views.items()}
+        inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
+        yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
 
 
 def _of_views(
@@ -136,39 +152,55 @@ def _of_views(
 
 
 def _heat_maps(drawn: dict[str, Any]) -> Iterator[Picture]:
-    """Loss by position and step, and its difference from the baseline, one picture per arm."""
-    surface, heat = drawn["surface"], drawn["heat"]
-    for view in ("loss", "difference") if surface else ():
+    """Loss by position and step, and its difference from the baseline, one picture per arm and split."""
+    heat = drawn["heat"]
+    for split, view in itertools.product(drawn["surface"], ("loss", "difference")):
+        surface = drawn["surface"][split]
         for arm, grid in surface[view].items():
-            low, high = (*(surface["limits"][view][arm] or ()), None, None)[:2]
-            steps = grid["steps"]
-            trace = {**heat["data"][0], "z": grid["mean"], "y": list(range(len(steps))), "zmin": low, "zmax": high}
-            ticks = sorted({round((len(steps) - 1) * i / 7) for i in range(8)})
-            y_axis = {"tickvals": ticks, "ticktext": [f"{steps[i]:,}" for i in ticks]}
-            layout = {**heat["layout"], "yaxis": y_axis, "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
-            meta = {"arm": arm, "view": view, "part": "cells", "rows": steps}
-            yield Picture(f"surface-{view}-{arm}", "training step", [{**trace, "meta": meta}], layout)
+            low, high = (*(surface["limits"][view] or ()), None, None)[:2]
+            trace = {**heat["data"][0], "z": grid["mean"], "y": grid["edges"], "zmin": low, "zmax": high}
+            layout = {**heat["layout"], "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
+            layout["yaxis"] = {**layout["yaxis"], **grid["ticks"]}
+            half = grid["half"]
+            meta = {"arm": arm, "view": view, "part": "cells", "rows": grid["steps"], "half": half}
+            meta["grey"] = _unresolved(grid["mean"], half) if view == "difference" and half else None
+            name = f"surface-{view}-{arm}" if split == "val" else f"surface-{split}-{view}-{arm}"
+            yield Picture(name, "training step", [{**trace, "meta": meta}], layout)
+
+
+def _unresolved(mean: list[list[Any]], half: list[list[Any]]) -> list[list[bool]]:
+    """Where the interval of a difference includes zero, as the page greys it."""
+    return [
+        [value is not None and abs(value) <= around for value, around in zip(*rows, strict=True)]
+        for rows in zip(mean, half, strict=True)
+    ]
 
 
 def numbers_as_csv(picture: Picture) -> str:
-    """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or per cell (`row, column, value`).
+    """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or cell (`row, column, value, ...`).
 
     `plus_minus` is half the 95 % interval where there is one.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     is_map = any(trace["type"] == "heatmap" for trace in picture.traces)
-    writer.writerow(["row", "column", "value"] if is_map else ["series", "x", "y", "plus_minus"])
+    writer.writerow(["row", "column", "value", "plus_minus"] if is_map else ["series", "x", "y", "plus_minus"])
     for trace in picture.traces:
-        if trace["type"] == "heatmap":
+        if trace["meta"].get("part") == "maps":
+            rows, columns = cell_names(trace["meta"])
+            cells = zip(itertools.product(rows, columns), itertools.chain(*trace["z"]), strict=True)
+            writer.writerows([*names, value, None] for names, value in cells if value is not None)
+        elif trace["type"] == "heatmap":
             rows, columns = _names(picture, trace)
-            for row, values in zip(rows, trace["z"], strict=True):
-                writer.writerows([row, column, value] for column, value in zip(columns, values, strict=True))
-        elif trace["meta"].get("part") != "band":
+            halves = trace["meta"].get("half") or [[None] * len(columns)] * len(rows)
+            for row, *of_row in zip(rows, trace["z"], halves, strict=True):
+                writer.writerows([row, *cell] for cell in zip(columns, *of_row, strict=True))
+        elif trace["meta"].get("part") not in ("band", "row"):
             bars = trace.get("error_y") or trace.get("error_x") or {}
             halves = trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])
-            name = _plain(trace.get("name", ""))
-            writer.writerows([name, *values] for values in zip(trace["x"], trace["y"], halves, strict=True))
+            name, ys = _plain(trace.get("name", "")), trace["meta"].get("names") or trace["y"]
+            xs = trace["meta"].get("x", trace["x"])  # where a number is drawn at a place that is not its own
+            writer.writerows([name, *values] for values in zip(xs, ys, halves, strict=True))
     return text.getvalue()
 
 
@@ -180,7 +212,8 @@ def _names(picture: Picture, trace: dict[str, Any]) -> tuple[list[Any], list[Any
     return trace["meta"]["labels"], trace["meta"]["steps"]
 
 
-def _check_matplotlib() -> None:
+def check_matplotlib() -> None:
+    """Raise SpecError where it is not installed."""
     try:
         import matplotlib.figure  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -212,7 +245,7 @@ def _drawn(picture: Picture) -> dict[str, bytes]:
             axes.grid(color=_color("@grid"), linewidth=0.6)
             axes.set_axisbelow(True)
         handles, names = axes.get_legend_handles_labels()
-        if len(names) > 1 and "ticktext" not in picture.layout["yaxis"]:
+        if len(names) > 1 and not _names_arms_by_row(picture):
             axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
         files = {}
         for ending, metadata in (("png", {}), ("svg", {"Date": None})):
@@ -222,14 +255,19 @@ def _drawn(picture: Picture) -> dict[str, bytes]:
     return files
 
 
+def _names_arms_by_row(picture: Picture) -> bool:
+    """Whether every arm has a row of its own, so that a legend would say it twice."""
+    return "ticktext" in picture.layout["yaxis"] and all(len(trace["x"]) == 1 for trace in picture.traces)
+
+
 def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     part, line, marker = trace["meta"].get("part"), trace.get("line", {}), trace.get("marker", {})
-    points = [(x, y) for x, y in zip(trace["x"], trace["y"], strict=True) if x is not None and y is not None]
+    xs, ys = ([math.nan if value is None else value for value in trace[axis]] for axis in "xy")
+    points = [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return
-    xs, ys = zip(*points, strict=True)
     if part == "band":
-        axes.fill(xs, ys, color=_color(trace["fillcolor"]), linewidth=0)
+        axes.fill(*zip(*points, strict=True), color=_color(trace["fillcolor"]), linewidth=0)
         return
     has_line, has_marks = "lines" in trace["mode"], "markers" in trace["mode"]
     color = line.get("color") or marker.get("color")
@@ -243,7 +281,7 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         "label": _plain(trace.get("name", "")) if part == "mean" else None,
     }
     bars = {
-        f"{axis}err": [[bar.get("arrayminus", bar["array"])[0]], [bar["array"][0]]]
+        f"{axis}err": [bar.get("arrayminus", bar["array"]), bar["array"]]
         for axis in "xy"
         if (bar := trace.get(f"error_{axis}"))
     }
@@ -251,21 +289,50 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         axes.errorbar(xs, ys, **bars, **style, elinewidth=1.2, capsize=2.5)
     else:
         axes.plot(xs, ys, **style)
+    for x, y, text in zip(xs, ys, trace.get("text") or [], strict=False):
+        _draw_text(axes, x, y, _plain(text), trace)
+
+
+def _draw_text(axes: Any, x: float, y: float, text: str, trace: dict[str, Any]) -> None:
+    """A name beside a point, on the side that the page has it."""
+    up, _, side = trace["textposition"].partition(" ")
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(0, 3 if up == "top" else -7),
+        textcoords="offset points",
+        ha={"right": "left", "left": "right"}.get(side, "center"),
+        va="bottom" if up == "top" else "top",
+        color=_color(trace["textfont"]["color"]),
+        fontsize=7,
+    )
 
 
 def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap  # pyright: ignore[reportMissingImports]
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm  # pyright: ignore[reportMissingImports]
 
-    is_loss = trace["meta"].get("view") == "loss"
-    if is_loss:
+    is_attention = trace["meta"].get("part") == "maps"
+    if is_attention:
+        colors = [(0.0, _color("@middle")), (1.0, _color("@cold"))]
+        axes.set_aspect("equal")
+    elif trace["meta"].get("scale", trace["meta"].get("view")) == "loss":
         colors = [((i / (len(_LOSS_COLORS) - 1)) ** _CURVATURE, name) for i, name in enumerate(_LOSS_COLORS)]
     else:
         colors = [(at, _color(name)) for at, name in ((0.0, "@cold"), (0.5, "@middle"), (1.0, "@warm"))]
     scale = LinearSegmentedColormap.from_list("of the page", colors)
     values = [[float("nan") if value is None else value for value in row] for row in trace["z"]]
     x, y = (_cell_edges(trace[axis], len(values if axis == "y" else values[0])) for axis in "xy")
-    cells = axes.pcolormesh(x, y, values, cmap=scale, vmin=trace["zmin"], vmax=trace["zmax"], rasterized=True)
-    drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02).outline.set_visible(False)
+    ends = {"vmin": trace["zmin"], "vmax": trace["zmax"]}
+    norm = PowerNorm(0.5, **ends) if is_attention else Normalize(**ends)
+    cells = axes.pcolormesh(x, y, values, cmap=scale, norm=norm, rasterized=True)
+    grey = trace["meta"].get("grey")
+    if grey:
+        cover = [[1.0 if is_grey else float("nan") for is_grey in row] for row in grey]
+        plain = LinearSegmentedColormap.from_list("of what is not resolved", [_color("@masked")] * 2)
+        axes.pcolormesh(x, y, cover, cmap=plain, rasterized=True)
+    bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.set_title(of_folder(of_folder(trace.get("colorbar"), dict).get("title"), dict).get("text", ""), fontsize=8)
 
 
 def _cell_edges(places: list[float], num_cells: int) -> list[float]:
@@ -291,6 +358,8 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
     is_log = its.get("type") == "log"
     if is_log:
         set_scale("log")
+    if its.get("range") is not None:
+        set_limits(*(10**end for end in its["range"]) if is_log else its["range"])
     ticks = its.get("tickvals")
     if ticks is not None:
         low, high = sorted(axis.get_view_interval())
@@ -300,8 +369,6 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
         axis.set_ticks([], minor=True)
     elif is_log:
         _set_log_ticks(axis)
-    if its.get("range") is not None and not is_log:
-        set_limits(*its["range"])
 
 
 def _set_log_ticks(axis: Any) -> None:

@@ -3,59 +3,37 @@
 One entry of `sections` per measure: which arrays it reads, what the axis is, and how to read it, in words. Each section
 has one figure or several; a figure has views (buttons) when there is more than one number to show.
 
+Sections of probes and of classes of tokens have files of their own (`probes.py`, `token_classes.py`).
+
 Not for: statistics, see `profiles.py`; nor the form of a figure, see `figures.py`.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from vslm.report import figures, profiles
+from vslm.report import (
+    calibration,
+    context_sections,
+    early_days,
+    figures,
+    probes,
+    profiles,
+    prompt_effect,
+    token_classes,
+)
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
-from vslm.report.profiles import Profile, Track
+from vslm.report.profiles import Track
 from vslm.report.runs import Run
+from vslm.report.section import Drawing, Section, last_place, profile_views
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
 _DIFFERENT_COST = 0.02
 _ROW_PIXELS = 30
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure of a section.
-
-    Args:
-        id: of its place in the page and of its file.
-        figure: data and layout.
-        views: view -> (button, text above the plot). Traces carry their view in `meta`.
-        caption: above it; empty if the title of the section says it all.
-        has_arms: whether arms can be shown and hidden.
-        pixels: its height, or None for the usual one.
-    """
-
-    id: str
-    figure: Figure
-    views: dict[str, tuple[str, str]]
-    caption: str = ""
-    has_arms: bool = True
-    pixels: int | None = None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A title, figures, and how to read them. `file` and `whole_only` say where the numbers came from."""
-
-    id: str
-    title: str
-    short: str
-    read: str
-    file: str
-    drawings: list[Drawing] = field(default_factory=list)
 
 
 def sections(
@@ -65,31 +43,20 @@ def sections(
     found = [
         _forest(study, rows, look),
         _recall(study, runs, look),
+        context_sections.curve(runs, look),
+        context_sections.position_profile(runs, look),
+        *early_days.sections(runs, look),
+        calibration.section(runs, look),
+        *prompt_effect.sections(runs, look),
         _layers(runs, look),
         _attention(runs, look),
         _norms(runs, look),
+        *probes.sections(runs, look),
+        token_classes.section(runs, look, study.get("baseline")),
         _parameters(runs),
         _costs(study, runs, look),
     ]
     return [section for section in found if section is not None]
-
-
-def _views(
-    read: Callable[[Sequence[Run], str], Profile | None],
-    runs: dict[str, list[Run]],
-    names: Mapping[str, tuple[str, str, str]],
-) -> tuple[dict[str, dict[str, Profile]], dict[str, tuple[str, str]]]:
-    """Profiles by view and arm, and the words of the views that hold something."""
-    views, words = {}, {}
-    for view, (array, button, text) in names.items():
-        by_arm = {arm: one for arm, its in runs.items() if (one := read(its, array)) is not None}
-        if by_arm:
-            views[view], words[view] = by_arm, (button, text)
-    return views, words
-
-
-def _last(views: Mapping[str, Mapping[str, Profile]]) -> float:
-    return max(float(profile.x[-1]) for by_arm in views.values() for profile in by_arm.values())
 
 
 def _layers(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
@@ -99,10 +66,10 @@ def _layers(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | 
         "next": ("logit_lens.p_next_SL", "next token", "mean probability of the next token"),
         "loss": ("logit_lens.loss_nats_SL", "loss", "nats per token, read after each visit"),
     }
-    views, words = _views(profiles.by_visit, runs, names)
+    views, words = profile_views(profiles.by_visit, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
     return Section(
         "layers",
         "What the stream says, layer by layer",
@@ -122,10 +89,10 @@ def _attention(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section
         "self": ("attention_distance.p_self_SLH", "to itself", "share of attention to the own position"),
         "first": ("attention_distance.p_first_SLH", "to the first", "share of attention to the first position"),
     }
-    views, words = _views(profiles.by_visit_and_head, runs, names)
+    views, words = profile_views(profiles.by_visit_and_head, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
     return Section(
         "attention",
         "How far back attention looks",
@@ -139,10 +106,10 @@ def _attention(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section
 
 def _norms(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
     names = {"rms": ("residual_norms.rms_SL", "size", "root mean square of the stream")}
-    views, words = _views(profiles.by_visit, runs, names)
+    views, words = profile_views(profiles.by_visit, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(_last(views))))
+    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
     return Section(
         "norms",
         "How large the stream is",
@@ -158,10 +125,10 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
         "accuracy": ("recall.accuracy_SP", "accuracy", "share of queries answered right"),
         "loss": ("recall.loss_nats_SP", "loss", "nats per answer"),
     }
-    views, words = _views(profiles.by_distance, runs, names)
+    views, words = profile_views(profiles.by_distance, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.distance_axis(2 * _last(views)))
+    figure = figures.profile_figure(views, look, figures.distance_axis(2 * last_place(views)))
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     pairs = _num_pairs(study)
     chance = ""

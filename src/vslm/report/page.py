@@ -25,11 +25,13 @@ from vslm.report import content, curves, figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import headline, read_verdict, verdict_rows
+from vslm.report.token_view import token_view
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 
 _ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+_TOKENS = "token_view"  # the name of its script, its style and its section
 
 
 def write_report(study_dir: Path) -> Path:
@@ -83,7 +85,10 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         for section in found
         for drawing in section.drawings
     ]
-    scripts = {} if live else {name: asset(name) for name in SCRIPTS}
+    drawn[_TOKENS] = token_view(folder, runs)
+    names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
+    scripts = {} if live else {name: asset(name) for name in names}
+    style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
     return template("page.html.j2").render(
         study=study,
         name=study.get("name") or folder.path.name,
@@ -109,9 +114,9 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         measured=found,
         notes=notes,
         data=json_in_page(drawn),
-        style=Markup(asset("page.css")),
+        style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=live.policy if live else policy(scripts.values()),
+        policy=live.policy if live else policy_of(scripts.values()),
         live=live,
         primary=content.primary_words(study),
         sources=content.sources,
@@ -137,7 +142,7 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def policy(scripts: Any) -> str:
+def policy_of(scripts: Any) -> str:
     """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
 
     Style must be free: plotly.js sets it element by element.
@@ -176,9 +181,17 @@ def drawn_figures(
     differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
     is_whole_window = primary.get("measure") == "val_loss" and not primary.get("positions")
     effect = primary.get("smallest_effect") if is_whole_window else None
-    grids = {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges)) is not None}
+    grids = {
+        split: {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges, split)) is not None}
+        for split in ("val", "train")
+    }
     grid_differences = {
-        arm: grid for arm in others if (grid := curves.grid_difference(runs[baseline], runs[arm], edges)) is not None
+        split: {
+            arm: grid
+            for arm in others
+            if (grid := curves.grid_difference(runs[baseline], runs[arm], edges, split)) is not None
+        }
+        for split in grids
     }
     finals = {
         "loss": {arm: final for arm, found in runs.items() if (final := curves.final_by_position(found, edges))},
@@ -191,7 +204,9 @@ def drawn_figures(
         "arms": list(runs),
         "pair_unit": content.unit(study),
         "training": training if training["data"] else None,
-        "surface": figures.surface(grids, grid_differences, look) if grids else None,
+        "surface": {split: figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
+        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
+        "labels": {arm: figures.safe_text(arm) for arm in look},
         "heat": figures.heat_figure(edges),
         "slices": figures.slice_figures(edges),
         "edges": edges.tolist(),
@@ -207,7 +222,7 @@ def drawn_figures(
         "baseline": baseline,
         "others": others,
     }
-    return drawn, _notes(views, grids, edges)
+    return drawn, _notes(views, grids["val"], edges)
 
 
 def _notes(

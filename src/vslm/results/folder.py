@@ -13,6 +13,7 @@ from vslm.results.files import read_arrays, read_json, read_rows
 
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
+KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
@@ -65,6 +66,16 @@ class RunFolder:
     def arrays(self) -> dict[str, np.ndarray]:
         """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0."""
         return read_arrays(self.path / "arrays.npz")
+
+    @property
+    def kept_weights(self) -> dict[int, Path]:
+        """Files of weights that were kept along the training, by step, rising; the last weights are not among them."""
+        found = ((path.stem.removeprefix("step"), path) for path in (self.path / KEPT).glob("step*.safetensors"))
+        return dict(sorted((int(step), path) for step, path in found if step.isdigit()))
+
+    def kept_path(self, step: int) -> Path:
+        """Where the weights after a step are kept."""
+        return self.path / KEPT / f"step{step:09d}.safetensors"
 
     @cached_property
     def environment(self) -> dict[str, Any] | None:
@@ -157,6 +168,12 @@ class StudyFolder:
 
     def _place(self, budget: float) -> Path:
         return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)
+
+
+def run_folder_of(path: Path) -> RunFolder:
+    """The folder of a run by its path alone, ARM/seed0, wherever it lies."""
+    seed = path.name.removeprefix("seed")
+    return RunFolder(path, path.parent.name, int(seed) if seed.isdigit() else 0)
 
 
 def study_folder_of(path: Path) -> StudyFolder:

@@ -1,5 +1,8 @@
 """An exponential average of the weights along training, used for evaluation and stored at the end."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -41,3 +44,16 @@ class WeightAverage:
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps, by parameter path."""
         return dict(zip(self.names, self.mean, strict=True))
+
+
+@contextmanager
+def averaged(average: WeightAverage | None) -> Iterator[None]:
+    """Inside, the model has its averaged weights, if there are any yet; afterwards it is as it was."""
+    if average is None or not average.count:
+        yield
+        return
+    average.swap()
+    try:
+        yield
+    finally:
+        average.swap()

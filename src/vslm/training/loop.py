@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vslm.training.averaging import WeightAverage
+from vslm.training.averaging import WeightAverage, averaged
 from vslm.training.checkpoints import (
     Checkpoint,
     load_model_tensors,
@@ -190,13 +190,9 @@ class Training:
         """Take the measures of this step, under the averaged weights if there are any."""
         o = self.objects
         due = {name: measure for name, measure in o.measures.items() if self.step in measure.steps}
-        is_averaged = bool(due) and o.average is not None and o.average.count > 0
-        if is_averaged:
-            o.average.swap()  # type: ignore[union-attr]
-        for name, measure in due.items():
-            self.taken.append(Taken(name, self.step, dict(measure.take(o.model))))
-        if is_averaged:
-            o.average.swap()  # type: ignore[union-attr]
+        if due:
+            with averaged(o.average):
+                self.taken += [Taken(name, self.step, dict(one.take(o.model))) for name, one in due.items()]
 
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
         """Loss in nats of every target of `windows_NT1`, under the averaged weights if there are any.
@@ -205,22 +201,19 @@ class Training:
         once: the graph for no_grad would be another, and building it costs more than the activations kept here.
         """
         o = self.objects
-        if o.average is not None and o.average.count:
-            o.average.swap()
         was_training = o.model.training
         o.model.eval()
         losses = []
-        for start in range(0, len(windows_NT1), batch_windows):
-            part = windows_NT1[start : start + batch_windows]
-            missing = batch_windows - len(part)
-            full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-            batch = torch.from_numpy(full).to(o.device)
-            with torch.set_grad_enabled(o.is_compiled):
-                loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
-            losses.append(loss_nats_BT.detach()[: len(part)].cpu().numpy())
+        with averaged(o.average):
+            for start in range(0, len(windows_NT1), batch_windows):
+                part = windows_NT1[start : start + batch_windows]
+                missing = batch_windows - len(part)
+                full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+                batch = torch.from_numpy(full).to(o.device)
+                with torch.set_grad_enabled(o.is_compiled):
+                    loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+                losses.append(loss_nats_BT.detach()[: len(part)].cpu().numpy())
         o.model.train(was_training)
-        if o.average is not None and o.average.count:
-            o.average.swap()
         return np.concatenate(losses)
 
     def checkpoint(self) -> Checkpoint:

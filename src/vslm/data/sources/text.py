@@ -43,7 +43,7 @@ class Text(Source):
     Raises: SpecError for an empty path. DataError, when read, for what is missing, empty, not UTF-8 or no record.
     """
 
-    path: str = field(metadata={"is_place": True})  # the fingerprint is by content, so a corpus may move
+    path: str = field(metadata={"in_fingerprint": False})  # the fingerprint is by content, so a corpus may move
 
     def check(self) -> None:
         """Refuse an empty path."""

@@ -13,6 +13,15 @@ from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 
 
+def hidden_at_minus_infinity(scores: Tensor, visible: Tensor) -> Tensor:
+    """Scores with minus infinity where a key is not visible, for what exponentiates them next.
+
+    A sum and not `masked_fill`: the same bits for finite scores, and a CPU does it in a fraction of the time.
+    The gradient of a hidden score is that of its exponential, which is 0.
+    """
+    return scores + torch.zeros_like(visible, dtype=scores.dtype).masked_fill(~visible, -torch.inf)
+
+
 class Normalizer(Spec):
     """Interface: builds a module that maps `(scores, visible)` to weights; masked weights are exactly 0.
 
@@ -60,7 +69,7 @@ class ScoreFactorModule(nn.Module):
         """Weights of whole rows."""
         factor = self.factor(visible.sum(dim=-1))
         scores = scores * (factor[..., None] if isinstance(factor, Tensor) else factor)
-        return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+        return hidden_at_minus_infinity(scores, visible).softmax(dim=-1)
 
 
 class SumGateModule(nn.Module):
@@ -81,7 +90,7 @@ class SumGateModule(nn.Module):
 
     def forward(self, scores: Tensor, visible: Tensor) -> Tensor:
         """Weights of whole rows."""
-        masked = scores.masked_fill(~visible, -torch.inf)
+        masked = hidden_at_minus_infinity(scores, visible)
         log_sum_exp = masked.logsumexp(dim=-1)
         gain = self.gain(log_sum_exp, visible.sum(dim=-1))
         return masked.softmax(dim=-1) * gain[..., None]

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule
+from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule, hidden_at_minus_infinity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,4 +55,4 @@ class SoftmaxModule(ScoreFactorModule):
         """Weights of whole rows, without a look at how many keys there are."""
         if self.temperature != 1.0:
             scores = scores / self.temperature
-        return scores.masked_fill(~visible, -torch.inf).softmax(dim=-1)
+        return hidden_at_minus_infinity(scores, visible).softmax(dim=-1)

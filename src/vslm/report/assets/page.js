@@ -7,12 +7,12 @@
   const touch = window.matchMedia("(pointer: coarse)");
   const arms = page.arms;
   const hidden = new Set();
-  const { surface } = page;
+  const surface = page.surface.val ? page.surface : null;
 
   const state = {
     view: "val_loss", axis: "steps", scale: "linear", final_view: "loss", position_scale: "log",
-    heat_view: surface && Object.keys(surface.difference).length ? "difference" : "loss",
-    heat_arm: null, step: 0, bin: 0,
+    heat_view: surface && Object.keys(surface.val.difference).length ? "difference" : "loss",
+    heat_arm: null, heat_split: "val", step: 0, bin: 0,
   };
 
   // ---- colors: "@name" stands for a color of page.css, "-band" and "-thin" for a paler one ---------------------------
@@ -128,7 +128,8 @@
   // ---- heat map and its slices ---------------------------------------------------------------------------------------
   const centers = page.edges.slice(1).map((end, p) => (page.edges[p] + 1 + end) / 2);
   const binText = (p) => (page.edges[p + 1] - page.edges[p] === 1 ? `${page.edges[p + 1]}` : `${page.edges[p] + 1} to ${page.edges[p + 1]}`);
-  const grid = () => surface[state.heat_view][state.heat_arm];
+  const grids = () => surface[state.heat_split][state.heat_view];
+  const grid = () => grids()[state.heat_arm];
   const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
   const number = (value) => value.toLocaleString("en-US");
   const loss = (value) => (value === null ? "missing" : value.toFixed(4).replace("-", "−"));
@@ -136,11 +137,13 @@
     list.reduce((best, value, i) => (Math.abs(Math.log1p(value) - Math.log1p(wanted)) < Math.abs(Math.log1p(list[best]) - Math.log1p(wanted)) ? i : best), 0);
 
   // The step that is chosen stays chosen when another arm, with other stored steps, comes into view.
-  function chooseArm(name, view) {
+  const hasMap = (split, view, name) => Boolean(surface[split] && surface[split][view][name]);
+  function chooseMap(name, view, split) {
     const wanted = state.heat_arm ? grid().steps[state.step] : null;
-    const views = ["difference", "loss"];
+    const views = [view, "difference", "loss"];
     state.heat_arm = name;
-    state.heat_view = surface[view][name] ? view : views.find((other) => surface[other][name]);
+    state.heat_split = views.some((other) => hasMap(split, other, name)) ? split : "val";
+    state.heat_view = views.find((other) => hasMap(state.heat_split, other, name));
     const { steps } = grid();
     state.step = wanted === null ? steps.length - 1 : nearest(steps, wanted);
   }
@@ -156,23 +159,33 @@
 
   function drawHeat() {
     if (!surface) return;
-    const { steps, mean, half, seeds } = grid();
+    const { steps, edges, ticks, mean, half, seeds } = grid();
     const { data: [trace], layout } = page.heat;
-    const [low, high] = surface.limits[state.heat_view][state.heat_arm] ?? [];
+    const [low, high] = surface[state.heat_split].limits[state.heat_view] ?? [];
     const text = mean.map((row, s) => row.map((value, p) =>
       `step ${number(steps[s])}, position ${binText(p)}<br><b>${loss(value)}</b>${half && half[s][p] !== null ? ` ± ${loss(half[s][p])}` : ""} (${seeds} seed${seeds === 1 ? "" : "s"})`));
-    const rows = Math.min(8, steps.length);
-    const ticks = [...new Set(Array.from({ length: rows }, (_, i) => Math.round((i * (steps.length - 1)) / Math.max(1, rows - 1))))];
+    // A difference whose interval includes zero is covered by grey; its number is still told.
+    const isGrey = mean.map((row, s) => row.map((value, p) =>
+      state.heat_view === "difference" && half !== null && value !== null && Math.abs(value) <= half[s][p]));
+    const covered = (pick) => mean.map((row, s) => row.map((value, p) => (isGrey[s][p] ? pick : value)));
+    const cells = { ...trace, y: edges, text };
     const place = draw("plot-heat", [{
-      ...trace, z: mean, y: steps.map((_, s) => s), text, zmin: low, zmax: high, colorscale: scaleOf(state.heat_view),
+      ...cells, z: covered(null), zmin: low, zmax: high, colorscale: scaleOf(state.heat_view),
       colorbar: { ...trace.colorbar, ...(phone.matches ? { thickness: 7, nticks: 4 } : {}) },
+    }, {
+      ...cells, z: isGrey.map((row) => row.map((grey) => (grey ? 1 : null))), zmin: 0, zmax: 1, showscale: false,
+      colorscale: [[0, color("@masked")], [1, color("@masked")]],
     }], {
       ...layout,
       annotations: [label("training step")],
       shapes: crosshair(),
       xaxis: { ...positionAxis(layout.xaxis), range: positionRange() },
-      yaxis: { ...layout.yaxis, tickvals: ticks, ticktext: ticks.map((s) => (steps[s] < 10000 ? number(steps[s]) : short.format(steps[s]))), range: [-0.5, steps.length - 0.5] },
+      yaxis: { ...layout.yaxis, ...shortened(ticks), range: [edges[0], edges[edges.length - 1]].map(Math.log10) },
     });
+    const known = mean.flat().filter((value) => value !== null).length;
+    const share = Math.round(100 * (1 - isGrey.flat().filter(Boolean).length / Math.max(1, known)));
+    document.getElementById("heat-resolved").textContent = state.heat_view !== "difference" ? ""
+      : half === null ? "(fewer than three seeds: no interval, so no cell is greyed)" : `(${share} % of the cells are resolved)`;
     if (!place.dataset.listens) {
       place.dataset.listens = "yes";
       place.on("plotly_click", (event) => {
@@ -183,13 +196,17 @@
       });
     }
   }
+  // Steps beside a map have little room.
+  const shortened = ({ tickvals, ticktext }) => ({
+    tickvals, ticktext: ticktext.map((text, i) => (tickvals[i] < 10000 ? text : short.format(tickvals[i]))),
+  });
   function positionRange() {
     const ends = [page.edges[0] + 0.5, page.edges[page.edges.length - 1] + 0.5];
     return state.position_scale === "log" ? ends.map(Math.log10) : ends;
   }
   function crosshair() {
     const [x0, x1] = [page.edges[state.bin] + 0.5, page.edges[state.bin + 1] + 0.5];
-    const [y0, y1] = [state.step - 0.5, state.step + 0.5];
+    const [y0, y1] = [grid().edges[state.step], grid().edges[state.step + 1]];
     const row = { type: "rect", xref: "paper", x0: 0, x1: 1, y0, y1 };
     const column = { type: "rect", yref: "paper", y0: 0, y1: 1, x0, x1 };
     const cell = { type: "rect", x0, x1, y0, y1 };
@@ -203,9 +220,9 @@
   }
 
   function sliceTraces(x, pick, drop) {
-    return arms.filter((name) => surface[state.heat_view][name] && !hidden.has(name)).flatMap((name) => {
-      const its = surface[state.heat_view][name];
-      const look = surface.looks[name];
+    return arms.filter((name) => grids()[name] && !hidden.has(name)).flatMap((name) => {
+      const its = grids()[name];
+      const look = page.looks[name];
       const { values, halves, xs, note } = pick(its, x);
       const keep = values.map((value, i) => value !== null && !(drop && xs[i] <= 0));
       const cut = (list) => list && list.filter((_, i) => keep[i]);
@@ -219,7 +236,7 @@
         });
       }
       traces.push({
-        type: "scatter", mode: "lines", x: cx, y: cy, customdata: ch, name: surface.labels[name] + note,
+        type: "scatter", mode: "lines", x: cx, y: cy, customdata: ch, name: page.labels[name] + note,
         meta: { arm: name, part: "mean" }, line: { color: `@arm${look.color}`, width: 2.2, dash: look.dash },
         hovertemplate: ch ? "%{y:.4f} ± %{customdata:.4f}" : "%{y:.4f}",
       });
@@ -234,7 +251,8 @@
     const { steps } = grid();
     const step = steps[state.step];
     const position = binText(state.bin);
-    const unit = state.heat_view === "difference" ? "nats per token, arm minus baseline" : "nats per token";
+    const what = state.heat_split === "train" ? "nats per training token" : "nats per token";
+    const unit = state.heat_view === "difference" ? `${what}, arm minus baseline` : what;
     const along = page.slices;
     const byPosition = sliceTraces(centers, (its, xs) => {
       const s = nearest(its.steps, step);
@@ -284,12 +302,30 @@
     page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
   }
 
+  // ---- maps of attention: colors follow the square root of a share; what a cell says is put together here ----------
+  const SHARE_STOPS = [0, 0.2, 0.4, 0.6, 0.8, 1];
+  function shareScale() {
+    const [low, high] = ["@middle", "@cold"].map((name) => [1, 3, 5].map((i) => parseInt(color(name).slice(i, i + 2), 16)));
+    return SHARE_STOPS.map((part) => [part ** 2, `rgb(${low.map((value, i) => Math.round(value + part * (high[i] - value))).join(",")})`]);
+  }
+  function attentionMap(trace) {
+    const { tokens, visits, gap } = trace.meta;
+    const step = tokens.length + gap;
+    const text = trace.z.map((row, y) => row.map((share, x) => {
+      if (share === null) return "";
+      const [query, key] = [y % step, x % step];
+      return `visit ${visits[Math.floor(y / step)]}, head ${Math.floor(x / step)}<br>${query}: ${tokens[query]} looks at ${key}: ${tokens[key]}<br><b>${share.toFixed(3)}</b>`;
+    }));
+    return { ...trace, text, colorscale: shareScale() };
+  }
+
   // ---- what else was measured: one figure is drawn like the other -------------------------------------------------
   for (const { id, labels } of page.measured) state[id] = Object.keys(labels)[0];
   function drawMeasured() {
     for (const { id, data, layout, labels } of page.measured) {
       const traces = data.filter((trace) => trace.meta.view === state[id] && (trace.meta.arm === null || isShown(trace)))
-        .map((trace) => (trace.type === "heatmap" ? { ...trace, colorscale: scaleOf("difference") } : trace));
+        .map((trace) => (trace.meta.part === "maps" ? attentionMap(trace)
+          : trace.type === "heatmap" ? { ...trace, colorscale: scaleOf(trace.meta.scale ?? "difference") } : trace));
       const shapes = (layout.shapes ?? []).filter(({ view }) => view === undefined || view === state[id]).map(({ view, ...shape }) => shape);
       draw(`plot-${id}`, traces, { ...layout, shapes, annotations: [label(labels[state[id]])] });
     }
@@ -306,11 +342,13 @@
   const REDRAW = {
     view: [drawTraining], axis: [drawTraining], scale: [drawTraining], final_view: [drawByPosition],
     position_scale: [drawByPosition, drawHeat, drawSlices], heat_view: [drawHeat, drawSlices], heat_arm: [drawHeat, drawSlices],
+    heat_split: [drawHeat, drawSlices],
   };
   function showChoices() {
     for (const button of document.querySelectorAll("[data-choice]")) {
       button.setAttribute("aria-pressed", String(state[button.dataset.choice] === button.value));
-      if (surface && button.dataset.choice === "heat_view") button.disabled = !surface[button.value][state.heat_arm];
+      if (surface && button.dataset.choice === "heat_view") button.disabled = !hasMap(state.heat_split, button.value, state.heat_arm);
+      if (surface && button.dataset.choice === "heat_split") button.disabled = !hasMap(button.value, state.heat_view, state.heat_arm);
     }
     for (const button of document.querySelectorAll("[data-arm]")) {
       button.setAttribute("aria-pressed", String(!hidden.has(arms[Number(button.dataset.arm)])));
@@ -320,8 +358,9 @@
     const button = event.target.closest("button");
     if (!button) return;
     const { choice, arm } = button.dataset;
-    if (choice === "heat_arm") chooseArm(button.value, state.heat_view);
-    else if (choice === "heat_view") chooseArm(state.heat_arm, button.value);
+    if (choice === "heat_arm") chooseMap(button.value, state.heat_view, state.heat_split);
+    else if (choice === "heat_view") chooseMap(state.heat_arm, button.value, state.heat_split);
+    else if (choice === "heat_split") chooseMap(state.heat_arm, state.heat_view, button.value);
     else if (choice) state[choice] = button.value;
     if (choice) (REDRAW[choice] ?? [drawMeasured]).forEach((redraw) => redraw());
     if (arm !== undefined) {
@@ -341,12 +380,13 @@
     [drawTraining, drawByPosition, drawHeat, drawSlices, drawMeasured, drawPairs, drawTuning].forEach((redraw) => redraw());
   }
   if (surface) {
-    const first = Object.keys(surface.difference)[0] ?? Object.keys(surface.loss)[0];
-    chooseArm(first, state.heat_view);
+    const first = Object.keys(surface.val.difference)[0] ?? Object.keys(surface.val.loss)[0];
+    chooseMap(first, state.heat_view, state.heat_split);
     state.bin = Math.floor(centers.length * 0.75);
   }
   drawAll();
   showChoices();
+  if (page.token_view) window.vslmTokenView(document.getElementById("token-view"), page.token_view);
   // For what stands beside this script on a live page: the figures' numbers, and how to draw them again.
   window.vslm = { page, drawTraining };
 })();

@@ -1,0 +1,188 @@
+"""A finished run and files of prompts, as numbers: what `vslm prompts` prints, writes and draws."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vslm.core.errors import DataError, SpecError
+from vslm.lab.sampling import Draws, Writer, open_run
+from vslm.measure.prompts import KINDS, Effect, prompt_effect
+from vslm.models.generation import generate
+from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays, resampled_means
+from vslm.stats.intervals import student_interval
+
+_DOCUMENT_END = "<|endoftext|>"
+_FEWEST_PROMPTS, _MOST_TEXTS = 2, 32
+_MOST_CONTINUATION_TOKENS = 128
+_WRITTEN_TOKENS = 64  # by the model, where no continuations are given
+_FEWEST_WRITTEN = 8
+_FEWEST_FOR_INTERVAL = 4  # prompts
+_DRAWS = 500
+_ERROR = 0.05
+
+
+def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, seed: int) -> dict[str, Any]:
+    """Everything about these prompts under this run, as plain values. Infinite and missing numbers are None.
+
+    Args:
+        run: of a run, or of a study: then its baseline's first finished seed.
+        prompts: a file, one prompt a line; or, where the file holds `<|endoftext|>`, one between two of these.
+        continuations: likewise. None: what the model itself writes after each prompt.
+        seed: of what it writes, of the shuffles and of the bootstrap.
+    Raises: SpecError for a file that is not there; DataError, naming file and text, for no text, too many, one that is
+        too long for the context or has characters that the corpus never had; ResultError for a run without weights.
+    """
+    texts = read_texts(prompts, "--prompts", fewest=_FEWEST_PROMPTS)
+    given = None if continuations is None else read_texts(continuations, "--continuations", fewest=1)
+    writer = open_run(run, Draws(tokens=_WRITTEN_TOKENS, temperature=1.0, top_k=None, seed=seed))
+    start = writer.tokenizer.end_of_text
+    prompt_ids = [_encoded(writer, text, prompts, i) for i, text in enumerate(texts)]
+    if given is None:
+        following_ids = [_written(writer, ids, prompt_ids, prompts, seed + i) for i, ids in enumerate(prompt_ids)]
+        given = [writer.tokenizer.decode(ids) for ids in following_ids]
+    else:
+        assert continuations is not None
+        following_ids = [_encoded(writer, text, continuations, i) for i, text in enumerate(given)]
+        _check_lengths(writer, prompt_ids, following_ids, prompts, continuations)
+    rng = np.random.default_rng(seed)
+    found = prompt_effect(writer.model, prompt_ids, following_ids, start=start or 0, rng=rng)
+    return {
+        "run": "/".join(run.resolve().parts[-3:]),
+        "prompts": texts,
+        "continuations": given,
+        "written_by_the_model": continuations is None,
+        "begins_with_separator": start is not None,
+        "num_prompt_tokens": [len(ids) for ids in prompt_ids],
+        "num_continuation_tokens": [len(ids) for ids in following_ids],
+        **_numbers(found, rng),
+    }
+
+
+def read_texts(path: Path, option: str, *, fewest: int) -> list[str]:
+    """The texts of a file.
+
+    Raises: SpecError if there is no such file; DataError if it holds none, too few or too many, or is not UTF-8.
+    """
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise SpecError(option, f"{path}: {found}", "a text file, one text a line, is needed")
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, byte {error.start}", "not UTF-8", "text in UTF-8 is needed") from None
+    if _DOCUMENT_END in content:
+        texts = [part.removeprefix("\n").removesuffix("\n") for part in content.split(_DOCUMENT_END)]
+    else:
+        texts = content.splitlines()
+    texts = [text for text in texts if text.strip()]
+    if not fewest <= len(texts) <= _MOST_TEXTS:
+        found = f"{len(texts)} texts" if len(texts) > 1 else "a single text" if texts else "no text in it"
+        allowed = f"{fewest} to {_MOST_TEXTS} are needed"
+        raise DataError(
+            str(path), found, allowed, f"write one a line, or more lines with {_DOCUMENT_END} between texts"
+        )
+    return texts
+
+
+def _encoded(writer: Writer, text: str, path: Path, number: int) -> np.ndarray:
+    try:
+        return writer.tokenizer.encode(text)
+    except DataError as error:
+        raise DataError(f"{path}, text {number + 1}", error.found, error.allowed, error.do) from None
+
+
+def _check_lengths(
+    writer: Writer, prompts: Sequence[np.ndarray], following: Sequence[np.ndarray], path: Path, other: Path
+) -> None:
+    longest = max(map(len, following))
+    if longest > _MOST_CONTINUATION_TOKENS:
+        number = [len(ids) for ids in following].index(longest) + 1
+        found = f"{longest:,} tokens"
+        raise DataError(f"{other}, text {number}", found, f"at most {_MOST_CONTINUATION_TOKENS} are read", "shorten it")
+    _check_room(writer, prompts, longest, path)
+
+
+def _check_room(writer: Writer, prompts: Sequence[np.ndarray], num_following: int, path: Path) -> None:
+    room = writer.model.context_tokens - num_following
+    for number, ids in enumerate(prompts, start=1):
+        if len(ids) > room:
+            context = writer.model.context_tokens
+            allowed = f"with {num_following} tokens to follow, the context of {context:,} has room for {max(room, 0):,}"
+            raise DataError(f"{path}, text {number}", f"{len(ids):,} tokens", allowed, "shorten it")
+
+
+def _written(writer: Writer, ids: np.ndarray, prompts: Sequence[np.ndarray], path: Path, seed: int) -> np.ndarray:
+    """What the model writes after a prompt: as much after each, and no separator."""
+    _check_room(writer, prompts, _FEWEST_WRITTEN, path)
+    num_tokens = min(_WRITTEN_TOKENS, writer.model.context_tokens - max(map(len, prompts)))
+    separator = writer.tokenizer.end_of_text
+    drawn = generate(
+        writer.model,
+        torch.tensor([separator or 0, *ids.tolist()]),
+        num_tokens=num_tokens,
+        generator=torch.Generator().manual_seed(seed % 2**63),
+    )
+    return np.array(list(drawn), dtype=np.int64)
+
+
+def _numbers(found: Effect, rng: np.random.Generator) -> dict[str, Any]:
+    num_prompts, num_continuations = found.pmi_nats_IJ.shape
+    rows: dict[str, Any] = {
+        "pmi_nats": found.pmi_nats_IJ.tolist(),
+        "log_p_nats": found.log_p_nats_J.tolist(),
+        "own": None,
+        "js_nats": {},
+        "decay": None,
+    }
+    if num_prompts == num_continuations:
+        is_own_IJ = np.eye(num_prompts, dtype=bool)
+        rows["own"] = {
+            "own prompt": _mean(found.pmi_nats_IJ[is_own_IJ]),
+            "own prompt, shuffled": _mean(found.pmi_shuffled_nats_IJ[is_own_IJ]),
+            "irrelevant, of equal length": _mean(found.pmi_irrelevant_nats_IJ[is_own_IJ]),
+            # Cells share prompts and continuations, so only the means by continuation are counted as independent.
+            "any other prompt": _mean(np.where(is_own_IJ, 0, found.pmi_nats_IJ).sum(axis=0) / (num_prompts - 1)),
+        }
+    for kind in KINDS:
+        js_QT, members_Q2 = found.js_nats[kind], found.members[kind]
+        means = resampled_means(js_QT, members_Q2, rng, _DRAWS) if num_prompts >= _FEWEST_FOR_INTERVAL else None
+        low, high = (None, None) if means is None else np.quantile(means, [_ERROR / 2, 1 - _ERROR / 2], axis=0)
+        mean_T = js_QT.mean(axis=0)
+        rows["js_nats"][kind] = {
+            "mean": mean_T.tolist(),
+            "low": None if low is None else low.tolist(),
+            "high": None if high is None else high.tolist(),
+        }
+        if kind == KINDS[0] and len(mean_T) >= FEWEST_POINTS + NOT_FITTED:
+            rows["decay"] = _decay(mean_T[NOT_FITTED:], None if means is None else means[:, NOT_FITTED:])
+    return rows
+
+
+def _mean(values: np.ndarray) -> dict[str, float | None]:
+    interval = student_interval(values, _ERROR)
+    return {"mean": interval.mean, "low": _finite(interval.low), "high": _finite(interval.high)}
+
+
+def _decay(mean_T: np.ndarray, means: np.ndarray | None) -> dict[str, float | None]:
+    fitted = fit_decay(mean_T)
+    low, high = None, None
+    if means is not None:
+        _, tau_N, _ = fit_decays(means)
+        # Nearest order statistics: between a number and infinity there is nothing.
+        low, high = np.quantile(tau_N, [_ERROR / 2, 1 - _ERROR / 2], method="inverted_cdf")
+    return {
+        "tau_tokens": _finite(fitted.tau),
+        "tau_low": _finite(low),
+        "tau_high": _finite(high),
+        "has_interval": low is not None,
+        "amplitude_nats": fitted.amplitude,
+        "floor_nats": fitted.floor,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

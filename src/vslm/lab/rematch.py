@@ -1,0 +1,88 @@
+"""The winner of a study again, as large as the baseline in every other way of counting.
+
+An arm that is better at equal FLOPs may be so because it has more parameters, and the other way round. The answer is
+another study, made from the folder of the first: the same baseline and budget, the winner as it was judged, and the
+winner matched by each kind of size that it does not have equal already; on fresh seeds, since the old ones chose it.
+"""
+
+import dataclasses
+
+from vslm.core.errors import ResultError, SpecError, nearest
+from vslm.core.specs import from_plain
+from vslm.lab.catalog import CHANGES
+from vslm.lab.changes import Change
+from vslm.lab.experiment import Budget, Experiment
+from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, Size, matched, size_of
+from vslm.lab.study import Primary, Study
+from vslm.lab.study_file import kinds_with, study_file_of
+from vslm.results.folder import StudyFolder
+
+
+def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None) -> Study:
+    """A study of the winner under every match, with as many new seeds as the first had.
+
+    Args:
+        folder: a study that was judged.
+        change: what may change in the winner to make it as large: `FeedforwardMultiplier()`, `Depth()`, ...
+        arm: whose rematch it is; None: the arm with the lowest difference among those that are better.
+
+    Raises: ResultError where no arm is better; SpecError for a name that is no judged arm, and where no amount of the
+        change makes the arm as large.
+    """
+    study = folder.study
+    arm = _winner(folder) if arm is None else arm
+    others = [name for name in folder.judged_arms if name != study["baseline"]]
+    if arm not in others:
+        raise SpecError("--arm", f"{arm!r} is no judged arm", nearest(arm, others))
+    base, its = _experiment(folder, study["baseline"]), _experiment(folder, arm)
+    vocabulary = study["corpora"][study["arms"][arm]["corpus"]]["vocabulary"]
+    arms = {study["baseline"]: base, arm: its}
+    for by in SIZES:
+        if not _is_equal(its, base, by, vocabulary):
+            equal = matched(its, to=base, by=by, change=change, vocabulary=vocabulary)
+            arms[f"{arm}-equal-{by.replace('_', '-')}"] = equal
+    taken = study["seeds"]
+    equal_already = [WORDS[by] for by in SIZES if _is_equal(its, base, by, vocabulary)]
+    return Study(
+        question=f"{study['question']} {arm!r} again, under every match",
+        prediction=f"{arm!r} is better in every match; it has equal {' and '.join(equal_already) or 'none of them'}",
+        baseline=study["baseline"],
+        arms=arms,
+        seeds=tuple(range(max(taken) + 1, max(taken) + 1 + len(taken))),
+        primary=from_plain(study["primary"], {"Primary": Primary}),
+    )
+
+
+def change_named(name: str) -> Change:
+    """A change by its name on the command line, with its defaults: `FeedforwardMultiplier`, `Depth`, ...
+
+    Raises: SpecError for a name that is none, or one that needs more than a name.
+    """
+    if name not in CHANGES:
+        raise SpecError("--change", f"found {name!r}", nearest(name, CHANGES))
+    try:
+        return CHANGES[name]()
+    except TypeError:
+        do = "call `rematch` from Python, with its arguments"
+        raise SpecError("--change", f"{name} needs to be told more", "a change with defaults is needed", do) from None
+
+
+def _winner(folder: StudyFolder) -> str:
+    arms = (folder.verdict or {}).get("arms", {})
+    better = {arm: row["delta"] for arm, row in arms.items() if row["verdict"] == "better"}
+    if not better:
+        found = "no arm is better than the baseline" if arms else "no verdict yet"
+        raise ResultError(str(folder.path), found, "a winner is needed", "name an arm with --arm")
+    return min(better, key=lambda arm: better[arm])
+
+
+def _experiment(folder: StudyFolder, arm: str) -> Experiment:
+    """The arm as it was judged, at the rate that its tuning chose, for as many tokens."""
+    row = folder.study["arms"][arm]
+    experiment: Experiment = from_plain(row["experiment"], kinds_with(study_file_of(folder.path)))
+    return dataclasses.replace(experiment, budget=Budget(tokens=row["tokens"]))
+
+
+def _is_equal(arm: Experiment, base: Experiment, by: Size, vocabulary: int) -> bool:
+    ratio = size_of(arm.model, by, vocabulary) / size_of(base.model, by, vocabulary)
+    return abs(ratio - 1) <= TOLERANCE_FRACTION

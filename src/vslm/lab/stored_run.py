@@ -1,0 +1,135 @@
+"""A run's folder as models: what it was after every step whose weights are stored.
+
+    run = StoredRun(Path("runs/quickstart/full/seed0"))
+    run.steps                       # (0, 1, 10, ..., 977): the kept ones, and the last once it is done
+    run.model(10)                   # on the CPU, in evaluation mode
+
+A run that is still going, or that diverged, has the steps that it kept. Not for: going on with a training.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vslm.core.errors import ResultError
+from vslm.core.specs import from_plain
+from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
+from vslm.lab.job import Job
+from vslm.lab.study_file import kinds_with
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel
+from vslm.results.files import read_json
+from vslm.results.folder import RunFolder, StudyFolder, run_folder_of
+from vslm.training.checkpoints import load_model_tensors
+from vslm.training.kept_weights import load_weights
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run with the models that it stored.
+
+    Args:
+        path: of the run: runs/NAME/ARM/seed0.
+    """
+
+    path: Path
+
+    @cached_property
+    def folder(self) -> RunFolder:
+        """What is written there."""
+        return run_folder_of(self.path)
+
+    @cached_property
+    def job(self) -> Job:
+        """What was trained.
+
+        Raises: ResultError if the folder is no run; SpecError if its record holds a class that is not known here.
+        """
+        record = self.path / "experiment.json"
+        if not record.is_file():
+            found = "a study, not one run of it" if (self.path / "study.json").is_file() else "no run"
+            do = "name one of its runs: NAME/ARM/seed0" if "study" in found else "`vslm ls` lists what was run"
+            raise ResultError(str(self.path), found, "the folder of a run is needed", do)
+        return from_plain(read_json(record)["job"], kinds_with(_study_file_of(self.path)))
+
+    @cached_property
+    def tokenizer(self) -> FittedTokenizer:
+        """Of its corpus."""
+        return load_tokenizer(self.path / "tokenizer.json")
+
+    @property
+    def last_step(self) -> int | None:
+        """The step that a run which ended well ended at; None for every other run."""
+        done = self.folder.done
+        has_weights = (self.path / "weights.safetensors").is_file()
+        return done["step"] if done and done["status"] == "done" and has_weights else None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps whose weights are stored, rising. Read anew each time: a run may be going on."""
+        last = self.last_step
+        return tuple(sorted({*self.folder.kept_weights, *(() if last is None else (last,))}))
+
+    def model(self, step: int | None = None) -> LanguageModel:
+        """The model after a step, on the CPU, in evaluation mode.
+
+        Args:
+            step: one of `steps`; None: the last, of a run that ended well.
+        Raises: ResultError if that step is not stored, or its file is torn.
+        """
+        spec = self.job.experiment.model
+        where, tensors = self._weights(step)
+        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
+        load_model_tensors(model, tensors, str(where))
+        return model.eval()
+
+    def models(self, say: Callable[[str], None]) -> Iterator[tuple[int, LanguageModel]]:
+        """The model of every stored step, one at a time; torn files are named through `say` and passed over."""
+        for step in self.steps:
+            try:
+                model = self.model(step)
+            except ResultError as error:
+                say(f"{error}; passed over")
+                continue
+            yield step, model
+
+    def _weights(self, step: int | None) -> tuple[Path, dict[str, Tensor]]:
+        last = self.last_step
+        if step is None and last is None:
+            raise ResultError(str(self.path), self._why_no_last(), "a run that ended well is needed")
+        if step is None or step == last:
+            path = self.path / "weights.safetensors"
+            try:
+                return path, load_file(path)
+            except SafetensorError as error:
+                raise ResultError(
+                    str(path), f"cannot be read ({error})", "", "the file is torn; run it again"
+                ) from None
+        if step not in self.folder.kept_weights:
+            there = ", ".join(f"{one:,}" for one in self.steps) or "none"
+            do = "" if len(self.steps) > 1 else "train with Experiment(keep_weights=12) to keep more"
+            raise ResultError(str(self.path), f"no weights of step {step:,}", f"stored are {there}", do)
+        path = self.folder.kept_weights[step]
+        return path, load_weights(path)
+
+    def _why_no_last(self) -> str:
+        done = self.folder.done
+        if done and done["status"] == "diverged":
+            return f"this run diverged at step {done['diverged_step']}, and what its model gives is no text"
+        return "no finished run"
+
+
+def _study_file_of(folder: Path) -> Path | None:
+    """The copy of the study file that a run belongs to, so that specs of its own can be read back; None if there is
+    none. Runs of a stage or of another budget lie deeper in their study than others.
+    """
+    for place in folder.resolve().parents[:4]:
+        if (place / "study.json").is_file():
+            copy = place / f"{StudyFolder(place).study['name']}.py"
+            return copy if copy.is_file() else None
+    return None

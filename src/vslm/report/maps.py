@@ -1,0 +1,127 @@
+"""Heat maps over training step and something else, one view per arm on one scale of color.
+
+Rows are stored steps and columns the places of the other axis, each as wide as the next: both are spaced evenly in the
+logarithm when they are measured, so a map of equal cells is a map on two logarithmic axes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from vslm.report import figures
+from vslm.report.figures import Figure, safe_text
+from vslm.report.formatting import count
+
+_SATURATION_QUANTILE = 0.98  # of the cells of all arms; the rest get the color of the end of the scale
+_MOST_TICKS = 8
+_LONG = 10_000  # from here on a tick has a prefix, or a phone has no room for it
+
+
+@dataclass(frozen=True)
+class StepMap:
+    """A number by step and place, mean over `count` seeds; NaN where there is none.
+
+    Args:
+        steps_S: rows.
+        x_X: columns, for hover texts and ticks.
+        mean_SX: cells.
+        half_SX: half the interval over seeds, or None.
+        count: seeds.
+    """
+
+    steps_S: np.ndarray
+    x_X: np.ndarray
+    mean_SX: np.ndarray
+    half_SX: np.ndarray | None
+    count: int
+
+
+def map_figure(
+    maps: Mapping[str, StepMap], *, scale: Literal["loss", "difference"], x_title: str, x_word: str, unit: str
+) -> Figure:
+    """One view per arm, in the order given; all have the same colors for the same numbers.
+
+    Args:
+        maps: by arm.
+        scale: "loss" from the lowest to the highest cell, "difference" even around 0.
+        x_title: of the horizontal axis.
+        x_word: before a place in a hover text.
+        unit: of the color bar.
+    """
+    low, high = _limits(maps, scale)
+    data = [_cells(arm, found, scale, low, high, x_word, unit) for arm, found in maps.items()]
+    longest = max(maps.values(), key=lambda found: len(found.x_X))
+    deepest = max(maps.values(), key=lambda found: len(found.steps_S))
+    figure = figures.blank_figure(x_title)
+    layout = figure["layout"]
+    layout["hovermode"] = "closest"
+    layout["margin"] = {"l": 64, "r": 8, "t": 26, "b": 46}
+    layout["xaxis"] |= {"showgrid": False, **_ticks(longest.x_X)}
+    layout["yaxis"] |= {"showgrid": False, **_ticks(deepest.steps_S)}
+    return {**figure, "data": data}
+
+
+def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word: str, unit: str) -> dict[str, Any]:
+    half = found.half_SX
+    seeds = f"({found.count} seed{'s' if found.count != 1 else ''})"
+    text = [
+        [
+            f"{safe_text(arm)}, step {int(step):,}, {x_word} {_short(x)}<br><b>{found.mean_SX[s, i]:.4f}</b>"
+            + (f" ± {half[s, i]:.4f}" if half is not None else "")
+            + f" {unit} {seeds}"
+            for i, x in enumerate(found.x_X)
+        ]
+        for s, step in enumerate(found.steps_S)
+    ]
+    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    bar["title"] = {"text": unit, "side": "top", "font": {"color": "@muted", "size": 11}}
+    return {
+        "type": "heatmap",
+        "hoverinfo": "text",
+        "x": list(range(len(found.x_X))),
+        "y": list(range(len(found.steps_S))),
+        "z": figures.numbers(found.mean_SX),
+        "text": text,
+        "zmin": low,
+        "zmax": high,
+        "colorbar": bar,
+        "meta": {
+            "arm": None,
+            "view": arm,
+            "part": "cells",
+            "scale": scale,
+            "labels": [int(step) for step in found.steps_S],
+            "steps": figures.numbers(found.x_X, 2),
+        },
+    }
+
+
+def _limits(maps: Mapping[str, StepMap], scale: str) -> tuple[float, float]:
+    """Of all arms together, so that a color means one number."""
+    cells = np.concatenate([found.mean_SX[np.isfinite(found.mean_SX)] for found in maps.values()])
+    if not len(cells):
+        return 0.0, 1.0
+    if scale == "loss":
+        low, high = float(cells.min()), float(np.quantile(cells, _SATURATION_QUANTILE))
+        return round(low, 4), round(max(high, low + 1e-3), 4)
+    limit = round(float(np.quantile(np.abs(cells), _SATURATION_QUANTILE)), 4) or 1e-3  # all 0: any width does
+    return -limit, limit
+
+
+def _ticks(values: np.ndarray) -> dict[str, Any]:
+    """As many as are readable, the first and the last among them."""
+    last = len(values) - 1
+    places = sorted({round(last * i / (_MOST_TICKS - 1)) for i in range(_MOST_TICKS)})
+    names = [count(float(values[i])) if values[i] >= _LONG else _short(values[i]) for i in places]
+    return {"tickvals": places, "ticktext": names}
+
+
+def _short(value: float) -> str:
+    """A step or a number of tokens: whole where it is whole.
+
+    >>> _short(2.0), _short(2.828), _short(1750)
+    ('2', '2.8', '1,750')
+    """
+    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"

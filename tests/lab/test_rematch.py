@@ -1,0 +1,101 @@
+"""The winner of a study under every match: which arms, which sizes, which seeds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_stages import InThisProcess, plain, pool, run, study_of  # noqa: F401  (fixtures among them)
+
+from vslm.core.errors import ResultError, SpecError
+from vslm.core.paths import vary
+from vslm.lab.changes import FeedforwardMultiplier
+from vslm.lab.experiment import Experiment
+from vslm.lab.matching import SIZES, size_of
+from vslm.lab.rematch import change_named, rematch
+from vslm.lab.screening import Screen
+from vslm.lab.study import Study
+from vslm.models.feedforward import SwiGLU
+from vslm.models.language_model import uniform
+from vslm.results.files import read_json, write_json
+from vslm.results.folder import StudyFolder
+
+VOCABULARY = 300
+
+
+@pytest.fixture
+def folder(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> StudyFolder:  # noqa: F811
+    """A finished study in which one arm is larger and sees less, and another is the baseline at a rate that fails."""
+    base = vary(plain, {"model": uniform(depth=3, width=60, heads=2, context_tokens=19)})
+    large = vary(base, {"model.blocks.1.feedforward": SwiGLU(hidden=240), "model.blocks.*.attention.window_tokens": 3})
+    arms = {"plain": base, "large": large, "slow": vary(base, {"optimizer.learning_rate": 1e-6})}
+    return run(Study(question="Is it?", baseline="plain", arms=arms, seeds=2), tmp_path / "first")
+
+
+def with_verdicts(folder: StudyFolder, **of_arms: tuple[str, float]) -> StudyFolder:
+    """The folder as if its arms had come out so."""
+    verdict: dict[str, Any] = read_json(folder.path / "verdict.json")
+    for arm, (word, delta) in of_arms.items():
+        verdict["arms"][arm] |= {"verdict": word, "delta": delta}
+    write_json(folder.path / "verdict.json", verdict)
+    return StudyFolder(folder.path)
+
+
+def test_the_winner_is_matched_in_every_way_on_new_seeds(folder: StudyFolder, tmp_path: Path):
+    """Equal sizes within the tolerance, nothing but the feedforward changed, and it runs."""
+    first = with_verdicts(folder, large=("better", -0.2), slow=("worse", 2.0))
+    study = rematch(first, change=FeedforwardMultiplier())
+    assert list(study.arms) == [
+        "plain",
+        "large",
+        "large-equal-parameters",
+        "large-equal-non-embedding-parameters",
+        "large-equal-flops",
+    ]
+    assert study.seeds == (2, 3)
+    base, winner = study.arms["plain"], study.arms["large"]
+    for by in SIZES:
+        equal = study.arms[f"large-equal-{by.replace('_', '-')}"]
+        assert size_of(equal.model, by, VOCABULARY) == pytest.approx(size_of(base.model, by, VOCABULARY), rel=0.005)
+        assert size_of(winner.model, by, VOCABULARY) != pytest.approx(size_of(base.model, by, VOCABULARY), rel=0.005)
+        assert equal.model.blocks["1"].attention == winner.model.blocks["1"].attention
+        assert equal.optimizer == winner.optimizer
+    again = run(study, tmp_path / "again")
+    assert again.verdict["missing"] == []
+    assert set(again.verdict["arms"]["large-equal-flops"]["per_seed"]) == {"2", "3"}
+    done = [again.run(arm, 2).done for arm in study.arms]
+    assert {row["tokens"] for row in done} == {first.run("plain", 0).done["tokens"]}
+
+
+def test_the_best_of_the_better_is_the_winner(folder: StudyFolder):
+    """By its difference; what is not better is passed over however low it is."""
+    both = with_verdicts(folder, large=("better", -0.1), slow=("better", -0.3))
+    assert list(rematch(both, change=FeedforwardMultiplier()).arms) == ["plain", "slow"]
+    one = with_verdicts(folder, large=("better", -0.1), slow=("unresolved", -0.3))
+    assert "large" in rematch(one, change=FeedforwardMultiplier()).arms
+
+
+def test_what_has_no_winner_is_told(folder: StudyFolder):
+    """No better arm, no such arm, no such change, a change that cannot do it."""
+    none = with_verdicts(folder, large=("worse", 0.1), slow=("unresolved", 0.3))
+    with pytest.raises(ResultError, match=r"no arm is better .* name an arm with --arm"):
+        rematch(none, change=FeedforwardMultiplier())
+    assert "large" in rematch(none, change=FeedforwardMultiplier(), arm="large").arms
+    with pytest.raises(SpecError, match=r"--arm: 'larg' is no judged arm.*large"):
+        rematch(none, change=FeedforwardMultiplier(), arm="larg")
+    with pytest.raises(SpecError, match=r"within 0\.5% is needed"):
+        rematch(none, change=change_named("Depth"), arm="large")
+    with pytest.raises(SpecError, match=r"--change: found 'Dept'.*Depth"):
+        change_named("Dept")
+    with pytest.raises(SpecError, match="Loops needs to be told more"):
+        change_named("Loops")
+
+
+def test_an_arm_that_was_screened_out_has_no_rematch(
+    plain: Experiment,  # noqa: F811
+    tmp_path: Path,
+    pool: InThisProcess,  # noqa: F811
+):
+    """It was never judged."""
+    folder = run(study_of(plain, screen=Screen(controls=("bias",), keep=1)), tmp_path / "s")
+    with pytest.raises(SpecError, match="'slow' is no judged arm"):
+        rematch(folder, change=FeedforwardMultiplier(), arm="slow")

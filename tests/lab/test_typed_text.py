@@ -1,17 +1,17 @@
 """Typed text read with stored weights: the numbers of the model, in words where there are none."""
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from vslm.core.errors import DataError, ResultError
-from vslm.lab.sampling import Draws, open_run
-from vslm.lab.typed_text import TextReader, token_text
+from vslm.lab.stored_run import StoredRun
+from vslm.lab.typed_text import TextReader
 from vslm.live.app import App
 from vslm.measure.token_table import token_table
 
@@ -19,54 +19,58 @@ from vslm.measure.token_table import token_table
 @pytest.fixture
 def run(place: Path, vslm: Callable[..., Any], in_process: Any) -> Path:
     """A run that was really trained, for a second."""
-    assert vslm("run", "study.py", "--seeds", "1", "--out", "runs/s").code == 0
+    assert vslm("run", "study.py", "--seeds", "1", "--out", "runs/s", "--set", "keep_weights=4").code == 0
     return place / "runs" / "s" / "full" / "seed0"
 
 
-def test_a_text_has_the_numbers_of_the_finished_model(run: Path) -> None:
-    """Loss, probability, rank, the five likeliest, and where each token lies; through the server it is the same."""
+def test_a_text_has_the_numbers_of_the_stored_models(run: Path) -> None:
+    """Of every step whose weights are there, to the bit; through the server it is what the token view draws."""
     text = "abcd efgh <|endoftext|> é"
-    read = TextReader()(run, text)
-    writer = open_run(run, Draws(tokens=1, temperature=0.0, top_k=None, seed=0))
-    table = token_table(writer.model, writer.tokenizer, text)
-    assert [row["loss_nats"] for row in read["tokens"]] == pytest.approx(table.loss_nats_N.tolist())
-    assert [row["rank"] for row in read["tokens"]] == table.rank_N.tolist()
-    assert read["tokens"][-1]["to"] == len(text.encode())
-    for row in read["tokens"]:
-        assert row["p"] == pytest.approx(math.exp(-row["loss_nats"]), rel=1e-5)
-        assert [one["p"] for one in row["top"]] == sorted((one["p"] for one in row["top"]), reverse=True)
-        assert len(row["top"]) == 5
-    assert read["step"] == json.loads((run / "done.json").read_text())["step"]
+    tokenizer, said, remark = TextReader()(run, text)
+    stored = StoredRun(run)
+    assert stored.steps == tuple(said["steps_S"])
+    assert len(stored.steps) == 4
+    assert "the window slides" in remark
+    for s, step in enumerate(stored.steps):
+        table = token_table(stored.model(step), tokenizer, text)
+        np.testing.assert_array_equal(said["loss_nats_SN"][s], table.loss_nats_N)
+        np.testing.assert_array_equal(said["rank_SN"][s], table.rank_N)
+        np.testing.assert_array_equal(said["top_ids_SNK"][s], table.top_ids_NK)
+    assert said["top_p_SNK"].shape == (4, len(said["ids_N"]), 5)
+    assert tokenizer.decode(said["ids_N"]) == text
 
     app = App(run.parents[2], TextReader())
     body = json.dumps({"text": text, "runs": ["full/seed0", "short/seed0"]}).encode()
     headers = {"Host": "localhost", "Content-Type": "application/json"}
-    answer = json.loads(app.answer("POST", "/api/tokens/s", headers, body).body)
-    assert answer["runs"][0]["tokens"] == read["tokens"]
-    assert answer["runs"][1]["tokens"] != read["tokens"]
+    drawn = json.loads(app.answer("POST", "/api/tokens/s", headers, body).body)
+    assert drawn["runs"][0]["pieces"][0]["loss"][-1] == pytest.approx(said["loss_nats_SN"][-1], abs=1e-4)
+    assert drawn["runs"][1]["pieces"] != drawn["runs"][0]["pieces"]
+    assert None in drawn["texts"][0]["words"].values() or "0" not in drawn["texts"][0]["words"]
 
-    long = TextReader()(run, "abcd " * 40)
-    assert "more than the context of 17" in long["remark"]
 
-    # What cannot be read is said.
-    with pytest.raises(DataError, match="empty"):
-        TextReader()(run, "")
+def test_a_long_text_slides_and_is_read_after_fewer_steps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are said; the last step is always among them."""
+    monkeypatch.setattr("vslm.lab.typed_text._MOST_SCORED", 500)
+    _, said, remark = TextReader()(run, "abcd " * 80)
+    assert len(said["steps_S"]) < 4
+    assert said["steps_S"][-1] == StoredRun(run).steps[-1]
+    assert "more than the context of 17" in remark
+    assert f"read after {len(said['steps_S'])} of 4 stored steps" in remark
+
+
+def test_what_cannot_be_read_is_said(run: Path) -> None:
+    """An empty text, torn weights, none at all; and what is there now counts, not what was open."""
     reader = TextReader()
-    reader(run, "a")
-    (run / "weights.safetensors").write_bytes(b"torn")
+    with pytest.raises(DataError, match="empty"):
+        reader(run, "")
+    before = reader(run, "a b")[1]["loss_nats_SN"][-1]
+    whole = run / "weights.safetensors"
+    whole.write_bytes((run.parents[1] / "short" / "seed0" / "weights.safetensors").read_bytes())
+    assert not np.array_equal(reader(run, "a b")[1]["loss_nats_SN"][-1], before)
+    whole.write_bytes(b"torn")
     with pytest.raises(ResultError, match="torn"):
-        reader(run, "a")
-    (run / "weights.safetensors").unlink()
+        reader(run, "a b")
+    whole.unlink()
+    shutil.rmtree(run / "weights")
     with pytest.raises(ResultError, match="full/seed0: its weights are not stored"):
-        reader(run, "a")
-    shutil.copy(run.parents[1] / "short" / "seed0" / "weights.safetensors", run / "weights.safetensors")
-    assert reader(run, "a")["tokens"][0]["text"] == "a", "what is there now counts"
-
-
-def test_bytes_of_a_character_and_the_separator_have_words(run: Path) -> None:
-    """No token is shown as nothing or as a question mark."""
-    tokenizer = open_run(run, Draws(tokens=1, temperature=0.0, top_k=None, seed=0)).tokenizer
-    parts = [token_text(tokenizer, int(token)) for token in tokenizer.encode("é")]
-    assert parts in (["⟨c3⟩", "⟨a9⟩"], ["é"])
-    assert tokenizer.end_of_text is not None
-    assert token_text(tokenizer, tokenizer.end_of_text) == "⟨end of text⟩"
+        reader(run, "a b")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from vslm.core.errors import SpecError
 from vslm.live import guard, pages
-from vslm.live.app import Answer, App, ReadText
+from vslm.live.app import Answer, App
 from vslm.live.guard import RefusedError
+from vslm.live.reading import ReadText
 
 _IDLE_SECONDS = 30.0  # a connection that says nothing is closed
 _SAFE = {

@@ -206,7 +206,7 @@ def test_a_typed_text_is_drawn_token_by_token(visit: Visitor, width: int, scheme
     tokens = there.page.locator("#typed-view .token-text").first.locator(".token")
     assert "".join(tokens.all_inner_texts()).replace("\xa0", " ") == "heat é"
     assert "a" in there.page.locator("#typed-view figcaption").inner_text()
-    level = "document.querySelectorAll('#typed-view .token')[{}].style.getPropertyValue('--level')"
+    level = "document.querySelectorAll('#typed-view .token-text .token')[{}].style.getPropertyValue('--level')"
     assert float(there.page.evaluate(level.format(5))) > float(there.page.evaluate(level.format(1))) > 0
     assert "step 13" in there.page.locator("#typed-view input[type=range]").get_attribute("aria-valuetext")
     tokens.nth(2).click()
@@ -240,7 +240,7 @@ def test_typed_text_and_refusals_are_text(visit: Visitor) -> None:
     there.page.locator("#typed-text").fill(EVIL)
     there.page.locator("#typed-go").click()
     there.page.wait_for_selector("#typed-view .token")
-    assert "".join(there.page.locator("#typed-view .token").all_inner_texts()).startswith("</script><img")
+    assert "".join(there.page.locator("#typed-view .token-text .token").all_inner_texts()) == EVIL
     there.page.locator("#typed-text").fill("boom")
     there.page.locator("#typed-go").click()
     there.until("document.getElementById('typed-words').textContent.includes('weights are torn')")

@@ -33,6 +33,7 @@ from vslm.report.runs import Run, read_runs
 _JSON, _HTML = "application/json", "text/html; charset=utf-8"
 _MOST_WAITING = 4  # typed texts that wait for one another; more are sent away
 _PAGES_KEPT = 6
+_WARMED = 3  # studies that are read before anybody asks
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class App:
         self._pages: dict[str, tuple[str, bytes]] = {}
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._reading = threading.Lock()
+
+    def warm(self) -> None:
+        """Read the runs of the newest studies, so that the first visit to one of them has only to draw it."""
+        for entry in self.shelf.entries()[:_WARMED]:
+            self._flat(entry)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Answer a request; what is refused or cannot be read is answered in words."""

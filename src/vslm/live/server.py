@@ -5,6 +5,7 @@ its results needs no further package.
 """
 
 import socket
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,6 +35,7 @@ class _Server(ThreadingHTTPServer):
         self.app = app
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+        threading.Thread(target=app.warm, daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A browser that goes away in the middle is no event."""

@@ -56,5 +56,5 @@ STUDY = Study(
     baseline=f"layers-{BASELINE_LAYERS}",
     arms={f"layers-{depth}": layers(depth) for depth in (1, BASELINE_LAYERS, 4)},
     seeds=3,
-    primary=Primary("val_loss", positions=(192, CONTEXT_TOKENS), smallest_effect=0.02),
+    primary=Primary("val_loss", positions=(192, CONTEXT_TOKENS), smallest_effect=0.05),
 )

@@ -475,6 +475,46 @@ def measure(folder: Path, /, *measures: str) -> None:
 
 
 @app.command
+def prompts(
+    folder: Path,
+    /,
+    *,
+    prompts: Path,
+    continuations: Path | None = None,
+    out: Path | None = None,
+    figures: Path | None = None,
+    seed: int = 0,
+    json_: Json = False,
+) -> None:
+    """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
+
+    Args:
+        folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
+        prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
+        continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
+        out: The page. Default: prompts.html in the working directory.
+        figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
+        seed: Of what the model writes, of the shuffled prompts and of the intervals.
+        json_: Print JSON and nothing else; no page is written unless --out names one.
+    """
+    from vslm.lab.prompts import effect_of_prompts
+    from vslm.report.prompts_page import decay_words, terminal_tables, write_page
+    from vslm.report.terminal import show
+
+    effect = effect_of_prompts(folder, prompts, continuations, seed=seed)
+    page = out or Path("prompts.html")
+    if out is not None or figures is not None or not json_:
+        write_page(effect, page, figures)
+    if json_:
+        print(json.dumps(effect, indent=1, allow_nan=False))
+        return
+    for table in terminal_tables(effect):
+        show(table)
+    print(decay_words(effect))
+    print(f"page  {page}")
+
+
+@app.command
 def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto") -> None:
     """Measure this machine's noise: pairs of baselines that differ in nothing that matters.
 

@@ -13,6 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
+from vslm.measure.context_curve import ContextCurveTaker
+from vslm.measure.token_loss import token_loss
 from vslm.models import patterns
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
@@ -186,6 +188,17 @@ def test_a_shorter_text_gives_the_same_logits(model: Model) -> None:
     """What comes later does not matter: a prefix by itself predicts as it does in the whole."""
     module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
     torch.testing.assert_close(module(tokens_BT[:, :23]), module(tokens_BT)[:, :23], rtol=1e-5, atol=1e-6)
+
+
+def test_a_context_curve_is_the_loss_of_shorter_texts(model: Model) -> None:
+    """At every length, of any architecture: the last target of a text that begins so many tokens before it."""
+    module, windows_BT = built(model), tokens_of(CONTEXT_TOKENS + 1)
+    numbers = ContextCurveTaker(windows_BT.numpy())(module)
+    for num_seen, loss in zip(numbers["context_tokens_K"], numbers["loss_nats_K"], strict=True):
+        text_BT = windows_BT[:, -num_seen - 1 :]
+        with torch.no_grad():
+            expected = token_loss(module, text_BT[:, :-1], text_BT[:, 1:])[:, -1].double().mean()
+        assert loss == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_it_sees_as_far_back_as_it_says(model: Model) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vslm.lab.matching import TOLERANCE_FRACTION, check_equal, relative_sizes
+from vslm.lab.matching import check_equal
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-study.md"
 VOCABULARY = 512
@@ -21,17 +21,8 @@ def page() -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize("name", ["STUDY", "OTHER_MATCHES"])
-def test_the_studies_on_the_page_keep_their_promise(page: dict[str, Any], name: str) -> None:
-    """Their arms are as equal as they say."""
-    study = page[name]
+def test_the_study_on_the_page_keeps_its_promise(page: dict[str, Any]) -> None:
+    """Its arms are as equal as they say."""
+    study = page["STUDY"]
     vocabularies = dict.fromkeys(study.arms, VOCABULARY)
     check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
-
-
-def test_the_winner_is_matched_by_each_of_the_other_two(page: dict[str, Any]) -> None:
-    """Each arm of the second study is equal by what its name says, and is not by parameters."""
-    study = page["OTHER_MATCHES"]
-    more = relative_sizes(study.arms, "plain", dict.fromkeys(study.arms, VOCABULARY))
-    assert abs(more["deep-non-embedding"]["non_embedding_parameters"]) <= TOLERANCE_FRACTION
-    assert abs(more["deep-flops"]["flops"]) <= TOLERANCE_FRACTION

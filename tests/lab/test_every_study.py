@@ -8,10 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from small_study import carry_out, made_up_text
 
-from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, Screen, Study, Text, vary
+from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
 from vslm.lab import budgets, runner
 from vslm.lab.matching import check_equal
 from vslm.lab.options import Options
@@ -81,6 +82,8 @@ def brief(measure: Measure) -> Measure:
         return LossByPosition(num_evaluations=2, num_tokens=1, num_final_tokens=1)
     if isinstance(measure, OnWindows):
         return dataclasses.replace(measure, num_tokens=1)
+    if isinstance(measure, PromptEffect):
+        return dataclasses.replace(measure, num_prompts=2)
     return measure
 
 
@@ -195,6 +198,31 @@ def test_the_use_of_context_is_shown_by_arm_and_over_training(shown: Callable[..
     assert arms_drawn(found["context"]) == {"layers-1", "layers-2"}
     assert {"context-curve", "context-map"} <= {drawing.id for drawing in found["context"].drawings}
     assert set(found["position-profile"].drawings[0].views) == {"document", "random", "beside"}
+
+
+def test_the_first_steps_are_shown_with_their_minima(shown: Callable[..., dict[str, Section]]) -> None:
+    """Both arms, all three figures, and a row per arm and n-gram model."""
+    found = shown("early_training", ("untied",))
+    assert list(found)[:3] == ["early-days", "ngrams", "calibration"]
+    assert arms_drawn(found["early-days"]) == {"tied", "untied"}
+    table = found["ngrams"].table
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [
+        (arm, order) for arm in ("tied", "untied") for order in ("unigram", "bigram", "trigram")
+    ]
+
+
+def test_prompts_are_forgotten_beyond_a_window(shown: Callable[..., dict[str, Section]]) -> None:
+    """What a window cannot reach has no divergence: 31 tokens of two blocks of 16; where all is seen it goes on."""
+    figure = shown("prompts", ("window-16",))["prompt-distance"].drawings[0].figure
+    lines = {
+        trace["meta"]["arm"]: np.array(trace["y"])
+        for trace in figure["data"]
+        if (trace["meta"]["view"], trace["meta"]["part"]) == ("prompts", "mean")
+    }
+    assert lines["window-16"][:31].min() > 0
+    assert lines["window-16"][31:].max() < 1e-6
+    assert lines["full"][31:].min() > lines["window-16"][31:].max()
 
 
 def written(path: Path, losses: dict[str, dict[int, float]]) -> StudyFolder:

@@ -1,7 +1,5 @@
-"""A finished study on disk, made once for all tests that only read it; and a browser to open its page in."""
+"""A finished study on disk, made once for all tests that only read it."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,6 @@ from opened import Opened, Opener
 from synthetic_study import write_study
 
 from vslm.results.folder import StudyFolder
-
-_ARGUMENTS = (
-    "--no-sandbox --headless --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +21,6 @@ def study_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(study_dir: Path) -> StudyFolder:
     """The same, opened anew."""
     return StudyFolder(study_dir)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, or the one that CHROMIUM names."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not path:
-        pytest.skip("no Chromium found: install Debian's chromium, or name one in CHROMIUM")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=path, args=_ARGUMENTS.split())
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

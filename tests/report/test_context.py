@@ -55,7 +55,9 @@ def test_the_curve_is_that_of_the_runs(context_dir: Path) -> None:
     for view, values_NK in (("loss", loss_NK), ("gain", loss_NK[:, :1] - loss_NK)):
         line = trace(figure, "layers-2", view)
         np.testing.assert_allclose(line["y"], values_NK.mean(axis=0), atol=1e-4)
-        np.testing.assert_allclose(line["customdata"], band_half(values_NK), atol=1e-4)
+        half_K = band_half(values_NK)
+        assert half_K is not None
+        np.testing.assert_allclose(line["customdata"], half_K, atol=1e-4)
         assert line["x"] == LENGTHS_K.tolist()
 
 
@@ -78,7 +80,7 @@ def test_the_step_where_far_context_sets_in_is_between_two_stored_ones(context_d
     """From 300 on for arms that see far; never for the one that does not."""
     section = sections_of(context_dir)["context"]
     assert section.table is not None
-    rows = {row[0]: dict(zip(section.table.header, row, strict=True)) for row in section.table.rows}
+    rows = {row[0]: dict(zip(section.table.headings, row, strict=True)) for row in section.table.rows}
     assert rows["layers-2"]["Sets in at step"] == rows["layers-2"]["Half of it"] == "100 to 300"
     assert rows["layers-1"]["Sets in at step"] == "not seen"
     gain_N = np.array([curve_of(64, seed)[-1, 0] - curve_of(64, seed)[-1, -1] for seed in range(3)])
@@ -97,7 +99,7 @@ def test_two_seeds_have_no_onset_and_one_step_has_no_map(tmp_path: Path) -> None
     folder = write_context_study(tmp_path / "s", {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=2)
     table = sections_of(folder)["context"].table
     assert table is not None
-    assert table.rows[0][-2:] == ["needs three seeds"] * 2
+    assert table.rows[0][-2:] == ("needs three seeds",) * 2
     for file in folder.glob("*/seed*/arrays.npz"):
         arrays = read_arrays(file)
         last = {name: values[-1:] for name, values in arrays.items() if name.startswith("context_curve.")}
@@ -130,7 +132,7 @@ def test_scores_are_those_of_the_whole_validation_set(context_dir: Path) -> None
     """At two positions, and over their neighbors."""
     table = sections_of(context_dir)["position-profile"].table
     assert table is not None
-    assert table.header[-2:] == ["Score L(63) − L(6)", "the same, ± 1 positions"]
+    assert table.headings[-2:] == ("Score L(63) − L(6)", "the same, ± 1 positions")
     arrays = [read_arrays(context_dir / "layers-4" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
     loss_NT = np.stack([one["final_val_loss_nats_T"] for one in arrays])
     for cell, around in zip(table.rows[2][-2:], (0, 1), strict=True):

@@ -9,8 +9,9 @@ import pytest
 from synthetic_study import write_study
 
 from vslm.report import early_days, images
+from vslm.report.calibration import reliability
 from vslm.report.curves import band_half
-from vslm.report.early_days import in_order, minima, reliability
+from vslm.report.early_days import in_order, minima
 from vslm.report.figures import styles
 from vslm.report.measured import sections
 from vslm.report.page import render

@@ -12,7 +12,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.lab.sampling import Draws, Writer, open_run
 from vslm.measure.prompts import KINDS, Effect, prompt_effect
 from vslm.models.generation import generate
-from vslm.stats.decay import FEWEST_POINTS, fit_decay, fit_decays, resampled_means
+from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays, resampled_means
 from vslm.stats.intervals import student_interval
 
 _DOCUMENT_END = "<|endoftext|>"
@@ -51,7 +51,7 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
     rng = np.random.default_rng(seed)
     found = prompt_effect(writer.model, prompt_ids, following_ids, start=start or 0, rng=rng)
     return {
-        "run": str(run),
+        "run": "/".join(run.resolve().parts[-3:]),
         "prompts": texts,
         "continuations": given,
         "written_by_the_model": continuations is None,
@@ -157,8 +157,8 @@ def _numbers(found: Effect, rng: np.random.Generator) -> dict[str, Any]:
             "low": None if low is None else low.tolist(),
             "high": None if high is None else high.tolist(),
         }
-        if kind == KINDS[0] and len(mean_T) >= FEWEST_POINTS:
-            rows["decay"] = _decay(mean_T, means)
+        if kind == KINDS[0] and len(mean_T) >= FEWEST_POINTS + NOT_FITTED:
+            rows["decay"] = _decay(mean_T[NOT_FITTED:], None if means is None else means[:, NOT_FITTED:])
     return rows
 
 

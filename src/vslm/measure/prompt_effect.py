@@ -25,7 +25,8 @@ class PromptEffect(Measure):
     the same length, so here the irrelevant prompt of equal length is simply the next document's.
 
     Cost: (2 I + 1) I passes over texts of about 3/4 of the context, for I = `num_prompts`; at the defaults and a
-    context of 256, 57,600 tokens of forward pass.
+    context of 256, 57,600 tokens of forward pass. Measured on one core (4 blocks of width 64, 1,024 ids, eager fp32),
+    2.6% of a run of 2M tokens and 1.0% of one of 5M.
 
     Args:
         num_prompts: I, 2 or more.

@@ -4,6 +4,9 @@
     runs.py        one run read from disk, whole or with the reason why not
     curves.py      numbers with intervals: loss over training, loss by position, differences from the baseline
     figures.py     the figures of the page, as plain dicts
+    section.py     what a section of what was measured is made of; measured.py, early_days.py, calibration.py and
+                   prompt_effect.py make them
+    prompts_page.py  the page, figures and tables of `vslm prompts`
     page.py        `write_report`: one self-contained `report.html`
     terminal.py    the same rows for a terminal
     formatting.py  numbers as people read them

@@ -10,7 +10,7 @@ from vslm.core.specs import differences
 from vslm.report import content, curves, figures
 from vslm.report.compare import Comparison, paired_seeds
 from vslm.report.formatting import count, decimals_for, duration, is_number, of_folder, seeds, signed, span
-from vslm.report.page import SCRIPTS, asset, json_in_page, policy, template
+from vslm.report.page import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.report.runs import Run
 from vslm.report.sides import Side
 from vslm.results.files import write_text
@@ -45,7 +45,7 @@ def render_comparison(found: Comparison) -> str:
         data=json_in_page(drawn),
         style=Markup(asset("page.css")),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=policy(scripts.values()),
+        policy=policy_of(scripts.values()),
         sources=content.sources,
     )
 

@@ -28,7 +28,7 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
         "gain": {arm: curves.gain_at_the_end() for arm, curves in found.items()},
     }
     words = {
-        "loss": ("loss", "nats per token, the same targets at every k"),
+        "loss": ("loss", "nats per token, the same targets"),
         "gain": ("gain over one token", "nats per token: C(1) minus C(k)"),
     }
     axis = _log_axis("k: tokens that the model is shown before the target", "last %{x:.0f} tokens", longest)
@@ -126,7 +126,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     views = {kind: {arm: its.profile for arm, its in by_arm.items()} for kind, by_arm in found.items()}
     words = {
         "document": ("document starts", "nats per token, t tokens into a document"),
-        "random": ("random windows", "nats per token, t tokens into a window that starts anywhere"),
+        "random": ("random windows", "nats per token, t tokens into a window"),
     }
     longest = max(float(its.profile.x[-1]) for by_arm in found.values() for its in by_arm.values())
     axis = _log_axis("t: tokens seen so far", "about %{x:.0f} tokens", longest)
@@ -135,7 +135,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     text = {kind: words[kind] for kind in found}
     if len(found) == 2:
         figure["data"] += _beside(figure["data"])
-        text["beside"] = ("both", "nats per token; solid: random windows, dotted: document starts")
+        text["beside"] = ("both", "nats; solid: windows, dotted: documents")
     drawings = [Drawing("position-profile", figure, text, "At the end of training")]
     slopes = {arm: its for arm, some in runs.items() if (its := context.slope_map(some)) is not None}
     if slopes:

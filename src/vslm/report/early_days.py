@@ -1,9 +1,9 @@
-"""The sections of the first steps of training: probabilities against n-gram models, their minima, and calibration.
+"""The sections of the first steps of training: probabilities against n-gram models, and where they are nearest.
 
 Numbers are those of `EarlyDays` (arrays `early_days.*` of every run). Steps are drawn on a logarithmic axis, on which
 step 0 has a place of its own left of step 1.
 
-Not for: sections of other measures, see `measured.py`.
+Not for: calibration, see `calibration.py`; nor other measures, see `measured.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vslm.report import figures
-from vslm.report.curves import band_half, spread
+from vslm.report.curves import band_half
 from vslm.report.figures import Figure, Style, safe_text
 from vslm.report.formatting import listing
 from vslm.report.profiles import Profile
@@ -28,8 +28,6 @@ _LOOKS = {
         ("trigram", 3, "dot", "diamond"),
     )
 }
-_MOST_CALIBRATED = 7  # steps that have a button
-_FEWEST_EXPECTED = 10.0  # hits of a bin in every seed: a frequency known to about a third
 _FILE = "arrays.npz: early_days"
 
 Runs = Mapping[str, Sequence[Run]]
@@ -37,7 +35,7 @@ Runs = Mapping[str, Sequence[Run]]
 
 def sections(runs: Runs, look: Mapping[str, Style]) -> list[Section]:
     """Those that have numbers."""
-    found = [_probabilities(runs, look), _divergences(runs), _calibration(runs, look)]
+    found = [_probabilities(runs, look), _divergences(runs)]
     return [section for section in found if section is not None]
 
 
@@ -45,10 +43,11 @@ def whole_runs(runs: Sequence[Run]) -> list[Run]:
     """The runs that ended well and were measured at the same steps as the first of them."""
     found = [run for run in runs if run.is_whole and run.arrays.get("early_days.steps_S", np.empty(0)).ndim == 1]
     found = [run for run in found if len(run.arrays.get("early_days.steps_S", ()))]
-    return [run for run in found if np.array_equal(_steps(run), _steps(found[0]))]
+    return [run for run in found if np.array_equal(steps_of(run), steps_of(found[0]))]
 
 
-def _steps(run: Run) -> np.ndarray:
+def steps_of(run: Run) -> np.ndarray:
+    """The steps that a run was measured at."""
     return run.arrays["early_days.steps_S"]
 
 
@@ -57,7 +56,7 @@ def stacked(runs: Sequence[Run], name: str, num_axes: int) -> np.ndarray | None:
     arrays = [run.arrays.get(f"early_days.{name}") for run in runs]
     fits = all(array is not None and array.ndim == 1 + num_axes for array in arrays)
     shapes = {array.shape for array in arrays if array is not None}
-    if not arrays or not fits or len(shapes) > 1 or next(iter(shapes))[0] != len(_steps(runs[0])):
+    if not arrays or not fits or len(shapes) > 1 or next(iter(shapes))[0] != len(steps_of(runs[0])):
         return None
     return np.stack(arrays)  # type: ignore[arg-type]
 
@@ -66,17 +65,18 @@ def by_step(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by measured step."""
     whole = whole_runs(runs)
     values_NS = stacked(whole, name, 0)
-    return None if values_NS is None else _profile(values_NS, figures.step_places(_steps(whole[0])))
+    return None if values_NS is None else mean_profile(values_NS, figures.step_places(steps_of(whole[0])))
 
 
-def _profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+def mean_profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+    """The mean over seeds with its band."""
     with np.errstate(invalid="ignore"):  # an infinite divergence has no mean, and is missing
         return Profile(x, values_NX.mean(axis=0), band_half(values_NX), len(values_NX))
 
 
-def _all_steps(runs: Runs) -> list[int]:
+def all_steps(runs: Runs) -> list[int]:
     """Every step at which any arm was measured."""
-    return sorted({int(step) for its in runs.values() for run in whole_runs(its)[:1] for step in _steps(run)})
+    return sorted({int(step) for its in runs.values() for run in whole_runs(its)[:1] for step in steps_of(run)})
 
 
 def _probabilities(runs: Runs, look: Mapping[str, Style]) -> Section | None:
@@ -144,7 +144,7 @@ def _lines(
     views, words = profile_views(by_step, runs, names)
     if not views:
         return None
-    steps = _all_steps(runs)
+    steps = all_steps(runs)
     figure = figures.profile_figure(views, look, figures.step_axis(steps), decimals=6)
     ends = figures.step_places(np.array([steps[0], steps[-1]])).tolist()
     for view, name in references.items():
@@ -201,7 +201,7 @@ def minima(runs: Sequence[Run]) -> dict[str, list[tuple[int, int, float]]]:
             kl_S = np.where(np.isfinite(kl_SG[:, order]), kl_SG[:, order], np.inf)
             if np.isfinite(kl_S).any():
                 at = int(kl_S.argmin())
-                found[name].append((run.seed, int(_steps(run)[at]), float(kl_S[at])))
+                found[name].append((run.seed, int(steps_of(run)[at]), float(kl_S[at])))
     return found
 
 
@@ -209,14 +209,14 @@ def _divergences(runs: Runs) -> Section | None:
     by_arm = {arm: found for arm, its in runs.items() if any((found := minima(its)).values())}
     if not by_arm:
         return None
-    steps = _all_steps(runs)
+    steps = all_steps(runs)
     views, words = {}, {}
     for arm in by_arm:
         whole = whole_runs(runs[arm])
         kl_NSG = stacked(whole, "kl_nats_SG", 1)
         assert kl_NSG is not None  # it has minima
-        places = figures.step_places(_steps(whole[0]))
-        views[arm] = {name: _profile(kl_NSG[:, :, i], places) for i, name in enumerate(_ORDERS) if i}
+        places = figures.step_places(steps_of(whole[0]))
+        views[arm] = {name: mean_profile(kl_NSG[:, :, i], places) for i, name in enumerate(_ORDERS) if i}
         words[arm] = (
             arm,
             f"KL from each n-gram model to the model, nats{f', {safe_text(arm)}' if len(by_arm) > 1 else ''}",
@@ -231,7 +231,7 @@ def _divergences(runs: Runs) -> Section | None:
                 figure["data"].append(
                     figures.lowest_point(float(profile.x[at]), float(profile.mean[at]), _LOOKS[name], arm)
                 )
-    last = {arm: int(_steps(whole_runs(runs[arm])[0])[-1]) for arm in by_arm}
+    last = {arm: int(steps_of(whole_runs(runs[arm])[0])[-1]) for arm in by_arm}
     return Section(
         "ngrams",
         "Which n-gram model it is nearest to, and when",
@@ -278,53 +278,3 @@ def _minima_table(by_arm: Mapping[str, Any], last: Mapping[str, int]) -> Table:
             spread_words = "" if half is None else f" ± {half[0]:.4f}"
             rows.append((arm, name, steps, f"{values.mean():.4f}{spread_words}" if len(values) else "none"))
     return Table(("Arm", "n-gram model", "Nearest at step, by seed", "KL there, nats"), rows, num_words=2)
-
-
-def _calibration(runs: Runs, look: Mapping[str, Style]) -> Section | None:
-    steps = _all_steps(runs)
-    shown = [steps[i] for i in spread(len(steps), _MOST_CALIBRATED)][::-1]  # the last one first: it is what one asks
-    views, words = {}, {}
-    for step in shown:
-        by_arm = {arm: one for arm, its in runs.items() if (one := reliability(its, step)) is not None}
-        if by_arm:
-            views[f"step{step}"] = by_arm
-            words[f"step{step}"] = (f"step {step:,}", f"share that came, at step {step:,}")
-    if not views:
-        return None
-    lowest = {view: min(float(profile.x[0]) for profile in by_arm.values()) for view, by_arm in views.items()}
-    x_axis = figures.probability_axis("probability that the model gave", min(lowest.values()))
-    figure = figures.profile_figure(views, look, x_axis, decimals=7)
-    for view, low in lowest.items():
-        figure["data"].append(figures.diagonal(low, 1.0, "calibrated", view))
-    for trace in figure["data"]:
-        if "hovertemplate" in trace:
-            trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.3g}")
-        if trace["meta"]["part"] == "band":  # nor can a band on a logarithmic axis reach zero
-            trace["y"] = [max(y, lowest[trace["meta"]["view"]] / 10) for y in trace["y"]]
-    figure["layout"]["yaxis"] |= figures.log_height(figure)
-    return Section(
-        "calibration",
-        "Are its probabilities what they say?",
-        "Calibration",
-        "All tokens of the vocabulary at all positions, in bins of the probability that the model gave them, against "
-        "the share of them that came. On the dotted diagonal a probability is what it says; below it the model is too "
-        f"sure. A bin is drawn where at least {_FEWEST_EXPECTED:.0f} tokens were to be expected in every seed.",
-        _FILE,
-        [Drawing("calibration", figure, words)],
-    )
-
-
-def reliability(runs: Sequence[Run], step: int) -> Profile | None:
-    """Frequency against probability at one step, over the bins that are full enough in every seed."""
-    whole = whole_runs(runs)
-    parts = [stacked(whole, f"calibration_{name}_SP", 1) for name in ("p", "count", "hits")]
-    if not whole or any(part is None or part.shape != parts[0].shape for part in parts):  # type: ignore[union-attr]
-        return None
-    at = np.flatnonzero(_steps(whole[0]) == step)
-    if not len(at):
-        return None
-    p_NP, count_NP, hits_NP = (part[:, at[0]] for part in parts)  # type: ignore[index]
-    keep_P = (np.nan_to_num(p_NP) * count_NP >= _FEWEST_EXPECTED).all(axis=0) & (hits_NP > 0).any(axis=0)
-    if not keep_P.any():
-        return None
-    return _profile(hits_NP[:, keep_P] / count_NP[:, keep_P], p_NP[:, keep_P].mean(axis=0))

@@ -14,7 +14,7 @@ import io
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from vslm.report.formatting import of_folder
 from vslm.report.map_figure import cell_names
 from vslm.report.page import drawn_figures
 from vslm.report.runs import read_runs
+from vslm.report.section import Section
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_text, written_whole
 from vslm.results.folder import StudyFolder
@@ -78,10 +79,19 @@ def write_images(study_dir: Path, out: Path) -> list[Path]:
     Raises: SpecError, before anything is written, where matplotlib is not installed. ResultError if there is nothing to
     draw, or study.json cannot be read.
     """
-    _check_matplotlib()
+    check_matplotlib()
     found = list(pictures(StudyFolder(study_dir)))
     if not found:
         raise ResultError(str(study_dir), "nothing is measured yet, so there is no figure")
+    return write_pictures(found, out)
+
+
+def write_pictures(found: Iterable[Picture], out: Path) -> list[Path]:
+    """Write pictures as PNG, SVG and CSV into `out`; returns the paths.
+
+    Raises: SpecError, before anything is written, where matplotlib is not installed.
+    """
+    check_matplotlib()
     written = []
     for picture in found:
         for ending, content in _drawn(picture).items():
@@ -107,11 +117,16 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
         by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
         yield from _of_views("by-position", by_position, _POSITION_VIEWS)
     for section in measured.sections(study, rows, runs, look):
-        for drawing in section.drawings:
-            labels = {view: text for view, (_, text) in drawing.views.items()}
-            inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
-            yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
+        yield from of_section(section)
     yield from _heat_maps(drawn)
+
+
+def of_section(section: Section) -> Iterator[Picture]:
+    """The figures of one section."""
+    for drawing in section.drawings:
+        labels = {view: text for view, (_, text) in drawing.views.items()}
+        inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
+        yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
 
 
 def _of_views(
@@ -197,7 +212,8 @@ def _names(picture: Picture, trace: dict[str, Any]) -> tuple[list[Any], list[Any
     return trace["meta"]["labels"], trace["meta"]["steps"]
 
 
-def _check_matplotlib() -> None:
+def check_matplotlib() -> None:
+    """Raise SpecError where it is not installed."""
     try:
         import matplotlib.figure  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -259,7 +275,7 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         "color": _color(color),
         "linestyle": _DASHES.get(line.get("dash", ""), "-") if has_line else "none",
         "linewidth": line.get("width", 2) * _POINTS_PER_PIXEL,
-        "marker": _MARKERS.get(marker.get("symbol", ""), "o") if has_marks else None,
+        "marker": _MARKERS.get(marker.get("symbol", "").removesuffix("-open"), "o") if has_marks else None,
         "markerfacecolor": "none" if "open" in marker.get("symbol", "") else _color(color),
         "markersize": marker.get("size", 6) * _POINTS_PER_PIXEL,
         "label": _plain(trace.get("name", "")) if part == "mean" else None,
@@ -342,6 +358,8 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
     is_log = its.get("type") == "log"
     if is_log:
         set_scale("log")
+    if its.get("range") is not None:
+        set_limits(*(10**end for end in its["range"]) if is_log else its["range"])
     ticks = its.get("tickvals")
     if ticks is not None:
         low, high = sorted(axis.get_view_interval())
@@ -351,8 +369,6 @@ def _set_axis(axis: Any, its: dict[str, Any], set_scale: Any, set_limits: Any) -
         axis.set_ticks([], minor=True)
     elif is_log:
         _set_log_ticks(axis)
-    if its.get("range") is not None and not is_log:
-        set_limits(*its["range"])
 
 
 def _set_log_ticks(axis: Any) -> None:

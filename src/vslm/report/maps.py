@@ -12,9 +12,11 @@ import numpy as np
 
 from vslm.report import figures
 from vslm.report.figures import Figure, safe_text
+from vslm.report.formatting import count
 
 _SATURATION_QUANTILE = 0.98  # of the cells of all arms; the rest get the color of the end of the scale
 _MOST_TICKS = 8
+_LONG = 10_000  # from here on a tick has a prefix, or a phone has no room for it
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def _ticks(values: np.ndarray) -> dict[str, Any]:
     """As many as are readable, the first and the last among them."""
     last = len(values) - 1
     places = sorted({round(last * i / (_MOST_TICKS - 1)) for i in range(_MOST_TICKS)})
-    return {"tickvals": places, "ticktext": [_short(values[i]) for i in places]}
+    names = [count(float(values[i])) if values[i] >= _LONG else _short(values[i]) for i in places]
+    return {"tickvals": places, "ticktext": names}
 
 
 def _short(value: float) -> str:

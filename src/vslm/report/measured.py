@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import context_sections, early_days, figures, probes, profiles, prompt_effect, token_classes
+from vslm.report import (
+    calibration,
+    context_sections,
+    early_days,
+    figures,
+    probes,
+    profiles,
+    prompt_effect,
+    token_classes,
+)
 from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Track
@@ -37,6 +46,7 @@ def sections(
         context_sections.curve(runs, look),
         context_sections.position_profile(runs, look),
         *early_days.sections(runs, look),
+        calibration.section(runs, look),
         *prompt_effect.sections(runs, look),
         _layers(runs, look),
         _attention(runs, look),

@@ -116,7 +116,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         data=json_in_page(drawn),
         style=Markup(style),
         scripts={name: Markup(text) for name, text in scripts.items()},
-        policy=live.policy if live else policy(scripts.values()),
+        policy=live.policy if live else policy_of(scripts.values()),
         live=live,
         primary=content.primary_words(study),
         sources=content.sources,
@@ -142,7 +142,7 @@ def asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
 
 
-def policy(scripts: Any) -> str:
+def policy_of(scripts: Any) -> str:
     """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
 
     Style must be free: plotly.js sets it element by element.

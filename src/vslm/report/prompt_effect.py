@@ -4,6 +4,7 @@ The sections of a study that measured `PromptEffect`. The figures are also those
 `prompts_page.py`, which has the reader's own texts and one run where a study has arms and seeds.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from vslm.report.figures import Figure, Style, safe_text
 from vslm.report.profiles import Profile, last_values
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
-from vslm.stats.decay import FEWEST_POINTS, Decay, fit_decay
+from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, Decay, fit_decay
 
 COMPARED = {  # what a prompt is compared with: the button, and in words
     "prompts": ("other prompts", "between two prompts"),
@@ -29,10 +30,12 @@ READ_MAP = (
 )
 READ_DISTANCE = (
     "How different the model's next-token distributions are under two prompts, at the same place of the same "
-    "continuation (Jensen-Shannon divergence; ln 2 = 0.693 nats where nothing is shared). The dotted line is the "
-    "fitted A exp(-k / tau) + B: after tau tokens 37 % of what can be forgotten is left, and B is what is not "
-    "forgotten. "
+    "continuation (Jensen-Shannon divergence; ln 2 = 0.693 nats where nothing is shared, and below 0.00001 nothing is "
+    "drawn). The dotted line is the fitted A exp(-k / tau) + B with k = 0 at the second token: after tau tokens 37 % "
+    "of what can be forgotten is left, and B is what is not forgotten. The first token is not fitted: it follows the "
+    "prompt's very last one. "
 )
+_NOTHING_LEFT = 1e-5  # nats; below, a divergence is the rounding of its entropies
 _MANY_POINTS = 24  # of a line; more are drawn without marks
 _LONG_TEXT = 52  # letters, when a cell is pointed at
 _FILE = "arrays.npz: prompt_effect"
@@ -66,7 +69,7 @@ def _maps(runs: Runs) -> Section | None:
             for kind, size in zip(("prompt", "continuation"), pmi_IJ.shape, strict=True)
         )
         figure = map_figure(pmi_IJ, rows, columns, limit, band_half(by_arm[arm].reshape(len(by_arm[arm]), -1)))
-        words = {"values": ("values", "prompt · continuation")}
+        words = {"values": ("values", "prompt")}
         drawings.append(Drawing(f"pmi-{number}", figure, words, arm, has_arms=False, pixels=map_pixels(len(rows))))
     rows = [
         (arm, *(_with_half(_over_seeds(runs[arm], name)) for name in ("own", "shuffled", "irrelevant", "other")))
@@ -113,8 +116,9 @@ def _distances(runs: Runs, look: Mapping[str, Style]) -> Section | None:
     rows = []
     for arm in views.get("prompts", {}):
         js_NT = _stacked(runs[arm], "js_prompts_nats_ST", 1)
-        if js_NT is None or js_NT.shape[1] < FEWEST_POINTS:
+        if js_NT is None or js_NT.shape[1] < FEWEST_POINTS + NOT_FITTED:
             continue
+        js_NT = js_NT[:, NOT_FITTED:]
         figure["data"].append(fitted_line(fit_decay(js_NT.mean(axis=0)), js_NT.shape[1], look[arm], "prompts"))
         fits = [fit_decay(js_T) for js_T in js_NT]
         amplitudes, floors = (np.array([getattr(fit, x) for fit in fits]) for x in ("amplitude", "floor"))
@@ -184,25 +188,30 @@ def _short(text: str) -> str:
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:
-    """Divergences by tokens after the prompt; both axes so that a long tail is seen."""
+    """Divergences by tokens after the prompt, both axes logarithmic: what is left far away is small and matters."""
     last = max(float(profile.x[-1]) for by_line in views.values() for profile in by_line.values())
     axis = figures.token_axis(int(last), "token of the continuation")
     figure = figures.profile_figure(views, look, axis, decimals=6)
     for trace in figure["data"]:
         if trace["meta"]["part"] == "mean" and len(trace["x"]) > _MANY_POINTS:
             trace["mode"] = "lines"
-    figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
+        if trace["meta"]["part"] == "band":
+            trace["y"] = [max(y, _NOTHING_LEFT) for y in trace["y"]]
+    highest = max(float(np.nanmax(profile.mean)) for by_line in views.values() for profile in by_line.values())
+    highest = max(highest, 10 * _NOTHING_LEFT)
+    ends = [math.log10(_NOTHING_LEFT), math.log10(1.5 * highest)]
+    figure["layout"]["yaxis"] |= {**figures.log_axis(_NOTHING_LEFT, highest), "range": ends}
     return figure
 
 
 def fitted_line(decay: Decay, num_tokens: int, style: Style, view: str) -> dict[str, Any]:
-    """The fitted decay, dotted."""
+    """The fitted decay over the tokens that it was fitted to, dotted."""
     k = np.arange(num_tokens)
     return {
         "type": "scatter",
         "mode": "lines",
         "name": f"{safe_text(style.arm)}, fitted",
-        "x": (k + 1).tolist(),
+        "x": (k + 1 + NOT_FITTED).tolist(),
         "y": figures.numbers(decay.at(k), 6),
         "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",

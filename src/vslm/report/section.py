@@ -42,7 +42,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A title, figures, a table, and how to read them. `file` says where the numbers came from."""
+    """A title, figures, a table, and how to read them.
+
+    Args:
+        file: where the numbers came from.
+        over_seeds: whether lines are means over seeds with their bands, which is then said.
+    """
 
     id: str
     title: str
@@ -51,6 +56,7 @@ class Section:
     file: str
     drawings: list[Drawing] = field(default_factory=list)
     table: Table | None = None
+    over_seeds: bool = True
 
 
 def profile_views(

@@ -3,6 +3,7 @@
 Not for: deciding what is in them.
 """
 
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich import box
@@ -93,6 +94,16 @@ def comparison_table(found: Comparison) -> Table:
             ("by seed" if one.paired_seeds else "no") if one else "",
             Text(one.relation if one else "the first", style="bold" if one else "dim"),
         )
+    return table
+
+
+def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Rows of text; the first column names the row, the others are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(_plain(cell)) for cell in row))
     return table
 
 

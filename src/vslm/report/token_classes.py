@@ -25,9 +25,10 @@ def section(runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: 
         "token-classes",
         "The loss of kinds of tokens",
         "Tokens",
-        "One dot per arm in every row, with its 95 % interval over seeds from three on; beside a row's name stands its "
-        "share of the tokens, and shares of a figure add up to all of them. A token that the window held before can be "
-        "copied, one that training shows often is known anyhow. A word starts after white space or anything but a "
+        "One dot per arm in every row: the mean over the row's tokens, with its 95 % interval over seeds from three "
+        "on; beside a row's name stands its share of the tokens, and shares of a figure add up to all of them. A token "
+        "that the window held before can be copied, one that training shows often is known anyhow. A word starts after "
+        "white space or anything but a "
         "letter; other are the ends of documents, and bytes that are no character by themselves. Rows of fewer than "
         f"{FEWEST_TOKENS} tokens are not drawn; arrays.npz has them. Differences are paired by seed; left is better.",
         "arrays.npz: token_classes",
@@ -41,7 +42,7 @@ def _drawing(
     losses = {arm: found for arm, its in runs.items() if (found := class_losses(its, division)) is not None}
     if not losses:
         return None
-    views, words = {"loss": losses}, {"loss": ("loss", "mean over the tokens of a row")}
+    views, words = {"loss": losses}, {"loss": ("loss", "")}
     others = [arm for arm in losses if arm != baseline] if baseline in losses else []
     differences = {
         arm: found
@@ -50,7 +51,7 @@ def _drawing(
     }
     if differences:
         views["difference"] = differences
-        words["difference"] = ("difference from baseline", "arm minus baseline, mean over the tokens of a row")
+        words["difference"] = ("difference from baseline", "arm minus baseline")
     num_rows = len(next(iter(losses.values())).names)
     pixels = _AROUND_PIXELS + num_rows * max(_ROW_PIXELS, _ARM_PIXELS * len(losses))
     figure = dot_figure(views, look, "nats per token")

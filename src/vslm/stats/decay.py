@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 FEWEST_POINTS = 4  # three numbers are fitted
+NOT_FITTED = 1
+"""Tokens of a continuation that the decay of a prompt's effect is not fitted to: the first follows the prompt's very
+last token, which a bigram model would use as well, and its divergence is so large that it would be all that is fitted.
+"""
 _FASTEST, _SLOWEST = 0.1, 8.0  # tau: in steps of k, and as a multiple of the length of the curve
 _GRID = 60
 _NOTHING = 1e-9  # of the largest number: what rounding leaves
@@ -50,16 +54,16 @@ def fit_decays(y_NT: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise ValueError(f"{FEWEST_POINTS} finite points or more are needed")
     slowest = _SLOWEST * y_NT.shape[1]
     low_N, high_N = np.full(len(y_NT), np.log(_FASTEST)), np.full(len(y_NT), np.log(slowest))
-    picked = [low_N] * 3
     for _ in range(_ROUNDS):
         log_tau_NG = np.linspace(low_N, high_N, _GRID, axis=1)
-        amplitude_NG, floor_NG, error_NG = _at_taus(y_NT, np.exp(log_tau_NG))
-        best_N1 = error_NG.argmin(axis=1)[:, None]
-        low_N = np.take_along_axis(log_tau_NG, np.maximum(best_N1 - 1, 0), axis=1)[:, 0]
-        high_N = np.take_along_axis(log_tau_NG, np.minimum(best_N1 + 1, _GRID - 1), axis=1)[:, 0]
-        found = (amplitude_NG, np.exp(log_tau_NG), floor_NG)
-        picked = [np.take_along_axis(x, best_N1, axis=1)[:, 0] for x in found]
-    amplitude_N, tau_N, floor_N = picked
+        best_N = _at_taus(y_NT, np.exp(log_tau_NG))[2].argmin(axis=1)
+        rows_N = np.arange(len(y_NT))
+        low_N, high_N = (
+            log_tau_NG[rows_N, np.maximum(best_N - 1, 0)],
+            log_tau_NG[rows_N, np.minimum(best_N + 1, _GRID - 1)],
+        )
+    tau_N = np.exp((low_N + high_N) / 2)
+    amplitude_N, floor_N = (found_N1[:, 0] for found_N1 in _at_taus(y_NT, tau_N[:, None])[:2])
     falls_N = (amplitude_N > _NOTHING * np.abs(y_NT).max(axis=1)) & (tau_N < 0.999 * slowest)
     mean_N = y_NT.mean(axis=1).clip(0)
     return np.where(falls_N, amplitude_N, 0.0), np.where(falls_N, tau_N, np.inf), np.where(falls_N, floor_N, mean_N)

@@ -1,0 +1,196 @@
+"""`vslm prompts`: from files to numbers, a page and words; and what it says of files that cannot be meant."""
+
+import json
+import math
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_study import made_up_text
+
+from vslm import cli
+from vslm.core.errors import DataError, ResultError, SpecError
+from vslm.data.corpus import prepare
+from vslm.data.sources import Text
+from vslm.data.tokenizers import Characters
+from vslm.lab.experiment import Budget, Experiment
+from vslm.lab.job import Job, Settings
+from vslm.lab.prompts import effect_of_prompts, read_texts
+from vslm.lab.run import run_job
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.models.language_model import uniform
+from vslm.report import images
+from vslm.report.prompts_page import decay_words, render, sections, terminal_tables
+
+CONTEXT_TOKENS = 23
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over the characters of a made-up text: one step."""
+    place = tmp_path_factory.mktemp("run")
+    (place / "corpus.txt").write_text(made_up_text(), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VSLM_HOME", str(place / "home"))
+        patched.setattr("vslm.lab.run._SAMPLE_TOKENS", 1)
+        source = Text(str(place / "corpus.txt"), tokenizer=Characters())
+        experiment = Experiment(
+            model=uniform(depth=1, width=8, heads=2, context_tokens=CONTEXT_TOKENS),
+            data=source,
+            budget=Budget(tokens=CONTEXT_TOKENS),
+            batch_tokens=CONTEXT_TOKENS,
+            measures=(LossByPosition(num_evaluations=2, num_tokens=1, num_final_tokens=1),),
+        )
+        job = Job(
+            arm="only",
+            experiment=experiment,
+            stages_tokens=(CONTEXT_TOKENS,),
+            init_seed=1,
+            data_seed=2,
+            settings=Settings(device="cpu", precision="fp32", compiled=False, threads=1),
+            corpus=prepare(source).fingerprint,
+        )
+        run_job(job, place / "only" / "seed0", lambda message: None)
+    return place / "only" / "seed0"
+
+
+def file(path: Path, *texts: str) -> Path:
+    """One text a line."""
+    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return path
+
+
+def test_texts_of_a_file(tmp_path: Path) -> None:
+    """One a line, blank lines left out; with separators a text has several lines. A byte order mark is no text."""
+    assert read_texts(file(tmp_path / "a", "one ", "", "  ", " two"), "--prompts", fewest=1) == ["one ", " two"]
+    (tmp_path / "b").write_bytes("\ufeffif x:\n    y\n<|endoftext|>\n  z\n\n<|endoftext|>\n".encode())
+    assert read_texts(tmp_path / "b", "--prompts", fewest=1) == ["if x:\n    y", "  z\n"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no text in it; 2 to 32 are needed"),
+        (b"\n \n\n", "no text in it"),
+        (b"only one\n", "a single text; 2 to 32"),
+        (b"x\n" * 33, "33 texts; 2 to 32"),
+        (b"good\nbad \xff\n", "byte 9: not UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_meant(tmp_path: Path, run: Path, content: bytes, words: str) -> None:
+    """Each in words that name the file, before the model is opened."""
+    (tmp_path / "p.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"p\.txt") as caught:
+        effect_of_prompts(tmp_path / "no run", tmp_path / "p.txt", None, seed=0)
+    assert words in str(caught.value)
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, run: Path) -> None:
+    """A file, a folder, a run without weights."""
+    with pytest.raises(SpecError, match=r"--prompts: .*gone\.txt: no such file"):
+        effect_of_prompts(run, tmp_path / "gone.txt", None, seed=0)
+    with pytest.raises(SpecError, match=r"--continuations: .*: a folder"):
+        effect_of_prompts(run, file(tmp_path / "p.txt", "ab", "ba"), tmp_path, seed=0)
+    with pytest.raises(ResultError, match="finished run"):
+        effect_of_prompts(tmp_path, file(tmp_path / "p.txt", "ab", "ba"), None, seed=0)
+
+
+def test_texts_that_the_run_cannot_take(tmp_path: Path, run: Path) -> None:
+    """Characters that the corpus never had; no room in the context. The text is named by its number."""
+    with pytest.raises(DataError, match=r"p\.txt, text 2: the character '☃' at 1 does not occur"):
+        effect_of_prompts(run, file(tmp_path / "p.txt", "ace", "a☃"), None, seed=0)
+    with pytest.raises(DataError, match=r"p\.txt, text 2: 16 tokens; with 8 tokens to follow.* room for 15"):
+        effect_of_prompts(run, file(tmp_path / "p.txt", "ace", "a" * 16), None, seed=0)
+    long = file(tmp_path / "c.txt", "ace", "a" * 20)
+    with pytest.raises(DataError, match=r"p\.txt, text 1: 4 tokens; with 20 tokens to follow.* room for 3"):
+        effect_of_prompts(run, file(tmp_path / "p.txt", "aceb", "ace"), long, seed=0)
+    with pytest.raises(DataError, match=r"c\.txt, text 1: 129 tokens; at most 128"):
+        effect_of_prompts(run, file(tmp_path / "p.txt", "ace", "ace"), file(tmp_path / "c.txt", "a" * 129), seed=0)
+
+
+PROMPTS = ("ace", "aceb ace", "b", "ace ace a", "eca")
+
+
+def test_the_model_writes_what_follows(tmp_path: Path, run: Path) -> None:
+    """As much after each as fits after the longest, the same again with the same seed; numbers are JSON."""
+    prompts = file(tmp_path / "p.txt", *PROMPTS)
+    effect = effect_of_prompts(run, prompts, None, seed=4)
+    assert json.dumps(effect, allow_nan=False) == json.dumps(effect_of_prompts(run, prompts, None, seed=4))
+    assert effect["continuations"] != effect_of_prompts(run, prompts, None, seed=5)["continuations"]
+    assert effect["num_continuation_tokens"] == [CONTEXT_TOKENS - 9] * 5
+    assert np.shape(effect["pmi_nats"]) == (5, 5)
+    assert effect["own"]["own prompt"]["mean"] == pytest.approx(np.diagonal(effect["pmi_nats"]).mean())
+    for kind in effect["js_nats"].values():
+        assert len(kind["mean"]) == len(kind["low"]) == CONTEXT_TOKENS - 9
+        assert all(0 <= low <= high <= math.log(2) for low, high in zip(kind["low"], kind["high"], strict=True))
+    assert effect["run"].endswith("only/seed0")
+    assert not effect["run"].startswith("/")
+
+
+def test_given_continuations(tmp_path: Path, run: Path) -> None:
+    """Of another number, none belongs to a prompt; as long as the shortest, curves end there; too short has no fit."""
+    prompts, continuations = file(tmp_path / "p.txt", "ace", "b"), file(tmp_path / "c.txt", "ace", "b ace", "ceb")
+    effect = effect_of_prompts(run, prompts, continuations, seed=0)
+    assert np.shape(effect["pmi_nats"]) == (2, 3)
+    assert effect["own"] is None
+    assert effect["decay"] is None
+    assert effect["js_nats"]["prompts"]["low"] is None, "two prompts have no interval"
+    assert [len(kind["mean"]) for kind in effect["js_nats"].values()] == [3] * 4
+    assert "fewer than 5 tokens" in decay_words(effect)
+    assert len(terminal_tables(effect)) == 2
+    assert "What each prompt makes likelier" in render(effect)
+
+
+class _Scripts(HTMLParser):
+    """How many scripts a page has, and whether any other element would run something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts, self.handlers = 0, []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+
+
+def test_the_page_shows_hostile_text_as_text() -> None:
+    """In prompts, continuations and figures; its JSON cannot end the script that it stands in."""
+    evil = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+    js = {"mean": [0.3, 0.2, 0.1, 0.05, 0.0], "low": [0.1] * 5, "high": [0.4] * 5}
+    effect = {
+        "run": evil,
+        "prompts": [evil, "b"],
+        "continuations": [evil, "d"],
+        "written_by_the_model": False,
+        "begins_with_separator": True,
+        "num_prompt_tokens": [3, 3],
+        "num_continuation_tokens": [5, 7],
+        "pmi_nats": [[1.0, -2.0], [0.0, 3.0]],
+        "log_p_nats": [-3.0, -4.0],
+        "own": {"own prompt": {"mean": 2.0, "low": None, "high": None}},
+        "js_nats": dict.fromkeys(("prompts", "shuffled", "irrelevant", "empty"), js),
+        "decay": {"tau_tokens": 2.5, "tau_low": 1.5, "tau_high": None, "has_interval": True}
+        | {"amplitude_nats": 0.2, "floor_nats": 0.0},
+    }
+    parser = _Scripts()
+    parser.feed(render(effect))
+    assert parser.scripts == 4
+    assert not parser.handlers
+    assert "tau = 2.5 tokens (95 % interval 1.5 to longer than can be told)" in decay_words(effect)
+    names = [picture.name for section in sections(effect) for picture in images.of_section(section)]
+    assert names == ["pmi", "prompt-distance"]
+
+
+def test_the_command(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tables, a sentence and a page; with --json the numbers and nothing else."""
+    prompts, page = file(tmp_path / "p.txt", *PROMPTS), tmp_path / "out.html"
+    cli.app(["prompts", str(run), "--prompts", str(prompts), "--out", str(page)], result_action="return_value")
+    said = capsys.readouterr().out
+    assert "own prompt, shuffled" in said
+    assert f"page  {page}" in said
+    assert "<h1>What do these prompts do" in page.read_text(encoding="utf-8")
+    page.unlink()
+    cli.app(["prompts", str(run), "--prompts", str(prompts), "--json"], result_action="return_value")
+    assert json.loads(capsys.readouterr().out)["prompts"] == list(PROMPTS)
+    assert not page.exists()

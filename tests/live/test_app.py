@@ -1,0 +1,365 @@
+"""What the server answers: the list, pages, new rows, typed text; and what it refuses."""
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_study import write_study
+
+from conftest import ARMS, STEPS, read_text
+from vslm.live.app import Answer, App
+from vslm.results.files import read_json, read_rows, write_json, write_rows
+
+Ask = Callable[..., Answer]
+
+
+def _json(answer: Answer) -> Any:
+    assert answer.kind == "application/json"
+    return json.loads(answer.body)
+
+
+def test_the_list_has_every_study_with_its_verdict_and_progress(ask: Ask) -> None:
+    """Those in folders below, too; other files are no studies."""
+    html = ask("/").body.decode()
+    assert "2 studies" in html
+    assert 'href="/study/first"' in html
+    assert 'href="/study/more/second"' in html
+    assert "6 of 6 runs" in html
+    assert "One arm, no comparison." in html
+
+
+def test_a_study_is_found_by_its_words(ask: Ask) -> None:
+    """What search looks through: question, arms, verdict in words."""
+    card = ask("/api/card/first").body.decode()
+    words = card.split('data-search="')[1].split('"')[0]
+    assert "is a better than b?" in words
+    assert "not resolved yet" in words or "better" in words
+    assert "first" in words
+
+
+def test_the_page_is_the_report_with_scripts_of_this_server_alone(ask: Ask) -> None:
+    """The same figures and words; no script stands in it, and none but this server's may run."""
+    answer = ask("/study/first")
+    html = answer.body.decode()
+    assert "Is a better than b?" in html
+    assert "Loss over training" in html
+    assert "script-src &#39;self&#39;" in html
+    assert "<script>" not in html
+    assert html.count("<script src=") == 6
+    for address in [part.split('"')[0] for part in html.split('<script src="')[1:]]:
+        assert ask(address).status == HTTPStatus.OK
+
+
+def test_only_new_rows_are_sent(ask: Ask, runs: Path) -> None:
+    """Nothing while nothing comes; then the rows of the run that went on, and no others."""
+    first = _json(ask("/api/rows/first?since="))
+    assert first["reload"], "a page without a cursor has to be read"
+    quiet = _json(ask(f"/api/rows/first?since={first['since']}"))
+    assert (quiet["rows"], quiet["reload"]) == ([], False)
+    assert quiet["results"] == first["results"]
+
+    path = runs / "first" / "b" / "seed1" / "measures.jsonl"
+    rows = read_rows(path)
+    more = [{**rows[-1], "step": 17 + i, "val_loss": 2.5 - i} for i in range(2)]
+    write_rows(path, rows + more)
+    grown = _json(ask(f"/api/rows/first?since={first['since']}"))
+    assert [(run["arm"], run["seed"]) for run in grown["rows"]] == [("b", 1)]
+    assert [(row[0], row[5]) for row in grown["rows"][0]["rows"]] == [(17, 2.5), (18, 1.5)]
+    assert _json(ask(f"/api/rows/first?since={grown['since']}"))["rows"] == []
+
+
+def test_a_run_that_began_anew_or_ended_is_told(ask: Ask, runs: Path) -> None:
+    """Fewer rows than were sent: the page is read anew. A run that ended is a new result."""
+    done = runs / "first" / "b" / "seed1" / "done.json"
+    kept = done.read_text()
+    done.unlink()
+    before = _json(ask("/api/rows/first?since="))
+    assert before["progress"]["words"] == "stopped: 5 of 6 runs, 100 %"
+    done.write_text(kept)
+    after = _json(ask(f"/api/rows/first?since={before['since']}"))
+    assert after["results"] != before["results"]
+    assert not after["reload"]
+    path = runs / "first" / "b" / "seed1" / "measures.jsonl"
+    write_rows(path, read_rows(path)[:2])
+    assert _json(ask(f"/api/rows/first?since={after['since']}"))["reload"]
+
+
+@pytest.mark.parametrize("since", ["x", "0123456789ab", "0123456789ab:1,2", "0123456789ab:-1", "%00", "9" * 5000])
+def test_a_cursor_that_was_never_given_is_no_cursor(ask: Ask, since: str) -> None:
+    """Whatever stands there."""
+    assert _json(ask(f"/api/rows/first?since={since}"))["reload"]
+
+
+def test_a_running_study_says_so_and_a_killed_one_does_not(ask: Ask, runs: Path) -> None:
+    """The process that holds the folder is looked for."""
+    for seed in (1, 2):
+        (runs / "first" / "b" / f"seed{seed}" / "done.json").unlink()
+    holder = {"process": os.getpid(), "machine": platform.node(), "since": "now"}
+    write_json(runs / "first" / ".holder.json", holder)
+    assert "2 studies, 1 running" in ask("/").body.decode()
+    assert _json(ask("/api/rows/first?since="))["progress"]["state"] == "running"
+    write_json(runs / "first" / ".holder.json", {**holder, "process": 2**22 + 1})
+    assert _json(ask("/api/rows/first?since="))["progress"]["state"] == "stopped"
+    assert "2 studies</h1>" in ask("/").body.decode()
+
+
+def test_the_card_of_a_study_changes_its_tag_only_when_it_changes(ask: Ask, runs: Path) -> None:
+    """So that only changed cards are sent."""
+    before = dict(_json(ask("/api/studies"))["studies"])
+    assert dict(_json(ask("/api/studies"))["studies"]) == before
+    verdict = read_json(runs / "first" / "verdict.json")
+    verdict["arms"]["b"]["verdict"] = "better"
+    write_json(runs / "first" / "verdict.json", verdict)
+    after = dict(_json(ask("/api/studies"))["studies"])
+    assert {name for name in after if after[name] != before[name]} == {"first"}
+    assert '<span class="sub">better</span>' in ask("/api/card/first").body.decode()
+
+
+# ---- what is not as it should be ------------------------------------------------------------------------------------
+
+
+def test_an_empty_folder_says_what_would_fill_it(tmp_path: Path) -> None:
+    """And the page is there to wait in."""
+    html = App(tmp_path, read_text).answer("GET", "/", {"Host": "127.0.0.1"}).body.decode()
+    assert "No studies here yet" in html
+    assert "vslm run studies/quickstart.py" in html
+
+
+def test_other_files_torn_studies_and_torn_runs_stay_beside_the_rest(ask: Ask, runs: Path) -> None:
+    """Each is said in words, on the list and on its own page; what is whole is there."""
+    (runs / "notes.txt").write_text("not a study")
+    (runs / "empty").mkdir()
+    for name, text in {
+        "torn": '{"arms": ',
+        "list": "[1]",
+        "odd": '{"format": 1, "arms": 3}',
+        "newer": '{"format": 9}',
+    }.items():
+        (runs / name).mkdir()
+        (runs / name / "study.json").write_text(text)
+    (runs / "first" / "a" / "seed0" / "measures.jsonl").write_text('{"step": 1}\n{"ste')
+    (runs / "first" / "verdict.json").write_text("{")
+    html = ask("/").body.decode()
+    assert "6 studies" in html
+    assert html.count("study-broken") == 5
+    for name in ("torn", "list", "odd", "newer"):
+        answer = ask(f"/study/{name}")
+        assert answer.status == HTTPStatus.OK
+        assert f"{name} cannot be read" in answer.body.decode()
+        assert _json(ask(f"/api/rows/{name}"))["error"]
+    page = ask("/study/first").body.decode()
+    assert "The verdict cannot be read." in page
+    assert "a/seed0</code> cannot be read" in page
+    assert "Loss over training" in page
+    assert ask("/study/more/second").status == HTTPStatus.OK
+
+
+def test_a_study_that_vanishes_is_said(ask: Ask, runs: Path) -> None:
+    """The list goes on without it."""
+    shutil.rmtree(runs / "more")
+    assert ask("/study/more/second").status == HTTPStatus.NOT_FOUND
+    assert "1 study" in ask("/").body.decode()
+
+
+def test_runs_without_stored_weights_are_said_on_the_page(ask: Ask, runs: Path) -> None:
+    """Some have them: those are offered. None has: then why."""
+    page = ask("/study/first").body.decode()
+    assert page.count('<option value="a/seed0">') == 2
+    assert "4 runs have no stored weights" in page
+    assert "has stored weights, so there is no model" in ask("/study/more/second").body.decode()
+
+
+# ---- typed text -----------------------------------------------------------------------------------------------------
+
+
+def _post(ask: Ask, body: Any, target: str = "/api/tokens/first", **headers: str) -> Answer:
+    sent = {"content_type": "application/json", **headers}
+    return ask(target, "POST", json.dumps(body).encode() if not isinstance(body, bytes) else body, **sent)
+
+
+def test_a_typed_text_is_read_by_the_runs_that_are_named(ask: Ask) -> None:
+    """Loss, probability, rank and alternatives of every token, by run."""
+    found = _json(_post(ask, {"text": "hé<", "runs": ["a/seed0", "b/seed0"]}))
+    assert [run["run"] for run in found["runs"]] == ["a/seed0", "b/seed0"]
+    assert [token["text"] for token in found["runs"][0]["tokens"]] == ["h", "é", "<"]
+    assert found["text"] == "hé<"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"text": "", "runs": ["a/seed0"]}, 400, "no text"),
+        ({"text": 3, "runs": ["a/seed0"]}, 400, "no text"),
+        ({"text": "x" * 20_001, "runs": ["a/seed0"]}, 413, "20,001 characters"),
+        ({"text": "\ud800", "runs": ["a/seed0"]}, 400, "surrogate"),
+        ({"text": "x", "runs": []}, 400, "1 to 4"),
+        ({"text": "x", "runs": "a/seed0"}, 400, "1 to 4"),
+        ({"text": "x", "runs": ["a/seed0"] * 5}, 400, "1 to 4"),
+        ({"text": "x", "runs": ["../first/a/seed0"]}, 404, "not there"),
+        ({"text": "x", "runs": [["a/seed0"]]}, 404, "not there"),
+        ({"text": "x", "runs": ["a/seed7"]}, 404, "not there"),
+        ({"text": "boom", "runs": ["a/seed0"]}, 422, "its weights are torn"),
+        ([1], 400, "object"),
+        (b"{", 400, "not valid JSON"),
+        (b"[" * 100_000, 400, "not valid JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_said(ask: Ask, body: Any, status: int, words: str) -> None:
+    """A status and a sentence, and the server goes on."""
+    answer = _post(ask, body)
+    assert answer.status == status
+    assert words in _json(answer)["error"]
+    assert _post(ask, {"text": "x", "runs": ["a/seed0"]}).status == HTTPStatus.OK
+
+
+# ---- who may ask ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8421", "127.0.0.1", "localhost:8421", "LOCALHOST", "[::1]:8421", "127.0.0.2"]
+)
+def test_this_machine_is_answered(ask: Ask, host: str) -> None:
+    """By each of its names."""
+    assert ask("/", host=host).status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8421", "", "192.168.0.7", "127.0.0.1, evil"],
+)
+@pytest.mark.parametrize("target", ["/", "/study/first", "/api/studies", "/api/tokens/first"])
+def test_a_foreign_host_is_refused(ask: Ask, host: str, target: str) -> None:
+    """A name that somebody pointed here (DNS rebinding) reads nothing."""
+    method = "POST" if "tokens" in target else "GET"
+    answer = ask(target, method, host=host, content_type="application/json")
+    assert answer.status == HTTPStatus.MISDIRECTED_REQUEST
+    assert b"first" not in answer.body
+
+
+def test_a_named_address_answers_to_addresses_and_not_to_foreign_names(runs: Path) -> None:
+    """`--host 0.0.0.0`: an address cannot be rebound, a name can."""
+    app = App(runs, read_text, listens_at="0.0.0.0")
+    assert app.answer("GET", "/", {"Host": "192.168.0.7:8421"}).status == HTTPStatus.OK
+    assert app.answer("GET", "/", {"Host": "evil.example:8421"}).status == HTTPStatus.MISDIRECTED_REQUEST
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "https://127.0.0.1:8421"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+    ],
+)
+def test_a_page_of_another_site_may_not_send(ask: Ask, headers: dict[str, str]) -> None:
+    """Cross-origin requests are refused, whatever they hold."""
+    assert _post(ask, {"text": "x", "runs": ["a/seed0"]}, **headers).status == HTTPStatus.FORBIDDEN
+
+
+def test_the_own_page_may_send(ask: Ask) -> None:
+    """With the headers that a browser adds."""
+    own = {"origin": "http://127.0.0.1:8421", "sec_fetch_site": "same-origin"}
+    assert _post(ask, {"text": "x", "runs": ["a/seed0"]}, **own).status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "", "multipart/form-data; boundary=x"]
+)
+def test_only_json_is_read(ask: Ask, kind: str) -> None:
+    """The types that a form of another site could send without asking are refused."""
+    answer = _post(ask, {"text": "x", "runs": ["a/seed0"]}, content_type=kind)
+    assert answer.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/../../etc/passwd",
+        "/study/../../../etc/passwd",
+        "/study/%2e%2e/%2e%2e/secret",
+        "/study/..%2f..%2fsecret",
+        "/study/%252e%252e%252fsecret",
+        "/study/first/../../secret",
+        "/study/first/study.json",
+        "/study/first/a/seed0/weights.safetensors",
+        "/study/first%00",
+        "/study/%ff%fe",
+        "/study/",
+        "/api/card/..",
+        "/api/rows/first/../../../secret?since=",
+        "/assets/../pages.py",
+        "/assets/%2e%2e%2fpages.py",
+        "/assets/page.css",
+        "//etc/passwd",
+        "http://[",
+        "/study/\\..\\..\\secret",
+    ],
+)
+def test_no_path_leads_out(ask: Ask, runs: Path, target: str) -> None:
+    """Nothing but studies by name and the listed files: not even files of a study."""
+    (runs.parent / "secret").mkdir()
+    (runs.parent / "secret" / "study.json").write_text('{"format": 1, "question": "SECRET", "arms": {}}')
+    answer = ask(target)
+    assert answer.status == HTTPStatus.NOT_FOUND
+    assert b"SECRET" not in answer.body
+    assert b"root:" not in answer.body
+
+
+def test_hostile_names_and_questions_are_text(tmp_path: Path) -> None:
+    """On the list, on a card, on the page, and in the words of an error."""
+    evil = "</script><img src=x onerror=alert(1)>"
+    name = "<img src=x onerror=alert(2)>"
+    write_study(
+        tmp_path / name, {"a": (5, 0.3, 101), name: (7, 0.3, 103)}, num_positions=11, steps=STEPS, question=evil
+    )
+    app = App(tmp_path, read_text)
+    listed = app.answer("GET", "/", {"Host": "localhost"}).body.decode()
+    href = listed.split('<h2><a href="')[1].split('"')[0]
+    for target in ("/", href, href.replace("/study/", "/api/card/"), f"/study/{evil}", f"/{name}"):
+        body = app.answer("GET", target, {"Host": "localhost"}).body.decode()
+        assert "<img" not in body, target
+    assert "onerror" in listed
+
+
+# ---- speed ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
+    """40 runs x 2,000 points: read and drawn in about a second of this process, and then kept until a file changes.
+
+    The limit is twice that, because other processes may press on the same cores.
+    """
+    arms = {f"arm-{i}": (3 + i, 0.3, 101 + i) for i in range(8)}
+    write_study(
+        tmp_path / "large", {"arm-0": ARMS["a"]}, seeds=(0,), num_positions=64, steps=tuple(range(0, 20_000, 10))
+    )
+    made = tmp_path / "large" / "arm-0" / "seed0"
+    whole = write_study(tmp_path / "whole", arms, seeds=(0, 1, 2, 3, 4), num_positions=3, steps=(0, 1))
+    for arm in arms:
+        for seed in range(5):
+            for name in ("measures.jsonl", "arrays.npz", "done.json"):
+                target = whole / arm / f"seed{seed}" / name
+                target.unlink()
+                target.hardlink_to(made / name)
+    best = float("inf")
+    for _ in range(2):
+        app = App(tmp_path, read_text)
+        begun = time.process_time()
+        answer = app.answer("GET", "/study/whole", {"Host": "localhost"})
+        best = min(best, time.process_time() - begun)
+    assert answer.status == HTTPStatus.OK
+    assert len(read_rows(made / "measures.jsonl")) == 2000
+    assert best < 2.0
+    begun = time.process_time()
+    assert app.answer("GET", "/study/whole", {"Host": "localhost"}).body == answer.body
+    assert time.process_time() - begun < 0.2

@@ -133,7 +133,7 @@ def test_owns_its_parameters(element: PathElement) -> None:
 def test_maps_a_stream_to_a_stream(element: PathElement, num_tokens: int) -> None:
     """The declared width comes out, the stream that went in is unchanged, gradients are finite."""
     around = around_of(element)
-    element.check_around(around)
+    element.check_memory(around.memory_width)
     module, stream = built(element), stream_of(num_tokens, around.memory_width)
     kept = both(stream).clone()
     inputs = [stream.memory_BSE.requires_grad_()]
@@ -301,23 +301,19 @@ def test_says_what_it_leaves_behind(element: PathElement) -> None:
 
 def test_what_cannot_be_is_refused() -> None:
     """A width that does not arrive, heads that do not divide, numbers out of range."""
-
-    def around(memory_width: int) -> Surroundings:
-        return Surroundings(WIDTH, memory_width, 67, 1)
-
     with pytest.raises(SpecError, match="width 42 follows width 41"):
         PLAIN.width_out(41)
     with pytest.raises(SpecError, match=r"attention\.heads: 4 heads do not divide width 42"):
         dataclasses.replace(PLAIN, attention=Attention(heads=4)).width_out(42)
     with pytest.raises(SpecError, match=r"block: a block of width 11 works on a memory of width 12"):
-        MemoryBlock(block=NARROW).check_around(around(12))
+        MemoryBlock(block=NARROW).check_memory(12)
     with pytest.raises(SpecError, match=r"block\.attention\.heads: 2 heads do not divide width 11"):
-        MemoryBlock(block=dataclasses.replace(NARROW, attention=Attention(heads=2))).check_around(around(11))
+        MemoryBlock(block=dataclasses.replace(NARROW, attention=Attention(heads=2))).check_memory(11)
     with pytest.raises(SpecError, match=r"block\.reads: found StreamReads\(\)"):
         TwoStreamBlock(block=PLAIN)
     twice = TwoStreamBlock(block=dataclasses.replace(PLAIN, reads=MemoryReads()))
     with pytest.raises(SpecError, match="a block of width 42 works on a memory of width 11"):
-        twice.check_around(around(11))
+        twice.check_memory(11)
     with pytest.raises(SpecError, match="width 42 follows width 41"):
         twice.width_out(41)
     with pytest.raises(SpecError, match="width"):

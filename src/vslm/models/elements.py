@@ -69,7 +69,7 @@ class Reach(NamedTuple):
 class PathElement(Spec):
     """Interface: builds a module that maps a `Stream` to a `Stream`.
 
-    Every check of an element against its surroundings is in `width_out` and `check_around`, which are asked before
+    Every check of an element against its surroundings is in `width_out` and `check_memory`, which are asked before
     anything is counted or built, and not in the constructor: a study may change a width and a number of heads in two
     steps.
     """
@@ -84,7 +84,7 @@ class PathElement(Spec):
         Raises: SpecError, with the path seen from this element, where that width cannot be.
         """
 
-    def check_around(self, around: Surroundings) -> None:
+    def check_memory(self, memory_width: int) -> None:
         """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
 
     @abstractmethod

@@ -139,7 +139,7 @@ def visits_of(
         around = Surroundings(width, memory_width, context_tokens, num_additions, FrozenDict(saved_widths))
         try:
             width_out = element.width_out(width)
-            element.check_around(around)
+            element.check_memory(memory_width)
             _check_kept(element, around)
         except SpecError as error:
             # An element speaks of itself; only the path knows its neighbor.

@@ -41,9 +41,9 @@ class MemoryBlock(PathElement):
         """Whatever arrives."""
         return width
 
-    def check_around(self, around: Surroundings) -> None:
+    def check_memory(self, memory_width: int) -> None:
         """The block must have the memory's width."""
-        _check_memory(self.block, around.memory_width)
+        _check_memory(self.block, memory_width)
 
     def num_additions(self) -> int:
         """None."""
@@ -107,9 +107,9 @@ class TwoStreamBlock(PathElement):
         except SpecError as error:
             raise (error.within("block") if error.where else error) from None
 
-    def check_around(self, around: Surroundings) -> None:
+    def check_memory(self, memory_width: int) -> None:
         """The memory must have the block's width too."""
-        _check_memory(self.block, around.memory_width)
+        _check_memory(self.block, memory_width)
 
     def num_additions(self) -> int:
         """The block's."""

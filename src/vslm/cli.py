@@ -77,8 +77,7 @@ def run_command(
         workers=workers,
         json_=json_,
     )
-    if (folder.verdict or {}).get("missing"):
-        sys.exit(1)
+    _exit_where_missing(folder)
 
 
 def run(
@@ -202,8 +201,7 @@ def rematch(
         workers=workers,
         json_=json_,
     )
-    if (done.verdict or {}).get("missing"):
-        sys.exit(1)
+    _exit_where_missing(done)
 
 
 @app.command
@@ -262,8 +260,7 @@ def train(
         print(f"\n{model.sample}\n")
         print(f"validation loss {model.done['val_loss']:.4f} nats per token, {model.done['val_bpb']:.4f} bits per byte")
     print(f"folder  {model.path}\nreport  {page}")
-    if (folder.verdict or {}).get("missing"):
-        sys.exit(1)
+    _exit_where_missing(folder)
 
 
 def _name_of_text(path: str) -> str:
@@ -586,6 +583,12 @@ def _vary_arm(arms: Mapping[str, Any], where: str, value: Any) -> dict[str, Any]
         return {**arms, arm: vary(arms[arm], {where.removeprefix(f"{arm}."): value})}
     except SpecError as error:
         raise error.within(f"--set arms.{arm}") from None
+
+
+def _exit_where_missing(folder: "StudyFolder") -> None:
+    """Status 1 for a study whose verdict lacks runs."""
+    if (folder.verdict or {}).get("missing"):
+        sys.exit(1)
 
 
 def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:

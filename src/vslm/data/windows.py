@@ -94,6 +94,17 @@ def spread_windows(tokens: np.ndarray, *, context_tokens: int, num_windows: int)
     return _rows(tokens, np.arange(wanted) * available // wanted, context_tokens)
 
 
+def document_bounds(tokens: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where every document starts, and where the separator behind it stands.
+
+    >>> starts, ends = document_bounds(np.array([5, 6, 0, 0, 7, 0]), 0)
+    >>> starts.tolist(), ends.tolist()
+    ([0, 3, 4], [2, 3, 5])
+    """
+    ends = np.flatnonzero(np.asarray(tokens) == separator)
+    return np.concatenate([[0], ends[:-1] + 1])[: len(ends)].astype(np.int64), ends
+
+
 def check_alignment(context_tokens: int, align_tokens: int) -> None:
     """Refuse a context that does not hold whole documents of a corpus whose windows start where documents do.
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from vslm.core.errors import DataError, SpecError
+from vslm.data.tokenizers import END_OF_TEXT
 from vslm.lab.sampling import Draws, Writer, open_run
 from vslm.measure.prompts import KINDS, Effect, prompt_effect
 from vslm.models.generation import generate
+from vslm.stats.bootstrap import percentile_interval
 from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays, resampled_means
 from vslm.stats.intervals import student_interval
 
-_DOCUMENT_END = "<|endoftext|>"
 _FEWEST_PROMPTS, _MOST_TEXTS = 2, 32
 _MOST_CONTINUATION_TOKENS = 128
 _WRITTEN_TOKENS = 64  # by the model, where no continuations are given
@@ -74,17 +75,15 @@ def read_texts(path: Path, option: str, *, fewest: int) -> list[str]:
         content = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}, byte {error.start}", "not UTF-8", "text in UTF-8 is needed") from None
-    if _DOCUMENT_END in content:
-        texts = [part.removeprefix("\n").removesuffix("\n") for part in content.split(_DOCUMENT_END)]
+    if END_OF_TEXT in content:
+        texts = [part.removeprefix("\n").removesuffix("\n") for part in content.split(END_OF_TEXT)]
     else:
         texts = content.splitlines()
     texts = [text for text in texts if text.strip()]
     if not fewest <= len(texts) <= _MOST_TEXTS:
         found = f"{len(texts)} texts" if len(texts) > 1 else "a single text" if texts else "no text in it"
         allowed = f"{fewest} to {_MOST_TEXTS} are needed"
-        raise DataError(
-            str(path), found, allowed, f"write one a line, or more lines with {_DOCUMENT_END} between texts"
-        )
+        raise DataError(str(path), found, allowed, f"write one a line, or more lines with {END_OF_TEXT} between texts")
     return texts
 
 
@@ -150,7 +149,7 @@ def _numbers(found: Effect, rng: np.random.Generator) -> dict[str, Any]:
     for kind in KINDS:
         js_QT, members_Q2 = found.js_nats[kind], found.members[kind]
         means = resampled_means(js_QT, members_Q2, rng, _DRAWS) if num_prompts >= _FEWEST_FOR_INTERVAL else None
-        low, high = (None, None) if means is None else np.quantile(means, [_ERROR / 2, 1 - _ERROR / 2], axis=0)
+        low, high = (None, None) if means is None else percentile_interval(means, _ERROR)
         mean_T = js_QT.mean(axis=0)
         rows["js_nats"][kind] = {
             "mean": mean_T.tolist(),

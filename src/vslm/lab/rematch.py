@@ -12,7 +12,7 @@ from vslm.core.specs import from_plain
 from vslm.lab.catalog import CHANGES
 from vslm.lab.changes import Change
 from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, Size, matched, size_of
+from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
 from vslm.lab.study import Primary, Study
 from vslm.lab.study_file import kinds_with, study_file_of
 from vslm.results.folder import StudyFolder
@@ -37,12 +37,13 @@ def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None) -> S
     base, its = _experiment(folder, study["baseline"]), _experiment(folder, arm)
     vocabulary = study["corpora"][study["arms"][arm]["corpus"]]["vocabulary"]
     arms = {study["baseline"]: base, arm: its}
+    more = relative_sizes(arms, study["baseline"], dict.fromkeys(arms, vocabulary))[arm]
+    equal_already = [WORDS[by] for by in SIZES if abs(more[by]) <= TOLERANCE_FRACTION]
     for by in SIZES:
-        if not _is_equal(its, base, by, vocabulary):
+        if WORDS[by] not in equal_already:
             equal = matched(its, to=base, by=by, change=change, vocabulary=vocabulary)
             arms[f"{arm}-equal-{by.replace('_', '-')}"] = equal
     taken = study["seeds"]
-    equal_already = [WORDS[by] for by in SIZES if _is_equal(its, base, by, vocabulary)]
     return Study(
         question=f"{study['question']} {arm!r} again, under every match",
         prediction=f"{arm!r} is better in every match; it has equal {' and '.join(equal_already) or 'none of them'}",
@@ -81,8 +82,3 @@ def _experiment(folder: StudyFolder, arm: str) -> Experiment:
     row = folder.study["arms"][arm]
     experiment: Experiment = from_plain(row["experiment"], kinds_with(study_file_of(folder.path)))
     return dataclasses.replace(experiment, budget=Budget(tokens=row["tokens"]))
-
-
-def _is_equal(arm: Experiment, base: Experiment, by: Size, vocabulary: int) -> bool:
-    ratio = size_of(arm.model, by, vocabulary) / size_of(base.model, by, vocabulary)
-    return abs(ratio - 1) <= TOLERANCE_FRACTION

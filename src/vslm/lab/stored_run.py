@@ -20,11 +20,11 @@ from vslm.core.errors import ResultError
 from vslm.core.specs import from_plain
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.lab.job import Job
-from vslm.lab.study_file import kinds_with
+from vslm.lab.study_file import kinds_with, study_file_of
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.results.files import read_json
-from vslm.results.folder import RunFolder, StudyFolder, run_folder_of
+from vslm.results.folder import RunFolder, run_folder_of
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.kept_weights import load_weights
 
@@ -55,7 +55,7 @@ class StoredRun:
             found = "a study, not one run of it" if (self.path / "study.json").is_file() else "no run"
             do = "name one of its runs: NAME/ARM/seed0" if "study" in found else "`vslm ls` lists what was run"
             raise ResultError(str(self.path), found, "the folder of a run is needed", do)
-        return from_plain(read_json(record)["job"], kinds_with(_study_file_of(self.path)))
+        return from_plain(read_json(record)["job"], kinds_with(study_file_of(self.path)))
 
     @cached_property
     def tokenizer(self) -> FittedTokenizer:
@@ -122,14 +122,3 @@ class StoredRun:
         if done and done["status"] == "diverged":
             return f"this run diverged at step {done['diverged_step']}, and what its model gives is no text"
         return "no finished run"
-
-
-def _study_file_of(folder: Path) -> Path | None:
-    """The copy of the study file that a run belongs to, so that specs of its own can be read back; None if there is
-    none. Runs of a stage or of another budget lie deeper in their study than others.
-    """
-    for place in folder.resolve().parents[:4]:
-        if (place / "study.json").is_file():
-            copy = place / f"{StudyFolder(place).study['name']}.py"
-            return copy if copy.is_file() else None
-    return None

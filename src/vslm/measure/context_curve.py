@@ -12,9 +12,9 @@ from vslm.data.windows import spread_windows
 from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
+from vslm.stats.context_learning import far_place
 
 _MOST_TOKENS = 8192  # of a forward pass; logits are made of the last position alone, so they take no room
-_FAR = 8  # far context is what lies beyond the last T / 8 tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,15 +110,6 @@ def context_lengths(context_tokens: int) -> list[int]:
     """
     powers = [2**i for i in range(context_tokens.bit_length()) if 2**i < context_tokens]
     return [*powers, context_tokens]
-
-
-def far_place(context_tokens_K: np.ndarray) -> int:
-    """Which k is the last up to an eighth of the context; the first where there is none.
-
-    >>> far_place(np.array([1, 2, 4, 8, 16, 24])), far_place(np.array([1, 2]))
-    (1, 0)
-    """
-    return max(0, int(np.searchsorted(context_tokens_K, context_tokens_K[-1] // _FAR, side="right")) - 1)
 
 
 def _standard_error(values_KN: np.ndarray) -> np.ndarray:

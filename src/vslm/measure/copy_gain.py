@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Taker
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
-from vslm.measure.token_loss import token_loss
+from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 
 
@@ -51,11 +51,8 @@ class CopyGainTaker(Taker):
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray | float]:
         """Means over the sequences."""
-        num_tokens = self.windows_NT1.shape[1]
-        batches = in_batches(self.windows_NT1, model, windows_at_a_time(num_tokens))
-        losses_NT = [token_loss(model, tokens_BT, targets_BT).cpu().numpy() for tokens_BT, targets_BT in batches]
-        loss_T = np.concatenate(losses_NT).mean(axis=0, dtype=np.float64)
-        num_compared = num_tokens // 2 - 1
+        loss_T = window_losses(model, self.windows_NT1).mean(axis=0)
+        num_compared = self.windows_NT1.shape[1] // 2 - 1
         first_T, second_T = loss_T[:num_compared], loss_T[-num_compared:]
         return {
             "first_loss_nats_T": first_T,

@@ -8,8 +8,8 @@ import numpy as np
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.windows import evaluation_windows
-from vslm.measure.measure import Measure, Taker, in_batches, log_spaced_steps, windows_at_a_time
-from vslm.measure.token_loss import token_loss
+from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 
 _MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run's arrays
@@ -69,7 +69,4 @@ class LossByPositionTaker(Taker):
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """The mean over windows."""
-        batch_windows = windows_at_a_time(self.windows_NT1.shape[1] - 1)
-        batches = in_batches(self.windows_NT1, model, batch_windows)
-        losses_NT = [token_loss(model, tokens_BT, targets_BT).cpu().numpy() for tokens_BT, targets_BT in batches]
-        return {"loss_nats_T": np.concatenate(losses_NT).mean(axis=0, dtype=np.float64)}
+        return {"loss_nats_T": window_losses(model, self.windows_NT1).mean(axis=0)}

@@ -97,7 +97,7 @@ class OnWindows(Measure):
 
     def steps(self, num_steps: int) -> list[int]:
         """The end, or log-spaced steps."""
-        return [num_steps] if self.num_evaluations == 1 else log_spaced_steps(num_steps, self.num_evaluations)
+        return log_spaced_steps(num_steps, self.num_evaluations)
 
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
         """The windows, [N, T + 1]: the same for every arm, seed and step."""
@@ -106,11 +106,13 @@ class OnWindows(Measure):
 
 
 def log_spaced_steps(num_steps: int, num_evaluations: int) -> list[int]:
-    """0, then log-spaced up to `num_steps`, rising, without repeats.
+    """0, then log-spaced up to `num_steps`, rising, without repeats; the end alone for one evaluation.
 
-    >>> log_spaced_steps(1000, 5)
-    [0, 1, 10, 100, 1000]
+    >>> log_spaced_steps(1000, 5), log_spaced_steps(1000, 1)
+    ([0, 1, 10, 100, 1000], [1000])
     """
+    if num_evaluations == 1:
+        return [num_steps]
     count = num_evaluations - 1
     exponents = [i / max(count - 1, 1) for i in range(count)] if count > 1 else [1.0]
     return sorted({0, num_steps, *(round(math.exp(math.log(max(num_steps, 1)) * e)) for e in exponents)})

@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
-from vslm.measure.token_loss import token_loss
+from vslm.data.windows import document_bounds
+from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 from vslm.stats.bootstrap import pooled_means
 
@@ -75,7 +76,7 @@ class PositionProfileTaker(Taker):
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """Means by bin and by position."""
         starts, ends = self.edges[:-1] + 1, self.edges[1:]
-        loss_NT = _losses(model, self.windows_NT1)
+        loss_NT = window_losses(model, self.windows_NT1)
         everything_NT = np.ones(loss_NT.shape, dtype=bool)
         taken = {
             "random_nats_NP": _binned(loss_NT, everything_NT, self.edges)[0],
@@ -84,7 +85,7 @@ class PositionProfileTaker(Taker):
             "tokens_P": np.sqrt(starts * ends),
         }
         if self.documents_NT1 is not None and self.is_target_NT is not None:
-            loss_NT = _losses(model, self.documents_NT1)
+            loss_NT = window_losses(model, self.documents_NT1)
             means_NP, counts_NP = _binned(loss_NT, self.is_target_NT, self.edges)
             taken |= {
                 "document_nats_NP": means_NP,
@@ -112,14 +113,13 @@ def beginnings(
     >>> is_target.tolist()
     [[True, True, True, False], [True, True, True, True]]
     """
-    ends = np.flatnonzero(np.asarray(tokens) == separator) + 1
-    starts = np.concatenate([[0], ends[:-1]])
+    starts, ends = document_bounds(tokens, separator)
     wanted = min(len(starts), num_documents)
     chosen = np.arange(wanted) * len(starts) // wanted
     rows_NT1 = np.full((wanted, context_tokens + 1), separator, dtype=np.int64)
     is_target_NT = np.zeros((wanted, context_tokens), dtype=bool)
     for row, (start, end) in enumerate(zip(starts[chosen], ends[chosen], strict=True)):
-        length = min(end - start, context_tokens)
+        length = min(end + 1 - start, context_tokens)  # the separator behind it, too
         rows_NT1[row, 1 : 1 + length] = tokens[start : start + length]
         is_target_NT[row, :length] = True
     return rows_NT1, is_target_NT
@@ -134,11 +134,6 @@ def log_edges(context_tokens: int) -> np.ndarray:
     octaves = int(np.ceil(np.log2(max(context_tokens, 2)) * _BINS_PER_OCTAVE))
     edges = np.round(2 ** (np.arange(octaves + 1) / _BINS_PER_OCTAVE)).astype(int)
     return np.unique(np.concatenate([[0], edges[edges < context_tokens], [context_tokens]]))
-
-
-def _losses(model: LanguageModel, windows_NT1: np.ndarray) -> np.ndarray:
-    batches = in_batches(windows_NT1, model, windows_at_a_time(windows_NT1.shape[1] - 1))
-    return np.concatenate([token_loss(model, tokens, targets).double().cpu().numpy() for tokens, targets in batches])
 
 
 def _binned(loss_NT: np.ndarray, is_target_NT: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

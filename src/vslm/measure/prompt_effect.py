@@ -8,6 +8,7 @@ import numpy as np
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
+from vslm.data.windows import document_bounds
 from vslm.measure.measure import Measure, Taker, log_spaced_steps
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.language_model import LanguageModel
@@ -57,7 +58,7 @@ class PromptEffect(Measure):
 
     def steps(self, num_steps: int) -> list[int]:
         """The end, or log-spaced steps."""
-        return [num_steps] if self.num_evaluations == 1 else log_spaced_steps(num_steps, self.num_evaluations)
+        return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
@@ -111,8 +112,7 @@ def cut(tokens: np.ndarray, separator: int | None, *, num: int, length: int) -> 
         raise SpecError("PromptEffect", f"{len(tokens):,} tokens of val", f"{length:,} are needed for one text")
     starts = np.empty(0, dtype=np.int64)
     if separator is not None:
-        ends = np.flatnonzero(tokens == separator)
-        begins = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
+        begins, ends = document_bounds(tokens, separator)
         starts = begins[ends - begins >= length]
     if len(starts) < num:
         starts = np.arange(len(tokens) - length + 1)

@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.parts_of_word import parts_of_word
 from vslm.measure.token_counts import training_counts
-from vslm.measure.token_loss import token_loss
+from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 from vslm.results.token_classes import OCCURRENCES, PARTS_OF_WORD
 
@@ -73,9 +73,7 @@ class TokenClassesTaker(Taker):
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """Means over the targets of all windows."""
-        batches = in_batches(self.windows_NT1, model, windows_at_a_time(self.windows_NT1.shape[1] - 1))
-        losses_NT = [token_loss(model, tokens_BT, targets_BT).cpu().numpy() for tokens_BT, targets_BT in batches]
-        loss_N = np.concatenate(losses_NT).ravel().astype(np.float64)
+        loss_N = window_losses(model, self.windows_NT1).ravel()
         found: dict[str, np.ndarray] = dict(self.beside)
         for division, class_NT in self.classes.items():
             count_G, sum_G = (

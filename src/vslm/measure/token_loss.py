@@ -6,6 +6,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.measure.measure import in_batches, windows_at_a_time
+
 
 def token_loss(model: nn.Module, tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
     """Cross-entropy of every target, in nats.
@@ -21,6 +23,12 @@ def loss_of_logits(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     """Cross-entropy of every target, in nats and fp32, of logits that are there already."""
     logits_NV = logits_BTV.flatten(0, 1).float()
     return functional.cross_entropy(logits_NV, targets_BT.flatten(), reduction="none").view(targets_BT.shape)
+
+
+def window_losses(model: nn.Module, windows_NT1: np.ndarray) -> np.ndarray:
+    """The loss of every target of all windows, [N, T] in nats: digits of fp32, held in float64 for what sums them."""
+    batches = in_batches(windows_NT1, model, windows_at_a_time(windows_NT1.shape[1] - 1))
+    return np.concatenate([token_loss(model, tokens, targets).double().cpu().numpy() for tokens, targets in batches])
 
 
 def by_position(loss_nats_NT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

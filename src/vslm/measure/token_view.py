@@ -8,6 +8,7 @@ import numpy as np
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.tokenizers import FittedTokenizer
+from vslm.data.windows import document_bounds
 from vslm.measure.measure import Measure, Taker, log_spaced_steps
 from vslm.measure.token_table import token_table
 from vslm.models.language_model import LanguageModel
@@ -56,7 +57,7 @@ class TokenView(Measure):
 
     def steps(self, num_steps: int) -> list[int]:
         """The end, or log-spaced steps."""
-        return [num_steps] if self.num_evaluations == 1 else log_spaced_steps(num_steps, self.num_evaluations)
+        return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
@@ -105,9 +106,8 @@ def piece_starts(tokens: np.ndarray, end_of_text: int | None, num_pieces: int, p
     if end_of_text is None:
         candidates = np.arange(0, max(1, len(tokens) - piece_tokens + 1), piece_tokens)
     else:
-        ends = np.flatnonzero(np.asarray(tokens) == end_of_text)
-        starts = np.concatenate([[0], ends + 1])
-        lengths = np.append(ends, len(tokens)) - starts
+        starts, ends = document_bounds(tokens, end_of_text)
+        lengths = ends - starts
         longest = int(lengths.max())
         candidates = starts[lengths >= (piece_tokens if longest >= piece_tokens else max(1, longest // 2))]
     count = min(num_pieces, len(candidates))

@@ -17,7 +17,7 @@ from vslm.report.maps import StepMap
 from vslm.report.profiles import Profile
 from vslm.report.runs import Run
 from vslm.stats.bootstrap import bootstrap_means, percentile_interval, pooled_means
-from vslm.stats.context_learning import Onset, icl_score, onset, score_positions, slope_by_log
+from vslm.stats.context_learning import Onset, far_place, icl_score, onset, score_positions, slope_by_log
 from vslm.stats.intervals import student_interval
 from vslm.stats.power_law import FEWEST_BINS, PowerLaw, fit_power_law
 
@@ -25,7 +25,6 @@ _ERROR = 0.05
 _NUM_DRAWS = 200
 _CURVE, _PROFILE = "context_curve", "position_profile"
 _AROUND_FRACTION = 0.02  # of the context, on each side of both positions of a score
-_FAR = 8
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,7 @@ class ContextCurves:
 
     def far_gain_by_seed(self) -> np.ndarray:
         """C(T / 8) - C(T) of each seed at each step, of the longest k up to T / 8."""
-        last = self.context_tokens_K[-1] // _FAR
-        far = max(0, int(np.searchsorted(self.context_tokens_K, last, side="right")) - 1)
-        return self.loss_NSK[..., far] - self.loss_NSK[..., -1]
+        return self.loss_NSK[..., far_place(self.context_tokens_K)] - self.loss_NSK[..., -1]
 
     def far_gain(self) -> Profile | None:
         """The far gain over training, from the first step on; None where one step was stored."""

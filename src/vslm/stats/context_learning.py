@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 _LATE, _EARLY = 0.98, 0.10  # of the context
+_FAR = 8  # far context is what lies beyond the last T / 8 tokens
 _LATE_TOKENS, _EARLY_TOKENS, _LONG_TOKENS = 500, 50, 512
+
+
+def far_place(context_tokens_K: np.ndarray) -> int:
+    """Which k is the last up to an eighth of the context; the first where there is none.
+
+    >>> far_place(np.array([1, 2, 4, 8, 16, 24])), far_place(np.array([1, 2]))
+    (1, 0)
+    """
+    return max(0, int(np.searchsorted(context_tokens_K, context_tokens_K[-1] // _FAR, side="right")) - 1)
 
 
 @dataclass(frozen=True)

@@ -62,22 +62,21 @@ class Feed:
 
     def num_sent(self, place: str) -> int:
         """How many rows a place was sent; one more than there are once the final numbers were, too."""
-        path = self.run.path / SENT
-        try:
-            sent = read_json(path) if path.is_file() else {}
-        except ResultError:
-            sent = {}
-        count = sent.get(place, 0) if isinstance(sent, dict) else 0
+        count = self._sent().get(place, 0)
         return count if isinstance(count, int) and count >= 0 else 0
 
     def note_sent(self, place: str, count: int) -> None:
         """Remember it, so that sending again sends nothing twice."""
+        write_json(self.run.path / SENT, {**self._sent(), place: count})
+
+    def _sent(self) -> dict[str, Any]:
+        """What the file says; nothing where it is missing or torn."""
         path = self.run.path / SENT
         try:
             sent = read_json(path) if path.is_file() else {}
         except ResultError:
-            sent = {}
-        write_json(path, {**(sent if isinstance(sent, dict) else {}), place: count})
+            return {}
+        return sent if isinstance(sent, dict) else {}
 
 
 def feeds(path: Path) -> list[Feed]:

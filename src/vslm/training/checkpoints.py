@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vslm.core.errors import RunError
 from vslm.results.files import read_json, sha256, write_json, written_whole
 
+_HEADER_LENGTH_BYTES = 8  # how a safetensors file begins: the length of the JSON that follows
 _KEPT = 2  # the latest, and one to fall back on
 
 
@@ -53,12 +54,17 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | No
             if read_json(record)["sha256"] != sha256(path):
                 raise ValueError("its checksum does not match")
             content = path.read_bytes()
-            size = int.from_bytes(content[:8], "little")
-            plain = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["plain"])
+            plain = json.loads(safetensors_header(content)[0]["__metadata__"]["plain"])
             return Checkpoint(int(path.stem[4:]), load(content), plain)
         except Exception as error:  # whatever is wrong with it, the one before may be whole
             say(f"{path}: torn checkpoint passed over ({error})")
     return None
+
+
+def safetensors_header(content: bytes) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and at which byte their values begin."""
+    begins = _HEADER_LENGTH_BYTES + int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
+    return json.loads(content[_HEADER_LENGTH_BYTES:begins]), begins
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

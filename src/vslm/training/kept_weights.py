@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -21,9 +20,9 @@ from torch import Tensor
 
 from vslm.core.errors import ResultError
 from vslm.results.files import written_whole
+from vslm.training.checkpoints import safetensors_header
 
 _LARGEST_FP16 = 65504.0
-_HEADER_LENGTH_BYTES = 8  # how a safetensors file begins: the length of the JSON that follows
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -46,7 +45,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise ResultError(str(path), "no such file", "", "train with Experiment(keep_weights=...) to keep weights")
     content = path.read_bytes()
     try:
-        stored = _header(content)["__metadata__"]["sha256"]
+        stored = safetensors_header(content)[0]["__metadata__"]["sha256"]
         if stored != _checksum(content):
             raise ValueError("its checksum does not match")
         tensors = load(content)
@@ -64,16 +63,10 @@ def _small(tensor: Tensor) -> Tensor:
     return tensor.half() if fits else tensor
 
 
-def _header(content: bytes) -> dict[str, Any]:
-    size = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
-    return json.loads(content[_HEADER_LENGTH_BYTES : _HEADER_LENGTH_BYTES + size])
-
-
 def _checksum(content: bytes) -> str:
     """Over the names, types, shapes and values of a file's tensors, whatever else its header says."""
-    header = _header(content)
+    header, begins = safetensors_header(content)
     header.pop("__metadata__", None)
-    size = int.from_bytes(content[:_HEADER_LENGTH_BYTES], "little")
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    digest.update(memoryview(content)[_HEADER_LENGTH_BYTES + size :])
+    digest.update(memoryview(content)[begins:])
     return digest.hexdigest()

@@ -5,19 +5,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
-from vslm.core.errors import ResultError
 from vslm.live.app import Answer, App
 from vslm.live.server import address_of, open_server
-
-ARMS = {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}
-STEPS = (0, 1, 2, 3, 5, 8, 13)
 
 
 @pytest.fixture(scope="session")
@@ -34,18 +30,6 @@ def _written_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(_written_runs: Path, tmp_path: Path) -> Path:
     """Two studies, one of them a folder deeper; two runs have weights, of which there is only the file."""
     return shutil.copytree(_written_runs, tmp_path / "runs")
-
-
-def read_text(folder: Path, text: str) -> dict[str, Any]:
-    """What a model would say, if characters were tokens and losses their place. `boom` is more than it can read."""
-    if "boom" in text:
-        raise ResultError(f"{folder.parent.name}/{folder.name}", "its weights are torn", "", "run it again")
-    top = [{"text": "é", "p": 0.5}, {"text": "<b>", "p": 0.25}]
-    tokens = [
-        {"text": c, "from": i, "to": i + 1, "loss_nats": float(i), "p": 0.1, "rank": 3, "entropy_nats": 1.0, "top": top}
-        for i, c in enumerate(text)
-    ]
-    return {"step": 13, "vocabulary": 7, "context_tokens": 11, "remark": "", "tokens": tokens}
 
 
 @pytest.fixture

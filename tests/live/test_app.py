@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
-from conftest import ARMS, STEPS, read_text
 from vslm.live.app import Answer, App
 from vslm.results.files import read_json, read_rows, write_json, write_rows
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from stand_in import read_text
 
-from conftest import read_text
 from vslm.core.errors import SpecError
 from vslm.live.server import address_of, open_server
 

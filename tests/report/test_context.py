@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from context_study import LENGTHS_K, NUM_DOCUMENTS, STEPS_S, curve_of, write_context_study
+from shown import sections_of
 from synthetic_study import write_study
 
 from vslm.report import images
 from vslm.report.context import context_curves, positions
 from vslm.report.curves import band_half
-from vslm.report.figures import styles
-from vslm.report.measured import sections
 from vslm.report.page import render
 from vslm.report.runs import read_runs
 from vslm.report.section import Drawing, Section
-from vslm.report.tables import verdict_rows
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 from vslm.stats.context_learning import Onset, icl_score
@@ -27,14 +25,6 @@ from vslm.stats.context_learning import Onset, icl_score
 def context_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three arms. Only for reading."""
     return write_context_study(tmp_path_factory.mktemp("runs") / "context")
-
-
-def sections_of(path: Path) -> dict[str, Section]:
-    """By name."""
-    folder = StudyFolder(path)
-    runs = read_runs(folder)
-    look = styles(list(runs), folder.study["baseline"])
-    return {section.id: section for section in sections(folder.study, verdict_rows(folder), runs, look)}
 
 
 def drawing(section: Section, name: str) -> Drawing:

@@ -6,18 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_study import write_study
+from shown import sections_of, write_study_with
 
 from vslm.report import early_days, images
 from vslm.report.calibration import reliability
 from vslm.report.curves import band_half
 from vslm.report.early_days import in_order, minima
-from vslm.report.figures import styles
-from vslm.report.measured import sections
 from vslm.report.page import render
 from vslm.report.runs import Run, read_runs
 from vslm.report.section import Section
-from vslm.report.tables import verdict_rows
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 
@@ -54,28 +51,10 @@ def arrays_of(arm: str, seed: int) -> dict[str, np.ndarray]:
     return {f"early_days.{name}": array for name, array in arrays.items()}
 
 
-def written(path: Path) -> Path:
-    """Two arms, three seeds."""
-    write_study(path, ARMS, num_positions=13)
-    for arm in ARMS:
-        for seed in range(3):
-            file = path / arm / f"seed{seed}" / "arrays.npz"
-            write_arrays(file, read_arrays(file) | arrays_of(arm, seed))
-    return path
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only for reading."""
-    return written(tmp_path_factory.mktemp("runs") / "early")
-
-
-def sections_of(path: Path) -> dict[str, Section]:
-    """By name."""
-    folder = StudyFolder(path)
-    runs = read_runs(folder)
-    found = sections(folder.study, verdict_rows(folder), runs, styles(list(runs), folder.study["baseline"]))
-    return {section.id: section for section in found}
+    return write_study_with(tmp_path_factory.mktemp("runs") / "early", ARMS, arrays_of)
 
 
 def traces(section: Section, place: str, view: str, part: str) -> list[dict]:
@@ -171,7 +150,7 @@ def test_numbers_are_csv_with_true_steps(study: Path) -> None:
 )
 def test_an_array_of_another_form_spoils_nothing(tmp_path: Path, name: str, array: np.ndarray) -> None:
     """In one arm; the page is still written."""
-    folder = written(tmp_path / "s")
+    folder = write_study_with(tmp_path / "s", ARMS, arrays_of)
     for seed in range(3):
         file = folder / "tied" / f"seed{seed}" / "arrays.npz"
         write_arrays(file, {**read_arrays(file), f"early_days.{name}": array})

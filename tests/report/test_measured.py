@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from measured_study import NUM_HEADS, STEPS_S, write_measured_study
+from shown import sections_of
 from synthetic_study import write_study
 
 from vslm.core.errors import ResultError, SpecError
 from vslm.report import images
 from vslm.report.curves import band_half
-from vslm.report.figures import styles
-from vslm.report.measured import Section, sections
+from vslm.report.measured import Section
 from vslm.report.page import render
 from vslm.report.profiles import tracks
 from vslm.report.runs import Run, read_runs
@@ -32,14 +32,6 @@ needs_matplotlib = pytest.mark.skipif(
 def measured_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six arms, all measures. Only for reading."""
     return write_measured_study(tmp_path_factory.mktemp("runs") / "windows")
-
-
-def sections_of(path: Path) -> dict[str, Section]:
-    """By name."""
-    folder = StudyFolder(path)
-    runs = read_runs(folder)
-    look = styles(list(runs), folder.study["baseline"])
-    return {section.id: section for section in sections(folder.study, verdict_rows(folder), runs, look)}
 
 
 def trace_of(section: Section, arm: str, view: str, part: str = "mean") -> dict:

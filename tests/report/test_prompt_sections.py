@@ -6,16 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_study import write_study
+from shown import sections_of, write_study_with
 
 from vslm.report import images
 from vslm.report.curves import band_half
-from vslm.report.figures import styles
-from vslm.report.measured import sections
 from vslm.report.page import render
-from vslm.report.runs import read_runs
-from vslm.report.section import Section
-from vslm.report.tables import verdict_rows
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 from vslm.stats.decay import Decay
@@ -42,28 +37,10 @@ def arrays_of(arm: str, seed: int) -> dict[str, np.ndarray]:
     return {f"prompt_effect.{name}": np.asarray(array)[None] for name, array in arrays.items()}
 
 
-def written(path: Path) -> Path:
-    """Two arms, three seeds."""
-    write_study(path, ARMS, num_positions=13)
-    for arm in ARMS:
-        for seed in range(3):
-            file = path / arm / f"seed{seed}" / "arrays.npz"
-            write_arrays(file, read_arrays(file) | arrays_of(arm, seed))
-    return path
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Only for reading."""
-    return written(tmp_path_factory.mktemp("runs") / "prompts")
-
-
-def sections_of(path: Path) -> dict[str, Section]:
-    """By name."""
-    folder = StudyFolder(path)
-    runs = read_runs(folder)
-    found = sections(folder.study, verdict_rows(folder), runs, styles(list(runs), folder.study["baseline"]))
-    return {section.id: section for section in found}
+    return write_study_with(tmp_path_factory.mktemp("runs") / "prompts", ARMS, arrays_of)
 
 
 def test_maps_are_means_on_one_scale(study: Path) -> None:
@@ -107,7 +84,7 @@ def test_decays_are_drawn_and_fitted_by_seed(study: Path) -> None:
 
 def test_a_curve_that_does_not_fall_says_so(tmp_path: Path) -> None:
     """In the table, for the seeds that it is true of."""
-    folder = written(tmp_path / "s")
+    folder = write_study_with(tmp_path / "s", ARMS, arrays_of)
     file = folder / "full" / "seed1" / "arrays.npz"
     write_arrays(file, {**read_arrays(file), "prompt_effect.js_prompts_nats_ST": np.full((1, NUM_TOKENS), 0.1)})
     table = sections_of(folder)["prompt-distance"].table
@@ -143,7 +120,7 @@ def test_they_are_on_the_page_and_in_files(study: Path) -> None:
 )
 def test_an_array_of_another_form_spoils_nothing(tmp_path: Path, name: str, array: np.ndarray) -> None:
     """In one arm; the page is still written."""
-    folder = written(tmp_path / "s")
+    folder = write_study_with(tmp_path / "s", ARMS, arrays_of)
     for seed in range(3):
         file = folder / "full" / f"seed{seed}" / "arrays.npz"
         write_arrays(file, {**read_arrays(file), f"prompt_effect.{name}": array})

@@ -13,9 +13,7 @@ from vslm.stats.looks import LookPlan, error_of_look
 from vslm.stats.power import minutes_to_resolve
 from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
-from vslm.stats.verdicts import Look, in_words, take_look
-
-UNITS = {"val_loss": "nats per token", "val_bpb": "bits per byte"}
+from vslm.stats.verdicts import UNITS, Look, in_words, take_look
 
 
 def primary_value(

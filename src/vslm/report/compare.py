@@ -17,10 +17,10 @@ from vslm.report.formatting import count, is_number, listing, seeds
 from vslm.report.sides import Side
 from vslm.stats.intervals import Interval, per_arm_error, student_interval
 from vslm.stats.unpaired import welch_interval
+from vslm.stats.verdicts import UNITS
 
 MeasureName = Literal["val_loss", "val_bpb"]
 _SAME_BUDGET = 0.005  # steps are whole, so budgets that are meant to be equal differ by a few tokens
-UNITS = {"val_loss": "nats per token", "val_bpb": "bits per byte"}
 
 
 @dataclass(frozen=True)
@@ -196,11 +196,13 @@ def _shown(value: Any, shown: Any) -> str:
     return "unknown" if value is None else shown(value)
 
 
+def finite_ends(interval: Interval) -> list[float | None]:
+    """Low and high; None for one that is not there."""
+    return [float(end) if np.isfinite(end) else None for end in (interval.low, interval.high)]
+
+
 def plain(found: Comparison) -> dict[str, Any]:
     """The comparison as JSON values; an interval that is not there has ends None."""
-
-    def ends(interval: Interval) -> list[float | None]:
-        return [float(end) if np.isfinite(end) else None for end in (interval.low, interval.high)]
 
     return {
         "measure": found.measure,
@@ -211,7 +213,7 @@ def plain(found: Comparison) -> dict[str, Any]:
                 "name": side.name,
                 "seeds": list(side.runs),
                 "mean": float(side.values(found.measure).mean()) if side.runs else None,
-                "interval": ends(student_interval(side.values(found.measure), ERROR)),
+                "interval": finite_ends(student_interval(side.values(found.measure), ERROR)),
                 "tokens": side.tokens,
                 "parameters": side.arm.get("num_parameters"),
                 "context_tokens": side.context_tokens,
@@ -225,7 +227,7 @@ def plain(found: Comparison) -> dict[str, Any]:
                 "name": one.side.name,
                 "minus": found.first.name,
                 "difference": one.interval.mean if np.isfinite(one.interval.mean) else None,
-                "interval": ends(one.interval),
+                "interval": finite_ends(one.interval),
                 "paired_seeds": one.paired_seeds,
                 "how": one.how,
                 "relation": one.relation,

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from vslm.core.specs import differences
 from vslm.report import content, curves, figures
-from vslm.report.compare import Comparison, paired_seeds
+from vslm.report.compare import Comparison, finite_ends, paired_seeds
 from vslm.report.formatting import count, decimals_for, duration, is_number, of_folder, seeds, signed, span
 from vslm.report.page import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.report.runs import Run
@@ -53,7 +52,6 @@ def render_comparison(found: Comparison) -> str:
 def _cards(found: Comparison, look: dict[str, figures.Style]) -> list[dict[str, Any]]:
     rows = []
     for one in found.differences:
-        ends = [float(end) if np.isfinite(end) else None for end in (one.interval.low, one.interval.high)]
         pairs = zip(
             one.paired_seeds,
             one.side.values(found.measure, one.paired_seeds) - found.first.values(found.measure, one.paired_seeds),
@@ -61,7 +59,7 @@ def _cards(found: Comparison, look: dict[str, figures.Style]) -> list[dict[str, 
         )
         delta = one.interval.mean if is_number(one.interval.mean) else None
         per_seed = {str(seed): {"difference": float(value)} for seed, value in pairs}
-        rows.append({"arm": one.side.name, "delta": delta, "interval": ends, "per_seed": per_seed})
+        rows.append({"arm": one.side.name, "delta": delta, "interval": finite_ends(one.interval), "per_seed": per_seed})
     cards = content.cards({}, rows, look)
     decimals = max(4, decimals_for(None))
     for card, one, row in zip(cards, found.differences, rows, strict=True):

@@ -28,6 +28,7 @@ from vslm.report.runs import Run
 from vslm.report.tables import VERDICT_WORDS
 from vslm.results.folder import budget_name
 from vslm.stats.intervals import student_interval
+from vslm.stats.verdicts import UNITS
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
 _MOST_SAMPLE_CHARACTERS = 6_000
@@ -95,8 +96,7 @@ def _common_axis(rows: list[dict[str, Any]]) -> tuple[float, float]:
 
 def unit(study: dict[str, Any]) -> str:
     """The unit of the primary number."""
-    is_bytes = of_folder(study.get("primary"), dict).get("measure") == "val_bpb"
-    return "bits per byte" if is_bytes else "nats per token"
+    return UNITS.get(str(of_folder(study.get("primary"), dict).get("measure")), UNITS["val_loss"])
 
 
 def primary_words(study: dict[str, Any]) -> str:

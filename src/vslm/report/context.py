@@ -14,7 +14,7 @@ import numpy as np
 
 from vslm.report.curves import band_half, binned
 from vslm.report.maps import StepMap
-from vslm.report.profiles import Profile
+from vslm.report.profiles import Profile, over_seeds
 from vslm.report.runs import Run
 from vslm.stats.bootstrap import bootstrap_means, percentile_interval, pooled_means
 from vslm.stats.context_learning import Onset, far_place, icl_score, onset, score_positions, slope_by_log
@@ -48,11 +48,11 @@ class ContextCurves:
 
     def at_the_end(self) -> Profile:
         """C(k) of the finished models."""
-        return _profile(self.context_tokens_K, self.loss_NSK[:, -1])
+        return over_seeds(self.loss_NSK[:, -1], self.context_tokens_K)
 
     def gain_at_the_end(self) -> Profile:
         """C(1) - C(k) of the finished models: what context beyond one token is worth."""
-        return _profile(self.context_tokens_K, self.loss_NSK[:, -1, :1] - self.loss_NSK[:, -1])
+        return over_seeds(self.loss_NSK[:, -1, :1] - self.loss_NSK[:, -1], self.context_tokens_K)
 
     def loss_map(self) -> StepMap:
         """C(k) by step."""
@@ -70,7 +70,7 @@ class ContextCurves:
     def far_gain(self) -> Profile | None:
         """The far gain over training, from the first step on; None where one step was stored."""
         keep_S = self.steps_S > 0  # a logarithmic axis has no 0
-        return _profile(self.steps_S[keep_S], self.far_gain_by_seed()[:, keep_S]) if keep_S.sum() > 1 else None
+        return over_seeds(self.far_gain_by_seed()[:, keep_S], self.steps_S[keep_S]) if keep_S.sum() > 1 else None
 
     def onsets(self) -> tuple[Onset | None, Onset | None] | None:
         """From which steps the interval of the far gain stays above 0, and above half of what it came to.
@@ -229,11 +229,5 @@ def _spread(values_N: np.ndarray) -> Spread:
     return Spread(interval.mean, half, len(values_N))
 
 
-def _profile(x: np.ndarray, values_NX: np.ndarray) -> Profile:
-    return Profile(x, values_NX.mean(axis=0), band_half(values_NX), len(values_NX))
-
-
 def _map(steps_S: np.ndarray, x_X: np.ndarray, values_NSX: np.ndarray) -> StepMap:
-    half = band_half(values_NSX.reshape(len(values_NSX), -1))
-    mean_SX = values_NSX.mean(axis=0)
-    return StepMap(steps_S, x_X, mean_SX, None if half is None else half.reshape(mean_SX.shape), len(values_NSX))
+    return StepMap(steps_S, x_X, values_NSX.mean(axis=0), band_half(values_NSX), len(values_NSX))

@@ -35,9 +35,7 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
     drawings = [Drawing("context-curve", figures.profile_figure(views, look, axis), words, "At the end of training")]
     far = {arm: gain for arm, curves in found.items() if (gain := curves.far_gain()) is not None}
     if far:
-        axis = {"title": _title("training step"), "type": "log", "dtick": 1, "separatethousands": True}
-        axis |= {"exponentformat": "none", "unifiedhovertitle": {"text": "step %{x:,}"}}
-        figure = figures.profile_figure({"far": far}, look, axis)
+        figure = figures.profile_figure({"far": far}, look, figures.decade_axis())
         figure["layout"]["shapes"] = [figures.chance_line(0.0)]
         text = "nats per token: C(T / 8) minus C(T)"
         drawings.append(Drawing("far-context", figure, {"far": ("far gain", text)}, "What far context is worth"))
@@ -154,6 +152,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
         "arrays.npz: position_profile, final_val_loss_nats_T, val_loss_nats_ST",
         drawings,
         _profile_table(found, runs),
+        over_seeds=False,
     )
 
 
@@ -251,16 +250,5 @@ def _signed(its: Spread) -> str:
     return signed(its.mean, 3) + (f" ± {its.half:.3f}" if its.half is not None else "")
 
 
-def _title(text: str) -> dict[str, Any]:
-    return figures.blank_figure(text)["layout"]["xaxis"]["title"]
-
-
 def _log_axis(title: str, hover: str, last: float) -> dict[str, Any]:
-    """Logarithmic, ticks at powers of two."""
-    return {
-        "title": _title(title),
-        "type": "log",
-        "tickmode": "array",
-        "tickvals": [2**i for i in range(int(last).bit_length() + 1)],
-        "unifiedhovertitle": {"text": hover},
-    }
+    return figures.octave_axis(title, hover, range(int(last).bit_length() + 1))

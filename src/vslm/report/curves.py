@@ -78,12 +78,12 @@ class ByPosition:
     count: int
 
 
-def band_half(values_NS: np.ndarray) -> np.ndarray | None:
-    """Half the width of the band around the mean over seeds, or None for fewer than three seeds."""
-    if len(values_NS) < FEWEST_SEEDS:
+def band_half(values_N: np.ndarray) -> np.ndarray | None:
+    """Half the width of the band around the mean over N seeds, for numbers of any shape; None below three seeds."""
+    if len(values_N) < FEWEST_SEEDS:
         return None
-    low_S, high_S = confidence_band(values_NS, ERROR)
-    return (high_S - low_S) / 2
+    low, high = confidence_band(values_N, ERROR)
+    return (high - low) / 2
 
 
 def training_curves(runs: Sequence[Run], measure: str) -> Curves:
@@ -247,9 +247,7 @@ def _mean_grid(cells: Mapping[int, tuple[np.ndarray, _Rows]]) -> Grid | None:
     keep = spread(len(steps_S), MOST_STEPS)
     dropped, steps_S = len(steps_S) - len(keep), steps_S[keep]
     values_NSP = np.stack([rows(np.searchsorted(own_S, steps_S)) for own_S, rows in cells.values()])
-    half = band_half(values_NSP.reshape(len(values_NSP), -1))
-    mean_SP = values_NSP.mean(0)
-    return Grid(steps_S, mean_SP, None if half is None else half.reshape(mean_SP.shape), len(values_NSP), dropped)
+    return Grid(steps_S, values_NSP.mean(0), band_half(values_NSP), len(values_NSP), dropped)
 
 
 def final_by_position(runs: Sequence[Run], edges: np.ndarray) -> ByPosition | None:

@@ -15,7 +15,7 @@ from vslm.report import figures
 from vslm.report.curves import band_half
 from vslm.report.figures import Figure, Style, safe_text
 from vslm.report.formatting import listing
-from vslm.report.profiles import Profile
+from vslm.report.profiles import Profile, over_seeds
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
 
@@ -71,7 +71,7 @@ def by_step(runs: Sequence[Run], name: str) -> Profile | None:
 def mean_profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
     """The mean over seeds with its band."""
     with np.errstate(invalid="ignore"):  # an infinite divergence has no mean, and is missing
-        return Profile(x, values_NX.mean(axis=0), band_half(values_NX), len(values_NX))
+        return over_seeds(values_NX, x)
 
 
 def all_steps(runs: Runs) -> list[int]:

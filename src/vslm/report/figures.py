@@ -10,14 +10,14 @@ Not for: statistics, see `curves.py`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vslm.report.curves import ByPosition, Curves, Grid, Line, SeedLine
-from vslm.report.formatting import is_number
+from vslm.report.formatting import is_number, shortened
 from vslm.report.profiles import Cost, Profile, Track, equally_dear
 
 NUM_COLORS = 8  # @arm0 (the baseline's neutral) to @arm7, defined in page.css for both themes
@@ -290,10 +290,11 @@ def surface(grids: Mapping[str, Grid], differences: Mapping[str, Grid]) -> dict[
 
     The limits of the colors are shared by all arms.
     """
+    losses, apart = _cells(grids.values()), _cells(differences.values())
     return {
         "loss": {arm: _plain_grid(grid) for arm, grid in grids.items()},
         "difference": {arm: _plain_grid(grid) for arm, grid in differences.items()},
-        "limits": {"loss": _limits(grids.values()), "difference": _symmetric_limits(differences.values())},
+        "limits": {"loss": limits(losses), "difference": symmetric_limits(apart)},
     }
 
 
@@ -340,13 +341,13 @@ def _plain_grid(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _limits(grids: Any) -> list[float] | None:
-    cells = _cells(grids)
+def limits(cells: np.ndarray) -> list[float] | None:
+    """Of the colors of these numbers, the largest few beyond them; None where there is no number."""
     return [float(cells.min()), float(np.quantile(cells, _SATURATION_QUANTILE))] if len(cells) else None
 
 
-def _symmetric_limits(grids: Any) -> list[float] | None:
-    cells = _cells(grids)
+def symmetric_limits(cells: np.ndarray) -> list[float] | None:
+    """The same, even around zero."""
     if not len(cells):
         return None
     limit = float(np.quantile(np.abs(cells), _SATURATION_QUANTILE)) or 1e-3  # equal arms: any width does
@@ -360,14 +361,10 @@ def _cells(grids: Any) -> np.ndarray:
 
 def heat_figure(edges: np.ndarray) -> Figure:
     """The heat map without its numbers; the script fills in the arm that is chosen."""
-    layout = _layout()
-    layout["hovermode"] = "closest"
-    layout["margin"] = {"l": 56, "r": 8, "t": 26, "b": 46}
+    layout = map_layout(left=56)
     layout["xaxis"] |= {**position_axis(edges), "showgrid": False}
     layout["yaxis"] |= {"showgrid": False, "type": "log"}
-    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
-    bar["title"] = {"text": "nats", "side": "top", "font": {"size": _TITLE_SIZE, "color": "@muted"}}
-    trace = {"type": "heatmap", "hoverinfo": "text", "x": numbers(edges + 0.5, 1), "colorbar": bar}
+    trace = {"type": "heatmap", "hoverinfo": "text", "x": numbers(edges + 0.5, 1), "colorbar": color_bar("nats")}
     return {"data": [trace], "layout": layout}
 
 
@@ -439,20 +436,35 @@ def decade_axis() -> dict[str, Any]:
 
 def block_axis(last: int) -> dict[str, Any]:
     """The axis of places in a repeated block, logarithmic, ticks at powers of two."""
-    ticks = [2**i for i in range(1, last.bit_length())]
-    plain = {"type": "log", "tickmode": "array", "tickvals": ticks}
-    return {
-        "title": _title("place in the block"),
-        **plain,
-        "unifiedhovertitle": {"text": "token %{x:.0f}"},
-    }
+    return octave_axis("place in the block", "token %{x:.0f}", range(1, last.bit_length()))
 
 
-def blank_figure(x_title: str) -> Figure:
-    """A figure without numbers, in the form that all share, for figures that are made in a file of their own."""
+def color_bar(unit: str | None = None, size: int = _TITLE_SIZE) -> dict[str, Any]:
+    """The scale beside a map, with its unit above it."""
+    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
+    title = {"text": unit, "side": "top", "font": {"size": size, "color": "@muted"}}
+    return bar if unit is None else {**bar, "title": title}
+
+
+def map_layout(x_title: str | None = None, *, left: int = 64) -> dict[str, Any]:
+    """The layout of a map; `left` has room for the names of its rows, in pixels."""
     layout = _layout()
-    layout["xaxis"] |= {"title": _title(x_title)}
-    return {"data": [], "layout": layout}
+    layout["hovermode"] = "closest"
+    layout["margin"] = {"l": left, "r": 8, "t": 26, "b": 46}
+    if x_title is not None:
+        layout["xaxis"] |= {"title": _title(x_title)}
+    return layout
+
+
+def octave_axis(title: str, hover: str, powers: Iterable[int]) -> dict[str, Any]:
+    """A logarithmic axis with ticks at these powers of two."""
+    return {
+        "title": _title(title),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [2**power for power in powers],
+        "unifiedhovertitle": {"text": hover},
+    }
 
 
 def profile_figure(
@@ -606,13 +618,8 @@ def visit_axis(last: int) -> dict[str, Any]:
 
 def distance_axis(last_tokens: float) -> dict[str, Any]:
     """The axis of distances in tokens, logarithmic, ticks at powers of two."""
-    return {
-        "title": _title("tokens back to the latest mention of the key"),
-        "type": "log",
-        "tickmode": "array",
-        "tickvals": [2**i for i in range(int(last_tokens).bit_length() + 1)],
-        "unifiedhovertitle": {"text": "about %{x:.0f} tokens back"},
-    }
+    title, powers = "tokens back to the latest mention of the key", range(int(last_tokens).bit_length() + 1)
+    return octave_axis(title, "about %{x:.0f} tokens back", powers)
 
 
 def chance_line(height: float) -> dict[str, Any]:
@@ -644,7 +651,6 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     ]
     last = len(track.steps_S) - 1
     ticks = sorted({round(last * i / 5) for i in range(6)})
-    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
     trace = {
         "type": "heatmap",
         "hoverinfo": "text",
@@ -654,7 +660,7 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
         "text": text,
         "zmin": round(float(limits[0]), 4),
         "zmax": round(float(limits[1]), 4),
-        "colorbar": bar,
+        "colorbar": color_bar(),
         "meta": {
             "arm": None,
             "view": "values",
@@ -663,9 +669,7 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
             "steps": track.steps_S.tolist(),
         },
     }
-    layout = _layout()
-    layout["hovermode"] = "closest"
-    layout["margin"] = {"l": 64, "r": 8, "t": 26, "b": 46}
+    layout = map_layout()
     names = {"tickvals": ticks, "ticktext": [f"{int(track.steps_S[i]):,}" for i in ticks]}
     layout["xaxis"] |= {"title": _title("training step"), "showgrid": False, **names}
     rows = sorted({round((len(track.labels) - 1) * i / 11) for i in range(12)})
@@ -688,7 +692,6 @@ def labeled_map(
         limit: how far colors reach on both sides.
         text: of each cell when it is pointed at, ready for plotly.js.
     """
-    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
     trace = {
         "type": "heatmap",
         "hoverinfo": "text",
@@ -698,18 +701,16 @@ def labeled_map(
         "text": [list(row) for row in text],
         "zmin": -round(limit, 4),
         "zmax": round(limit, 4),
-        "colorbar": bar,
+        "colorbar": color_bar(),
         "xgap": 1,
         "ygap": 1,
         "meta": {"arm": None, "view": "values", "part": "cells", "labels": list(rows), "steps": list(columns)},
     }
-    layout = _layout()
-    layout["hovermode"] = "closest"
-    layout["margin"] = {"l": 132, "r": 8, "t": 26, "b": 46}
+    layout = map_layout(left=132)
     ticks = list(range(0, len(columns), 1 + len(columns) // _MOST_TICKS))
     layout["xaxis"] |= {"title": _title(x_title), "showgrid": False}
     layout["xaxis"] |= {"tickvals": ticks, "ticktext": [str(i + 1) for i in ticks]}
-    names = [safe_text(_short(" ".join(row.split()))) for row in rows]
+    names = [safe_text(shortened(row, _LONGEST_TICK)) for row in rows]
     layout["yaxis"] |= {"showgrid": False, "tickvals": list(range(len(rows))), "ticktext": names}
     layout["yaxis"]["autorange"] = "reversed"
     return {"data": [trace], "layout": layout}
@@ -717,15 +718,8 @@ def labeled_map(
 
 def token_axis(last: int, title: str) -> dict[str, Any]:
     """The axis of tokens from the first on, logarithmic, ticks at powers of two."""
-    ticks = [2**i for i in range(last.bit_length())]
-    return {
-        "title": _title(title),
-        "type": "log",
-        "tickmode": "array",
-        "tickvals": ticks,
-        "ticktext": [str(tick) for tick in ticks],
-        "unifiedhovertitle": {"text": "token %{x:.0f}"},
-    }
+    axis = octave_axis(title, "token %{x:.0f}", range(last.bit_length()))
+    return {**axis, "ticktext": [str(tick) for tick in axis["tickvals"]]}
 
 
 def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
@@ -793,16 +787,12 @@ def _by_row(data: list[Figure], names: Sequence[str]) -> Figure:
     layout["hovermode"] = "closest"
     layout["xaxis"] |= {"title": _title("arm minus baseline; left is better")}
     layout["margin"] = {**layout["margin"], "l": 132}
-    ticks = [safe_text(_short(name)) for name in names]
+    ticks = [safe_text(shortened(name, _LONGEST_TICK)) for name in names]
     layout["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks, "showgrid": False}
     layout["yaxis"] |= {"range": [len(names) - 0.4, -0.6], "autorange": False}
     zero = {"x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}
     layout["shapes"] = [{**_ACROSS, "type": "line", **zero}]
     return {"data": data, "layout": layout}
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_TICK else f"{name[: _LONGEST_TICK - 1]}…"
 
 
 def cost_figure(

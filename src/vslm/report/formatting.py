@@ -118,6 +118,16 @@ def listing(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
+def shortened(text: str, most: int) -> str:
+    """On one line, and of at most so many letters.
+
+    >>> shortened("Once upon\\na time", 12)
+    'Once upon a…'
+    """
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     """Whether this is a finite number that can be shown; True and False are none."""
     if type(value) is float or type(value) is int:  # the usual case first: a page asks this of every value of a row

@@ -124,9 +124,8 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
 def of_section(section: Section) -> Iterator[Picture]:
     """The figures of one section."""
     for drawing in section.drawings:
-        labels = {view: text for view, (_, text) in drawing.views.items()}
         inches = (_INCHES[0], drawing.pixels / _PIXELS_PER_INCH) if drawing.pixels else _INCHES
-        yield from _of_views(drawing.id, drawing.figure, labels, inches=inches)
+        yield from _of_views(drawing.id, drawing.figure, drawing.labels, inches=inches)
 
 
 def _of_views(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report.figures import Figure, blank, numbers, safe_text
+from vslm.report.figures import Figure, color_bar, map_layout, numbers, safe_text
 from vslm.report.probe_profiles import Maps
 
 GAP = 2  # empty cells between tiles
@@ -35,8 +35,6 @@ def map_figure(maps: Maps) -> Figure:
         "heads": num_heads,
         "gap": GAP,
     }
-    title = {"text": "share", "side": "top", "font": {"size": 12, "color": "@muted"}}
-    bar = {"title": title, "thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
     trace: dict[str, Any] = {
         "type": "heatmap",
         "hoverinfo": "text",
@@ -45,13 +43,10 @@ def map_figure(maps: Maps) -> Figure:
         "z": numbers(cells, _DECIMALS),
         "zmin": 0.0,
         "zmax": 1.0,
-        "colorbar": bar,
+        "colorbar": color_bar("share"),
         "meta": meta,
     }
-    figure = blank()
-    layout = figure["layout"]
-    layout["hovermode"] = "closest"
-    layout["margin"] = {"l": 64, "r": 8, "t": 26, "b": 46}
+    layout = map_layout()
     middle = (num_tokens - 1) / 2
     heads = [f"head {head}" for head in range(num_heads)]
     visits = [f"visit {place + 1}" for place in maps.places]

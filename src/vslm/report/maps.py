@@ -14,8 +14,8 @@ from vslm.report import figures
 from vslm.report.figures import Figure, safe_text
 from vslm.report.formatting import count
 
-_SATURATION_QUANTILE = 0.98  # of the cells of all arms; the rest get the color of the end of the scale
 _MOST_TICKS = 8
+_UNIT_SIZE = 11  # pixels, of the unit over the scale
 _LONG = 10_000  # from here on a tick has a prefix, or a phone has no room for it
 
 
@@ -54,13 +54,10 @@ def map_figure(
     data = [_cells(arm, found, scale, low, high, x_word, unit) for arm, found in maps.items()]
     longest = max(maps.values(), key=lambda found: len(found.x_X))
     deepest = max(maps.values(), key=lambda found: len(found.steps_S))
-    figure = figures.blank_figure(x_title)
-    layout = figure["layout"]
-    layout["hovermode"] = "closest"
-    layout["margin"] = {"l": 64, "r": 8, "t": 26, "b": 46}
+    layout = figures.map_layout(x_title)
     layout["xaxis"] |= {"showgrid": False, **_ticks(longest.x_X)}
     layout["yaxis"] |= {"showgrid": False, **_ticks(deepest.steps_S)}
-    return {**figure, "data": data}
+    return {"data": data, "layout": layout}
 
 
 def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word: str, unit: str) -> dict[str, Any]:
@@ -75,8 +72,6 @@ def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word
         ]
         for s, step in enumerate(found.steps_S)
     ]
-    bar = {"thickness": 10, "len": 1, "outlinewidth": 0, "tickfont": {"color": "@muted"}, "xpad": 4}
-    bar["title"] = {"text": unit, "side": "top", "font": {"color": "@muted", "size": 11}}
     return {
         "type": "heatmap",
         "hoverinfo": "text",
@@ -86,7 +81,7 @@ def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word
         "text": text,
         "zmin": low,
         "zmax": high,
-        "colorbar": bar,
+        "colorbar": figures.color_bar(unit, _UNIT_SIZE),
         "meta": {
             "arm": None,
             "view": arm,
@@ -101,12 +96,13 @@ def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word
 def _limits(maps: Mapping[str, StepMap], scale: str) -> tuple[float, float]:
     """Of all arms together, so that a color means one number."""
     cells = np.concatenate([found.mean_SX[np.isfinite(found.mean_SX)] for found in maps.values()])
-    if not len(cells):
+    found = figures.limits(cells) if scale == "loss" else figures.symmetric_limits(cells)
+    if found is None:
         return 0.0, 1.0
+    low, high = found
     if scale == "loss":
-        low, high = float(cells.min()), float(np.quantile(cells, _SATURATION_QUANTILE))
         return round(low, 4), round(max(high, low + 1e-3), 4)
-    limit = round(float(np.quantile(np.abs(cells), _SATURATION_QUANTILE)), 4) or 1e-3  # all 0: any width does
+    limit = round(high, 4) or 1e-3
     return -limit, limit
 
 

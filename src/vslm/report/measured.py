@@ -214,7 +214,7 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
         caption = "the first, short run: one seed, no interval, no verdict"
         drawings.append(drawing("screened", figures.screening_figure(screened, look), len(screened), caption))
         read += " Below, every arm in the screening; hollow marks were not judged."
-    return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings)
+    return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
 
 def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
@@ -241,4 +241,5 @@ def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str,
         "compute equally much per token (within 2 %): along one of them only the number of weights differs.",
         "done.json",
         [Drawing("costs", figures.cost_figure(views, look, titles), words)],
+        over_seeds=False,
     )

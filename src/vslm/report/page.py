@@ -80,11 +80,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, notes = drawn_figures(study, rows, runs, look, edges)
     found = measured.sections(study, rows, runs, look)
-    drawn["measured"] = [
-        {"id": drawing.id, **drawing.figure, "labels": {view: text for view, (_, text) in drawing.views.items()}}
-        for section in found
-        for drawing in section.drawings
-    ]
+    drawn["measured"] = [drawing.plain() for section in found for drawing in section.drawings]
     drawn[_TOKENS] = token_view(folder, runs)
     names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
     scripts = {} if live else {name: asset(name) for name in names}

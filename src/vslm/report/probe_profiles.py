@@ -6,13 +6,14 @@ array that is missing or has other axes is passed over.
 Letters: N seeds, S stored steps, L visits, H heads, T places in a block or tokens of a map, G classes of tokens.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from vslm.report.curves import band_half
-from vslm.report.profiles import Profile, last_values
+from vslm.report.profiles import Profile, last_values, over_seeds, same_shape
 from vslm.report.runs import Run
 from vslm.results.token_classes import OCCURRENCES, PARTS_OF_WORD, frequency_name
 
@@ -66,7 +67,7 @@ def through_training(
     if keep_S.sum() < _FEWEST_STEPS:
         return None
     values_NS = values_NS[:, keep_S]
-    return Profile(steps_S[keep_S], values_NS.mean(0), band_half(values_NS), len(values_NS))
+    return over_seeds(values_NS, steps_S[keep_S])
 
 
 def strongest(values_SLH: np.ndarray) -> np.ndarray:
@@ -81,18 +82,16 @@ def strongest_head_by_visit(runs: Sequence[Run], name: str) -> Profile | None:
 
     Heads have no order, so the mean of head 0 over seeds would be a mean of different heads.
     """
-    found = [values_LH for run in runs if (values_LH := last_values(run, name, 2)) is not None]
-    found = [values_LH for values_LH in found if values_LH.shape == found[0].shape]
-    if not found:
+    values_NLH = same_shape([values_LH for run in runs if (values_LH := last_values(run, name, 2)) is not None])
+    if not len(values_NLH):
         return None
-    values_NLH = np.stack(found)
     keep_L = np.isfinite(values_NLH).any(axis=-1).all(axis=0)
     if not keep_L.any():
         return None
     values_NLH = values_NLH[:, keep_L]
     largest_NL = np.nanmax(values_NLH, axis=-1)
     each = np.moveaxis(values_NLH, 0, -1).reshape(values_NLH.shape[1], -1)
-    return Profile(1 + np.flatnonzero(keep_L), largest_NL.mean(0), band_half(largest_NL), len(found), each)
+    return dataclasses.replace(over_seeds(largest_NL, 1 + np.flatnonzero(keep_L)), each=each)
 
 
 def along_block(runs: Sequence[Run], which: str) -> Profile | None:
@@ -103,11 +102,8 @@ def along_block(runs: Sequence[Run], which: str) -> Profile | None:
         second_T = last_values(run, "copy_gain.second_loss_nats_ST", 1)
         if first_T is not None and second_T is not None and first_T.shape == second_T.shape:
             rows.append({"gain": first_T - second_T, "first": first_T, "second": second_T}[which])
-    rows = [row for row in rows if row.shape == rows[0].shape]
-    if not rows or not len(rows[0]):
-        return None
-    values_NT = np.stack(rows)
-    return Profile(2 + np.arange(values_NT.shape[1]), values_NT.mean(0), band_half(values_NT), len(rows))
+    values_NT = same_shape(rows)
+    return over_seeds(values_NT, 2 + np.arange(values_NT.shape[1])) if values_NT.size else None
 
 
 def share_of_width(runs: Sequence[Run], name: str) -> Profile | None:
@@ -117,11 +113,8 @@ def share_of_width(runs: Sequence[Run], name: str) -> Profile | None:
         rank_L, width_L = last_values(run, name, 1), last_values(run, "effective_rank.width_SL", 1)
         if rank_L is not None and width_L is not None and rank_L.shape == width_L.shape:
             rows.append(rank_L / width_L)
-    rows = [row for row in rows if row.shape == rows[0].shape]
-    if not rows:
-        return None
-    values_NL = np.stack(rows)
-    return Profile(np.arange(values_NL.shape[1]), values_NL.mean(0), band_half(values_NL), len(rows))
+    values_NL = same_shape(rows)
+    return over_seeds(values_NL, np.arange(values_NL.shape[1])) if len(values_NL) else None
 
 
 def class_losses(runs: Sequence[Run], division: str) -> ClassLosses | None:

@@ -160,4 +160,5 @@ def _maps(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section |
         f"another head.{more}",
         "arrays.npz: attention_maps",
         drawings,
+        over_seeds=False,
     )

@@ -66,20 +66,20 @@ def last_values(run: Run, name: str, num_axes: int) -> np.ndarray | None:
 
 def by_visit(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by visit; the first is the root."""
-    found = _same_shape([values for run in runs if (values := last_values(run, name, 1)) is not None])
-    return _profile(found, np.arange(found.shape[1])) if len(found) else None
+    found = same_shape([values for run in runs if (values := last_values(run, name, 1)) is not None])
+    return over_seeds(found, np.arange(found.shape[1])) if len(found) else None
 
 
 def by_visit_and_head(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by visit, mean over heads, with each head beside it; visits without heads are left out."""
-    found_NLH = _same_shape([values for run in runs if (values := last_values(run, name, 2)) is not None])
+    found_NLH = same_shape([values for run in runs if (values := last_values(run, name, 2)) is not None])
     if not len(found_NLH):
         return None
     keep_L = np.isfinite(found_NLH).all(axis=0).any(axis=-1)
     found_NLH, x = found_NLH[:, keep_L], 1 + np.flatnonzero(keep_L)
     if not len(x):
         return None
-    line = _profile(np.nanmean(found_NLH, axis=-1), x)
+    line = over_seeds(np.nanmean(found_NLH, axis=-1), x)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a head that a visit does not have is NaN in every seed
         return Profile(line.x, line.mean, line.half, line.count, np.nanmean(found_NLH, axis=0))
@@ -94,11 +94,11 @@ def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
         and (start := last_values(run, "recall.from_tokens_SP", 1)) is not None
         and start.shape == values.shape
     ]
-    found_NP = _same_shape([values for values, _ in pairs])
+    found_NP = same_shape([values for values, _ in pairs])
     if not len(found_NP):
         return None
     keep_P = np.isfinite(found_NP).all(axis=0)
-    return _profile(found_NP[:, keep_P], pairs[0][1][keep_P] * np.sqrt(2))
+    return over_seeds(found_NP[:, keep_P], pairs[0][1][keep_P] * np.sqrt(2))
 
 
 def tracks(runs: Sequence[Run]) -> dict[str, Track]:
@@ -112,7 +112,7 @@ def tracks(runs: Sequence[Run]) -> dict[str, Track]:
     for name in whole[0].arrays:
         if not name.startswith(_PARAMETERS) or name == _STEPS:
             continue
-        found_NSK = _same_shape([run.arrays[name] for run in whole if name in run.arrays])
+        found_NSK = same_shape([run.arrays[name] for run in whole if name in run.arrays])
         if found_NSK.ndim != 3 or found_NSK.shape[1] != len(steps_S) or len(found_NSK) != len(whole):
             continue
         kind, block = _kind(name.removeprefix(_PARAMETERS).removesuffix("_SN"))
@@ -170,21 +170,14 @@ def _kind(name: str) -> tuple[str, str]:
 
 def _track(rows: list[tuple[str, np.ndarray]], steps_S: np.ndarray) -> Track:
     values_NRS = np.stack([values_NS for _, values_NS in rows], axis=1)
-    half = band_half(values_NRS.reshape(len(values_NRS), -1))
-    mean_RS = values_NRS.mean(0)
-    return Track(
-        [label for label, _ in rows],
-        steps_S,
-        mean_RS,
-        None if half is None else half.reshape(mean_RS.shape),
-        len(values_NRS),
-    )
+    return Track([label for label, _ in rows], steps_S, values_NRS.mean(0), band_half(values_NRS), len(values_NRS))
 
 
-def _same_shape(values: list[np.ndarray]) -> np.ndarray:
+def same_shape(values: list[np.ndarray]) -> np.ndarray:
     """Stacked, those that have the shape of the first."""
     return np.stack([one for one in values if one.shape == values[0].shape]) if values else np.empty((0, 0))
 
 
-def _profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+def over_seeds(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+    """The mean over seeds, at the places `x`, with its band."""
     return Profile(x, values_NX.mean(0), band_half(values_NX), len(values_NX))

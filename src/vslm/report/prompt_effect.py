@@ -13,7 +13,8 @@ import numpy as np
 from vslm.report import figures
 from vslm.report.curves import band_half
 from vslm.report.figures import Figure, Style, safe_text
-from vslm.report.profiles import Profile, last_values
+from vslm.report.formatting import shortened
+from vslm.report.profiles import Profile, last_values, over_seeds
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
 from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, Decay, fit_decay
@@ -68,7 +69,7 @@ def _maps(runs: Runs) -> Section | None:
             [f"{kind} {i + 1}" for i in range(size)]
             for kind, size in zip(("prompt", "continuation"), pmi_IJ.shape, strict=True)
         )
-        figure = map_figure(pmi_IJ, rows, columns, limit, band_half(by_arm[arm].reshape(len(by_arm[arm]), -1)))
+        figure = map_figure(pmi_IJ, rows, columns, limit, band_half(by_arm[arm]))
         words = {"values": ("values", "prompt")}
         drawings.append(Drawing(f"pmi-{number}", figure, words, arm, has_arms=False, pixels=map_pixels(len(rows))))
     rows = [
@@ -140,7 +141,7 @@ def _by_distance(runs: Sequence[Run], name: str) -> Profile | None:
     js_NT = _stacked(runs, name, 1)
     if js_NT is None or not js_NT.shape[1]:
         return None
-    return Profile(np.arange(1, js_NT.shape[1] + 1), js_NT.mean(axis=0), band_half(js_NT), len(js_NT))
+    return over_seeds(js_NT, np.arange(1, js_NT.shape[1] + 1))
 
 
 def _tau_words(taus: Sequence[float]) -> str:
@@ -167,24 +168,19 @@ def map_figure(
     """A row per prompt and a column per continuation; colors are even around zero.
 
     Args:
-        half: of the intervals, in the order of the cells.
+        half: of the intervals, of the shape of the cells.
     """
-    halves_IJ = None if half is None else half.reshape(pmi_IJ.shape)
+    row_names, column_names = ([safe_text(shortened(name, _LONG_TEXT)) for name in names] for names in (rows, columns))
     text = [
         [
-            f"{safe_text(_short(row))}<br>{safe_text(_short(column))}<br><b>{pmi_IJ[i, j]:+.2f}</b>"
-            + ("" if halves_IJ is None else f" ± {halves_IJ[i, j]:.2f}")
+            f"{row}<br>{column}<br><b>{pmi_IJ[i, j]:+.2f}</b>"
+            + ("" if half is None else f" ± {half[i, j]:.2f}")
             + " nats"
-            for j, column in enumerate(columns)
+            for j, column in enumerate(column_names)
         ]
-        for i, row in enumerate(rows)
+        for i, row in enumerate(row_names)
     ]
     return figures.labeled_map(pmi_IJ, rows, columns, limit, text, "continuation")
-
-
-def _short(text: str) -> str:
-    one_line = " ".join(text.split())
-    return one_line if len(one_line) <= _LONG_TEXT else f"{one_line[: _LONG_TEXT - 1]}…"
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:

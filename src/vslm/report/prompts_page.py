@@ -13,9 +13,9 @@ from rich.table import Table as TerminalTable
 
 from vslm.report import prompt_effect
 from vslm.report.figures import Style
-from vslm.report.formatting import signed, span
+from vslm.report.formatting import shortened, signed, span
 from vslm.report.images import of_section, write_pictures
-from vslm.report.page import asset, json_in_page, policy_of, template
+from vslm.report.page import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.report.profiles import Profile
 from vslm.report.prompt_effect import COMPARED
 from vslm.report.section import Drawing, Section, Table
@@ -23,7 +23,7 @@ from vslm.report.terminal import plain_table
 from vslm.results.files import write_text
 from vslm.stats.decay import NOT_FITTED, Decay
 
-_SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+_LONG_PROMPT = 28  # letters, in the terminal
 _LOOKS = {
     kind: Style(button, color, dash, symbol)
     for (kind, (button, _)), (color, dash, symbol) in zip(
@@ -55,15 +55,8 @@ def write_page(effect: dict[str, Any], out: Path, figures: Path | None = None) -
 def render(effect: dict[str, Any]) -> str:
     """The page as text: self-contained, and nothing in it runs but its own scripts."""
     found = sections(effect)
-    drawings = [drawing for section in found for drawing in section.drawings]
-    data = {
-        **_NOTHING_ELSE,
-        "measured": [
-            {"id": one.id, **one.figure, "labels": {view: text for view, (_, text) in one.views.items()}}
-            for one in drawings
-        ],
-    }
-    scripts = {name: asset(name) for name in _SCRIPTS}
+    data = {**_NOTHING_ELSE, "measured": [drawing.plain() for section in found for drawing in section.drawings]}
+    scripts = {name: asset(name) for name in SCRIPTS}
     return template("prompts.html.j2").render(
         effect=effect,
         measured=found,
@@ -197,7 +190,7 @@ def terminal_tables(effect: dict[str, Any]) -> list[TerminalTable]:
         plain_table(
             ["prompt, continuation", *columns],
             [
-                [f"{i}. {_start_of(prompt)}", *(signed(value, 1) for value in row)]
+                [f"{i}. {shortened(prompt, _LONG_PROMPT)}", *(signed(value, 1) for value in row)]
                 for i, (prompt, row) in enumerate(zip(effect["prompts"], effect["pmi_nats"], strict=True), start=1)
             ],
         )
@@ -213,8 +206,3 @@ def terminal_tables(effect: dict[str, Any]) -> list[TerminalTable]:
     ]
     found.append(plain_table(["divergence at token", *map(str, places)], rows))
     return found
-
-
-def _start_of(text: str, most: int = 28) -> str:
-    one_line = " ".join(text.split())
-    return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"

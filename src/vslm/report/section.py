@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vslm.report.figures import Figure
 from vslm.report.profiles import Profile
@@ -30,6 +31,15 @@ class Drawing:
     pixels: int | None = None
     most_vw: int | None = None
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """The text above the plot, by view."""
+        return {view: text for view, (_, text) in self.views.items()}
+
+    def plain(self) -> dict[str, Any]:
+        """What the page's script draws it from."""
+        return {"id": self.id, **self.figure, "labels": self.labels}
+
 
 @dataclass(frozen=True)
 class Table:
@@ -46,7 +56,7 @@ class Section:
 
     Args:
         file: where the numbers came from.
-        over_seeds: whether lines are means over seeds with their bands, which is then said.
+        over_seeds: whether all lines are means over seeds with their bands; the page then says so.
     """
 
     id: str

@@ -33,6 +33,7 @@ def section(runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: 
         f"{FEWEST_TOKENS} tokens are not drawn; arrays.npz has them. Differences are paired by seed; left is better.",
         "arrays.npz: token_classes",
         drawings,
+        over_seeds=False,
     )
 
 

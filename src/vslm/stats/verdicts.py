@@ -65,6 +65,10 @@ def take_look(
     return looks
 
 
+UNITS = {"val_loss": "nats per token", "val_bpb": "bits per byte"}
+"""Of what a verdict compares."""
+
+
 def in_words(look: Look, *, smallest_effect: float, tokens: float, minutes: float | None, unit: str) -> str:
     """One sentence for people: what the interval allows, at which budget, and what more would decide.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from interrupts import HEARING
 from vslm.results.files import read_json
 
 COMMAND = [sys.executable, "-m", "vslm.cli", "run", "study.py", "--workers", "1", "--seeds", "1"]
@@ -20,9 +21,7 @@ def started(log: Path) -> subprocess.Popen[bytes]:
     # Without a compiler, so that it is eager on a slow machine, too.
     environment = {**os.environ, "CXX": "no-such-compiler"}
     with log.open("wb") as file:
-        # A shell may have started the tests in the background, where Ctrl-C is ignored, and a child inherits that.
-        hearing = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
-        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment, **hearing)
+        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment, **HEARING)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from stand_in import read_text
 
+from interrupts import HEARING
 from vslm.core.errors import SpecError
 from vslm.live.server import address_of, open_server
 
@@ -150,7 +151,8 @@ def test_a_folder_that_is_none_and_a_port_that_is_taken_are_said(runs: Path, tmp
 def test_the_command_serves_and_stops(runs: Path) -> None:
     """It says where, answers without torch, and an interruption ends it in words."""
     command = [sys.executable, "-m", "vslm.cli", "serve", str(runs), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, **HEARING) as running:
         assert running.stdout is not None
         line = running.stdout.readline()
         address = line.split(" at ")[1].split(" ")[0]
@@ -158,7 +160,10 @@ def test_the_command_serves_and_stops(runs: Path) -> None:
         connection.request("GET", "/study/first")
         assert connection.getresponse().status == 200
         running.send_signal(2)
-        _, errors = running.communicate(timeout=20)
+        try:
+            _, errors = running.communicate(timeout=20)
+        finally:
+            running.kill()  # or leaving would wait for one that goes on
     assert "vslm: stopped" in errors
     assert "Traceback" not in errors
 

@@ -8,9 +8,9 @@ state of the position before, and `ahead` predicts the token after the next in i
 "recursive for the next step of the prediction".
 
 Every arm is screened; `once`, `loop`, `shifted` and the best two of the others are judged with tuned rates, at a
-quarter, one and four times the budget. In an hour on two cores a run has about half a million tokens, and four times
-that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not which
-of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
+quarter, one and four times the budget. In an hour on two cores a run has a quarter to a third of a million tokens, and
+four times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at
+all, not which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
 """
 
 from vslm import (
@@ -63,7 +63,7 @@ STUDY = Study(
     arms={"once": once, **{name: vary(once, {"model": model}) for name, model in MODELS.items()}},
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
-    screen=Screen(controls=("loop", "shifted"), keep=2),
+    screen=Screen(controls=("loop", "shifted"), keep=2, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

@@ -7,9 +7,9 @@ others have equal is compute.
 Every arm is screened; `plain`, the control `smaller` and the best two of the others are judged with tuned rates, at a
 quarter, one and four times the budget.
 
-In an hour on two cores a run has half a million to a million tokens, and four times that at the largest budget; five
-seeds resolve about 0.05 nats. What half of the weights cost is of that size; the orders among each other are not to be
-told apart.
+In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget;
+five seeds resolve about 0.05 nats. What half of the weights cost is of that size; the orders among each other are not
+to be told apart.
 """
 
 from vslm import (
@@ -56,7 +56,7 @@ STUDY = Study(
     primary=Primary("val_loss", smallest_effect=0.02),
     equal="flops",
     unequal=("smaller",),
-    screen=Screen(controls=("smaller",), keep=2),
+    screen=Screen(controls=("smaller",), keep=2, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

@@ -12,9 +12,9 @@ Every arm is screened. The two that the question names, `diamond` and `bowtie`, 
 beside them the best of the others, `permuted` among them, the control that has the widths without a shape; with tuned
 rates, at three budgets. All shapes and resizes stand in the figure of the screening, without an interval.
 
-In an hour on two cores a run has half a million to a million tokens, and four times that at the largest budget; five
-seeds resolve about 0.05 nats, where 0.00 to 0.03 are expected. Of the expected differences the hour can show only the
-largest, that of a bad start. Larger: change the numbers in the line of WIDTH; theirs have heads of 64.
+In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget;
+five seeds resolve about 0.05 nats, where 0.00 to 0.03 are expected. Of the expected differences the hour can show only
+the largest, that of a bad start. Larger: change the numbers in the line of WIDTH; theirs have heads of 64.
 """
 
 from functools import partial
@@ -84,7 +84,7 @@ STUDY = Study(
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="parameters",
-    screen=Screen(controls=("diamond", "bowtie"), keep=1),
+    screen=Screen(controls=("diamond", "bowtie"), keep=1, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

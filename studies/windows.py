@@ -5,10 +5,11 @@ equal windows, and full attention in every third block, matched within 0.1% on t
 what attention costs; the three numbers are such that whole windows meet their sum. Every arm reaches the whole context.
 `full` sees everything everywhere and costs 13% more: the control that says what windows cost.
 
-Every arm is screened; `uniform`, `full` and the best two of the others are judged with tuned rates, at a quarter, one
-and four times the budget. In an hour on two cores a run has half a million to a million tokens, and four times that at
-the largest budget; five seeds resolve about 0.05 nats, and differences of 0.005 to 0.03 are expected. Text does not ask
-much of so small a model's memory: `windows_recall.py` trains the same patterns on a task that asks for nothing else.
+Every arm is screened; `uniform`, `full`, the two patterns that the prediction puts first and the best of the others are
+judged with tuned rates, at a quarter, one and four times the budget. In an hour on two cores a run has a quarter to a
+third of a million tokens, and four times that at the largest budget; five seeds resolve about 0.05 nats, and
+differences of 0.005 to 0.03 are expected. Text does not ask much of so small a model's memory: `windows_recall.py`
+trains the same patterns on a task that asks for nothing else.
 """
 
 from vslm import (
@@ -47,7 +48,7 @@ STUDY = Study(
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="flops",
     unequal=("full",),
-    screen=Screen(controls=("full",), keep=2),
+    screen=Screen(controls=("full", "increasing", "small-large-small"), keep=1, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

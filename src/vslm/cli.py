@@ -448,6 +448,30 @@ def sample(
 
 
 @app.command
+def measure(folder: Path, /, *measures: str) -> None:
+    """Take measures of finished runs from the weights that they stored, and write the page again.
+
+    Args:
+        folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
+        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)".
+    """
+    import time
+
+    from vslm.lab.measuring import take, takings
+    from vslm.report.page import write_report
+    from vslm.results.folder import study_folder_of
+
+    if not measures:
+        raise SpecError("measure", "no measure is named", "", "name one or more behind the folder, such as TokenView")
+    for taking in takings(folder, measures):
+        start = time.perf_counter()
+        steps = take(taking, say=print)
+        at = f"step {steps[0]:,}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]:,} to {steps[-1]:,}"
+        print(f"{taking.run.name}: {taking.measure.recorded_as} at {at}, {time.perf_counter() - start:.1f} s")
+    print(f"report  {write_report(study_folder_of(folder).path)}")
+
+
+@app.command
 def prompts(
     folder: Path,
     /,

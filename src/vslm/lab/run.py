@@ -22,7 +22,7 @@ from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
-from vslm.results.folder import KEPT, RunFolder
+from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.training.averaging import averaged
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.kept_weights import save_weights
@@ -69,6 +69,8 @@ def run_job(
     elif checkpoint is not None:
         training.restore(checkpoint)
         progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
+    for name in (LATER, LATER_RECORD):  # was taken from weights that this run is about to replace
+        (folder / name).unlink(missing_ok=True)
     if training.step == 0:  # what another training left here is not of this one
         shutil.rmtree(folder / KEPT, ignore_errors=True)
     watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)

@@ -7,7 +7,7 @@
 A run that is still going, or that diverged, has the steps that it kept. Not for: going on with a training.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,17 @@ class StoredRun:
             found = "a study, not one run of it" if (self.path / "study.json").is_file() else "no run"
             do = "name one of its runs: NAME/ARM/seed0" if "study" in found else "`vslm ls` lists what was run"
             raise ResultError(str(self.path), found, "the folder of a run is needed", do)
-        return from_plain(read_json(record)["job"], kinds_with(study_file_of(self.path)))
+        return from_plain(read_json(record)["job"], self.kinds)
+
+    @cached_property
+    def kinds(self) -> dict[str, type]:
+        """Every spec by its name, those of its study file among them."""
+        return kinds_with(study_file_of(self.path))
+
+    @property
+    def name(self) -> str:
+        """For messages: ARM/seed0."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
     @cached_property
     def tokenizer(self) -> FittedTokenizer:
@@ -88,9 +98,11 @@ class StoredRun:
         load_model_tensors(model, tensors, str(where))
         return model.eval()
 
-    def models(self, say: Callable[[str], None]) -> Iterator[tuple[int, LanguageModel]]:
-        """The model of every stored step, one at a time; torn files are named through `say` and passed over."""
-        for step in self.steps:
+    def models(
+        self, say: Callable[[str], None], steps: Iterable[int] | None = None
+    ) -> Iterator[tuple[int, LanguageModel]]:
+        """The model of every stored step, or of some, in turn; torn files are named through `say` and passed over."""
+        for step in self.steps if steps is None else steps:
             try:
                 model = self.model(step)
             except ResultError as error:

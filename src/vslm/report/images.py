@@ -274,7 +274,7 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
         "color": _color(color),
         "linestyle": _DASHES.get(line.get("dash", ""), "-") if has_line else "none",
         "linewidth": line.get("width", 2) * _POINTS_PER_PIXEL,
-        "marker": _MARKERS.get(marker.get("symbol", ""), "o") if has_marks else None,
+        "marker": _MARKERS.get(marker.get("symbol", "").removesuffix("-open"), "o") if has_marks else None,
         "markerfacecolor": "none" if "open" in marker.get("symbol", "") else _color(color),
         "markersize": marker.get("size", 6) * _POINTS_PER_PIXEL,
         "label": _plain(trace.get("name", "")) if part == "mean" else None,

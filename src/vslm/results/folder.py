@@ -14,6 +14,7 @@ from vslm.results.files import read_arrays, read_json, read_rows
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
+LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
@@ -64,8 +65,10 @@ class RunFolder:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0."""
-        return read_arrays(self.path / "arrays.npz")
+        """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0.
+        Measures have their own, whether they were taken in the run or afterwards.
+        """
+        return read_arrays(self.path / LATER) | read_arrays(self.path / "arrays.npz")
 
     @property
     def kept_weights(self) -> dict[int, Path]:

@@ -1,0 +1,116 @@
+"""Measures taken after a run, from the weights that it stored.
+
+    <run>/later.npz     arrays, named as in arrays.npz; RunFolder.arrays reads both
+    <run>/later.json    which measures with which values, and by which version of vslm
+
+Weights that were kept along the training are rounded (see `training/kept_weights.py`), so a number may differ from one
+that was taken in the run in its fifth digit. Not for: measures that the run took itself; those stay as they are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import vslm
+from vslm.core.errors import ResultError, SpecError, nearest
+from vslm.core.paths import parse_change
+from vslm.core.specs import to_plain
+from vslm.data.corpus import open_corpus
+from vslm.lab.recording import measured_arrays
+from vslm.lab.stored_run import StoredRun
+from vslm.measure.measure import Measure, Taker
+from vslm.results.files import read_arrays, read_json, write_arrays, write_json
+from vslm.results.folder import LATER, LATER_RECORD
+from vslm.results.naming import named
+from vslm.training.loop import Taken
+
+
+@dataclass(frozen=True)
+class Taking:
+    """One measure that is due for one run.
+
+    Args:
+        run: whose weights.
+        measure: what.
+        steps: after which steps.
+    """
+
+    run: StoredRun
+    measure: Measure
+    steps: tuple[int, ...]
+
+
+def takings(folder: Path, texts: Sequence[str]) -> list[Taking]:
+    """Everything to be taken, checked before the first of it.
+
+    A measure that is taken at the end alone is taken from the last weights, every other one at all stored steps.
+
+    Args:
+        folder: of a study, of one of its arms, or of a run.
+        texts: measures as a study writes them: `TokenView` or `LogitLens(num_tokens=8192)`.
+    Raises: ResultError where nothing is stored, SpecError for a measure that is none, does not fit the model, or was
+        taken by the run itself.
+    """
+    place = named(folder)
+    runs = [StoredRun(found.path) for arm in place.arms for found in place.runs(arm)]
+    runs = [run for run in runs if run.steps]
+    if not runs:
+        do = "run the study, with Experiment(keep_weights=12) for more than the last weights"
+        raise ResultError(str(folder), "no run here has stored weights", "", do)
+    found = []
+    for run in runs:
+        for text in texts:
+            measure = _parsed(text, run)
+            experiment = run.job.experiment
+            if any(measure.recorded_as == own.recorded_as for own in experiment.measures):
+                raise SpecError(text, f"{run.name} took it while it was trained", "", "its numbers are in arrays.npz")
+            measure.check_fits(model=experiment.model, source=experiment.data)
+            num_steps = sum(run.job.stages_steps)
+            is_final = measure.steps(num_steps) == [num_steps]
+            if is_final and run.last_step is None:
+                raise ResultError(run.name, f"not finished, and {text} is taken at the end", "", "finish the run first")
+            found.append(Taking(run, measure, run.steps[-1:] if is_final else run.steps))
+    return found
+
+
+def take(taking: Taking, say: Callable[[str], None]) -> tuple[int, ...]:
+    """Take one measure of one run, write it into the run's folder, and return the steps it was taken at.
+
+    Raises: DataError if the corpus is not on this machine; ResultError if all weights are torn.
+    """
+    run, measure = taking.run, taking.measure
+    corpus = open_corpus(run.job.corpus)
+    torch.set_num_threads(run.job.settings.threads)  # as in the run, so that the last weights give its very numbers
+    context_tokens = run.job.experiment.model.context_tokens
+    taken: list[Taken] = []
+    taker: Taker | None = None
+    for step, model in run.models(say, taking.steps):
+        taker = taker or measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
+        taken.append(Taken(measure.recorded_as, step, taker(model)))
+    if not taken:
+        raise ResultError(run.name, "none of its weights can be read", "", "run it again")
+    _write(run.path, measure, taken)
+    return tuple(one.step for one in taken)
+
+
+def _write(path: Path, measure: Measure, taken: list[Taken]) -> None:
+    """Beside what was taken earlier; the same measure again takes the place of its last time."""
+    head = f"{measure.recorded_as}."
+    arrays = {name: array for name, array in read_arrays(path / LATER).items() if not name.startswith(head)}
+    record = read_json(path / LATER_RECORD) if (path / LATER_RECORD).exists() else {"measures": {}}
+    measures = {**record["measures"], measure.recorded_as: {"measure": to_plain(measure), "vslm": vslm.__version__}}
+    write_arrays(path / LATER, arrays | measured_arrays(taken))
+    write_json(path / LATER_RECORD, {"measures": measures})
+
+
+def _parsed(text: str, run: StoredRun) -> Measure:
+    name = text.partition("(")[0].strip()
+    kinds = {known: kind for known, kind in run.kinds.items() if issubclass(kind, Measure)}
+    if name not in kinds:
+        raise SpecError(text, "no measure of that name", nearest(name, kinds))
+    value = parse_change(f"measure={name}()" if "(" not in text else f"measure={text}", run.kinds)[1]
+    if not isinstance(value, Measure):
+        raise SpecError(text, "cannot be read", "a measure as a study writes it, in quotes", f'try "{name}()"')
+    return value

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 
 if TYPE_CHECKING:
     from vslm.lab.study import Study
+    from vslm.live.reading import Reading, ReadText
     from vslm.results.folder import StudyFolder
 
 app = App(
@@ -399,11 +400,11 @@ def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.
         server.serve_forever(poll_interval=0.2)
 
 
-def _text_reader() -> Callable[[Path, str], dict[str, Any]]:
+def _text_reader() -> "ReadText":
     """Reads typed text with stored weights. torch comes with the first text, so that the pages are there at once."""
-    readers: list[Callable[[Path, str], dict[str, Any]]] = []
+    readers: list[ReadText] = []
 
-    def read(folder: Path, text: str) -> dict[str, Any]:
+    def read(folder: Path, text: str) -> "Reading":
         if not readers:
             from vslm.lab.typed_text import TextReader
 

@@ -1,7 +1,9 @@
-"""What stands for a study of two arms and for its models, without training any."""
+"""A small study's sizes, and what reads a typed text in place of models."""
 
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vslm.core.errors import ResultError
 
@@ -9,13 +11,34 @@ ARMS = {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}
 STEPS = (0, 1, 2, 3, 5, 8, 13)
 
 
-def read_text(folder: Path, text: str) -> dict[str, Any]:
-    """What a model would say, if characters were tokens and losses their place. `boom` is more than it can read."""
+class Characters:
+    """A tokenizer whose ids are code points; 0 is the separator."""
+
+    vocabulary = 0x10FFFF
+    end_of_text = 0
+    fingerprint = "characters"
+
+    class token_bytes:  # noqa: N801 (stands in for a tuple)
+        """Bytes by id."""
+
+        def __class_getitem__(cls, token: int) -> bytes:
+            return chr(token).encode()
+
+
+def read_text(folder: Path, text: str) -> Any:
+    """What a model would say after steps 3 and 13, if characters were tokens and losses their place, and twice that
+    before. `boom` is more than it can read.
+    """
     if "boom" in text:
         raise ResultError(f"{folder.parent.name}/{folder.name}", "its weights are torn", "", "run it again")
-    top = [{"text": "é", "p": 0.5}, {"text": "<b>", "p": 0.25}]
-    tokens = [
-        {"text": c, "from": i, "to": i + 1, "loss_nats": float(i), "p": 0.1, "rank": 3, "entropy_nats": 1.0, "top": top}
-        for i, c in enumerate(text)
-    ]
-    return {"step": 13, "vocabulary": 7, "context_tokens": 11, "remark": "", "tokens": tokens}
+    num, first = len(text), np.arange(len(text), dtype=float)
+    arrays = {
+        "ids_N": np.array([ord(c) for c in text]),
+        "steps_S": np.array([3, 13]),
+        "loss_nats_SN": np.stack([2 * first, first]),
+        "rank_SN": np.full((2, num), 3),
+        "entropy_nats_SN": np.ones((2, num)),
+        "top_ids_SNK": np.tile([ord("é"), ord("<")], (2, num, 1)),
+        "top_p_SNK": np.tile([0.5, 0.25], (2, num, 1)),
+    }
+    return Characters, arrays, "read in a test"

@@ -171,7 +171,7 @@ def test_a_study_that_vanishes_is_said(ask: Ask, runs: Path) -> None:
 def test_runs_without_stored_weights_are_said_on_the_page(ask: Ask, runs: Path) -> None:
     """Some have them: those are offered. None has: then why."""
     page = ask("/study/first").body.decode()
-    assert page.count('<option value="a/seed0">') == 2
+    assert [part.split('"')[0] for part in page.split('data-reader="')[1:]] == ["a", "b"]
     assert "4 runs have no stored weights" in page
     assert "has stored weights, so there is no model" in ask("/study/more/second").body.decode()
 
@@ -185,11 +185,15 @@ def _post(ask: Ask, body: Any, target: str = "/api/tokens/first", **headers: str
 
 
 def test_a_typed_text_is_read_by_the_runs_that_are_named(ask: Ask) -> None:
-    """Loss, probability, rank and alternatives of every token, by run."""
-    found = _json(_post(ask, {"text": "hé<", "runs": ["a/seed0", "b/seed0"]}))
-    assert [run["run"] for run in found["runs"]] == ["a/seed0", "b/seed0"]
-    assert [token["text"] for token in found["runs"][0]["tokens"]] == ["h", "é", "<"]
-    assert found["text"] == "hé<"
+    """As the token view draws it: words, and per run and stored step loss, rank and alternatives of every token."""
+    found = _json(_post(ask, {"text": "hé<", "runs": ["b/seed0", "a/seed0", "b/seed0"]}))
+    assert [(run["arm"], run["seed"], run["steps"]) for run in found["runs"]] == [("b", 0, [3, 13]), ("a", 0, [3, 13])]
+    assert found["baseline"] == "a"
+    assert len(found["texts"]) == 1, "both cut it alike"
+    ids = found["texts"][0]["pieces"][0]["ids"]
+    assert "".join(found["texts"][0]["words"][str(token)] for token in ids) == "hé<"
+    assert found["texts"][0]["pieces"][0]["note"] == "read in a test"
+    assert found["runs"][0]["pieces"][0]["loss"] == [[0.0, 2.0, 4.0], [0.0, 1.0, 2.0]]
 
 
 @pytest.mark.parametrize(
@@ -335,9 +339,8 @@ def test_hostile_names_and_questions_are_text(tmp_path: Path) -> None:
 
 
 def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
-    """40 runs x 2,000 points: read and drawn in about a second of this process, and then kept until a file changes.
-
-    The limit is twice that, because other processes may press on the same cores.
+    """40 runs x 2,000 points: drawn in a second once they are read, which a server does before anybody asks, and kept
+    until a file changes. The limits are for cores that other processes press on.
     """
     arms = {f"arm-{i}": (3 + i, 0.3, 101 + i) for i in range(8)}
     write_study(
@@ -351,15 +354,18 @@ def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
                 target = whole / arm / f"seed{seed}" / name
                 target.unlink()
                 target.hardlink_to(made / name)
-    best = float("inf")
+    read, drawn = [], []
     for _ in range(2):
         app = App(tmp_path, read_text)
         begun = time.process_time()
+        app.warm()
+        read.append(time.process_time() - begun)
         answer = app.answer("GET", "/study/whole", {"Host": "localhost"})
-        best = min(best, time.process_time() - begun)
+        drawn.append(time.process_time() - begun - read[-1])
     assert answer.status == HTTPStatus.OK
     assert len(read_rows(made / "measures.jsonl")) == 2000
-    assert best < 2.0
+    assert min(read) < 2.0
+    assert min(drawn) < 1.5
     begun = time.process_time()
     assert app.answer("GET", "/study/whole", {"Host": "localhost"}).body == answer.body
     assert time.process_time() - begun < 0.2

@@ -197,39 +197,41 @@ def test_a_server_that_is_gone_is_said_and_the_page_stays(browser: Any, runs: Pa
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
-def test_a_typed_text_is_colored_token_by_token(visit: Visitor, width: int, scheme: str) -> None:
-    """Every character a token here, later ones darker; arrow keys move, and the numbers of the token stand below."""
+def test_a_typed_text_is_drawn_token_by_token(visit: Visitor, width: int, scheme: str) -> None:
+    """In the report's token view, through the stored steps; a second text takes the place of the first."""
     there = visit("/study/first", width, scheme)
     there.page.locator("#typed-text").fill("heat é")
     there.page.locator("#typed-go").click()
-    there.page.wait_for_selector(".typed-tokens")
-    spans = there.page.locator(".typed-tokens [data-i]")
-    assert spans.count() == 6
-    assert "".join(spans.all_inner_texts()).replace("\xa0", " ") == "heat é"
-    color = "getComputedStyle(document.querySelector('[data-i=\"{}\"]')).backgroundColor"
-    assert there.page.evaluate(color.format(0)) != there.page.evaluate(color.format(5))
-    there.page.locator(".typed-tokens").focus()
-    there.page.keyboard.press("ArrowRight")
-    there.page.keyboard.press("ArrowRight")
-    detail = there.page.locator(".typed-detail").inner_text()
-    assert "loss 2.000 nats, probability 10.0 %, rank 3" in detail
-    assert "<b>" in detail
-    there.page.keyboard.press("End")
-    assert "loss 5.000" in there.page.locator(".typed-detail").inner_text()
+    there.page.wait_for_selector("#typed-view .token")
+    tokens = there.page.locator("#typed-view .token-text").first.locator(".token")
+    assert "".join(tokens.all_inner_texts()).replace("\xa0", " ") == "heat é"
+    assert "a" in there.page.locator("#typed-view figcaption").inner_text()
+    level = "document.querySelectorAll('#typed-view .token-text .token')[{}].style.getPropertyValue('--level')"
+    assert float(there.page.evaluate(level.format(5))) > float(there.page.evaluate(level.format(1))) > 0
+    assert "step 13" in there.page.locator("#typed-view input[type=range]").get_attribute("aria-valuetext")
+    tokens.nth(2).click()
+    assert "2.00" in there.page.locator("#typed-view .token-details").inner_text()
+    there.page.locator("#typed-text").fill("ab")
+    there.page.locator("#typed-text").press("Control+Enter")
+    there.until("document.querySelectorAll('#typed-view .token-text .token').length === 2")
     assert there.fits()
     assert there.complaints == []
 
 
-def test_two_runs_stand_in_one_text_with_their_difference(visit: Visitor) -> None:
-    """Equal here, so nothing is colored; both say what they expected."""
+def test_arms_that_read_are_chosen(visit: Visitor) -> None:
+    """None, and there is nothing to press; two, and one can be put beside the other."""
     there = visit("/study/first")
     there.page.locator("#typed-text").fill("ab")
-    there.page.locator("#typed-b").select_option("b/seed0")
-    there.page.locator("#typed-text").press("Control+Enter")
-    there.page.wait_for_selector(".typed-tokens")
-    assert there.page.locator(".typed-tokens").count() == 1
-    assert there.page.locator(".typed-detail h3").all_inner_texts() == ["a/seed0, step 13", "b/seed0, step 13"]
-    assert there.page.locator('[data-i="1"]').evaluate("e => e.style.background") == "transparent"
+    for arm in ("a", "b"):
+        there.page.locator(f'[data-reader="{arm}"]').click()
+    assert there.page.locator("#typed-go").is_disabled()
+    for arm in ("a", "b"):
+        there.page.locator(f'[data-reader="{arm}"]').click()
+    there.page.locator("#typed-go").click()
+    there.page.wait_for_selector("#typed-view .token")
+    there.page.locator("#typed-view select").nth(2).select_option("b")
+    assert there.page.locator("#typed-view figure").count() == 2
+    assert there.complaints == []
 
 
 def test_typed_text_and_refusals_are_text(visit: Visitor) -> None:
@@ -237,8 +239,8 @@ def test_typed_text_and_refusals_are_text(visit: Visitor) -> None:
     there = visit("/study/first")
     there.page.locator("#typed-text").fill(EVIL)
     there.page.locator("#typed-go").click()
-    there.page.wait_for_selector(".typed-tokens")
-    assert there.page.locator(".typed-tokens").inner_text() == EVIL
+    there.page.wait_for_selector("#typed-view .token")
+    assert "".join(there.page.locator("#typed-view .token-text .token").all_inner_texts()) == EVIL
     there.page.locator("#typed-text").fill("boom")
     there.page.locator("#typed-go").click()
     there.until("document.getElementById('typed-words').textContent.includes('weights are torn')")
@@ -248,6 +250,7 @@ def test_typed_text_and_refusals_are_text(visit: Visitor) -> None:
     there.page.locator("#typed-go").click()
     there.until("document.getElementById('typed-words').textContent.includes('20,001 characters')")
     assert there.page.evaluate("window.hacked") is None
+    assert there.page.locator("#typed-view img").count() == 0
     assert all("status of 4" in complaint for complaint in there.complaints)
 
 

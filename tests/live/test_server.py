@@ -121,8 +121,8 @@ def test_bytes_that_are_no_request_end_nothing(address: str) -> None:
     for noise in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: " + b"x" * 100_000 + b"\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
             raw.sendall(noise)
-            raw.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionResetError):
+            with contextlib.suppress(OSError):  # it may have hung up already
+                raw.shutdown(socket.SHUT_WR)
                 raw.recv(1000)
     connection = _connection(address)
     connection.request("GET", "/")

@@ -110,6 +110,10 @@ class StoredRun:
                 continue
             yield step, model
 
+    def weights_path(self, step: int) -> Path:
+        """The file that holds the weights of a stored step."""
+        return self.path / "weights.safetensors" if step == self.last_step else self.folder.kept_path(step)
+
     def _weights(self, step: int | None) -> tuple[Path, dict[str, Tensor]]:
         last = self.last_step
         if step is None and last is None:

@@ -1,96 +1,87 @@
-"""A text that somebody typed, as stored models see it: numbers of every token, ready for JSON."""
+"""A text that somebody typed, as the stored models of a run see it, after every step whose weights were kept."""
 
-import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.data.tokenizers import FittedTokenizer
-from vslm.lab.sampling import Draws, Writer, open_run
-from vslm.measure.token_table import TokenTable, token_table
-from vslm.results.folder import RunFolder
+from vslm.lab.stored_run import StoredRun
+from vslm.measure.token_table import token_table
+from vslm.models.language_model import LanguageModel
 
-_MOST_OPEN = 4  # models kept in memory
+_MOST_OPEN = 32  # models kept in memory: two runs with all their steps
+_MOST_SCORED = 40_000  # tokens of all steps together, some seconds of a small model
 _TOP = 5
 
 
 class TextReader:
-    """Opens the models of runs when a text is to be read by them, and keeps the latest few open.
+    """Opens the models of runs when a text is to be read by them, and keeps the latest open.
 
     For one thread at a time.
     """
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Path, tuple[tuple[int, int], Writer]] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, int], tuple[tuple[int, int], LanguageModel]] = OrderedDict()
 
-    def __call__(self, folder: Path, text: str) -> dict[str, Any]:
-        """What the finished model of a run says of every token of a text.
+    def __call__(self, folder: Path, text: str) -> tuple[FittedTokenizer, dict[str, np.ndarray], str]:
+        """What the models of a run say of every token of a text.
+
+        A long text is read after fewer of the stored steps, which is said.
 
         Args:
             folder: of the run.
             text: one character or more.
-        Returns: `step`, `vocabulary`, `context_tokens`, `remark` (in words, if the text did not fit the context), and
-            `tokens`: `text`, `from` and `to` (bytes of the text in UTF-8), `loss_nats`, `p`, `rank`, `entropy_nats` and
-            `top`, the five likeliest with `text` and `p`. Numbers are None for a first token with nothing before it.
-        Raises: ResultError for a run without weights, DataError for a character that its tokenizer does not know.
+        Returns: the tokenizer of the run; arrays of S steps, N tokens and K likeliest: `ids_N`, `steps_S`,
+            `loss_nats_SN`, `rank_SN`, `entropy_nats_SN`, `top_ids_SNK` and `top_p_SNK`, as in `TokenTable`; and what a
+            reader has to know of how it was read, empty if nothing.
+        Raises: ResultError for a run without weights or with torn ones, DataError for a character that its tokenizer
+            does not know.
         """
-        writer = self._writer(folder)
-        table = token_table(writer.model, writer.tokenizer, text, top=_TOP)
-        done = RunFolder(folder, folder.parent.name, 0).done or {}
-        return {
-            "step": done.get("step", 0),
-            "vocabulary": writer.tokenizer.vocabulary,
-            "context_tokens": table.context_tokens,
-            "remark": table.remark,
-            "tokens": [_plain_row(table, writer.tokenizer, n) for n in range(len(table))],
+        run = StoredRun(folder)
+        if not run.steps:
+            found, do = "its weights are not stored", "run it again"
+            raise ResultError(f"{folder.parent.name}/{folder.name}", found, "", do)
+        num_tokens = max(1, len(run.tokenizer.encode(text)))
+        steps = _some(run.steps, max(1, _MOST_SCORED // num_tokens))
+        tables = [token_table(self._model(run, step), run.tokenizer, text, top=_TOP) for step in steps]
+        left_out = len(run.steps) - len(steps)
+        remarks = [tables[-1].remark] if tables[-1].remark else []
+        if left_out:
+            remarks.append(f"read after {len(steps)} of {len(run.steps)} stored steps, since the text is long")
+        arrays = {
+            "ids_N": tables[-1].ids_N,
+            "steps_S": np.array(steps),
+            "loss_nats_SN": np.stack([table.loss_nats_N for table in tables]),
+            "rank_SN": np.stack([table.rank_N for table in tables]),
+            "entropy_nats_SN": np.stack([table.entropy_nats_N for table in tables]),
+            "top_ids_SNK": np.stack([table.top_ids_NK for table in tables]),
+            "top_p_SNK": np.stack([table.top_p_NK for table in tables]),
         }
+        return run.tokenizer, arrays, "; ".join(remarks)
 
-    def _writer(self, folder: Path) -> Writer:
-        weights = folder / "weights.safetensors"
-        if not weights.is_file():
-            raise ResultError(f"{folder.parent.name}/{folder.name}", "its weights are not stored", "", "run it again")
-        stamp = weights.stat().st_mtime_ns, weights.stat().st_size
-        kept = self._open.get(folder)
+    def _model(self, run: StoredRun, step: int) -> LanguageModel:
+        path = run.weights_path(step)
+        stamp = path.stat().st_mtime_ns, path.stat().st_size
+        kept = self._open.get((run.path, step))
         if kept is None or kept[0] != stamp:
-            kept = stamp, open_run(folder, Draws(tokens=1, temperature=0.0, top_k=None, seed=0))
-            self._open[folder] = kept
-        self._open.move_to_end(folder)
+            kept = stamp, run.model(step)
+            self._open[run.path, step] = kept
+        self._open.move_to_end((run.path, step))
         while len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)
         return kept[1]
 
 
-def _plain_row(table: TokenTable, tokenizer: FittedTokenizer, n: int) -> dict[str, Any]:
-    top = [
-        (int(token), float(p)) for token, p in zip(table.top_ids_NK[n], table.top_p_NK[n], strict=True) if token >= 0
-    ]
-    return {
-        "text": token_text(tokenizer, int(table.ids_N[n])),
-        "from": int(table.from_byte_N[n]),
-        "to": int(table.to_byte_N[n]),
-        "loss_nats": _number(table.loss_nats_N[n]),
-        "p": _number(table.p_N[n]),
-        "rank": int(table.rank_N[n]),
-        "entropy_nats": _number(table.entropy_nats_N[n]),
-        "top": [{"text": token_text(tokenizer, token), "p": p} for token, p in top],
-    }
+def _some(steps: Sequence[int], most: int) -> list[int]:
+    """At most so many steps, evenly, the last one among them.
 
-
-def token_text(tokenizer: FittedTokenizer, token: int) -> str:
-    """What a token stands for, for people: its text, its bytes where they are a part of a character, or a word for the
-    separator.
+    >>> _some((0, 1, 10, 100), 2), _some((0, 1, 10, 100), 1), _some((0, 1), 9)
+    ([0, 100], [100], [0, 1])
     """
-    if token == tokenizer.end_of_text:
-        return "⟨end of text⟩"
-    content = tokenizer.token_bytes[token]
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return f"⟨{content.hex(' ')}⟩"
-
-
-def _number(value: np.floating[Any]) -> float | None:
-    return float(value) if math.isfinite(value) else None
+    if len(steps) <= most:
+        return list(steps)
+    places = np.linspace(len(steps) - 1, 0, most).round().astype(int)
+    return [steps[i] for i in sorted(set(places.tolist()))]

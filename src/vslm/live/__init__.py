@@ -4,6 +4,7 @@
     progress.py    how far a study is, and whether a process holds it
     growing.py     the rows that came since a cursor
     pages.py       the list, the page of a study, what they poll
+    reading.py     a typed text as the token view draws it
     guard.py       what is refused, before anything is read
     app.py         a request in, an answer out; no sockets
     server.py      sockets

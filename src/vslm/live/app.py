@@ -15,7 +15,7 @@ what a visitor sends.
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -26,15 +26,14 @@ from vslm.core.errors import VslmError
 from vslm.live import guard, pages
 from vslm.live.growing import cursor_of, results_of, rows_since
 from vslm.live.guard import RefusedError
+from vslm.live.reading import ReadText, view_of
 from vslm.live.shelf import Entry, Shelf
 from vslm.report.runs import Run, read_runs
 
-ReadText = Callable[[Path, str], dict[str, Any]]  # a run's folder and a text, to what its model says of every token
-
 _JSON, _HTML = "application/json", "text/html; charset=utf-8"
-_MOST_RUNS_AT_ONCE = 4
 _MOST_WAITING = 4  # typed texts that wait for one another; more are sent away
 _PAGES_KEPT = 6
+_WARMED = 3  # studies that are read before anybody asks
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,11 @@ class App:
         self._pages: dict[str, tuple[str, bytes]] = {}
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._reading = threading.Lock()
+
+    def warm(self) -> None:
+        """Read the runs of the newest studies, so that the first visit to one of them has only to draw it."""
+        for entry in self.shelf.entries()[:_WARMED]:
+            self._flat(entry)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Answer a request; what is refused or cannot be read is answered in words."""
@@ -97,24 +101,24 @@ class App:
         entry = self._entry(path.removeprefix("/api/tokens/"))
         asked = guard.read_body(headers, body)
         text = guard.checked_text(asked.get("text"))
-        folders = self._folders(entry, asked.get("runs"))
+        runs = self._readers(entry, asked.get("runs"))
         if not self._waiting.acquire(blocking=False):
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Other texts are being read; try again in a moment.")
         try:
             with self._reading:  # one at a time: studies may be training on the same cores
-                read = [{"run": name, **self._read_text(path, text)} for name, path in folders.items()]
+                read = [(run.arm, run.seed, self._read_text(path, text)) for run, path in runs]
         finally:
             self._waiting.release()
-        return _json({"text": text, "runs": read})
+        return _json(view_of(read, str(entry.study.get("baseline"))))
 
-    def _folders(self, entry: Entry, runs: Any) -> dict[str, Path]:
-        """Folders of runs by name, as `arm/seed0`; only runs that are there have names."""
-        known = {run.where: entry.folder.run(run.arm, run.seed).path for run in self._flat(entry)}
-        if not isinstance(runs, list) or not 0 < len(runs) <= _MOST_RUNS_AT_ONCE:
-            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Name 1 to {_MOST_RUNS_AT_ONCE} runs.")
+    def _readers(self, entry: Entry, runs: Any) -> list[tuple[Run, Path]]:
+        """Runs by name, as `arm/seed0`, with their folders; only runs that are there have names."""
+        known = {run.where: run for run in self._flat(entry)}
+        if not isinstance(runs, list) or not 0 < len(runs) <= pages.MOST_READERS:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Name 1 to {pages.MOST_READERS} runs.")
         if unknown := [run for run in runs if not isinstance(run, str) or run not in known]:
             raise RefusedError(HTTPStatus.NOT_FOUND, f"{len(unknown)} of these runs are not there.")
-        return {run: known[run] for run in runs}
+        return [(known[run], entry.folder.run(known[run].arm, known[run].seed).path) for run in dict.fromkeys(runs)]
 
     def _entry(self, name: str) -> Entry:
         if (entry := self.shelf.entry(name)) is None:

@@ -30,10 +30,10 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 _OWN = Path(__file__).parent / "assets"
-_SHARED = ("page.css", "token_view.js", "theme.js", "plotly-cartesian.min.js", "page.js")
+_SHARED = ("page.css", "token_view.css", "token_view.js", "theme.js", "plotly-cartesian.min.js", "page.js")
 ASSETS = (*_SHARED, "live.css", "list.js", "live.js", "typed.js")
 _MOST_ARMS = 5  # of a card; the page has all
-_WEIGHTS = "weights.safetensors"
+MOST_READERS = 4  # runs that read a typed text at once
 
 
 @functools.cache
@@ -110,7 +110,10 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
     """The report of a study, with what comes while it runs and a place to type a text."""
     assert entry.progress is not None
     look = figures.styles(list(runs), entry.study.get("baseline"))
-    readers = [_reader(entry, run, look) for found in runs.values() for run in found if _can_read(entry, run)]
+    readers: dict[int, list[str]] = {}  # seed -> arms whose run has stored weights
+    for run in (run for found in runs.values() for run in found if _can_read(entry, run)):
+        readers.setdefault(run.seed, []).append(run.arm)
+    num_readers = sum(len(arms) for arms in readers.values())
     state = {
         "rows": address(entry.name, "/api/rows/"),
         "tokens": address(entry.name, "/api/tokens/"),
@@ -119,13 +122,17 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
         "fields": FIELDS,
         "colors": {arm: style.color for arm, style in look.items()},
         "progress": progress_for_script(entry.progress),
+        "readers": readers,
+        "most_readers": MOST_READERS,
     }
     context = {
         "entry": entry,
         "progress": entry.progress,
         "look": look,
-        "readers": readers,
-        "num_without": sum(len(found) for found in runs.values()) - len(readers),
+        "readers": dict(sorted(readers.items())),
+        "arms": [arm for arm in runs if any(arm in found for found in readers.values())],
+        "most_readers": MOST_READERS,
+        "num_without": sum(len(found) for found in runs.values()) - num_readers,
         "state": json_in_page(state),
         "most_characters": MOST_TEXT_CHARACTERS,
     }
@@ -144,11 +151,10 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
 
 
 def _can_read(entry: Entry, run: Run) -> bool:
-    return run.state == "done" and (entry.folder.run(run.arm, run.seed).path / _WEIGHTS).is_file()
-
-
-def _reader(entry: Entry, run: Run, look: dict[str, figures.Style]) -> dict[str, Any]:
-    return {"run": run.where, "arm": run.arm, "seed": run.seed, "style": look[run.arm]}
+    """Whether weights are there: those that a run ended with, or some that it kept on its way."""
+    folder = entry.folder.run(run.arm, run.seed)
+    is_whole = run.state == "done" and (folder.path / "weights.safetensors").is_file()
+    return is_whole or bool(folder.kept_weights)
 
 
 def progress_for_script(progress: Progress) -> dict[str, Any]:

@@ -5,14 +5,16 @@ its results needs no further package.
 """
 
 import socket
+import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from vslm.core.errors import SpecError
 from vslm.live import guard, pages
-from vslm.live.app import Answer, App, ReadText
+from vslm.live.app import Answer, App
 from vslm.live.guard import RefusedError
+from vslm.live.reading import ReadText
 
 _IDLE_SECONDS = 30.0  # a connection that says nothing is closed
 _SAFE = {
@@ -33,6 +35,7 @@ class _Server(ThreadingHTTPServer):
         self.app = app
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+        threading.Thread(target=app.warm, daemon=True).start()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A browser that goes away in the middle is no event."""

@@ -7,6 +7,7 @@
     section.py     what a section of what was measured is made of; measured.py, early_days.py, calibration.py and
                    prompt_effect.py make them
     prompts_page.py  the page, figures and tables of `vslm prompts`
+    sides.py       runs or arms of any study, for `vslm compare`; compare.py compares them, compare_page.py shows them
     page.py        `write_report`: one self-contained `report.html`
     terminal.py    the same rows for a terminal
     formatting.py  numbers as people read them

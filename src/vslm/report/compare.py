@@ -16,7 +16,7 @@ from vslm.report.curves import ERROR
 from vslm.report.formatting import count, is_number, listing, seeds
 from vslm.report.sides import Side
 from vslm.stats.intervals import Interval, per_arm_error, student_interval
-from vslm.stats.unpaired import welch_interval
+from vslm.stats.unpaired import unpaired_interval
 from vslm.stats.verdicts import UNITS
 
 MeasureName = Literal["val_loss", "val_bpb"]
@@ -115,7 +115,7 @@ def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Differe
         rest = (len(a.runs) - len(paired)) + (len(b.runs) - len(paired))
         how = f"paired by seed ({seeds(paired)})" + (f"; {rest} runs without a partner are not in it" if rest else "")
     else:
-        interval = welch_interval(a.values(measure), b.values(measure), error)
+        interval = unpaired_interval(a.values(measure), b.values(measure), error)
         how = f"not paired, {_runs(len(a.runs))} and {_runs(len(b.runs))}"
     relation, words = _words(interval, warnings, paired, a, b, UNITS[measure])
     return Difference(b, interval, paired, how, words, relation, warnings)

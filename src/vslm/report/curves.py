@@ -9,7 +9,6 @@ Letters: N seeds, S stored steps, P bins of positions, T positions.
 Not for: verdicts. Those are read from verdict.json, whose intervals hold for all arms and looks together.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,9 +173,10 @@ def binned(values_ST: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """
     num_positions = values_ST.shape[-1]
     means = np.full((*values_ST.shape[:-1], len(edges) - 1), np.nan)
-    for p, (start, end) in enumerate(itertools.pairwise(edges)):
-        if end <= num_positions:
-            means[..., p] = values_ST[..., start:end].mean(-1)
+    whole = int(np.searchsorted(edges, num_positions, side="right")) - 1  # bins that end within the positions
+    if whole > 0:
+        sums = np.add.reduceat(values_ST[..., : edges[whole]], edges[:whole], axis=-1)
+        means[..., :whole] = sums / np.diff(edges[: whole + 1])
     return means
 
 

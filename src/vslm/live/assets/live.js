@@ -23,11 +23,19 @@
     const found = page.training.data.find(({ meta }) => meta.part === "seed" && meta.arm === arm && meta.seed === seed && meta.view === view);
     if (found) return found;
     const trace = {
-      type: "scatter", mode: "lines", name: "", hoverinfo: "skip", y: [],
-      line: { color: `@arm${live.colors[arm] ?? 0}-thin`, width: 1, dash: "dot" },
+      type: "scatter", mode: "lines", y: [], line: { width: 1, dash: "dot" },
       meta: { arm, view, seed, part: "seed", axes: Object.fromEntries(Object.keys(AXES).map((axis) => [axis, []])) },
     };
     page.training.data.push(trace);
+    return inFront(trace);
+  }
+  // A run that is going on has no mean line yet, so its own is what there is to see: in its arm's color, with its numbers.
+  function inFront(trace) {
+    const { arm, seed } = trace.meta;
+    trace.line = { ...trace.line, color: `@arm${live.colors[arm] ?? 0}`, width: 1.8 };
+    trace.name = `${page.labels[arm] ?? ""}, seed ${seed}`;
+    trace.hovertemplate = "%{y:.4f}";
+    delete trace.hoverinfo;
     return trace;
   }
   function thin(trace) {
@@ -91,6 +99,11 @@
       }
     }
     setTimeout(poll, waitMs);
+  }
+  const unfinished = (page.training?.data ?? []).filter(({ meta, line: its }) => meta.part === "seed" && its.dash === "dot");
+  if (unfinished.length) {
+    unfinished.forEach(inFront);
+    drawTraining();
   }
   show(live.progress);
   setTimeout(poll, QUICK_MS);

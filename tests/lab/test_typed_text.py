@@ -1,0 +1,76 @@
+"""Typed text read with stored weights: the numbers of the model, in words where there are none."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vslm.core.errors import DataError, ResultError
+from vslm.lab.stored_run import StoredRun
+from vslm.lab.typed_text import TextReader
+from vslm.live.app import App
+from vslm.measure.token_table import token_table
+
+
+@pytest.fixture
+def run(place: Path, vslm: Callable[..., Any], in_process: Any) -> Path:
+    """A run that was really trained, for a second."""
+    assert vslm("run", "study.py", "--seeds", "1", "--out", "runs/s", "--set", "keep_weights=4").code == 0
+    return place / "runs" / "s" / "full" / "seed0"
+
+
+def test_a_text_has_the_numbers_of_the_stored_models(run: Path) -> None:
+    """Of every step whose weights are there, to the bit; through the server it is what the token view draws."""
+    text = "abcd efgh <|endoftext|> é"
+    tokenizer, said, remark = TextReader()(run, text)
+    stored = StoredRun(run)
+    assert stored.steps == tuple(said["steps_S"])
+    assert len(stored.steps) == 4
+    assert "the window slides" in remark
+    for s, step in enumerate(stored.steps):
+        table = token_table(stored.model(step), tokenizer, text)
+        np.testing.assert_array_equal(said["loss_nats_SN"][s], table.loss_nats_N)
+        np.testing.assert_array_equal(said["rank_SN"][s], table.rank_N)
+        np.testing.assert_array_equal(said["top_ids_SNK"][s], table.top_ids_NK)
+    assert said["top_p_SNK"].shape == (4, len(said["ids_N"]), 5)
+    assert tokenizer.decode(said["ids_N"]) == text
+
+    app = App(run.parents[2], TextReader())
+    body = json.dumps({"text": text, "runs": ["full/seed0", "short/seed0"]}).encode()
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    drawn = json.loads(app.answer("POST", "/api/tokens/s", headers, body).body)
+    assert drawn["runs"][0]["pieces"][0]["loss"][-1] == pytest.approx(said["loss_nats_SN"][-1], abs=1e-4)
+    assert drawn["runs"][1]["pieces"] != drawn["runs"][0]["pieces"]
+    assert None in drawn["texts"][0]["words"].values() or "0" not in drawn["texts"][0]["words"]
+
+
+def test_a_long_text_slides_and_is_read_after_fewer_steps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are said; the last step is always among them."""
+    monkeypatch.setattr("vslm.lab.typed_text._MOST_SCORED", 500)
+    _, said, remark = TextReader()(run, "abcd " * 80)
+    assert len(said["steps_S"]) < 4
+    assert said["steps_S"][-1] == StoredRun(run).steps[-1]
+    assert "more than the context of 17" in remark
+    assert f"read after {len(said['steps_S'])} of 4 stored steps" in remark
+
+
+def test_what_cannot_be_read_is_said(run: Path) -> None:
+    """An empty text, torn weights, none at all; and what is there now counts, not what was open."""
+    reader = TextReader()
+    with pytest.raises(DataError, match="empty"):
+        reader(run, "")
+    before = reader(run, "a b")[1]["loss_nats_SN"][-1]
+    whole = run / "weights.safetensors"
+    whole.write_bytes((run.parents[1] / "short" / "seed0" / "weights.safetensors").read_bytes())
+    assert not np.array_equal(reader(run, "a b")[1]["loss_nats_SN"][-1], before)
+    whole.write_bytes(b"torn")
+    with pytest.raises(ResultError, match="torn"):
+        reader(run, "a b")
+    whole.unlink()
+    shutil.rmtree(run / "weights")
+    with pytest.raises(ResultError, match="full/seed0: its weights are not stored"):
+        reader(run, "a b")

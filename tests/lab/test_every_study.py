@@ -21,10 +21,10 @@ from vslm.lab.pool import Hear, Order
 from vslm.lab.runner import run_study
 from vslm.lab.study_file import load_study
 from vslm.measure.measure import Measure, OnWindows
-from vslm.report.figures import styles
 from vslm.report.measured import Section, sections
 from vslm.report.page import render
 from vslm.report.runs import read_runs
+from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_json
 from vslm.results.folder import FORMAT, StudyFolder

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from synthetic_study import write_study
 
-from vslm.report.figures import styles
 from vslm.report.measured import sections
 from vslm.report.runs import read_runs
 from vslm.report.section import Section
+from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder

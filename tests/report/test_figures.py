@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from vslm.report.curves import ByPosition
-from vslm.report.figures import NUM_COLORS, numbers, position_figure, safe_text, styles
+from vslm.report.line_figures import position_figure
+from vslm.report.style import NUM_COLORS, numbers, safe_text, styles
 
 
 def test_the_baseline_is_neutral_and_the_others_differ() -> None:

@@ -13,8 +13,8 @@ from synthetic_study import write_study
 
 from vslm.core.errors import ResultError
 from vslm.report.content import cards, joined_differences
-from vslm.report.figures import styles
 from vslm.report.page import render, write_report
+from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder

@@ -19,10 +19,11 @@ from vslm.live.growing import FIELDS, cursor_of, results_of
 from vslm.live.guard import MOST_TEXT_CHARACTERS
 from vslm.live.progress import Progress
 from vslm.live.shelf import Entry, Shelf
-from vslm.report import content, figures
+from vslm.report import content
 from vslm.report.formatting import of_folder
 from vslm.report.page import Live, asset, json_in_page, render, template
 from vslm.report.runs import Run
+from vslm.report.style import styles
 from vslm.report.tables import VERDICT_WORDS
 
 POLICY = (
@@ -76,7 +77,7 @@ def tag_of(entry: Entry) -> str:
 def _card_context(entry: Entry) -> dict[str, Any]:
     study, progress = entry.study, entry.progress
     arms = list(of_folder(study.get("arms"), dict))
-    look = figures.styles(arms, study.get("baseline"))
+    look = styles(arms, study.get("baseline"))
     rows = content.cards(study, [row for row in entry.rows if row["arm"] in look], look)
     verdicts = {row["verdict"] for row in rows}
     words = [entry.name, study.get("question") or "", *arms, *(VERDICT_WORDS[verdict] for verdict in verdicts)]
@@ -109,7 +110,7 @@ def _card_context(entry: Entry) -> dict[str, Any]:
 def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
     """The report of a study, with what comes while it runs and a place to type a text."""
     assert entry.progress is not None
-    look = figures.styles(list(runs), entry.study.get("baseline"))
+    look = styles(list(runs), entry.study.get("baseline"))
     readers: dict[int, list[str]] = {}  # seed -> arms whose run has stored weights
     for run in (run for found in runs.values() for run in found if _can_read(entry, run)):
         readers.setdefault(run.seed, []).append(run.arm)

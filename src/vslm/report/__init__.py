@@ -3,7 +3,9 @@
     tables.py      plain rows: every arm ever run, the verdict, what differs, the state of each run
     runs.py        one run read from disk, whole or with the reason why not
     curves.py      numbers with intervals: loss over training, loss by position, differences from the baseline
-    figures.py     the figures of the page, as plain dicts
+    style.py       how an arm looks; numbers and text that a figure may hold
+    axes.py        the layout and the axes that figures share
+    line_figures.py, heat_figures.py, arm_figures.py, dot_figure.py, map_figure.py   figures, as plain dicts
     section.py     what a section of what was measured is made of; measured.py, early_days.py, calibration.py and
                    prompt_effect.py make them
     prompts_page.py  the page, figures and tables of `vslm prompts`

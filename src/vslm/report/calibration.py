@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vslm.report import figures
+from vslm.report import axes, line_figures
 from vslm.report.curves import spread
 from vslm.report.early_days import Runs, all_steps, mean_profile, stacked, steps_of, whole_runs
-from vslm.report.figures import Style
 from vslm.report.profiles import Profile
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section
+from vslm.report.style import Style
 
 _MOST_STEPS = 7  # that have a button
 _FEWEST_EXPECTED = 10.0  # hits of a bin in every seed: a frequency known to about a third
@@ -29,16 +29,16 @@ def section(runs: Runs, look: Mapping[str, Style]) -> Section | None:
     if not views:
         return None
     lowest = {view: min(float(profile.x[0]) for profile in by_arm.values()) for view, by_arm in views.items()}
-    x_axis = figures.probability_axis("probability that the model gave", min(lowest.values()))
-    figure = figures.profile_figure(views, look, x_axis, decimals=7)
+    x_axis = axes.probability_axis("probability that the model gave", min(lowest.values()))
+    figure = line_figures.profile_figure(views, look, x_axis, decimals=7)
     for view, low in lowest.items():
-        figure["data"].append(figures.diagonal(low, 1.0, "calibrated", view))
+        figure["data"].append(line_figures.diagonal(low, 1.0, "calibrated", view))
     for trace in figure["data"]:
         if "hovertemplate" in trace:
             trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.3g}")
         if trace["meta"]["part"] == "band":  # nor can a band on a logarithmic axis reach zero
             trace["y"] = [max(y, lowest[trace["meta"]["view"]] / 10) for y in trace["y"]]
-    figure["layout"]["yaxis"] |= figures.log_height(figure)
+    figure["layout"]["yaxis"] |= axes.log_height(figure)
     return Section(
         "calibration",
         "Are its probabilities what they say?",

@@ -6,12 +6,13 @@ from typing import Any
 from markupsafe import Markup
 
 from vslm.core.specs import differences
-from vslm.report import content, curves, figures
+from vslm.report import content, curves, line_figures
 from vslm.report.compare import Comparison, finite_ends, paired_seeds
 from vslm.report.formatting import count, decimals_for, duration, is_number, of_folder, seeds, signed, span
 from vslm.report.page import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.report.runs import Run
 from vslm.report.sides import Side
+from vslm.report.style import Style, safe_text, styles
 from vslm.results.files import write_text
 
 _TONES = {"lower": "told", "higher": "told", "not comparable": "apart"}
@@ -26,7 +27,7 @@ def write_comparison(found: Comparison, target: Path) -> Path:
 def render_comparison(found: Comparison) -> str:
     """The page as text."""
     names = [side.name for side in found.sides]
-    look = figures.styles(names, found.first.name)
+    look = styles(names, found.first.name)
     drawn = _drawn(found, look)
     scripts = {name: asset(name) for name in SCRIPTS}
     return template("compare.html.j2").render(
@@ -49,7 +50,7 @@ def render_comparison(found: Comparison) -> str:
     )
 
 
-def _cards(found: Comparison, look: dict[str, figures.Style]) -> list[dict[str, Any]]:
+def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
     rows = []
     for one in found.differences:
         pairs = zip(
@@ -95,7 +96,7 @@ def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
     }
 
 
-def _drawn(found: Comparison, look: dict[str, figures.Style]) -> dict[str, Any]:
+def _drawn(found: Comparison, look: dict[str, Style]) -> dict[str, Any]:
     """Figures of all sides; differences only where seeds pair."""
     runs = {side.name: list(side.runs.values()) for side in found.sides}
     edges = curves.position_edges(curves.num_positions([run for its in runs.values() for run in its]))
@@ -110,7 +111,7 @@ def _drawn(found: Comparison, look: dict[str, figures.Style]) -> dict[str, Any]:
         )
         for name, (first, its) in paired.items()
     }
-    training = figures.training_figure({**views, **({"difference": apart} if apart else {})}, look, None)
+    training = line_figures.training_figure({**views, **({"difference": apart} if apart else {})}, look, None)
     finals = {
         "loss": {name: final for name, its in runs.items() if (final := curves.final_by_position(its, edges))},
         "difference": {
@@ -125,12 +126,12 @@ def _drawn(found: Comparison, look: dict[str, figures.Style]) -> dict[str, Any]:
         "training": training if training["data"] else None,
         "surface": {},
         "looks": {name: {"color": style.color, "dash": style.dash} for name, style in look.items()},
-        "labels": {name: figures.safe_text(name) for name in look},
+        "labels": {name: safe_text(name) for name in look},
         "token_view": None,
         "heat": None,
         "slices": None,
         "edges": edges.tolist(),
-        "by_position": figures.position_figure(finals, look, edges, None) if finals["loss"] else None,
+        "by_position": line_figures.position_figure(finals, look, edges, None) if finals["loss"] else None,
         "pairs": [],
         "tuning": None,
         "measured": [],

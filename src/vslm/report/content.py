@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from vslm.report.curves import ERROR
-from vslm.report.figures import Style
 from vslm.report.formatting import (
     count,
     decimals_for,
@@ -25,6 +24,7 @@ from vslm.report.formatting import (
     span,
 )
 from vslm.report.runs import Run
+from vslm.report.style import Style
 from vslm.report.tables import VERDICT_WORDS
 from vslm.results.folder import budget_name
 from vslm.stats.intervals import student_interval

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import context, figures
+from vslm.report import axes, context, line_figures
 from vslm.report.context import ContextCurves, Positions, Spread
-from vslm.report.figures import Style
 from vslm.report.formatting import signed
 from vslm.report.maps import map_figure
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table
+from vslm.report.style import Style, numbers, safe_text
 from vslm.stats.context_learning import Onset
 
 _MISSING = "none"
@@ -32,11 +32,13 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
         "gain": ("gain over one token", "nats per token: C(1) minus C(k)"),
     }
     axis = _log_axis("k: tokens that the model is shown before the target", "last %{x:.0f} tokens", longest)
-    drawings = [Drawing("context-curve", figures.profile_figure(views, look, axis), words, "At the end of training")]
+    drawings = [
+        Drawing("context-curve", line_figures.profile_figure(views, look, axis), words, "At the end of training")
+    ]
     far = {arm: gain for arm, curves in found.items() if (gain := curves.far_gain()) is not None}
     if far:
-        figure = figures.profile_figure({"far": far}, look, figures.decade_axis())
-        figure["layout"]["shapes"] = [figures.chance_line(0.0)]
+        figure = line_figures.profile_figure({"far": far}, look, axes.decade_axis())
+        figure["layout"]["shapes"] = [line_figures.chance_line(0.0)]
         text = "nats per token: C(T / 8) minus C(T)"
         drawings.append(Drawing("far-context", figure, {"far": ("far gain", text)}, "What far context is worth"))
         drawings += _maps(found)
@@ -128,7 +130,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     }
     longest = max(float(its.profile.x[-1]) for by_arm in found.values() for its in by_arm.values())
     axis = _log_axis("t: tokens seen so far", "about %{x:.0f} tokens", longest)
-    figure = figures.profile_figure(views, look, axis)
+    figure = line_figures.profile_figure(views, look, axis)
     figure["data"] += _laws(found, look)
     text = {kind: words[kind] for kind in found}
     if len(found) == 2:
@@ -168,9 +170,9 @@ def _laws(found: Mapping[str, Mapping[str, Positions]], look: Mapping[str, Style
                 {
                     "type": "scatter",
                     "mode": "lines",
-                    "name": f"{figures.safe_text(arm)}, power law",
-                    "x": figures.numbers(x, 3),
-                    "y": figures.numbers(its.law.at(x)),
+                    "name": f"{safe_text(arm)}, power law",
+                    "x": numbers(x, 3),
+                    "y": numbers(its.law.at(x)),
                     "line": {"color": f"@arm{look[arm].color}-thin", "width": 1.5},
                     "hoverinfo": "skip",
                     "meta": {"arm": arm, "view": kind, "part": "law"},
@@ -251,4 +253,4 @@ def _signed(its: Spread) -> str:
 
 
 def _log_axis(title: str, hover: str, last: float) -> dict[str, Any]:
-    return figures.octave_axis(title, hover, range(int(last).bit_length() + 1))
+    return axes.octave_axis(title, hover, range(int(last).bit_length() + 1))

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report.figures import Figure, Style, blank, numbers, safe_text
+from vslm.report.axes import blank
 from vslm.report.probe_profiles import ClassLosses
+from vslm.report.style import Figure, Style, numbers, safe_text
 
 _Point = tuple[float, float, ClassLosses, int]  # loss, height, and where it came from
 _SPREAD = 0.5  # of a row's height, over which the dots of all arms are laid out, so that intervals do not cover others

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import figures
+from vslm.report import axes, line_figures
 from vslm.report.curves import band_half
-from vslm.report.figures import Figure, Style, safe_text
 from vslm.report.formatting import listing
 from vslm.report.profiles import Profile, over_seeds
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
+from vslm.report.style import Figure, Style, safe_text
 
 _ORDERS = ("uniform", "unigram", "bigram", "trigram")
 _LOOKS = {
@@ -65,7 +65,7 @@ def by_step(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by measured step."""
     whole = whole_runs(runs)
     values_NS = stacked(whole, name, 0)
-    return None if values_NS is None else mean_profile(values_NS, figures.step_places(steps_of(whole[0])))
+    return None if values_NS is None else mean_profile(values_NS, axes.step_places(steps_of(whole[0])))
 
 
 def mean_profile(values_NX: np.ndarray, x: np.ndarray) -> Profile:
@@ -145,13 +145,13 @@ def _lines(
     if not views:
         return None
     steps = all_steps(runs)
-    figure = figures.profile_figure(views, look, figures.step_axis(steps), decimals=6)
-    ends = figures.step_places(np.array([steps[0], steps[-1]])).tolist()
+    figure = line_figures.profile_figure(views, look, axes.step_axis(steps), decimals=6)
+    ends = axes.step_places(np.array([steps[0], steps[-1]])).tolist()
     for view, name in references.items():
         values_G = _of_guessers(runs, name) if view in views else None
         for order, value in zip(_ORDERS, () if values_G is None else values_G, strict=False):
             if np.isfinite(value) and (value > 1e-9 or not is_log):
-                figure["data"].append(figures.reference_line(ends, float(value), order, view))
+                figure["data"].append(line_figures.reference_line(ends, float(value), order, view))
     return Drawing(place, _on_steps(figure, is_log=is_log), words)
 
 
@@ -180,9 +180,9 @@ def _on_steps(figure: Figure, *, is_log: bool) -> Figure:
                 low = [max(b, (a + b) / 20) for a, b in zip(high, low, strict=True)]
                 trace["y"] = [*high, *reversed(low)]
         else:
-            trace["meta"]["x"] = [figures.step_at(x) for x in trace["x"]]
+            trace["meta"]["x"] = [axes.step_at(x) for x in trace["x"]]
     if is_log:
-        figure["layout"]["yaxis"] |= figures.log_height(figure)
+        figure["layout"]["yaxis"] |= axes.log_height(figure)
     return figure
 
 
@@ -215,13 +215,13 @@ def _divergences(runs: Runs) -> Section | None:
         whole = whole_runs(runs[arm])
         kl_NSG = stacked(whole, "kl_nats_SG", 1)
         assert kl_NSG is not None  # it has minima
-        places = figures.step_places(steps_of(whole[0]))
+        places = axes.step_places(steps_of(whole[0]))
         views[arm] = {name: mean_profile(kl_NSG[:, :, i], places) for i, name in enumerate(_ORDERS) if i}
         words[arm] = (
             arm,
             f"KL from each n-gram model to the model, nats{f', {safe_text(arm)}' if len(by_arm) > 1 else ''}",
         )
-    figure = figures.profile_figure(views, _LOOKS, figures.step_axis(steps), decimals=6)
+    figure = line_figures.profile_figure(views, _LOOKS, axes.step_axis(steps), decimals=6)
     for trace in figure["data"]:
         trace["meta"]["arm"] = None  # a line is an n-gram model here, and a view an arm
     for arm, by_order in views.items():
@@ -229,7 +229,7 @@ def _divergences(runs: Runs) -> Section | None:
             if np.isfinite(profile.mean).any():
                 at = int(np.nanargmin(np.where(np.isfinite(profile.mean), profile.mean, np.nan)))
                 figure["data"].append(
-                    figures.lowest_point(float(profile.x[at]), float(profile.mean[at]), _LOOKS[name], arm)
+                    line_figures.lowest_point(float(profile.x[at]), float(profile.mean[at]), _LOOKS[name], arm)
                 )
     last = {arm: int(steps_of(whole_runs(runs[arm])[0])[-1]) for arm in by_arm}
     return Section(

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import ResultError, SpecError
-from vslm.report import curves, figures, measured
+from vslm.report import curves, measured
 from vslm.report.formatting import of_folder
 from vslm.report.map_figure import cell_names
 from vslm.report.page import drawn_figures
 from vslm.report.runs import read_runs
 from vslm.report.section import Section
+from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_text, written_whole
 from vslm.results.folder import StudyFolder
@@ -107,7 +108,7 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
     """Every figure of the page in every view that holds something, in the page's order."""
     study, runs = folder.study, read_runs(folder)
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
-    look = figures.styles(list(runs), study.get("baseline"))
+    look = styles(list(runs), study.get("baseline"))
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, _ = drawn_figures(study, rows, runs, look, edges)
     if drawn["training"]:

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report.figures import Figure, color_bar, map_layout, numbers, safe_text
+from vslm.report.axes import color_bar, map_layout
 from vslm.report.probe_profiles import Maps
+from vslm.report.style import Figure, numbers, safe_text
 
 GAP = 2  # empty cells between tiles
 _DECIMALS = 3

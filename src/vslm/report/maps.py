@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vslm.report import figures
-from vslm.report.figures import Figure, safe_text
+from vslm.report import axes, heat_figures
 from vslm.report.formatting import count
+from vslm.report.style import Figure, numbers, safe_text
 
 _MOST_TICKS = 8
 _UNIT_SIZE = 11  # pixels, of the unit over the scale
@@ -54,7 +54,7 @@ def map_figure(
     data = [_cells(arm, found, scale, low, high, x_word, unit) for arm, found in maps.items()]
     longest = max(maps.values(), key=lambda found: len(found.x_X))
     deepest = max(maps.values(), key=lambda found: len(found.steps_S))
-    layout = figures.map_layout(x_title)
+    layout = axes.map_layout(x_title)
     layout["xaxis"] |= {"showgrid": False, **_ticks(longest.x_X)}
     layout["yaxis"] |= {"showgrid": False, **_ticks(deepest.steps_S)}
     return {"data": data, "layout": layout}
@@ -77,18 +77,18 @@ def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word
         "hoverinfo": "text",
         "x": list(range(len(found.x_X))),
         "y": list(range(len(found.steps_S))),
-        "z": figures.numbers(found.mean_SX),
+        "z": numbers(found.mean_SX),
         "text": text,
         "zmin": low,
         "zmax": high,
-        "colorbar": figures.color_bar(unit, _UNIT_SIZE),
+        "colorbar": axes.color_bar(unit, _UNIT_SIZE),
         "meta": {
             "arm": None,
             "view": arm,
             "part": "cells",
             "scale": scale,
             "labels": [int(step) for step in found.steps_S],
-            "steps": figures.numbers(found.x_X, 2),
+            "steps": numbers(found.x_X, 2),
         },
     }
 
@@ -96,7 +96,7 @@ def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word
 def _limits(maps: Mapping[str, StepMap], scale: str) -> tuple[float, float]:
     """Of all arms together, so that a color means one number."""
     cells = np.concatenate([found.mean_SX[np.isfinite(found.mean_SX)] for found in maps.values()])
-    found = figures.limits(cells) if scale == "loss" else figures.symmetric_limits(cells)
+    found = heat_figures.limits(cells) if scale == "loss" else heat_figures.symmetric_limits(cells)
     if found is None:
         return 0.0, 1.0
     low, high = found

@@ -5,7 +5,7 @@ has one figure or several; a figure has views (buttons) when there is more than 
 
 Sections of probes and of classes of tokens have files of their own (`probes.py`, `token_classes.py`).
 
-Not for: statistics, see `profiles.py`; nor the form of a figure, see `figures.py`.
+Not for: statistics, see `profiles.py`; nor the form of a figure, see `line_figures.py` and its neighbours.
 """
 
 import itertools
@@ -15,20 +15,23 @@ from typing import Any
 import numpy as np
 
 from vslm.report import (
+    arm_figures,
+    axes,
     calibration,
     context_sections,
     early_days,
-    figures,
+    heat_figures,
+    line_figures,
     probes,
     profiles,
     prompt_effect,
     token_classes,
 )
-from vslm.report.figures import Figure, Style
 from vslm.report.formatting import is_number, of_folder
 from vslm.report.profiles import Track
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, last_place, profile_views
+from vslm.report.style import Figure, Style
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
@@ -69,7 +72,7 @@ def _layers(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | 
     views, words = profile_views(profiles.by_visit, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     return Section(
         "layers",
         "What the stream says, layer by layer",
@@ -92,7 +95,7 @@ def _attention(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section
     views, words = profile_views(profiles.by_visit_and_head, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     return Section(
         "attention",
         "How far back attention looks",
@@ -109,7 +112,7 @@ def _norms(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | N
     views, words = profile_views(profiles.by_visit, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     return Section(
         "norms",
         "How large the stream is",
@@ -128,12 +131,12 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
     views, words = profile_views(profiles.by_distance, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.distance_axis(2 * last_place(views)))
+    figure = line_figures.profile_figure(views, look, axes.distance_axis(2 * last_place(views)))
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     pairs = _num_pairs(study)
     chance = ""
     if pairs is not None:
-        figure["layout"]["shapes"] = [{**figures.chance_line(1 / pairs), "view": "accuracy"}]
+        figure["layout"]["shapes"] = [{**line_figures.chance_line(1 / pairs), "view": "accuracy"}]
         chance = f" The dotted line is a guess among the {pairs} values that the document holds."
     return Section(
         "recall",
@@ -164,7 +167,7 @@ def _parameters(runs: dict[str, list[Run]]) -> Section | None:
         its = {arm: found[kind] for arm, found in by_arm.items() if kind in found}
         middle, reach = _middle(list(its.values()))
         for arm, track in its.items():
-            figure = figures.track_figure(track, (middle - reach, middle + reach))
+            figure = heat_figures.track_figure(track, (middle - reach, middle + reach))
             text = "block · number" if any(" · " in label for label in track.labels) else "block"
             pixels = max(230, 90 + min(len(track.labels), 24) * 18)
             place = f"parameters-{len(drawings)}"
@@ -205,14 +208,14 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
     def drawing(place: str, figure: Figure, num_rows: int, caption: str) -> Drawing:
         return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
 
-    drawings = [drawing("forest", figures.forest_figure(judged, look), len(judged), "judged" if screened else "")]
+    drawings = [drawing("forest", arm_figures.forest_figure(judged, look), len(judged), "judged" if screened else "")]
     read = (
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
         "small to matter. The same numbers as on the cards."
     )
     if screened:
         caption = "the first, short run: one seed, no interval, no verdict"
-        drawings.append(drawing("screened", figures.screening_figure(screened, look), len(screened), caption))
+        drawings.append(drawing("screened", arm_figures.screening_figure(screened, look), len(screened), caption))
         read += " Below, every arm in the screening; hollow marks were not judged."
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
@@ -240,6 +243,6 @@ def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str,
         "Each mark is an arm at the end of training, with the 95 % interval over seeds. Dotted lines join arms that "
         "compute equally much per token (within 2 %): along one of them only the number of weights differs.",
         "done.json",
-        [Drawing("costs", figures.cost_figure(views, look, titles), words)],
+        [Drawing("costs", arm_figures.cost_figure(views, look, titles), words)],
         over_seeds=False,
     )

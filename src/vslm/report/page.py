@@ -21,9 +21,10 @@ import numpy as np
 from markupsafe import Markup
 
 from vslm.core.errors import ResultError
-from vslm.report import content, curves, figures, measured
+from vslm.report import arm_figures, content, curves, heat_figures, line_figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
+from vslm.report.style import Style, safe_text, styles
 from vslm.report.tables import headline, read_verdict, verdict_rows
 from vslm.report.token_view import token_view
 from vslm.results.files import write_text
@@ -76,7 +77,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
-    look = figures.styles(list(runs), study.get("baseline"))
+    look = styles(list(runs), study.get("baseline"))
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, notes = drawn_figures(study, rows, runs, look, edges)
     found = measured.sections(study, rows, runs, look)
@@ -162,7 +163,7 @@ def drawn_figures(
     study: dict[str, Any],
     rows: list[dict[str, Any]],
     runs: dict[str, list[Run]],
-    look: dict[str, figures.Style],
+    look: dict[str, Style],
     edges: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The figures with their numbers, and a sentence about what was binned or left out of each."""
@@ -195,26 +196,30 @@ def drawn_figures(
             arm: final for arm in others if (final := curves.final_difference(runs[baseline], runs[arm], edges))
         },
     }
-    training = figures.training_figure({**views, "difference": differences}, look, effect)
+    training = line_figures.training_figure({**views, "difference": differences}, look, effect)
     drawn = {
         "arms": list(runs),
         "pair_unit": content.unit(study),
         "training": training if training["data"] else None,
-        "surface": {split: figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
+        "surface": {
+            split: heat_figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]
+        },
         "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
-        "labels": {arm: figures.safe_text(arm) for arm in look},
-        "heat": figures.heat_figure(edges),
-        "slices": figures.slice_figures(edges),
+        "labels": {arm: safe_text(arm) for arm in look},
+        "heat": heat_figures.heat_figure(edges),
+        "slices": line_figures.slice_figures(edges),
         "edges": edges.tolist(),
-        "by_position": figures.position_figure(finals, look, edges, primary.get("positions"))
+        "by_position": line_figures.position_figure(finals, look, edges, primary.get("positions"))
         if finals["loss"]
         else None,
         "pairs": [
-            figures.pair_figure(row["arm"], baseline, per_seed, look)
+            arm_figures.pair_figure(row["arm"], baseline, per_seed, look)
             for row in rows
             if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
         ],
-        "tuning": figures.tuning_figure(of_folder(study.get("tuning"), dict), look) if study.get("tuning") else None,
+        "tuning": arm_figures.tuning_figure(of_folder(study.get("tuning"), dict), look)
+        if study.get("tuning")
+        else None,
         "baseline": baseline,
         "others": others,
     }

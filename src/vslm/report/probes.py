@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vslm.report import figures, profiles
-from vslm.report.figures import Style
+from vslm.report import axes, line_figures, profiles
 from vslm.report.map_figure import height, map_figure
 from vslm.report.probe_profiles import (
     along_block,
@@ -17,6 +16,7 @@ from vslm.report.probe_profiles import (
 )
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, last_place, profile_views
+from vslm.report.style import Style
 
 _MOST_MAPS = 4  # arms whose maps are drawn: each is as much data as the rest of the page
 
@@ -32,7 +32,7 @@ def _copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Sectio
     names = {"gain": ("copy_gain.gain_nats_S", "gain", "nats per token: the first time minus the second")}
     views, words = profile_views(through_training, runs, names)
     if views:
-        figure = figures.profile_figure(views, look, figures.decade_axis())
+        figure = line_figures.profile_figure(views, look, axes.decade_axis())
         drawings.append(Drawing("copy-gain", figure, words, "through training"))
     names = {
         "gain": ("gain", "gain", "nats per token: the first time minus the second"),
@@ -41,7 +41,7 @@ def _copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Sectio
     }
     views, words = profile_views(along_block, runs, names)
     if views:
-        figure = figures.profile_figure(views, look, figures.block_axis(int(last_place(views))))
+        figure = line_figures.profile_figure(views, look, axes.block_axis(int(last_place(views))))
         drawings.append(Drawing("copy-places", figure, words, "along the block, at the end of training"))
     if not drawings:
         return None
@@ -63,7 +63,7 @@ def _matching(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Secti
     views, words = profile_views(strongest_head_by_visit, runs, {"score": (name, "score", text)})
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     drawings = [Drawing("matching", figure, words, "by visit, at the end of training")]
 
     def growth(its, array):
@@ -71,7 +71,7 @@ def _matching(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Secti
 
     views, words = profile_views(growth, runs, {"score": (name, "score", f"{text}, strongest head")})
     if views:
-        figure = figures.profile_figure(views, look, figures.decade_axis())
+        figure = line_figures.profile_figure(views, look, axes.decade_axis())
         drawings.append(Drawing("matching-growth", figure, words, "the strongest head of the model, through training"))
     return Section(
         "matching",
@@ -93,7 +93,7 @@ def _ranks(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section 
         return None
     shares, more = profile_views(share_of_width, runs, {"share": (name, "share of the width", "share of the width")})
     views, words = {**views, **shares}, {**words, **more}
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     return Section(
         "ranks",
@@ -115,11 +115,11 @@ def _decoded(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Sectio
     views, words = profile_views(profiles.by_visit, runs, names)
     if not views:
         return None
-    figure = figures.profile_figure(views, look, figures.visit_axis(int(last_place(views))))
+    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     chances = [run.arrays["token_probe.chance_S"] for its in runs.values() for run in its if _has_chance(run)]
     if chances:
-        figure["layout"]["shapes"] = [figures.chance_line(float(np.mean([chance_S[-1] for chance_S in chances])))]
+        figure["layout"]["shapes"] = [line_figures.chance_line(float(np.mean([chance_S[-1] for chance_S in chances])))]
     return Section(
         "decoded",
         "Which tokens can be read off the stream",

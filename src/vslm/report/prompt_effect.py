@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report import figures
+from vslm.report import axes, heat_figures, line_figures
 from vslm.report.curves import band_half
-from vslm.report.figures import Figure, Style, safe_text
 from vslm.report.formatting import shortened
 from vslm.report.profiles import Profile, last_values, over_seeds
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
+from vslm.report.style import Figure, Style, numbers, safe_text
 from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, Decay, fit_decay
 
 COMPARED = {  # what a prompt is compared with: the button, and in words
@@ -180,14 +180,14 @@ def map_figure(
         ]
         for i, row in enumerate(row_names)
     ]
-    return figures.labeled_map(pmi_IJ, rows, columns, limit, text, "continuation")
+    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, "continuation")
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:
     """Divergences by tokens after the prompt, both axes logarithmic: what is left far away is small and matters."""
     last = max(float(profile.x[-1]) for by_line in views.values() for profile in by_line.values())
-    axis = figures.token_axis(int(last), "token of the continuation")
-    figure = figures.profile_figure(views, look, axis, decimals=6)
+    axis = axes.token_axis(int(last), "token of the continuation")
+    figure = line_figures.profile_figure(views, look, axis, decimals=6)
     for trace in figure["data"]:
         if trace["meta"]["part"] == "mean" and len(trace["x"]) > _MANY_POINTS:
             trace["mode"] = "lines"
@@ -196,7 +196,7 @@ def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[st
     highest = max(float(np.nanmax(profile.mean)) for by_line in views.values() for profile in by_line.values())
     highest = max(highest, 10 * _NOTHING_LEFT)
     ends = [math.log10(_NOTHING_LEFT), math.log10(1.5 * highest)]
-    figure["layout"]["yaxis"] |= {**figures.log_axis(_NOTHING_LEFT, highest), "range": ends}
+    figure["layout"]["yaxis"] |= {**axes.log_axis(_NOTHING_LEFT, highest), "range": ends}
     return figure
 
 
@@ -208,7 +208,7 @@ def fitted_line(decay: Decay, num_tokens: int, style: Style, view: str) -> dict[
         "mode": "lines",
         "name": f"{safe_text(style.arm)}, fitted",
         "x": (k + 1 + NOT_FITTED).tolist(),
-        "y": figures.numbers(decay.at(k), 6),
+        "y": numbers(decay.at(k), 6),
         "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": "dot"},
         "hoverinfo": "skip",
         "meta": {"arm": style.arm, "view": view, "part": "fit"},

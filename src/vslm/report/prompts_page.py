@@ -12,13 +12,13 @@ from markupsafe import Markup
 from rich.table import Table as TerminalTable
 
 from vslm.report import prompt_effect
-from vslm.report.figures import Style
 from vslm.report.formatting import shortened, signed, span
 from vslm.report.images import of_section, write_pictures
 from vslm.report.page import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.report.profiles import Profile
 from vslm.report.prompt_effect import COMPARED
 from vslm.report.section import Drawing, Section, Table
+from vslm.report.style import Style
 from vslm.report.terminal import plain_table
 from vslm.results.files import write_text
 from vslm.stats.decay import NOT_FITTED, Decay

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vslm.report.figures import Figure
 from vslm.report.profiles import Profile
 from vslm.report.runs import Run
+from vslm.report.style import Figure
 
 
 @dataclass(frozen=True)

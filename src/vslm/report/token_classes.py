@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from vslm.report.dot_figure import dot_figure
-from vslm.report.figures import Style
 from vslm.report.probe_profiles import DIVISIONS, FEWEST_TOKENS, class_differences, class_losses
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section
+from vslm.report.style import Style
 
 _CAPTIONS = {
     "part": "by part of a word",

@@ -1,0 +1,62 @@
+"""How arms look, and how numbers and text are made safe: what every figure of the page is written with.
+
+Colors are names (`@arm1`, `@grid`), resolved in the browser, so that one figure serves the light and the dark theme.
+Text that others wrote (names of arms) goes through `safe_text`, because plotly.js reads tags in its labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NUM_COLORS = 8  # @arm0 (the baseline's neutral) to @arm7, defined in page.css for both themes
+# Six of each for the arms beside the baseline, and seven colors: the first 42 arms differ in the pair.
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
+LOSS_DECIMALS = 4
+
+Figure = dict[str, Any]  # in the form that plotly.js draws
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an arm looks everywhere on the page: a color, and a dash and a symbol for who cannot tell colors apart."""
+
+    arm: str
+    color: int
+    dash: str
+    symbol: str
+
+
+def styles(arms: Sequence[str], baseline: str | None) -> dict[str, Style]:
+    """A style per arm: neutral for the baseline, then one color after the other."""
+    others = [arm for arm in arms if arm != baseline]
+    look = {}
+    for arm in arms:
+        i = 0 if arm == baseline else 1 + others.index(arm)
+        color = 0 if i == 0 else 1 + (i - 1) % (NUM_COLORS - 1)
+        turn = max(0, i - 1)
+        look[arm] = Style(arm, color, _DASHES[turn % len(_DASHES)], _SYMBOLS[turn % len(_SYMBOLS)])
+    return look
+
+
+def safe_text(text: str) -> str:
+    """Text that plotly.js shows as it is: no tags, no entities, no formulas, no `%{...}`.
+
+    >>> safe_text("<b>$x$</b>")
+    '&lt;b&gt;＄x＄&lt;/b&gt;'
+    """
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped.replace("$", "＄").replace("%{", "%\u200b{")
+
+
+def numbers(values: np.ndarray, decimals: int = LOSS_DECIMALS) -> list[Any]:
+    """Nested lists of rounded numbers; None where there is none, because NaN is not JSON."""
+    rounded = np.round(np.asarray(values, dtype=float), decimals)
+    finite = np.isfinite(rounded)
+    if finite.all():
+        return rounded.tolist()
+    plain = rounded.astype(object)
+    plain[~finite] = None
+    return plain.tolist()

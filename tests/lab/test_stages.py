@@ -37,7 +37,7 @@ class Quiet:
     def say(self, text: str) -> None:
         """Nothing."""
 
-    def started(self, arms: list[str], seeds: list[int]) -> None:
+    def started(self, tokens: Any) -> None:
         """Nothing."""
 
     def heard(self, arm: str, seed: int, message: Any) -> None:

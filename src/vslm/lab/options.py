@@ -55,6 +55,6 @@ class Watcher(Protocol):
         """What a run said: progress, a sample, that it is done or failed."""
         ...
 
-    def started(self, arms: list[str], seeds: list[int]) -> None:
-        """Runs are about to start."""
+    def started(self, tokens: Mapping[tuple[str, int], int]) -> None:
+        """Runs are about to start: (arm, seed) -> how many tokens each trains on."""
         ...

@@ -21,6 +21,7 @@ class _Lines:
     def __init__(self, console: Console, *, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
         self.runs: dict[tuple[str, int], dict[str, Any]] = {}
+        self.tokens: dict[tuple[str, int], int] = {}
         self._printed: dict[tuple[str, int], float] = {}
         self.begun = time.monotonic()
 
@@ -28,8 +29,9 @@ class _Lines:
         if not self.quiet:
             self.console.print(escape(text), highlight=False, soft_wrap=True)
 
-    def started(self, arms: list[str], seeds: list[int]) -> None:
-        self.runs = {(arm, seed): self.runs.get((arm, seed), {}) for seed in seeds for arm in arms}
+    def started(self, tokens: Mapping[tuple[str, int], int]) -> None:
+        self.tokens, self.runs = dict(tokens), {run: {} for run in tokens}
+        self.begun = time.monotonic()  # what came before ran at other lengths, so it says nothing about these
 
     def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         self.runs.setdefault((arm, seed), {}).update(message)
@@ -60,14 +62,18 @@ class _Lines:
             self.say(f"{arm} seed {seed}: {share:.0%}, loss {message['loss']:.3f}, {rate}, {self.left()}")
 
     def left(self) -> str:
-        """Time left, by how much of all steps is done since the start."""
-        shares = [1.0 if "done" in run else run.get("step", 0) / run.get("num_steps", 1) for run in self.runs.values()]
-        fresh = [share for share, run in zip(shares, self.runs.values(), strict=True) if not run.get("was_there")]
-        done, total = sum(fresh), len(fresh)
-        if done < 0.05:
+        """Time left of the runs that are under way, by how many of their tokens were seen since they started."""
+        fresh = {name: run for name, run in self.runs.items() if not run.get("was_there")}
+        total = sum(self.tokens.get(name, 0) for name in fresh)
+        done = sum(self.tokens.get(name, 0) * _share_done(run) for name, run in fresh.items())
+        if done < 0.02 * total or not done:
             return "time left unknown yet"
         seconds = (time.monotonic() - self.begun) / done * (total - done)
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+
+
+def _share_done(run: Mapping[str, Any]) -> float:
+    return 1.0 if "done" in run or "failed" in run else run.get("step", 0) / run.get("num_steps", 1)
 
 
 class _Table(_Lines):

@@ -114,7 +114,7 @@ def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: 
     Raises: RunError when the disk is full: no other run could do better.
     """
     orders = []
-    watcher.started(list(dict.fromkeys(job.arm for job, _ in tasks)), sorted({job.data_seed for job, _ in tasks}))
+    watcher.started({(job.arm, job.data_seed): sum(job.stages_tokens) for job, _ in tasks})
     for job, path in tasks:
         done = RunFolder(path, job.arm, job.data_seed).ended_as(job.fingerprint)
         if done is not None:

@@ -1,0 +1,52 @@
+"""What a study says while it runs: how long it will take still."""
+
+import pytest
+from rich.console import Console
+
+from vslm.lab import progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, as a list of one number that a test may change."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_time_left_counts_tokens_and_forgets_the_stage_before(clock: list[float]) -> None:
+    """An hour of tuning does not slow the judged runs down, and four times the tokens take four times as long."""
+    with progress.progress_for(quiet=True) as lines:
+        lines.started({("plain", 10000): 100})
+        clock[0] += 3600.0
+        lines.heard("plain", 10000, {"done": {"status": "done", "val_loss": 2.0, "seconds": 3600.0}})
+        lines.started({("plain x0.25", 0): 100, ("plain x4", 0): 1600, ("plain x4", 1): 1600})
+        assert lines.left() == "time left unknown yet"
+        clock[0] += 20.0
+        lines.heard("plain x0.25", 0, {"done": {"status": "done", "val_loss": 2.0, "seconds": 20.0}})
+        assert lines.left() == "about 11 min left"  # 3,200 of 3,300 tokens, at 5 tokens a second
+
+
+def test_runs_that_were_there_or_failed_take_no_more_time(clock: list[float]) -> None:
+    """Neither in what is done nor in what is left."""
+    with progress.progress_for(quiet=True) as lines:
+        lines.started({("a", 0): 100, ("a", 1): 100, ("b", 0): 100, ("b", 1): 100})
+        lines.heard("a", 0, {"done": {"status": "done", "val_loss": 2.0, "seconds": 9.0}, "was_there": True})
+        lines.heard("a", 1, {"failed": "why"})
+        clock[0] += 30.0
+        lines.heard("b", 0, {"step": 5, "num_steps": 10, "loss": 3.0, "tokens_per_second": 7.0})
+        assert lines.left() == "about 30 s left"  # 150 of 300 tokens in 30 s
+
+
+def test_a_table_shows_the_runs_under_way(clock: list[float]) -> None:
+    """Arm, seed, how far, how fast."""
+    console = Console(record=True, width=90, force_terminal=True)
+    with progress.Live(console=console) as live:
+        table = progress._Table(console, live)
+        table.started({("a", 0): 100, ("b", 0): 100})
+        table.heard("a", 0, {"step": 1, "num_steps": 4, "loss": 3.25, "tokens_per_second": 1234.0})
+        table.heard("b", 0, {"done": {"status": "done", "val_loss": 2.5, "seconds": 9.0}})
+    shown = console.export_text()
+    assert "25%" in shown
+    assert "1,234" in shown
+    assert "waiting" not in shown.split("b ")[-1]

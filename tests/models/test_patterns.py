@@ -10,6 +10,7 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
+from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
@@ -329,6 +330,10 @@ def test_what_cannot_be_is_refused() -> None:
         (
             ("0", Repeat(body=(PerLoop(elements=("y",)),), times=2)),
             r"path\.1\.body\.0\.elements\.0: no block is named 'y'",
+        ),
+        (
+            (Keep(name="in"), Repeat(body=(InjectSum(of="in"), "0", Exit()), times=3, gradient_loops=2)),
+            r"path\.1\.body\.2: an exit in loops that gradients are kept out of",
         ),
     ):
         with pytest.raises(SpecError, match=where):

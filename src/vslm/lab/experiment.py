@@ -10,6 +10,7 @@ from vslm.data.sources import Source
 from vslm.data.windows import check_alignment
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, log_spaced_steps
+from vslm.models.exits import Exit
 from vslm.models.language_model import Model
 from vslm.optim.adamw import AdamW, Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
@@ -140,6 +141,10 @@ class Experiment(Spec):
             self.model.validate()
         except SpecError as error:
             raise error.within("model") from None
+        for visit in self.model.visits():
+            if isinstance(visit.element, Exit) and visit.element.offset > self.model.context_tokens:
+                found = f"{visit.element.offset} tokens ahead in a context of {self.model.context_tokens}"
+                raise SpecError(f"model.{visit.where}.offset", found, "no position of a window has such a token")
         try:
             check_alignment(self.model.context_tokens, self.data.align_tokens)
         except DataError as error:

@@ -227,6 +227,14 @@ class Model(Spec):
             if visit.element.num_exits() and visit.around.width != last_width:
                 found = f"an exit at width {visit.around.width} of a readout at width {last_width}"
                 raise SpecError(visit.where, found, "both need to be equal")
+            number = visit.step.repeat
+            if visit.element.num_exits() and number is not None and self.repeats[number].gradient_loops is not None:
+                # The loss of an early loop would go back through loops that are to be cut off.
+                found, allowed = (
+                    "an exit in loops that gradients are kept out of",
+                    "an exit or gradient_loops, not both",
+                )
+                raise SpecError(visit.where, found, allowed)
         self._reach(visits)
         return visits, last_width
 

@@ -113,7 +113,8 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
     if missing or unknown:
         name = (unknown or missing)[0]
         found = "no such field" if unknown else "missing in the record"
-        raise SpecError(_join(where, name), found, nearest(name, field_types(cls)))
+        do = "if another version of vslm wrote this record, install that one or run the study again"
+        raise SpecError(_join(where, name), found, nearest(name, field_types(cls)), do)
     try:
         return cls(**fields)
     except SpecError as error:

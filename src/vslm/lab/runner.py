@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, na
 from vslm.lab.study import Study, auto_looks
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
-from vslm.results.files import write_text, written_whole
+from vslm.results.files import read_json, write_text, written_whole
 from vslm.results.folder import FAILED, RunFolder, StudyFolder
 
 
@@ -48,9 +47,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             _train(tasks, record, watcher, copy, options)
 
         arms = _chosen(study, arms, record, out, train)
-        begun = time.monotonic()
         for seeds in _rounds(study, record, options):
-            if _is_over(study, options, begun, seeds, record):
+            if _is_over(study, out, seeds, record):
                 watcher.say(f"max_minutes {study.max_minutes:g} are over, so no further seeds are begun")
                 break
             if new := [seed for seed in seeds if seed not in record["seeds"]]:
@@ -99,13 +97,13 @@ def _rounds(study: Study, record: Record, options: Options) -> list[list[int]]:
     return [sorted({*record["seeds"], *range(look)}) for look in auto_looks(study)]
 
 
-def _is_over(study: Study, options: Options, begun: float, seeds: list[int], record: Record) -> bool:
+def _is_over(study: Study, out: Path, seeds: list[int], record: Record) -> bool:
     """Whether "auto" gives up before a look that needs seeds nobody has begun."""
-    return (
-        study.max_minutes is not None
-        and not set(seeds) <= set(record["seeds"])
-        and time.monotonic() - begun > study.max_minutes * 60
-    )
+    if study.max_minutes is None or set(seeds) <= set(record["seeds"]):
+        return False
+    # Read from the runs, so that a study which was stopped and goes on knows what it spent before.
+    seconds = sum(read_json(done)["seconds"] for done in out.rglob("done.json"))
+    return seconds / 60 / record["settings"]["workers"] > study.max_minutes
 
 
 def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: Path | None, options: Options) -> None:

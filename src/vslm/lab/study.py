@@ -57,7 +57,8 @@ class Study(Spec):
         match: what the arms have equal: "tokens", "flops" or "time"; budgets derive from the baseline's. For "time" the
             arms are timed side by side before the first run, and what was measured is kept.
         max_seeds: where "auto" gives up.
-        max_minutes: where "auto" gives up: no further look is begun after so many minutes; None: never by time.
+        max_minutes: where "auto" gives up: no further look is begun after so many minutes of training, at as many
+            runs at a time as the study has workers; None: never by time.
         equal: what every arm must have as much of as the baseline, within 0.5%: "parameters",
             "non_embedding_parameters" or "flops" (useful FLOPs per token); None: nothing is promised. `matched` makes
             such arms.

@@ -1,9 +1,10 @@
 """Recursion: is a loop worth a layer?
 
 One block before, one after, and a core of 1 to 3 blocks that is passed 1, 2 or 4 times, with the stream before it added
-in every loop: a grid of 3 x 3, of width 64. `core2-loops1` is the baseline, with as many parameters as `core2-loops2`
-and `core2-loops4`. `depth-6` and `depth-10` have as many visits as those two, each with weights of its own: what the
-same compute buys without sharing.
+in every loop, also where there is one: a grid of 3 x 3, of width 64, in which nothing but weights and loops differs.
+`core2-loops1` is the baseline, with as many parameters as `core2-loops2` and `core2-loops4`. `depth-6` and `depth-10`
+have as many visits as those two, each with weights of its own, and the same addition before their core: what the same
+compute buys without sharing.
 
 The figure is in the report under "Loss against size": loss against unique parameters, with dotted lines that join arms
 of equal cost. After a run, `python studies/recursion.py runs/FOLDER` fits the worth exponent to the grid, at each
@@ -52,11 +53,11 @@ base = Experiment(
     measures=(LossByPosition(num_evaluations=12, num_tokens=4096),),
 )
 GRID = {
-    f"core{core}-loops{loops}": looped(plain(core + 2), times=loops, inject=None if loops == 1 else INJECT_SUM)
+    f"core{core}-loops{loops}": looped(plain(core + 2), times=loops, inject=INJECT_SUM)
     for core in CORES
     for loops in LOOPS
 }
-EQUAL_COST = {"depth-6": plain(6), "depth-10": plain(10)}
+EQUAL_COST = {f"depth-{depth}": looped(plain(depth), times=1, inject=INJECT_SUM) for depth in (6, 10)}
 STUDY = Study(
     question="Does looping layers help: is a loop worth a layer?",
     prediction="every loop helps less than a block of its own: worth exponent below 1, near the published 0.46",

@@ -5,11 +5,12 @@ parameters but for what a variant brings. `loop` adds the stream before the core
 no injection, a matrix, where the state starts, a vector or a low-rank change per loop, a random number of loops in
 training, gradients through the last loop alone. `shifted` passes the whole model twice, the second time from the last
 state of the position before, and `ahead` predicts the token after the next in its second pass: the two readings of
-"recursive for the next step of the prediction".
+"recursive for the next step of the prediction". `depth-6` and `depth-8` spend the compute of a loop and of a second
+pass on blocks of their own, with more parameters.
 
-Every arm is screened; `once`, `loop`, `shifted` and the best two of the others are judged with tuned rates, at a
-quarter, one and four times the budget. In an hour on two cores a run has a quarter to a third of a million tokens, and
-four times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at
+Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best two of the others are judged with tuned rates,
+at a quarter, one and four times the budget. In an hour on two cores a run has a quarter to a third of a million tokens,
+and four times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at
 all, not which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
 """
 
@@ -54,6 +55,8 @@ MODELS = {
     "loop-last-gradient": looped(plain, times=2, inject=INJECT_SUM, gradient_loops=1),
     "shifted": shifted(plain, passes=2),
     "ahead": ahead(plain, tokens=2),
+    "depth-6": uniform(depth=6, width=64, heads=4, context_tokens=256),
+    "depth-8": uniform(depth=8, width=64, heads=4, context_tokens=256),
 }
 STUDY = Study(
     question="Does looping layers help, for the same token and for the next step of the prediction?",
@@ -63,7 +66,7 @@ STUDY = Study(
     arms={"once": once, **{name: vary(once, {"model": model}) for name, model in MODELS.items()}},
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
-    screen=Screen(controls=("loop", "shifted"), keep=2, budget_fraction=1),
+    screen=Screen(controls=("loop", "shifted", "depth-8"), keep=2, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

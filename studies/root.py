@@ -1,10 +1,13 @@
 """Does the residual stream have to start from the token? Could it start from a learned value?
 
-Nine arms, 4 layers of width 64. `shifted` is the control of which nothing is expected (a bias). `learned` is the
+Eleven arms, 4 layers of width 64. `shifted` is the control of which nothing is expected (a bias). `learned` is the
 question itself: the stream starts as one learned vector at every position, and tokens are reached only through
 attention. `memory-everywhere` adds that every block may read the tokens; `token-everywhere` is its control, the same
-reading under a stream that starts from the token. Feedforwards pay for what an arm adds or saves, so parameters are
-equal within 0.5%, but for `two-streams`, which has 57% more.
+reading under a stream that starts from the token. `token-again` adds the token to the stream before every block: what
+reading tokens late is worth without a learned root. `widened` has a narrower embedding and a learned part beside it;
+`projected` is its control, as narrow and without the part. Feedforwards pay for what an arm adds or saves, so
+parameters are equal within 0.5%, but for `two-streams`, which has 57% more (and 60% more FLOPs; `shared-two-streams`
+has those FLOPs at equal parameters).
 
 Every arm is screened; `token`, `shifted`, `learned` and the best two of the others are judged with tuned rates at a
 quarter, one and four times the budget. Its own figure is the lens: how likely the current token is, read off the stream
@@ -20,6 +23,8 @@ from vslm import (
     Budget,
     Experiment,
     FeedforwardMultiplier,
+    InjectSum,
+    Keep,
     LearningRates,
     LogitLens,
     LossByPosition,
@@ -30,6 +35,7 @@ from vslm import (
     learned_root,
     matched,
     mixed_root,
+    projected_root,
     shared_two_streams,
     shifted_root,
     two_streams,
@@ -45,12 +51,15 @@ token = Experiment(
     budget=Budget(tokens=1_000_000),
     measures=(LossByPosition(num_evaluations=12, num_tokens=4096), LogitLens()),
 )
+again = InjectSum(of="token")
 MODELS = {
     "shifted": shifted_root(plain),
     "mixed": mixed_root(plain, gate_per_coordinate=True),
     "learned": learned_root(plain),
     "shared-two-streams": shared_two_streams(plain),
     "widened": widened_root(plain, embedding_width=48),
+    "projected": projected_root(plain, embedding_width=48),
+    "token-again": vary(plain, {"path": (Keep(name="token"), "0", again, "1", again, "2", again, "3")}),
     "memory-everywhere": learned_root(plain, first_reads=BothReads(), later_reads=BothReads()),
     "token-everywhere": vary(plain, {"blocks.*.reads": BothReads()}),
 }

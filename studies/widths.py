@@ -7,6 +7,7 @@ that parameters agree within 0.5%. Initial values and learning rates follow the 
 `group-diamond` widens and narrows as the group's own code does (a learned part of deviation 1, on the way down a matrix
 of deviation 0.02 without an identity), on the layout of the other arms; `group-diamond-mended` is the same with a
 learned part that starts at 0 and a matrix that starts at the identity. Their whole model is in `group_diamond.py`.
+`diamond-4-heads` has as many heads in every block, which are wider in the middle; its partner is `uniform-4-heads`.
 
 Every arm is screened. The two that the question names, `diamond` and `bowtie`, are judged whatever comes out, and
 beside them the best of the others, `permuted` among them, the control that has the widths without a shape; with tuned
@@ -55,6 +56,7 @@ baseline = Experiment(
     optimizer=AdamW(learning_rate=0.004, rate_by_width=RateByWidth(reference_width=WIDTH)),
     measures=(LossByPosition(num_evaluations=12, num_tokens=4096),),
 )
+four_heads = vary(plain, {"blocks.*.attention.heads": FOUR_HEADS})
 diamond = partial(tapered, plain, widths=small_large_small(WIDTHS))
 MODELS = {
     "diamond": diamond(resize=Carry),
@@ -66,15 +68,14 @@ MODELS = {
     "diamond-learned": diamond(resize=LearnedPad),
     "diamond-project": diamond(resize=Project),
     "diamond-unet": diamond(resize=UNet),
+    "uniform-4-heads": four_heads,
     "diamond-4-heads": tapered(
-        vary(plain, {"blocks.*.attention.heads": FOUR_HEADS}),
+        four_heads,
         widths=small_large_small(WIDTHS),
         heads="constant head count",
     ),
-    "group-diamond": diamond(
-        resize=partial(LearnedPad, std=1.0), narrow=partial(Project, std=0.02, identity=0.0), ends=ZeroPad
-    ),
-    "group-diamond-mended": diamond(resize=LearnedPad, narrow=Project, ends=ZeroPad),
+    "group-diamond": diamond(resize=partial(LearnedPad, std=1.0), narrow=partial(Project, std=0.02, identity=0.0)),
+    "group-diamond-mended": diamond(resize=LearnedPad, narrow=Project),
 }
 STUDY = Study(
     question="Diamond or the opposite: what does the model dimension do through the depth?",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from small_study import carry_out, made_up_text
 
 from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
@@ -21,6 +22,7 @@ from vslm.lab.pool import Hear, Order
 from vslm.lab.runner import run_study
 from vslm.lab.study_file import load_study
 from vslm.measure.measure import Measure, OnWindows
+from vslm.models.initialization import Init
 from vslm.report.measured import Section, sections
 from vslm.report.page import render
 from vslm.report.runs import read_runs
@@ -28,6 +30,7 @@ from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_json
 from vslm.results.folder import FORMAT, StudyFolder
+from vslm.training.exits import loss_with_exits
 
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))
@@ -61,6 +64,26 @@ def test_a_study_plans_quickly_and_keeps_its_promises(name: str, monkeypatch: py
     if study.equal:
         vocabularies = dict.fromkeys(study.arms, VOCABULARY)
         check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_coordinate_of_an_embedding_is_dead(name: str) -> None:
+    """A path that drops coordinates and a tied readout that gets zeros there leave them without a gradient: parameters
+    that are counted, matched and never learn. Weights are moved first, since new parts start at zero.
+    """
+    for arm, experiment in study_of(name).arms.items():
+        model = experiment.model.build(vocabulary=7, init=Init(seed=0)).eval()
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        tokens_BT = torch.randint(7, (2, 13), generator=generator)
+        loss_with_exits(model, tokens_BT[:, :-1], tokens_BT[:, 1:])[0].backward()
+        embeddings = {where: p.grad for where, p in model.named_parameters() if "root" in where and p.shape[:1] == (7,)}
+        assert embeddings, arm
+        for where, grad_VE in embeddings.items():
+            assert grad_VE is not None, (arm, where)
+            assert grad_VE.any(dim=0).all(), (arm, where)
 
 
 class Quiet:

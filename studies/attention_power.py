@@ -9,7 +9,7 @@ Every arm is screened. `power-learned` is judged whatever comes out, with the tw
 (`head-gain`, which knows the head, and `length-power`, which knows head and length), and the best two of the others;
 with tuned rates, at three budgets. Its own figure is the learned p of every head and block through training.
 
-In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget;
+In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget;
 five seeds resolve about 0.05 nats, and no more than 0.01 is expected. What the hour shows is where a learned p goes,
 and whether an arm breaks.
 """

@@ -6,7 +6,7 @@ Six blocks of width 64. Heads and the middles of the feedforwards are shared out
 Every shape is screened, and the best two are judged against `uniform` with tuned rates at three budgets. All the shapes
 stand in the figure of the screening, without an interval; those that are judged above it, with one.
 
-In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget.
+In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget.
 Five seeds resolve about 0.05 nats, and published differences between shapes are below 0.02: expect "not resolved", and
 read a resolved one as a surprise.
 """

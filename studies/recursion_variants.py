@@ -8,10 +8,10 @@ state of the position before, and `ahead` predicts the token after the next in i
 "recursive for the next step of the prediction". `depth-6` and `depth-8` spend the compute of a loop and of a second
 pass on blocks of their own, with more parameters.
 
-Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best two of the others are judged with tuned rates,
-at a quarter, one and four times the budget. In an hour on two cores a run has a quarter to a third of a million tokens,
-and four times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at
-all, not which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
+Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best of the others are judged with tuned rates, at a
+quarter, one and four times the budget. In an hour on two cores a run has about a fifth of a million tokens, and four
+times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not
+which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
 """
 
 from vslm import (
@@ -66,7 +66,7 @@ STUDY = Study(
     arms={"once": once, **{name: vary(once, {"model": model}) for name, model in MODELS.items()}},
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
-    screen=Screen(controls=("loop", "shifted", "depth-8"), keep=2, budget_fraction=1),
+    screen=Screen(controls=("loop", "shifted", "depth-8"), keep=1, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

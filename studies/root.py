@@ -13,7 +13,7 @@ Every arm is screened; `token`, `shifted`, `learned` and the best two of the oth
 quarter, one and four times the budget. Its own figure is the lens: how likely the current token is, read off the stream
 after each block.
 
-In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget,
+In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget,
 where a model of this size has begun to use its context. Five seeds resolve differences of about 0.05 nats: enough to
 say whether a learned start costs much, not whether 0.01 is lost.
 """

@@ -7,7 +7,7 @@ others have equal is compute.
 Every arm is screened; `plain`, the control `smaller` and the best two of the others are judged with tuned rates, at a
 quarter, one and four times the budget.
 
-In an hour on two cores a run has a quarter to a third of a million tokens, and four times that at the largest budget;
+In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget;
 five seeds resolve about 0.05 nats. What half of the weights cost is of that size; the orders among each other are not
 to be told apart.
 """

@@ -153,13 +153,13 @@ def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_pat
     assert curve["chosen"] == 4e-6
     for arm in arms:
         chosen = folder.study["tuning"][arm]["chosen"]
-        losses = {
-            row["rate"]: read_json(
-                folder.path / "tuning" / arm / f"rate-{row['rate']:g}" / f"seed{TUNING_SEED}" / "done.json"
-            )["select_loss"]
-            for row in folder.study["tuning"][arm]["rates"]
-        }
-        assert chosen == min(losses, key=losses.__getitem__)
+        rates = [row["rate"] for row in folder.study["tuning"][arm]["rates"]]
+        at = rates.index(folder.study["tuning"][arm]["best"])
+        for row in folder.study["tuning"][arm]["rates"]:
+            runs = folder.path / "tuning" / arm / f"rate-{row['rate']:g}"
+            seeds = range(TUNING_SEED, TUNING_SEED + len(row["values"]))
+            assert row["values"] == [read_json(runs / f"seed{seed}" / "done.json")["select_loss"] for seed in seeds]
+            assert len(seeds) == 3 or row["rate"] not in rates[max(0, at - 1) : at + 2]
         for seed in (0, 1):
             record = read_json(folder.path / arm / f"seed{seed}" / "experiment.json")
             assert record["job"]["experiment"]["optimizer"]["learning_rate"] == chosen
@@ -272,7 +272,7 @@ def test_minutes_of_a_study_count_all_of_its_stages(plain: Experiment, tmp_path:
     """Screen, widest tuning, all budgets and seeds fit into what was asked for, and the estimate is kept."""
     study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(), budgets=(0.5, 1))
     flops = {arm: experiment.model.flops_per_token(300) for arm, experiment in study.arms.items()}
-    rounds = (5 * 0.25 + 2 * 6 + 2 * 2 * 1.5) * sum(flops.values()) / len(flops) / flops["plain"]
+    rounds = (5 * 0.25 + 2 * (6 + 2 * 4) + 2 * 2 * 1.5) * sum(flops.values()) / len(flops) / flops["plain"]
     record: dict[str, Any] = {}
     pool.stop_after = 0
     for minutes in (3.0, 30.0):
@@ -316,26 +316,47 @@ def test_a_diverged_arm_is_never_kept() -> None:
 
 
 def test_a_rate_that_diverges_is_the_far_side_of_an_optimum() -> None:
-    """No widening towards it; with several seeds one that diverged spoils the rate."""
-    curve = Curve(LearningRates(values=3, num_seeds=2), 0.004)
-    for rate, values in zip(curve.wanted(), ([3.0, 3.2], [2.9, 3.1], [2.0, None]), strict=True):
-        curve.take(rate, values)
+    """No widening towards it; with several seeds one that diverged spoils the rate; no parabola through it."""
+    curve = Curve(LearningRates(values=3, num_seeds=2, more_seeds=1), 0.004)
+    curve.take({0.002: [3.0, 3.2], 0.004: [2.9, 3.1], 0.008: [2.0, None]})
     assert curve.best == 0.004
     assert curve.edge is None
-    assert curve.wanted() == []
+    assert curve.wanted() == {0.002: range(2, 3), 0.004: range(2, 3)}
+    curve.take({0.002: [3.1], 0.004: [3.0]})
+    assert curve.wanted() == {}
+    assert curve.choice() == (0.004, 3.0)
 
 
 def test_a_grid_is_widened_to_the_side_of_the_best_and_only_so_often() -> None:
-    """Down twice, then it stays marked."""
-    curve = Curve(LearningRates(values=3, max_widenings=2), 0.004)
-    for rate in curve.wanted():
-        curve.take(rate, [rate])
+    """Down twice, then it stays marked, and nothing beyond the last rate is chosen."""
+    curve = Curve(LearningRates(values=3, max_widenings=2, more_seeds=0), 0.004)
+    assert curve.wanted() == dict.fromkeys((0.002, 0.004, 0.008), range(1))
+    curve.take({rate: [rate] for rate in curve.wanted()})
     for wanted in (0.001, 0.0005):
-        assert curve.wanted() == [wanted]
-        curve.take(wanted, [wanted])
-    assert curve.wanted() == []
+        assert curve.wanted() == {wanted: range(1)}
+        curve.take({wanted: [wanted]})
+    assert curve.wanted() == {}
     assert curve.plain()["edge"] == "low"
     assert curve.plain()["num_widenings"] == 2
+    assert curve.plain()["chosen"] == 0.0005
+
+
+def test_the_rate_is_the_vertex_of_a_parabola_through_the_best_three() -> None:
+    """By hand: loss 3 + (x - 0.25) ** 2 for x octaves from 0.004, first with the neighbor ahead by chance."""
+    curve = Curve(LearningRates(values=3, more_seeds=1, max_widenings=1), 0.004)
+    loss = {rate: 3.0 + (x - 0.25) ** 2 for rate, x in ((0.002, -1), (0.004, 0), (0.008, 1), (0.016, 2))}
+    curve.take({rate: [loss[rate] - (0.6 if rate == 0.008 else 0.0)] for rate in curve.wanted()})
+    assert curve.wanted() == {0.016: range(1)}
+    curve.take({0.016: [loss[0.016]]})
+    assert curve.wanted() == dict.fromkeys((0.004, 0.008, 0.016), range(1, 2))
+    curve.take({0.004: [loss[0.004]], 0.008: [loss[0.008] + 0.6], 0.016: [loss[0.016]]})
+    assert curve.best == 0.004
+    assert curve.wanted() == {0.002: range(1, 2)}, "the new best has a neighbor with one run"
+    curve.take({0.002: [loss[0.002]]})
+    assert curve.wanted() == {}
+    rate, expected = curve.choice()
+    assert rate == pytest.approx(0.004 * 2**0.25, rel=1e-5)
+    assert expected == pytest.approx(3.0)
 
 
 def test_primary_in_bits_per_byte_is_read_on_select_too(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:

@@ -2,7 +2,12 @@
 
 An idea that changes the scale of attention or of the stream changes the best rate too, so arms at one rate are not a
 fair comparison. Every arm gets the same grid around its own rate, at full budget, judged on the split `select` with
-seeds that no study may name; the rate that is best there is the arm's in the runs that are judged.
+seeds that no study may name. One run a rate shows where the best lies; more seeds there and beside it, and the vertex
+of a parabola through the three, say which rate the arm is judged at.
+
+Why not the best of the grid: with one run a rate it is often the neighbor of the best by chance, so two arms that are
+the same are judged at rates that are an octave apart, and the verdict finds the difference that the rates make. By
+simulation (`tests/stats/test_tuning.py`) 10% to 25% of studies of arms without an effect said something false.
 
     runs/<study>/tuning/<arm>/rate-0.004/seed20000/
     study.json: "tuning"                                each arm's curve, and the rate that was chosen; decided once
@@ -24,6 +29,7 @@ from vslm.results.files import read_json
 from vslm.results.folder import RunFolder
 
 TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
+_NEIGHBORS, _MOST_MOVES = 3, 1  # rates that get more seeds, and how often others get them, too
 _DIGITS = 6  # of a rate, so that its folder's name is the number itself
 
 
@@ -34,18 +40,26 @@ class LearningRates(Spec):
         rate * factor ** (i - values // 2),   i = 0 ... values - 1
 
     If the best lies at an edge, one more rate is tried beyond it, up to `max_widenings` times; if it lies there still,
-    that is recorded and shown. A rate at which a run diverges is worse than any other.
+    that is recorded and shown. Then the best and its neighbors get `more_seeds` further runs, and once more around the
+    new best if another is ahead now. With l, m, h the mean losses at three neighboring rates, the middle one the best
+    (or the last but one where the best is at an edge),
+
+        chosen = middle * factor ** ((l - h) / (2 * (l - 2 * m + h))),   no further than either neighbor
+
+    A rate at which a run diverges is worse than any other; where one of the three did, the best rate itself is chosen.
 
     Args:
         values: rates of the first grid, 3 or more.
         factor: between neighbors, above 1.
         num_seeds: runs at each rate.
+        more_seeds: further runs at the best rate and each of its neighbors.
         max_widenings: rates added at most, both sides together.
     """
 
     values: int = 4
     factor: float = 2.0
     num_seeds: int = 1
+    more_seeds: int = 2
     max_widenings: int = 2
 
     def check(self) -> None:
@@ -54,14 +68,15 @@ class LearningRates(Spec):
             raise SpecError("values", f"found {self.values}", "3 or more: fewer have no inside")
         if self.factor <= 1:
             raise SpecError("factor", f"found {self.factor}", "above 1 is needed")
-        if not 1 <= self.num_seeds < 1000:
-            raise SpecError("num_seeds", f"found {self.num_seeds}", "1 or more is needed, below 1,000")
+        if self.num_seeds < 1 or self.more_seeds < 0 or self.num_seeds + self.more_seeds >= 1000:
+            name = "num_seeds" if self.num_seeds < 1 else "more_seeds"
+            raise SpecError(name, f"found {getattr(self, name)}", "1 and 0 or more are needed, together below 1,000")
         if self.max_widenings < 0:
             raise SpecError("max_widenings", f"found {self.max_widenings}", "0 or more is needed")
 
     def most_runs(self) -> int:
-        """Runs of one arm if the grid is widened as far as it may be."""
-        return (self.values + self.max_widenings) * self.num_seeds
+        """Runs of one arm if the grid is widened as far as it may be and the best moves once."""
+        return (self.values + self.max_widenings) * self.num_seeds + (_NEIGHBORS + _MOST_MOVES) * self.more_seeds
 
     def grid(self, rate: float) -> list[float]:
         """The first grid, rising.
@@ -79,25 +94,39 @@ class Curve:
     grid: LearningRates
     center: float
     values: dict[float, list[float | None]] = dataclasses.field(default_factory=dict)
-    num_widenings: int = 0
+    num_moves: int = 0
 
-    def wanted(self) -> list[float]:
-        """Rates that are still to be run: the grid, then one beyond an edge where the best lies there; none: over."""
+    def wanted(self) -> dict[float, range]:
+        """Which seeds are still to be run at which rates: the grid, one beyond an edge, more around the best, none."""
+        first = range(self.grid.num_seeds)
         if not self.values:
-            return self.grid.grid(self.center)
-        if self.edge is None or self.num_widenings >= self.grid.max_widenings:
-            return []
-        return [_short(self.rates[0] / self.grid.factor if self.edge == "low" else self.rates[-1] * self.grid.factor)]
+            return dict.fromkeys(self.grid.grid(self.center), first)
+        if self.edge and self.num_widenings < self.grid.max_widenings and not self._is_refined():
+            factor = self.grid.factor
+            return {_short(self.rates[0] / factor if self.edge == "low" else self.rates[-1] * factor): first}
+        if self.best is None or self.num_moves > _MOST_MOVES:
+            return {}
+        return {
+            rate: range(len(self.values[rate]), self._most_seeds)
+            for rate in self._around(self.best)
+            if self.mean(rate) is not None and len(self.values[rate]) < self._most_seeds
+        }
 
-    def take(self, rate: float, values: list[float | None]) -> None:
-        """Note what a rate gave."""
-        self.num_widenings += bool(self.values) and len(self.values) >= self.grid.values
-        self.values[rate] = values
+    def take(self, values: Mapping[float, list[float | None]]) -> None:
+        """Note what the wanted runs gave, by rate."""
+        self.num_moves += bool(self.values) and set(values) <= set(self.values)
+        for rate, found in values.items():
+            self.values.setdefault(rate, []).extend(found)
 
     @property
     def rates(self) -> list[float]:
         """Rising."""
         return sorted(self.values)
+
+    @property
+    def num_widenings(self) -> int:
+        """Rates beyond the first grid."""
+        return max(0, len(self.values) - self.grid.values)
 
     def mean(self, rate: float) -> float | None:
         """Over seeds; None if any of them diverged."""
@@ -106,9 +135,26 @@ class Curve:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest mean, the smaller of equals; None if no rate ended well."""
-        means = [(mean, rate) for rate in self.rates if (mean := self.mean(rate)) is not None]
-        return min(means)[1] if means else None
+        """The rate with the lowest mean, the smaller of equals, among those with the most seeds; None if none ended."""
+        most = max((len(found) for found in self.values.values()), default=0)
+        for rates in ([rate for rate in self.rates if len(self.values[rate]) == most], self.rates):
+            means = [(mean, rate) for rate in rates if (mean := self.mean(rate)) is not None]
+            if means:
+                return min(means)[1]
+        return None
+
+    def choice(self) -> tuple[float, float] | None:
+        """The rate to be judged at and the loss expected there, see `LearningRates`; None if no rate ended well."""
+        best = self.best
+        if best is None or (lowest := self.mean(best)) is None:
+            return None
+        place = min(max(self.rates.index(best), 1), len(self.rates) - 2)
+        low, middle, high = (self.mean(rate) for rate in self.rates[place - 1 : place + 2])
+        if low is None or middle is None or high is None or (curvature := low - 2 * middle + high) <= 0:
+            return best, lowest
+        x = min(max((low - high) / (2 * curvature), -1.0), 1.0)
+        rate = _short(self.rates[place] * self.grid.factor**x)
+        return rate, middle + (high - low) / 2 * x + curvature / 2 * x**2
 
     @property
     def edge(self) -> str | None:
@@ -119,15 +165,29 @@ class Curve:
 
     def plain(self) -> dict[str, Any]:
         """As recorded."""
+        chosen, expected = self.choice() or (None, None)
         return {
             "split": "select",
-            "seeds": [TUNING_SEED + i for i in range(self.grid.num_seeds)],
+            "seeds": [TUNING_SEED + i for i in range(max(len(found) for found in self.values.values()))],
             "center": self.center,
-            "chosen": self.best,
+            "chosen": chosen,
+            "expected": expected,
+            "best": self.best,
             "edge": self.edge,
             "num_widenings": self.num_widenings,
             "rates": [{"rate": r, "value": self.mean(r), "values": self.values[r]} for r in self.rates],
         }
+
+    @property
+    def _most_seeds(self) -> int:
+        return self.grid.num_seeds + self.grid.more_seeds
+
+    def _is_refined(self) -> bool:
+        return any(len(found) > self.grid.num_seeds for found in self.values.values())
+
+    def _around(self, rate: float) -> list[float]:
+        place = self.rates.index(rate)
+        return self.rates[max(0, place - 1) : place + 2]
 
 
 def tune_arms(
@@ -144,16 +204,18 @@ def tune_arms(
         jobs = {
             (arm, rate, i): _job(record, arm, arms[arm], rate, i)
             for arm, rates in wanted.items()
-            for rate in rates
-            for i in range(grid.num_seeds)
+            for rate, seeds in rates.items()
+            for i in seeds
         }
         tasks: list[Task] = [(job, _folder(out, arm, rate, i)) for (arm, rate, i), job in jobs.items()]
         train(tasks)
         for arm, rates in wanted.items():
-            for rate in rates:
-                of_seeds = range(grid.num_seeds)
-                values = [_value(record, arm, jobs[arm, rate, i], _folder(out, arm, rate, i)) for i in of_seeds]
-                curves[arm].take(rate, values)
+            curves[arm].take(
+                {
+                    rate: [_value(record, arm, jobs[arm, rate, i], _folder(out, arm, rate, i)) for i in seeds]
+                    for rate, seeds in rates.items()
+                }
+            )
     for arm, curve in curves.items():
         if curve.best is None:
             found = f"arm {arm!r} diverged at every rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"

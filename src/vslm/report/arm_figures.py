@@ -58,8 +58,10 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
         ]
         if arm not in look or not points:
             continue
-        style, color = look[arm], f"@arm{look[arm].color}"
+        style, color, chosen = look[arm], f"@arm{look[arm].color}", row.get("chosen")
         rates |= {rate for rate, _ in points}
+        if is_number(row.get("expected")) and chosen not in rates:  # between two rates that were tried
+            points = sorted([*points, (chosen, row["expected"])])
         data.append(
             {
                 "type": "scatter",
@@ -71,7 +73,7 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
                 "marker": {
                     "size": 9,
                     "symbol": style.symbol,
-                    "color": [color if rate == row.get("chosen") else "@surface" for rate, _ in points],
+                    "color": [color if rate == chosen else "@surface" for rate, _ in points],
                     "line": {"width": 2, "color": color},
                 },
                 "hovertemplate": "%{y:.4f}",

@@ -177,7 +177,7 @@ def rematch(
         folder: The folder of a study that has a verdict.
         change: What makes the winner as large: FeedforwardMultiplier, Depth or WidthScale.
         arm: Whose rematch it is. Default: the best of the arms that are better than the baseline.
-        seeds: As for run. Default: as many as the study had, behind those.
+        seeds: How many, behind those of the study, or which (20-24). Default: as many as the study had.
         tokens: Training tokens of one run. Default: as in the study.
         minutes: Time for the whole rematch.
         out: Its folder. Default: that of the study with -rematch behind it.
@@ -192,9 +192,8 @@ def rematch(
 
     first = study_folder_of(folder)
     done = run(
-        study_of(first, change=change_named(change), arm=arm),
+        study_of(first, change=change_named(change), arm=arm, seeds=seeds),
         study_file=study_file_of(first.path),
-        seeds=seeds,
         tokens=tokens,
         minutes=minutes,
         out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),

@@ -66,6 +66,31 @@ def test_the_winner_is_matched_in_every_way_on_new_seeds(folder: StudyFolder, tm
     assert {row["tokens"] for row in done} == {first.run("plain", 0).done["tokens"]}
 
 
+def test_no_seed_that_chose_the_winner_judges_it_again(folder: StudyFolder):
+    """A number is how many, behind those taken; named ones must be new."""
+    first = with_verdicts(folder, large=("better", -0.2))
+    for seeds, found in ((None, (2, 3)), (3, (2, 3, 4)), ("3", (2, 3, 4)), ("7-8", (7, 8))):
+        assert rematch(first, change=FeedforwardMultiplier(), seeds=seeds).seeds == found
+    with pytest.raises(SpecError, match=r"seed 1 is one of those that chose the winner.*begin behind 1"):
+        rematch(first, change=FeedforwardMultiplier(), seeds="1-4")
+
+
+def test_arms_get_the_budgets_that_they_were_judged_at(
+    plain: Experiment,  # noqa: F811
+    tmp_path: Path,
+    pool: InThisProcess,  # noqa: F811
+):
+    """A winner that had fewer tokens for its FLOPs has as few again."""
+    deep = vary(plain, {"model": uniform(depth=4, width=12, heads=2, context_tokens=19)})
+    arms = {"plain": vary(plain, {"model": uniform(depth=2, width=12, heads=2, context_tokens=19)}), "deep": deep}
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, match="flops")
+    first = with_verdicts(run(study, tmp_path / "first"), deep=("better", -0.2))
+    again = run(rematch(first, change=change_named("Depth"), arm="deep"), tmp_path / "again")
+    tokens = [{arm: there.run(arm, seed).done["tokens"] for arm in arms} for there, seed in ((first, 0), (again, 2))]
+    assert tokens[0] == tokens[1]
+    assert tokens[0]["deep"] < tokens[0]["plain"]
+
+
 def test_the_best_of_the_better_is_the_winner(folder: StudyFolder):
     """By its difference; what is not better is passed over however low it is."""
     both = with_verdicts(folder, large=("better", -0.1), slow=("better", -0.3))

@@ -13,21 +13,22 @@ from vslm.lab.catalog import CHANGES
 from vslm.lab.changes import Change
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
-from vslm.lab.study import Primary, Study
+from vslm.lab.study import Primary, Study, parse_seeds
 from vslm.lab.study_file import kinds_with, study_file_of
 from vslm.results.folder import StudyFolder
 
 
-def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None) -> Study:
-    """A study of the winner under every match, with as many new seeds as the first had.
+def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None, seeds: int | str | None = None) -> Study:
+    """A study of the winner under every match, with new seeds.
 
     Args:
         folder: a study that was judged.
         change: what may change in the winner to make it as large: `FeedforwardMultiplier()`, `Depth()`, ...
         arm: whose rematch it is; None: the arm with the lowest difference among those that are better.
+        seeds: how many, behind those of the first study, or which ("20-24"); None: as many as the first had.
 
-    Raises: ResultError where no arm is better; SpecError for a name that is no judged arm, and where no amount of the
-        change makes the arm as large.
+    Raises: ResultError where no arm is better; SpecError for a name that is no judged arm, for a seed that the first
+        study had, since it chose the winner, and where no amount of the change makes the arm as large.
     """
     study = folder.study
     arm = _winner(folder) if arm is None else arm
@@ -43,15 +44,26 @@ def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None) -> S
         if WORDS[by] not in equal_already:
             equal = matched(its, to=base, by=by, change=change, vocabulary=vocabulary)
             arms[f"{arm}-equal-{by.replace('_', '-')}"] = equal
-    taken = study["seeds"]
     return Study(
         question=f"{study['question']} {arm!r} again, under every match",
         prediction=f"{arm!r} is better in every match; it has equal {' and '.join(equal_already) or 'none of them'}",
         baseline=study["baseline"],
         arms=arms,
-        seeds=tuple(range(max(taken) + 1, max(taken) + 1 + len(taken))),
+        seeds=_new_seeds(seeds, study["seeds"]),
+        match=study["match"],
         primary=from_plain(study["primary"], {"Primary": Primary}),
     )
+
+
+def _new_seeds(wanted: int | str | None, taken: list[int]) -> tuple[int, ...]:
+    is_count = wanted is None or isinstance(wanted, int) or wanted.strip().isdecimal()
+    found = parse_seeds(len(taken) if wanted is None else wanted)
+    if is_count:
+        return tuple(max(taken) + 1 + seed for seed in found)
+    if both := sorted({*found} & {*taken}):
+        found, do = f"seed {both[0]} is one of those that chose the winner", f"begin behind {max(taken)}"
+        raise SpecError("seeds", found, "new seeds are needed", do)
+    return found
 
 
 def change_named(name: str) -> Change:

@@ -640,6 +640,8 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
     for gone in verdict.get("missing", []):
         print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
     print(f"report  {page}")
+    if folder.study.get("equal") and any(row["verdict"] == "better" for row in verdict["arms"].values()):
+        print(f"next    vslm rematch {folder.path}  (the winner again: other sizes, new seeds)")
 
 
 def _last_line(why: str | None) -> str:

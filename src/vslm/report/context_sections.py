@@ -1,5 +1,6 @@
 """The sections about context: the same targets seen from further and further back, and loss by position."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -163,8 +164,8 @@ def _laws(found: Mapping[str, Mapping[str, Positions]], look: Mapping[str, Style
     traces = []
     for kind, by_arm in found.items():
         for arm, its in by_arm.items():
-            if its.law is None:
-                continue
+            if its.law is None or math.isnan(its.law.exponent):
+                continue  # a loss that does not fall has no law; a level line through it would say that it has
             x = np.geomspace(its.profile.x[0], its.profile.x[-1], 40)
             traces.append(
                 {

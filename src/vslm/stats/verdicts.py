@@ -90,7 +90,8 @@ def in_words(look: Look, *, smallest_effect: float, tokens: float, minutes: floa
         return f"no difference beyond {smallest_effect:g} {unit} {at}: between {low} better and {high} worse"
     more = "more seeds than can be planned would be needed" if minutes is not None else "more seeds would be needed"
     if minutes is not None and math.isfinite(minutes):
-        more = f"about {max(1, round(minutes)):,} more minutes would decide"
+        count = max(1, round(minutes))
+        more = f"about {count:,} more minute{'s' if count > 1 else ''} would decide"
     return f"between {low} better and {high} worse {at}; {more}"
 
 

@@ -18,7 +18,7 @@ from vslm.models.reads import MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
 from vslm.models.resizes import Carry, ZeroPad
 from vslm.models.shares import LowRank, Shares
-from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
+from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return, ShiftedState
 from vslm.models.two_streams import MemoryBlock
 
 VOCABULARY = 29
@@ -250,13 +250,27 @@ def test_a_shifted_state_by_hand() -> None:
 
 
 def test_shifted_passes_start_as_the_model() -> None:
-    """U = 0: every pass is the first."""
+    """U = 0: every pass is the first, to the bit."""
     one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (shifted(PLAIN, passes=3), PLAIN))
-    names = dict(one.named_parameters())
-    with torch.no_grad():  # the start of an output projection goes by the depth
-        for name, p in plain.named_parameters():
-            p.copy_(names[name])
     assert torch.equal(one(tokens()), plain(tokens()))
+
+
+def test_ahead_starts_as_the_model() -> None:
+    """What is read at the end is the first pass: its scale knows nothing of the others."""
+    one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (ahead(PLAIN, tokens=3), PLAIN))
+    assert torch.equal(one(tokens()), plain(tokens()))
+
+
+def test_additions_are_counted_since_the_stream_started_anew() -> None:
+    """Two for each block of the longest stretch that the last stream comes from."""
+    for path, expected in (
+        (("0", "0", Keep(name="e"), LearnedState(), InjectSum(of="e"), "0"), 4),  # the stretch before counts, too
+        ((Keep(name="e"), "0", NoiseState(), Repeat(body=(InjectSum(of="e"), "0"), times=3)), 6),
+        (("0", Keep(name="e"), "0", "0", Exit(), Return(to="e"), "0"), 4),  # what only an exit sees does not
+        (("0", Keep(name="e"), "0", Repeat(body=(ShiftedState(of="e"), "0", "0"), times=4)), 6),
+    ):
+        model = dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=path)
+        assert {visit.around.num_additions for visit in model.visits()} == {expected}, path
 
 
 def test_ahead_predicts_further_tokens_from_further_loops() -> None:

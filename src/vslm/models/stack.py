@@ -15,7 +15,7 @@ from torch import nn
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import Additions, PathElement, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.repeats import PerLoop, Repeat
 from vslm.models.shares import Shares
@@ -131,7 +131,10 @@ def visits_of(
     _check_names(blocks, path)
     route, entries = route_of(blocks, path)
     elements = {where: _element(entry, blocks, where) for where, entry in entries.items()}
-    num_additions = max(1, sum(elements[step.where].num_additions() for step in steps_of(route)))
+    additions = Additions()
+    for step in steps_of(route):
+        additions = elements[step.where].additions(additions)
+    num_additions = max(1, additions.most)
     width, before, visits = stream_width, "root", []
     saved_widths: dict[str, int] = {}
     for step in steps_of(route, times):

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
-from vslm.models.elements import PathElement, Reach, Surroundings
+from vslm.models.elements import Additions, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.stream import Stream
 
@@ -59,6 +59,10 @@ class Keep(StateElement):
         """The stream, under its name."""
         return {self.name: around.width}
 
+    def additions(self, before: Additions) -> Additions:
+        """What is kept has as many as the stream here."""
+        return before._replace(saved={**before.saved, self.name: (before.stream, before.most)})
+
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """What is kept sees as far as the stream here."""
         return before._replace(saved={**before.saved, self.name: before.stream})
@@ -87,6 +91,11 @@ class Return(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """What it goes back to."""
         return (self.to,)
+
+    def additions(self, before: Additions) -> Additions:
+        """As many as what was kept: what was added since is no part of the stream."""
+        stream, most = before.saved.get(self.to, (before.stream, before.most))
+        return before._replace(stream=stream, most=most)
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """As far as what was kept."""
@@ -117,6 +126,10 @@ class LearnedState(StateElement):
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
+
+    def additions(self, before: Additions) -> Additions:
+        """None yet: the stream starts anew."""
+        return before._replace(stream=0)
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """The stream knows no token."""
@@ -154,6 +167,10 @@ class NoiseState(StateElement):
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
+
+    def additions(self, before: Additions) -> Additions:
+        """None yet: the stream starts anew."""
+        return before._replace(stream=0)
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """The stream knows no token."""
@@ -261,7 +278,7 @@ class ShiftedState(StateElement):
     Paper: Addressing Some Limitations of Transformers with Feedback Memory, Fan et al., 2020,
     https://arxiv.org/abs/2002.09402, for the aim. We differ: passes in parallel in place of steps in sequence, one
     vector and no memory.
-    At the start: U = 0, so that every pass starts as the first did.
+    At the start: U = 0, so that every pass starts as the first did, and output projections go by one pass.
     Cost: width ** 2 parameters; each pass costs a pass.
 
     Args:
@@ -273,6 +290,10 @@ class ShiftedState(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """Where the first pass started."""
         return (self.of,)
+
+    def additions(self, before: Additions) -> Additions:
+        """As many as what was kept: the stream starts anew from there, and U from zero."""
+        return before._replace(stream=before.saved.get(self.of, (before.stream, 0))[0])
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """One position further than the stream that arrives, if that sees a token."""

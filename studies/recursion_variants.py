@@ -10,7 +10,8 @@ state of the position before, and `ahead` predicts the token after the next in i
 Every arm is screened; `once`, `loop`, `shifted` and the best two of the others are judged with tuned rates, at a
 quarter, one and four times the budget. In an hour on two cores a run has a quarter to a third of a million tokens, and
 four times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at
-all, not which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
+all, not which of two good ones is better. Every `loop...` and `shifted` are also measured with fewer and more loops
+than they were trained with. What a loop is worth beside a layer: `recursion.py`.
 """
 
 from vslm import (
@@ -20,6 +21,7 @@ from vslm import (
     Experiment,
     LearnedState,
     LearningRates,
+    LossByLoops,
     LossByPosition,
     LowRank,
     NoiseState,
@@ -55,12 +57,20 @@ MODELS = {
     "shifted": shifted(plain, passes=2),
     "ahead": ahead(plain, tokens=2),
 }
+
+
+def measured(name: str) -> Experiment:
+    """The arm; all but `ahead`, whose loops are behind its main loss, are measured at other numbers of loops, too."""
+    arm = vary(once, {"model": MODELS[name]})
+    return arm if name == "ahead" else vary(arm, {"measures": (*once.measures, LossByLoops(num_tokens=4096))})
+
+
 STUDY = Study(
     question="Does looping layers help, for the same token and for the next step of the prediction?",
     prediction="loop beats once by less than 0.05 nats; injection is needed; the state of the position before helps "
     "less than a loop",
     baseline="once",
-    arms={"once": once, **{name: vary(once, {"model": model}) for name, model in MODELS.items()}},
+    arms={"once": once, **{name: measured(name) for name in MODELS}},
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
     screen=Screen(controls=("loop", "shifted"), keep=2, budget_fraction=1),

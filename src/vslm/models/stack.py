@@ -19,6 +19,7 @@ from vslm.models.elements import Additions, PathElement, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.repeats import PerLoop, Repeat
 from vslm.models.shares import Shares
+from vslm.models.stream import PRIVATE
 
 Entry = PathElement | Shares
 PathItem = str | PathElement | Shares | Repeat
@@ -263,7 +264,8 @@ def _check_kept(element: PathElement, around: Surroundings) -> None:
     kept = around.saved_widths
     for name in element.needed_names():
         if name not in kept:
-            offered = nearest(name, kept) if kept else "nothing was"
+            known = [one for one in kept if not one.startswith(PRIVATE)]
+            offered = nearest(name, known) if known else "nothing was"
             raise SpecError("", f"{name!r} was not kept", offered, "put Keep before")
         if kept[name] != around.width:
             raise SpecError("", f"{name!r} was kept at width {kept[name]} and is needed at width {around.width}")

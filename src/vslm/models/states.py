@@ -20,7 +20,7 @@ from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.models.elements import Additions, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
-from vslm.models.stream import Stream
+from vslm.models.stream import PRIVATE, Stream
 
 
 class StateElement(PathElement):
@@ -50,10 +50,15 @@ class Keep(StateElement):
     Cost: nothing.
 
     Args:
-        name: under which others find it.
+        name: under which others find it; it has no colon, which begins the names that elements use among themselves.
     """
 
     name: str
+
+    def check(self) -> None:
+        """Refuse a name that could be an element's own."""
+        if PRIVATE in self.name:
+            raise SpecError("name", f"found {self.name!r}", f"a name without {PRIVATE!r} is needed")
 
     def saves(self, around: Surroundings) -> Mapping[str, int]:
         """The stream, under its name."""

@@ -14,11 +14,22 @@ from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.readouts import Untied
 from vslm.models.reads import MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
 from vslm.models.resizes import Carry, ZeroPad
 from vslm.models.shares import LowRank, Shares
-from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return, ShiftedState
+from vslm.models.stack import PathItem
+from vslm.models.states import (
+    AddVector,
+    InjectSum,
+    Keep,
+    LearnedState,
+    LearnedStateModule,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
 from vslm.models.two_streams import MemoryBlock
 
 VOCABULARY = 29
@@ -147,6 +158,79 @@ def test_gradients_stop_at_the_cut_whatever_carries_the_state(gradient_loops: in
         got = [place.split(".")[-2] for place, p in vectors.items() if p.grad is not None]
         assert sorted(got) == sorted(2 * [str(loop) for loop in range(4 - gradient_loops, 4)]), name
         assert module.root.embedding_VE.grad.any()  # type: ignore[union-attr]
+
+
+def cut_paths() -> dict[str, tuple[bool, tuple[PathItem, ...]]]:
+    """Whether everything before the loops can learn, and the path."""
+    narrow = vary(PLAIN.blocks["0"], {"width": 6, "attention.heads": 1})
+    reading = dataclasses.replace(PLAIN.blocks["0"], reads=MemoryReads())
+    keep, inject, memory = Keep(name="e"), InjectSum(of="e"), MemoryBlock(block=PLAIN.blocks["0"])
+
+    def loops(*body: PathItem) -> Repeat:
+        assert not any(isinstance(item, Repeat) for item in body)
+        return Repeat(body=body, times=4, gradient_loops=1)  # type: ignore[arg-type]
+
+    return {
+        "nothing": (False, ("0", loops("1"))),
+        "injected": (True, ("0", keep, loops(inject, "1"))),
+        "kept too early": (False, (keep, "0", loops(inject, "1"))),
+        "kept anew": (False, ("0", keep, loops(inject, "1", keep))),
+        "injected behind": (True, ("0", keep, loops("1"), inject)),
+        "returned to": (True, ("0", keep, loops("1"), Return(to="e"))),
+        "from a start": (True, ("0", keep, LearnedState(), loops(inject, "1"))),
+        "by an exit": (True, ("0", Exit(), loops("1"))),
+        "visited again": (True, ("0", loops("0"))),
+        "carried past": (True, ("0", Carry(width=6), loops(narrow), Carry(width=12))),
+        "carried anew": (False, ("0", loops(Carry(width=6), narrow, Carry(width=12)))),
+        "from the memory": (True, (memory, loops(reading))),
+        "memory made anew": (False, (memory, loops(reading, memory))),
+        "beside the memory": (False, ("0", loops(reading))),
+        "loops before loops": (True, (Repeat(body=("0",), times=2), keep, loops(inject, "1"))),
+        "loops before, cut off": (False, (Repeat(body=("0",), times=2), loops("1"))),
+    }
+
+
+@pytest.mark.parametrize(("learns", "path"), cut_paths().values(), ids=cut_paths())
+def test_loops_that_cut_off_what_stands_before_them_are_refused(
+    learns: bool, path: tuple[PathItem, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly where autograd finds no way to it; a kept stream, the memory or an exit may be the way."""
+    bank = {name: PLAIN.blocks[name] for name in ("0", "1") if f"'{name}'" in repr(path)}
+    model = dataclasses.replace(PLAIN, blocks=FrozenDict(bank), path=path)
+    if learns:
+        model.validate()
+    else:
+        with pytest.raises(SpecError, match=r"path\.\d\.gradient_loops: no gradient reaches (blocks|path)\.0, which"):
+            model.validate()
+    monkeypatch.setattr(Model, "_check_cuts", lambda *_: None)
+    module = built(model)
+    last = module.last(tokens())
+    (last.x_BTD.square().sum() + sum(at.x_BTD.square().sum() for at in last.exits)).backward()
+    begin = next(visit for visit in model.visits() if visit.step.repeat == len(model.repeats) - 1).where
+    before = {where: module.get_submodule(where) for where in module.visits[: module.visits.index(begin)]}
+    # A start of the state may be cut off: that is what it is for.
+    parts = [part for part in before.values() if not isinstance(part, LearnedStateModule)]
+    assert all(p.grad is not None for part in parts for p in part.parameters()) == learns
+
+
+def test_a_root_that_no_gradient_reaches_is_refused() -> None:
+    """Loops from the root on: with a readout of its own the embedding would never learn."""
+    loops = Repeat(body=("0",), times=4, gradient_loops=1)
+    bare = dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=(loops,))
+    bare.validate()
+    with pytest.raises(SpecError, match=r"path\.0\.gradient_loops: no gradient reaches root"):
+        dataclasses.replace(bare, readout=Untied()).validate()
+    injected = dataclasses.replace(loops, body=(InjectSum(of="e"), "0"))
+    dataclasses.replace(bare, readout=Untied(), path=(Keep(name="e"), injected)).validate()
+
+
+def test_loops_that_only_training_cuts_are_refused_too() -> None:
+    """A step of training may have more loops than a whole pass."""
+    repeat = Repeat(body=("1",), times=1, training=UniformLoops(counts=(1, 3)), gradient_loops=1)
+    bank = FrozenDict({name: PLAIN.blocks[name] for name in ("0", "1")})
+    model = dataclasses.replace(PLAIN, blocks=bank, path=("0", repeat))
+    with pytest.raises(SpecError, match=r"path\.1\.gradient_loops: no gradient reaches blocks\.0, .*put Keep between"):
+        model.validate()
 
 
 def test_a_cut_is_part_of_one_graph() -> None:

@@ -139,7 +139,7 @@ class Repeat(Spec):
         times: loops of a whole pass, 1 or more: what initial values, evaluation and generation go by.
         training: how often in a step of training, drawn anew for each step; None: `times`.
         gradient_loops: gradients go back through the last so many loops, and what is injected there; None: all.
-            Without an injection nothing before them learns but the embedding, so give one.
+            Without an injection nothing before them would learn, so a model needs one.
     """
 
     body: tuple[str | PathElement | Shares | PerLoop, ...]

@@ -398,6 +398,11 @@ def test_what_cannot_be_is_refused() -> None:
     for make, where in (
         (lambda: Repeat(body=("0",), times=0), "times: found 0"),
         (lambda: Repeat(body=("0",), times=1, gradient_loops=0), "gradient_loops: found 0"),
+        (lambda: Repeat(body=("0",), times=2, gradient_loops=9), "gradient_loops: found 9, and training has 2 loops"),
+        (
+            lambda: Repeat(body=("0",), times=5, gradient_loops=3, training=UniformLoops(counts=(2, 1))),
+            "gradient_loops: found 3, and training has 2 loops",
+        ),
         (lambda: Repeat(body=(), times=1), "body: an empty body"),
         (lambda: Repeat(body=(PerLoop(elements=("0", "1")),), times=1), r"body\.0\.elements: 2 elements for 1 loops"),
         (lambda: PerLoop(elements=()), "elements: no elements"),

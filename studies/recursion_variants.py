@@ -11,7 +11,8 @@ pass on blocks of their own, with more parameters.
 Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best of the others are judged with tuned rates, at a
 quarter, one and four times the budget. In an hour on two cores a run has about a fifth of a million tokens, and four
 times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not
-which of two good ones is better. What a loop is worth beside a layer: `recursion.py`.
+which of two good ones is better. Every `loop...` and `shifted` are also measured with fewer and more loops than they
+were trained with. What a loop is worth beside a layer: `recursion.py`.
 """
 
 from vslm import (
@@ -21,6 +22,7 @@ from vslm import (
     Experiment,
     LearnedState,
     LearningRates,
+    LossByLoops,
     LossByPosition,
     LowRank,
     NoiseState,
@@ -58,12 +60,21 @@ MODELS = {
     "depth-6": uniform(depth=6, width=64, heads=4, context_tokens=256),
     "depth-8": uniform(depth=8, width=64, heads=4, context_tokens=256),
 }
+
+
+def measured(name: str) -> Experiment:
+    """The arm; where loops are before the main loss it is measured at other numbers of them, too."""
+    arm = vary(once, {"model": MODELS[name]})
+    has_loops = name.startswith("loop") or name == "shifted"
+    return vary(arm, {"measures": (*once.measures, LossByLoops(num_tokens=4096))}) if has_loops else arm
+
+
 STUDY = Study(
     question="Does looping layers help, for the same token and for the next step of the prediction?",
     prediction="loop beats once by less than 0.05 nats; injection is needed; the state of the position before helps "
     "less than a loop",
     baseline="once",
-    arms={"once": once, **{name: vary(once, {"model": model}) for name, model in MODELS.items()}},
+    arms={"once": once, **{name: measured(name) for name in MODELS}},
     seeds=5,
     primary=Primary("val_loss", smallest_effect=0.02),
     screen=Screen(controls=("loop", "shifted", "depth-8"), keep=1, budget_fraction=1),

@@ -98,6 +98,7 @@ _HOMES = {
     "vslm.optim.rate_by_width": ("RateByWidth",),
     "vslm.optim.schedules": ("WarmupCosine", "WarmupStableDecay"),
     "vslm.measure.loss_by_position": ("LossByPosition",),
+    "vslm.measure.loss_by_loops": ("LossByLoops",),
     "vslm.measure.measure": ("Measure", "Taker"),
     "vslm.measure.logit_lens": ("LogitLens",),
     "vslm.measure.attention_distance": ("AttentionDistance",),

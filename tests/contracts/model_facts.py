@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 import vslm.models
 from vslm.core.specs import Spec, from_plain, to_plain
 from vslm.models.initialization import Init
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def final_classes(interface: type[Spec] = Spec) -> set[type[Spec]]:
@@ -76,6 +79,15 @@ def assert_owns_its_parameters(build: Callable[[Init], nn.Module], num_parameter
     assert torch.equal(forward(same), expected), "another instance changed this one"
     other.load_state_dict(module.state_dict())
     assert torch.equal(forward(other), expected), "saved and loaded weights give the same output"
+
+
+def moved(module: M) -> M:
+    """The module with numbers that no longer stand where they started: what starts at zero would hide what it does."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(torch.randn(p.shape, generator=generator) * 0.1)
+    return module
 
 
 def assert_finite_gradients(output: Tensor, module: nn.Module, *inputs: Tensor) -> None:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from model_facts import moved
 from test_blocks import ELEMENTS, WIDTH, around_of
 from test_models import MODELS
 from test_roots import READOUTS, ROOTS
@@ -72,13 +73,8 @@ CASES = {
 
 
 def built(model: Model, dtype: torch.dtype) -> LanguageModel:
-    """The module, in evaluation, with numbers that no longer stand where they started (zeros would hide much)."""
-    module = model.build(vocabulary=VOCABULARY, init=Init(0)).eval()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for p in module.parameters():
-            p.add_(torch.randn(p.shape, generator=generator) * 0.1)
-    return module.to(dtype)
+    """The module, in evaluation, away from its start."""
+    return moved(model.build(vocabulary=VOCABULARY, init=Init(0)).eval()).to(dtype)
 
 
 def assert_continues(module: LanguageModel, tolerance: float) -> None:

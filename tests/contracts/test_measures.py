@@ -1,5 +1,6 @@
 """What holds for every measure. A new class with defaults gets all of it; others are added to `MEASURES`."""
 
+import dataclasses
 import importlib
 import inspect
 import json
@@ -21,6 +22,7 @@ from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.repeats import Repeat
 from vslm.training.loop import Taken
 
 CONTEXT_TOKENS = 20
@@ -46,11 +48,9 @@ MEASURES = GIVEN + [cls() for cls in sorted(final_measures() - {type(m) for m in
 
 
 def spec() -> Model:
-    """Three visits of two blocks, with dropout that must be off while something is measured."""
+    """Three visits of two blocks, one of them looped, with dropout that must be off while something is measured."""
     plain = uniform(depth=2, width=12, heads=2, context_tokens=CONTEXT_TOKENS, dropout=0.2)
-    return Model(
-        root=plain.root, blocks=plain.blocks, path=("0", "1", "0"), readout=plain.readout, context_tokens=CONTEXT_TOKENS
-    )
+    return dataclasses.replace(plain, path=("0", Repeat(body=("1",), times=2)))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from model_facts import (
     assert_finite_gradients,
     assert_owns_its_parameters,
     assert_reads_back,
+    moved,
 )
 from torch import Tensor, nn
 from torch.nn import functional
@@ -103,8 +104,8 @@ def test_a_root_starts_the_stream(root: Root, num_tokens: int) -> None:
 
 
 def test_a_root_is_causal_and_keeps_rows_apart(root: Root) -> None:
-    """A token changes stream and memory at its own place, or later, in its own row only."""
-    module = root.build(vocabulary=VOCABULARY, context_tokens=CONTEXT_TOKENS, init=Init(0)).eval()
+    """A token changes stream and memory at its own place, or later, in its own row only; away from the start."""
+    module = moved(root.build(vocabulary=VOCABULARY, context_tokens=CONTEXT_TOKENS, init=Init(0)).eval())
     tokens_BT = tokens_of(CONTEXT_TOKENS)
     before = module(tokens_BT)
     tokens_BT[0, 5] = (tokens_BT[0, 5] + 1) % VOCABULARY

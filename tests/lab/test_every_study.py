@@ -215,6 +215,13 @@ def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str
     assert len(joined[0]["x"]) == 2
 
 
+def test_trained_loops_are_shown_at_other_numbers(shown: Callable[..., dict[str, Section]]) -> None:
+    """Of the arms with loops alone: fewer and more than they were trained with."""
+    section = shown("recursion_variants", ("loop-random", "shifted", "ahead"))["loops"]
+    assert arms_drawn(section) == {"loop-random", "shifted"}
+    assert section.drawings[0].figure["data"][0]["x"] == [1, 2, 3, 4, 6, 8]
+
+
 def test_the_use_of_context_is_shown_by_arm_and_over_training(shown: Callable[..., dict[str, Section]]) -> None:
     """The curve, its map over steps, and loss from document starts."""
     found = shown("context_learning", ("layers-1",))

@@ -19,6 +19,7 @@ from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, gpt2, uniform
 from vslm.models.readouts import Tied, Untied
+from vslm.models.repeats import UniformLoops
 from vslm.models.root_layouts import learned_root, shared_two_streams
 from vslm.models.roots import TokenRoot
 from vslm.models.shapes import tapered
@@ -208,6 +209,15 @@ def test_loops_of_a_repeat_are_its_count() -> None:
     assert change.at(more, 3) == model
     cost = [m.flops_per_token(VOCABULARY) for m in (change.at(model, 4), more, change.at(model, 6))]
     assert cost[2] - cost[1] == pytest.approx(cost[1] - cost[0])
+
+
+def test_loops_that_training_draws_are_named_where_their_count_matches_nothing() -> None:
+    """FLOPs go by the distribution, so the message says where it stands."""
+    model = patterns.looped(PLAIN, times=3, training=UniformLoops(counts=(1, 2)))
+    core = model.path[1].body[-1]  # type: ignore[union-attr]
+    found = r"Loops does not change FLOPs per token: path\.1\.training=UniformLoops\(counts=\(1, 2\)\) says how often"
+    with pytest.raises(SpecError, match=found):
+        matched(experiment(model), to=experiment(ARMS["deep"]), by="flops", change=Loops(core))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every measure by hand, on models whose answer is known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.data.sources import AssociativeRecall, Text
 from vslm.measure.attention_distance import AttentionDistance, AttentionDistanceTaker
 from vslm.measure.logit_lens import LogitLens, LogitLensTaker
+from vslm.measure.loss_by_loops import LossByLoops, LossByLoopsTaker
 from vslm.measure.measure import evaluating, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.recall_accuracy import RecallAccuracy, RecallAccuracyTaker
@@ -18,6 +20,9 @@ from vslm.measure.residual_norms import ResidualNormsTaker
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, uniform
+from vslm.models.patterns import looped
+from vslm.models.repeats import Repeat
+from vslm.models.stack import Loop
 from vslm.models.stream import Stream
 
 WINDOWS_NT1 = np.array([[0, 2, 1, 0]])
@@ -100,6 +105,39 @@ def test_the_lens_is_missing_at_another_width_and_ends_with_the_loss() -> None:
     tokens = torch.from_numpy(WINDOWS_NT1)
     loss = token_loss(model, tokens[:, :-1], tokens[:, 1:]).mean().detach()
     assert numbers["loss_nats_L"][-1] == pytest.approx(float(loss))
+
+
+def test_loss_by_loops_by_hand() -> None:
+    """Each loop adds ln 2 to the logit of the next token, 2, 1, 0 in turn: its share is 2 ** r of 2 ** r + 2."""
+    model = LanguageModel(
+        root=Root(torch.eye(3)),
+        modules={
+            "path.0": Element(torch.zeros_like),
+            "path.1.body.0": Element(lambda x: x + math.log(2) * torch.tensor([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]])),
+        },
+        route=("path.0", Loop((("path.1.body.0",),), 2, None)),
+        norm=nn.Identity(),
+        readout=Read(),
+        context_tokens=3,
+    )
+    numbers = LossByLoopsTaker(WINDOWS_NT1, (1, 2, 5))(model)
+    assert numbers["times_R"].tolist() == [1, 2, 5]
+    assert numbers["loss_nats_R"] == pytest.approx([math.log(1 + 2 / 2**loops) for loops in (1, 2, 5)])
+    assert model.visits == ("path.0", *("path.1.body.0",) * 2), "the model has its own number of loops afterwards"
+
+
+def test_loss_by_loops_is_of_one_repeated_part() -> None:
+    """The message says how many there are; numbers that do not rise are refused, too."""
+    plain = uniform(depth=3, width=8, heads=2, context_tokens=5)
+    twice = dataclasses.replace(plain, path=("0", Repeat(body=("1",), times=2), Repeat(body=("2",), times=2)))
+    measure = LossByLoops()
+    for model, found in ((plain, "0 Repeat"), (twice, "2 Repeat")):
+        with pytest.raises(SpecError, match=f"measures: LossByLoops of a model with {found}.*exactly one is needed"):
+            measure.check_fits(model=model, source=Text(path="x"))
+    measure.check_fits(model=looped(plain, times=2), source=Text(path="x"))
+    for times in ((), (0, 1), (2, 1), (1, 1)):
+        with pytest.raises(SpecError, match="times: found"):
+            LossByLoops(times=times)
 
 
 def test_norms_by_hand() -> None:

@@ -14,11 +14,22 @@ from vslm.models.exits import Exit
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.readouts import Untied
 from vslm.models.reads import MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
 from vslm.models.resizes import Carry, ZeroPad
 from vslm.models.shares import LowRank, Shares
-from vslm.models.states import AddVector, InjectSum, Keep, LearnedState, NoiseState, Return
+from vslm.models.stack import PathItem
+from vslm.models.states import (
+    AddVector,
+    InjectSum,
+    Keep,
+    LearnedState,
+    LearnedStateModule,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
 from vslm.models.two_streams import MemoryBlock
 
 VOCABULARY = 29
@@ -149,6 +160,79 @@ def test_gradients_stop_at_the_cut_whatever_carries_the_state(gradient_loops: in
         assert module.root.embedding_VE.grad.any()  # type: ignore[union-attr]
 
 
+def cut_paths() -> dict[str, tuple[bool, tuple[PathItem, ...]]]:
+    """Whether everything before the loops can learn, and the path."""
+    narrow = vary(PLAIN.blocks["0"], {"width": 6, "attention.heads": 1})
+    reading = dataclasses.replace(PLAIN.blocks["0"], reads=MemoryReads())
+    keep, inject, memory = Keep(name="e"), InjectSum(of="e"), MemoryBlock(block=PLAIN.blocks["0"])
+
+    def loops(*body: PathItem) -> Repeat:
+        assert not any(isinstance(item, Repeat) for item in body)
+        return Repeat(body=body, times=4, gradient_loops=1)  # type: ignore[arg-type]
+
+    return {
+        "nothing": (False, ("0", loops("1"))),
+        "injected": (True, ("0", keep, loops(inject, "1"))),
+        "kept too early": (False, (keep, "0", loops(inject, "1"))),
+        "kept anew": (False, ("0", keep, loops(inject, "1", keep))),
+        "injected behind": (True, ("0", keep, loops("1"), inject)),
+        "returned to": (True, ("0", keep, loops("1"), Return(to="e"))),
+        "from a start": (True, ("0", keep, LearnedState(), loops(inject, "1"))),
+        "by an exit": (True, ("0", Exit(), loops("1"))),
+        "visited again": (True, ("0", loops("0"))),
+        "carried past": (True, ("0", Carry(width=6), loops(narrow), Carry(width=12))),
+        "carried anew": (False, ("0", loops(Carry(width=6), narrow, Carry(width=12)))),
+        "from the memory": (True, (memory, loops(reading))),
+        "memory made anew": (False, (memory, loops(reading, memory))),
+        "beside the memory": (False, ("0", loops(reading))),
+        "loops before loops": (True, (Repeat(body=("0",), times=2), keep, loops(inject, "1"))),
+        "loops before, cut off": (False, (Repeat(body=("0",), times=2), loops("1"))),
+    }
+
+
+@pytest.mark.parametrize(("learns", "path"), cut_paths().values(), ids=cut_paths())
+def test_loops_that_cut_off_what_stands_before_them_are_refused(
+    learns: bool, path: tuple[PathItem, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly where autograd finds no way to it; a kept stream, the memory or an exit may be the way."""
+    bank = {name: PLAIN.blocks[name] for name in ("0", "1") if f"'{name}'" in repr(path)}
+    model = dataclasses.replace(PLAIN, blocks=FrozenDict(bank), path=path)
+    if learns:
+        model.validate()
+    else:
+        with pytest.raises(SpecError, match=r"path\.\d\.gradient_loops: no gradient reaches (blocks|path)\.0, which"):
+            model.validate()
+    monkeypatch.setattr(Model, "_check_cuts", lambda *_: None)
+    module = built(model)
+    last = module.last(tokens())
+    (last.x_BTD.square().sum() + sum(at.x_BTD.square().sum() for at in last.exits)).backward()
+    begin = next(visit for visit in model.visits() if visit.step.repeat == len(model.repeats) - 1).where
+    before = {where: module.get_submodule(where) for where in module.visits[: module.visits.index(begin)]}
+    # A start of the state may be cut off: that is what it is for.
+    parts = [part for part in before.values() if not isinstance(part, LearnedStateModule)]
+    assert all(p.grad is not None for part in parts for p in part.parameters()) == learns
+
+
+def test_a_root_that_no_gradient_reaches_is_refused() -> None:
+    """Loops from the root on: with a readout of its own the embedding would never learn."""
+    loops = Repeat(body=("0",), times=4, gradient_loops=1)
+    bare = dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=(loops,))
+    bare.validate()
+    with pytest.raises(SpecError, match=r"path\.0\.gradient_loops: no gradient reaches root"):
+        dataclasses.replace(bare, readout=Untied()).validate()
+    injected = dataclasses.replace(loops, body=(InjectSum(of="e"), "0"))
+    dataclasses.replace(bare, readout=Untied(), path=(Keep(name="e"), injected)).validate()
+
+
+def test_loops_that_only_training_cuts_are_refused_too() -> None:
+    """A step of training may have more loops than a whole pass."""
+    repeat = Repeat(body=("1",), times=1, training=UniformLoops(counts=(1, 3)), gradient_loops=1)
+    bank = FrozenDict({name: PLAIN.blocks[name] for name in ("0", "1")})
+    model = dataclasses.replace(PLAIN, blocks=bank, path=("0", repeat))
+    with pytest.raises(SpecError, match=r"path\.1\.gradient_loops: no gradient reaches blocks\.0, .*put Keep between"):
+        model.validate()
+
+
 def test_a_cut_is_part_of_one_graph() -> None:
     """What tells the loops' own streams from their input breaks no graph."""
     module = built(looped(PLAIN, times=4, inject=INJECT_SUM, gradient_loops=1))
@@ -250,13 +334,27 @@ def test_a_shifted_state_by_hand() -> None:
 
 
 def test_shifted_passes_start_as_the_model() -> None:
-    """U = 0: every pass is the first."""
+    """U = 0: every pass is the first, to the bit."""
     one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (shifted(PLAIN, passes=3), PLAIN))
-    names = dict(one.named_parameters())
-    with torch.no_grad():  # the start of an output projection goes by the depth
-        for name, p in plain.named_parameters():
-            p.copy_(names[name])
     assert torch.equal(one(tokens()), plain(tokens()))
+
+
+def test_ahead_starts_as_the_model() -> None:
+    """What is read at the end is the first pass: its scale knows nothing of the others."""
+    one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (ahead(PLAIN, tokens=3), PLAIN))
+    assert torch.equal(one(tokens()), plain(tokens()))
+
+
+def test_additions_are_counted_since_the_stream_started_anew() -> None:
+    """Two for each block of the longest stretch that the last stream comes from."""
+    for path, expected in (
+        (("0", "0", Keep(name="e"), LearnedState(), InjectSum(of="e"), "0"), 4),  # the stretch before counts, too
+        ((Keep(name="e"), "0", NoiseState(), Repeat(body=(InjectSum(of="e"), "0"), times=3)), 6),
+        (("0", Keep(name="e"), "0", "0", Exit(), Return(to="e"), "0"), 4),  # what only an exit sees does not
+        (("0", Keep(name="e"), "0", Repeat(body=(ShiftedState(of="e"), "0", "0"), times=4)), 6),
+    ):
+        model = dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=path)
+        assert {visit.around.num_additions for visit in model.visits()} == {expected}, path
 
 
 def test_ahead_predicts_further_tokens_from_further_loops() -> None:
@@ -300,6 +398,11 @@ def test_what_cannot_be_is_refused() -> None:
     for make, where in (
         (lambda: Repeat(body=("0",), times=0), "times: found 0"),
         (lambda: Repeat(body=("0",), times=1, gradient_loops=0), "gradient_loops: found 0"),
+        (lambda: Repeat(body=("0",), times=2, gradient_loops=9), "gradient_loops: found 9, and training has 2 loops"),
+        (
+            lambda: Repeat(body=("0",), times=5, gradient_loops=3, training=UniformLoops(counts=(2, 1))),
+            "gradient_loops: found 3, and training has 2 loops",
+        ),
         (lambda: Repeat(body=(), times=1), "body: an empty body"),
         (lambda: Repeat(body=(PerLoop(elements=("0", "1")),), times=1), r"body\.0\.elements: 2 elements for 1 loops"),
         (lambda: PerLoop(elements=()), "elements: no elements"),

@@ -11,6 +11,7 @@ from vslm.models.elements import Surroundings
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
 from vslm.models.resizes import Carry, LearnedPad, Project, Resize, UNet, ZeroPad
+from vslm.models.states import Keep, Return
 from vslm.models.stream import Stream
 
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=23)
@@ -126,7 +127,7 @@ def test_a_projection_starts_as_declared() -> None:
 
 def test_a_unet_joins_a_state_with_its_mirror_image() -> None:
     """On the way down it reads the state of that width on the way up; with no noise it starts as a slice."""
-    around = Surroundings(5, 7, 23, 1, FrozenDict({"state of width 3": 3}))
+    around = Surroundings(5, 7, 23, 1, FrozenDict({":state of width 3": 3}))
     assert UNet(width=3).num_parameters(around) == 3 * (5 + 3)
     assert UNet(width=4).num_parameters(around) == 4 * 5
     x_BTD = numbers(3)
@@ -136,6 +137,30 @@ def test_a_unet_joins_a_state_with_its_mirror_image() -> None:
     down_and_up = [UNet(width=2, std=0.0), UNet(width=3, std=0.0)]
     expected = torch.cat((x_BTD[..., :2] + 1, x_BTD[..., 2:]), dim=-1)
     assert torch.equal(followed(stream_of(x_BTD), *down_and_up).x_BTD, expected)
+
+
+def test_what_is_kept_under_any_name_is_nothing_to_a_resize() -> None:
+    """A Keep cannot take the names under which resizes find each other's states."""
+    tokens_BT = torch.arange(23)[None] % 11
+    for name, there, back in (
+        ("carried", ZeroPad(width=6), Carry(width=12)),
+        ("state of width 12", Project(width=6), UNet(width=12)),
+    ):
+        paths = (("0", there, back), (Keep(name=name), "0", there, back))
+        models = [dataclasses.replace(PLAIN, blocks=FrozenDict({"0": PLAIN.blocks["0"]}), path=path) for path in paths]
+        assert models[0].num_parameters(11) == models[1].num_parameters(11)
+        plain, keeping = (model.build(vocabulary=11, init=Init(0)) for model in models)
+        with torch.no_grad():
+            for p, q in zip(plain.parameters(), keeping.parameters(), strict=True):
+                q.copy_(p)  # what is named by its place in the path starts otherwise
+        assert torch.equal(keeping(tokens_BT), plain(tokens_BT))
+    around = Surroundings(12, 7, 23, 1)
+    for name in {**Carry(width=6).saves(around), **UNet(width=6).saves(around)}:
+        with pytest.raises(SpecError, match=r"name: found .*a name without ':' is needed"):
+            Keep(name=name)
+    wrong = dataclasses.replace(PLAIN, path=("0", Carry(width=6), Carry(width=12), Return(to="carried"), "1", "2"))
+    with pytest.raises(SpecError, match=r"path\.3: .*'carried' was not kept; nothing was"):
+        wrong.validate()
 
 
 def test_a_unet_that_would_need_two_shapes_is_refused() -> None:

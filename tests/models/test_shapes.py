@@ -1,5 +1,6 @@
 """Profiles, sizes and widths through the depth: what is kept, what is matched, what is refused."""
 
+import math
 from functools import partial
 
 import pytest
@@ -104,6 +105,12 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         sized(PLAIN, heads=(0.001, 1, 1, 1, 1, 1))
     with pytest.raises(SpecError, match="above 0"):
         sized(PLAIN, heads=(-1, 1, 1, 1, 1, 1))
+    for wrong in (math.nan, math.inf):
+        for where in ("heads", "feedforward"):
+            with pytest.raises(
+                SpecError, match=rf"{where}\.multipliers: found \(1, 1, {wrong}, .*finite numbers above 0"
+            ):
+                sized(PLAIN, **{where: (1, 1, wrong, 1, 1, 1)})
 
 
 @pytest.mark.parametrize("resize", [Carry, ZeroPad, LearnedPad, Project, UNet])

@@ -164,6 +164,14 @@ def test_what_cannot_be_is_refused() -> None:
         dataclasses.replace(PLAIN, blocks=chain, path=("0", "1", "2")).validate()
     with pytest.raises(SpecError, match=r"blocks\.1\.of: '1' would have its weights from itself"):
         two(Shares(of="1")).validate()
+    longer = FrozenDict({**chain, "3": Shares(of="2")})
+    with pytest.raises(SpecError, match=r"blocks\.3\.of: '2' has its weights from '1'; name '0'"):
+        dataclasses.replace(PLAIN, blocks=longer, path=("3", "0", "1", "2")).validate()
+    circle = {"s": Shares(of="t"), "t": Shares(of="u"), "u": Shares(of="s"), "v": Shares(of="s")}
+    for first, names in (("s", "'t', 'u', 's'"), ("v", "'s', 't', 'u'")):
+        rest = tuple(name for name in circle if name != first)
+        with pytest.raises(SpecError, match=rf"blocks\.{first}\.of: {names} share in a circle; one of them needs"):
+            dataclasses.replace(PLAIN, blocks=FrozenDict(circle), path=(first, *rest)).validate()
     for name, element in (("Project", Project(width=12)), ("InjectMatrix", InjectMatrix(of="first"))):
         bank = FrozenDict({"0": BLOCK, "1": element, "2": Shares(of="1", delta=LowRank(rank=2))})
         changed = dataclasses.replace(PLAIN, blocks=bank, path=(Keep(name="first"), "0", "1", "2"))

@@ -17,7 +17,7 @@ from vslm.report import images
 from vslm.report.curves import band_half
 from vslm.report.measured import Section
 from vslm.report.page import render
-from vslm.report.profiles import tracks
+from vslm.report.profiles import by_loops, tracks
 from vslm.report.runs import Run, read_runs
 from vslm.report.tables import verdict_rows
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
@@ -44,8 +44,8 @@ def test_every_measure_has_its_section(measured_dir: Path) -> None:
     """In the order of the page, in its navigation, and its numbers are JSON."""
     found = sections_of(measured_dir)
     assert list(found) == [
-        *("forest", "recall", "layers", "attention", "norms", "copying", "matching", "ranks", "decoded", "maps"),
-        *("token-classes", "parameters", "costs"),
+        *("forest", "recall", "loops", "layers", "attention", "norms", "copying", "matching", "ranks", "decoded"),
+        *("maps", "token-classes", "parameters", "costs"),
     ]
     page = render(StudyFolder(measured_dir))
     for section in found.values():
@@ -74,6 +74,22 @@ def test_recall_shows_the_runs_numbers_with_their_band(measured_dir: Path) -> No
     (chance,) = section.drawings[0].figure["layout"]["shapes"]
     assert chance["y0"] == 1 / 16
     assert "loss" not in section.drawings[0].views, "a view of nothing is not offered"
+
+
+def test_loss_by_loops_stands_at_the_numbers_of_loops(measured_dir: Path) -> None:
+    """The runs' own numbers with their band, a tick at each number; seeds with other numbers are left out."""
+    section = sections_of(measured_dir)["loops"]
+    arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
+    loss_NR = np.stack([one["loss_by_loops.loss_nats_SR"][-1] for one in arrays])
+    line = trace_of(section, "full", "loss")
+    np.testing.assert_allclose(line["y"], loss_NR.mean(0), atol=1e-4)
+    np.testing.assert_allclose(line["customdata"], band_half(loss_NR), atol=1e-4)
+    assert line["x"] == section.drawings[0].figure["layout"]["xaxis"]["tickvals"] == [1, 2, 3, 6]
+    runs = read_runs(StudyFolder(measured_dir))["full"]
+    runs[1].arrays["loss_by_loops.times_SR"][0, -1] = 8
+    found = by_loops(runs, "loss_by_loops.loss_nats_SR")
+    assert found is not None
+    np.testing.assert_allclose(found.mean, loss_NR[[0, 2]].mean(0))
 
 
 def test_heads_stand_beside_their_mean(measured_dir: Path) -> None:
@@ -147,6 +163,7 @@ def test_equal_cost_is_joined_and_loss_has_its_interval(measured_dir: Path) -> N
     ("name", "array"),
     [
         ("recall.accuracy_SP", np.zeros(3)),
+        ("loss_by_loops.times_SR", np.full((1, 4), np.nan)),
         ("logit_lens.p_current_SL", np.zeros((0, 5))),
         ("logit_lens.p_current_SL", np.full((1, 5), np.nan)),
         ("parameters.steps_S", np.arange(7)),

@@ -19,6 +19,7 @@ from vslm.measure.copy_gain import CopyGain
 from vslm.measure.early_days import EarlyDays
 from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.logit_lens import LogitLens
+from vslm.measure.loss_by_loops import LossByLoops
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.position_profile import PositionProfile
@@ -138,6 +139,7 @@ OPTIM = {
 }
 MEASURES = {
     "LossByPosition": LossByPosition,
+    "LossByLoops": LossByLoops,
     "LogitLens": LogitLens,
     "AttentionDistance": AttentionDistance,
     "ContextCurve": ContextCurve,

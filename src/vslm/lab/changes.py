@@ -47,6 +47,10 @@ class Change(Spec):
     def describe(self, amount: int) -> str:
         """An amount in words: `depth 6`."""
 
+    def why_compute_stays(self, model: Model) -> str:
+        """What else in the model says how much is computed in training, so that this may not; empty: nothing does."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Depth(Change):
@@ -103,6 +107,7 @@ class Loops(Change):
     """How often a part of the path is repeated with the same weights. Changes compute, and no parameter.
 
     The part stands in the body of a `Repeat`, whose count of a whole pass is changed, or is written out in the path.
+    Where the `Repeat` draws its loops in training, FLOPs go by what is drawn, and this changes none.
 
     Args:
         blocks: the name that is repeated, or the names that are repeated one after the other.
@@ -130,6 +135,16 @@ class Loops(Change):
     def describe(self, amount: int) -> str:
         """In words."""
         return f"{amount} loops of {', '.join(self._part)}"
+
+    def why_compute_stays(self, model: Model) -> str:
+        """A distribution of loops in training: FLOPs go by it, and not by the count of a whole pass."""
+        repeated = self._repeated(model)
+        if repeated is None or repeated[1].training is None:
+            return ""
+        place, repeat = repeated
+        return (
+            f"path.{place}.training={repeat.training!r} says how often a step passes them; change that, or make it None"
+        )
 
     @property
     def _part(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ WORDS: dict[Size, str] = {
 }
 SIZES: tuple[Size, ...] = ("parameters", "non_embedding_parameters", "flops")
 _LARGEST_AMOUNT = 2**16
+_ENOUGH_EQUAL = 4  # amounts, each twice the one before, with one size: the change has no effect on it
 _PASSED_OVER = 16  # amounts in a row that give no valid model, before the search gives up on that side
 
 
@@ -102,6 +103,8 @@ class _Search:
     def nearest(self) -> int:
         low, high = 1, max(2, self.now)
         while high < _LARGEST_AMOUNT and (size := self._from(high)) is not None and size < self.target:
+            if self._is_without_effect():
+                break
             low, high = high, high * 2
         while high - low > 1:
             middle = (low + high) // 2
@@ -123,11 +126,16 @@ class _Search:
         """What keeps the search from coming nearer."""
         size = self.found[amount][1]
         if len({size for _, size in self.found.values()}) == 1:
-            return f"{type(self.change).__name__} does not change {WORDS[self.by]}"
+            reason = self.change.why_compute_stays(self.model) if self.by == "flops" else ""
+            return f"{type(self.change).__name__} does not change {WORDS[self.by]}" + (reason and f": {reason}")
         beyond = amount + 1 if size < self.target else amount - 1
         if beyond in self.found:
             return f"{self.change.describe(beyond)} has {self.found[beyond][1]:,.0f}"
         return f"{self.change.describe(beyond)} gives no valid model: {self._refused.get(beyond, 'it is out of range')}"
+
+    def _is_without_effect(self) -> bool:
+        """Whether amounts enough were tried to say that none makes a difference; paths of 2^16 loops take minutes."""
+        return len(self.found) >= _ENOUGH_EQUAL and len({size for _, size in self.found.values()}) == 1
 
     def _from(self, amount: int) -> float | None:
         """The size of the first valid model at this amount or a few above it."""

@@ -28,7 +28,8 @@ class Block(PathElement):
     Paper: On Layer Normalization in the Transformer Architecture, Xiong et al., 2020,
     https://arxiv.org/abs/2002.04745, figure 1b.
     At the start: both output projections are smaller by the square root of the number of additions to the stream in a
-    whole pass (as in GPT-2), so that the stream's scale at the end does not depend on the depth.
+    whole pass, or since it started anew (as in GPT-2), so that the stream's scale at the end does not depend on the
+    depth.
 
     Args:
         width: of the stream.

@@ -25,7 +25,8 @@ class Surroundings:
         width: of the stream that arrives.
         memory_width: of the token memory.
         context_tokens: the longest sequence.
-        num_additions: how often a whole pass adds to the stream, over all visits; deep models start each smaller.
+        num_additions: how often a pass adds to the stream, at the most, before it starts anew; deep models start each
+            smaller.
         saved_widths: what earlier visits left in `Stream.saved`, by name, with its width.
     """
 
@@ -66,6 +67,24 @@ class Reach(NamedTuple):
     saved: Mapping[str, int] = FrozenDict()
 
 
+class Additions(NamedTuple):
+    """How often visits have added to the stream: what initial values go by.
+
+    Args:
+        stream: since it started, or last started anew.
+        most: the largest such number on the way to the stream as it is.
+        saved: both numbers of what earlier visits left, by name.
+    """
+
+    stream: int = 0
+    most: int = 0
+    saved: Mapping[str, tuple[int, int]] = FrozenDict()
+
+    def plus(self, number: int) -> "Additions":
+        """After so many more."""
+        return self._replace(stream=self.stream + number, most=max(self.most, self.stream + number))
+
+
 class PathElement(Spec):
     """Interface: builds a module that maps a `Stream` to a `Stream`.
 
@@ -90,6 +109,13 @@ class PathElement(Spec):
     @abstractmethod
     def num_additions(self) -> int:
         """How often one visit adds to the stream."""
+
+    def additions(self, before: Additions) -> Additions:
+        """How often the stream was added to after this element.
+
+        As often as before it and here, unless it keeps, brings back or replaces a stream: those say so.
+        """
+        return before.plus(self.num_additions())
 
     @abstractmethod
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:

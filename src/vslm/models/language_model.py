@@ -11,6 +11,7 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
+from vslm.models.cut_loops import unlearned
 from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
@@ -236,7 +237,21 @@ class Model(Spec):
                 )
                 raise SpecError(visit.where, found, allowed)
         self._reach(visits)
+        self._check_cuts(visits, last_width)
         return visits, last_width
+
+    def _check_cuts(self, visits: tuple[Visit, ...], last_width: int) -> None:
+        """Gradients that are kept out of loops must find another way to what stands before them."""
+        is_tied = not self.readout.num_embedding_parameters(width=last_width, vocabulary=1)
+        if (found := unlearned(visits, root_is_read_out=is_tied)) is not None:
+            where, number = found
+            place = [i for i, item in enumerate(self.path) if isinstance(item, Repeat)][number]
+            raise SpecError(
+                f"path.{place}.gradient_loops",
+                f"no gradient reaches {where}, which stands before the loops",
+                "what it made is needed in the last loops or behind them",
+                f"put Keep between them, and an injection into path.{place}.body",
+            )
 
     def reach(self) -> int:
         """How many positions back the last stream sees tokens, its own included, up to the context."""

@@ -121,7 +121,8 @@ def looped(
         e = prelude(root);   s_0 = start or e;   s_{i+1} = core(A [s_i; e] + u_i);   coda(s_times)
 
     Paper: Scaling up Test-Time Compute with Latent Reasoning, Geiping et al., 2025, https://arxiv.org/abs/2502.05171.
-    At the start: output projections are smaller by the root of the number of additions of all visits, loops included.
+    At the start: output projections are smaller by the root of the number of additions of all visits, loops included;
+    with `start`, of those behind it.
     With `times` 1 and nothing else it is `model` itself, to the bit.
 
     Args:
@@ -170,6 +171,7 @@ def shifted(model: Model, *, passes: int, first_weight: float = 0.1) -> Model:
     """The whole model several times, each pass from the last state of the position before: see `ShiftedState`.
 
     Pass 0 is the model as it is; it has a loss of its own, and the last pass has the main one. The same weights in all.
+    At the start: every pass is `model`, to the bit.
 
     Args:
         model: whose path names blocks only, each once.
@@ -191,6 +193,7 @@ def ahead(model: Model, *, tokens: int, weight: float = 0.3) -> Model:
     The first loop is the model as it is, and predicts the next token: the main loss, and all that is generated from.
     Paper: Better & Faster Large Language Models via Multi-token Prediction, Gloeckle et al., 2024,
     https://arxiv.org/abs/2404.19737, for the losses. We differ: a loop of the same blocks in place of heads.
+    At the start: the first loop is `model`, to the bit; output projections do not go by the further ones.
     Cost: `tokens` passes and readouts in training. Evaluation and generation pass the further loops too, for nothing.
 
     Args:

@@ -139,7 +139,7 @@ class Repeat(Spec):
         times: loops of a whole pass, 1 or more: what initial values, evaluation and generation go by.
         training: how often in a step of training, drawn anew for each step; None: `times`.
         gradient_loops: gradients go back through the last so many loops, and what is injected there; None: all.
-            Without an injection nothing before them learns but the embedding, so give one.
+            Without an injection nothing before them would learn, so a model needs one.
     """
 
     body: tuple[str | PathElement | Shares | PerLoop, ...]
@@ -148,13 +148,17 @@ class Repeat(Spec):
     gradient_loops: int | None = None
 
     def check(self) -> None:
-        """Refuse nothing to repeat, no loops, and elements for loops that never come."""
+        """Refuse nothing to repeat, no loops, and gradients and elements for loops that never come."""
         if not self.body:
             raise SpecError("body", "an empty body", "at least one visit is needed")
         for name in ("times", "gradient_loops"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SpecError(name, f"found {value}", "1 or more is needed", "leave the part out for none")
+        most = max(self.probabilities())
+        if self.gradient_loops is not None and self.gradient_loops > most:
+            found = f"found {self.gradient_loops}, and training has {most} loops at the most"
+            raise SpecError("gradient_loops", found, f"1 to {most}, or None for all")
         for place, item in enumerate(self.body):
             if isinstance(item, PerLoop) and len(item.elements) > self.times:
                 found = f"{len(item.elements)} elements for {self.times} loops"

@@ -24,9 +24,9 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
-from vslm.models.stream import Stream
+from vslm.models.stream import PRIVATE, Stream
 
-_CARRIED = "carried"
+_CARRIED = f"{PRIVATE}carried"
 
 
 class Resize(PathElement):
@@ -346,7 +346,7 @@ def _product(x_BTD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _state_name(width: int) -> str:
-    return f"state of width {width}"
+    return f"{PRIVATE}state of width {width}"
 
 
 def _check_std(std: float) -> None:

@@ -121,8 +121,9 @@ def apportioned(multipliers: Sequence[float], *, total: int, multiple: int = 1) 
 
     Raises: SpecError where one would be 0 or less.
     """
-    if not multipliers or min(multipliers) <= 0 or total % multiple:
-        raise SpecError("multipliers", f"found {tuple(multipliers)} for a sum of {total}", "numbers above 0 are needed")
+    if not multipliers or not all(0 < m < math.inf for m in multipliers) or total % multiple:
+        found = f"found {tuple(multipliers)} for a sum of {total}"
+        raise SpecError("multipliers", found, "finite numbers above 0 are needed")
     units, whole = total // multiple, math.fsum(multipliers)
     exact = [units * m / whole for m in multipliers]
     found = [int(x + 1e-9) for x in exact]  # 2.9999999999999996 is 3

@@ -83,12 +83,23 @@ class Shares(Spec):
                 "of", f"{self.of!r} would have its weights from itself", nearest(self.of, set(bank) - {self.of})
             )
         if isinstance(owner, Shares):
-            raise SpecError("of", f"{self.of!r} has its weights from {owner.of!r}", "", f"name {owner.of!r}")
+            *between, last = self._lenders(bank)
+            if last in between:
+                circle = ", ".join(repr(name) for name in between[between.index(last) :])
+                raise SpecError("of", f"{circle} share in a circle", "one of them needs weights of its own")
+            raise SpecError("of", f"{self.of!r} has its weights from {owner.of!r}", "", f"name {last!r}")
         try:
             changed = vary(owner, self.changes)
         except SpecError as error:
             raise error.within("changes") from None
         return changed
+
+    def _lenders(self, bank: Mapping[str, "PathElement | Shares"]) -> list[str]:
+        """Who has weights from whom, by name, up to one that does not share, or that was there before."""
+        names = [self.of]
+        while isinstance(lender := bank.get(names[-1]), Shares) and names[-1] not in names[:-1]:
+            names.append(lender.of)
+        return names
 
     def shared_shapes(
         self, element: PathElement, around: Surroundings, owner: PathElement, owner_around: Surroundings

@@ -15,10 +15,11 @@ from torch import nn
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements import Additions, PathElement, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.repeats import PerLoop, Repeat
 from vslm.models.shares import Shares
+from vslm.models.stream import PRIVATE
 
 Entry = PathElement | Shares
 PathItem = str | PathElement | Shares | Repeat
@@ -131,7 +132,10 @@ def visits_of(
     _check_names(blocks, path)
     route, entries = route_of(blocks, path)
     elements = {where: _element(entry, blocks, where) for where, entry in entries.items()}
-    num_additions = max(1, sum(elements[step.where].num_additions() for step in steps_of(route)))
+    additions = Additions()
+    for step in steps_of(route):
+        additions = elements[step.where].additions(additions)
+    num_additions = max(1, additions.most)
     width, before, visits = stream_width, "root", []
     saved_widths: dict[str, int] = {}
     for step in steps_of(route, times):
@@ -260,7 +264,8 @@ def _check_kept(element: PathElement, around: Surroundings) -> None:
     kept = around.saved_widths
     for name in element.needed_names():
         if name not in kept:
-            offered = nearest(name, kept) if kept else "nothing was"
+            known = [one for one in kept if not one.startswith(PRIVATE)]
+            offered = nearest(name, known) if known else "nothing was"
             raise SpecError("", f"{name!r} was not kept", offered, "put Keep before")
         if kept[name] != around.width:
             raise SpecError("", f"{name!r} was kept at width {kept[name]} and is needed at width {around.width}")

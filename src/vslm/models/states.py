@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
-from vslm.models.elements import PathElement, Reach, Surroundings
+from vslm.models.elements import Additions, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
-from vslm.models.stream import Stream
+from vslm.models.stream import PRIVATE, Stream
 
 
 class StateElement(PathElement):
@@ -50,14 +50,23 @@ class Keep(StateElement):
     Cost: nothing.
 
     Args:
-        name: under which others find it.
+        name: under which others find it; it has no colon, which begins the names that elements use among themselves.
     """
 
     name: str
 
+    def check(self) -> None:
+        """Refuse a name that could be an element's own."""
+        if PRIVATE in self.name:
+            raise SpecError("name", f"found {self.name!r}", f"a name without {PRIVATE!r} is needed")
+
     def saves(self, around: Surroundings) -> Mapping[str, int]:
         """The stream, under its name."""
         return {self.name: around.width}
+
+    def additions(self, before: Additions) -> Additions:
+        """What is kept has as many as the stream here."""
+        return before._replace(saved={**before.saved, self.name: (before.stream, before.most)})
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """What is kept sees as far as the stream here."""
@@ -88,6 +97,11 @@ class Return(StateElement):
         """What it goes back to."""
         return (self.to,)
 
+    def additions(self, before: Additions) -> Additions:
+        """As many as what was kept: what was added since is no part of the stream."""
+        stream, most = before.saved.get(self.to, (before.stream, before.most))
+        return before._replace(stream=stream, most=most)
+
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """As far as what was kept."""
         return before._replace(stream=before.saved[self.to])
@@ -117,6 +131,10 @@ class LearnedState(StateElement):
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
+
+    def additions(self, before: Additions) -> Additions:
+        """None yet: the stream starts anew."""
+        return before._replace(stream=0)
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """The stream knows no token."""
@@ -154,6 +172,10 @@ class NoiseState(StateElement):
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
         _check_std(self.std)
+
+    def additions(self, before: Additions) -> Additions:
+        """None yet: the stream starts anew."""
+        return before._replace(stream=0)
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """The stream knows no token."""
@@ -261,7 +283,7 @@ class ShiftedState(StateElement):
     Paper: Addressing Some Limitations of Transformers with Feedback Memory, Fan et al., 2020,
     https://arxiv.org/abs/2002.09402, for the aim. We differ: passes in parallel in place of steps in sequence, one
     vector and no memory.
-    At the start: U = 0, so that every pass starts as the first did.
+    At the start: U = 0, so that every pass starts as the first did, and output projections go by one pass.
     Cost: width ** 2 parameters; each pass costs a pass.
 
     Args:
@@ -273,6 +295,10 @@ class ShiftedState(StateElement):
     def needed_names(self) -> tuple[str, ...]:
         """Where the first pass started."""
         return (self.of,)
+
+    def additions(self, before: Additions) -> Additions:
+        """As many as what was kept: the stream starts anew from there, and U from zero."""
+        return before._replace(stream=before.saved.get(self.of, (before.stream, 0))[0])
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """One position further than the stream that arrives, if that sees a token."""

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from vslm.models.past import WHOLE, Past
 
+PRIVATE = ":"
+"""How a key of `Stream.saved` begins that an element keeps for its own kind; no `Keep` may take such a name."""
+
 
 class ExitStream(NamedTuple):
     """A stream that is read out beside the last one, for a loss of its own in training.
@@ -32,7 +35,8 @@ class Stream(NamedTuple):
         memory_BSE: the token memory that attention may look at. In the plain model it is the embedding, and no block
             reads it; a learned root reaches tokens only through it. Of two streams it is the one that carries content.
         saved: what earlier visits left for later ones, by name (carried coordinates, a recurrent state). An element
-            that saves something adds a key to a copy of the mapping. Position is the second axis of each.
+            that saves something adds a key to a copy of the mapping, which begins with `PRIVATE` unless a reader of the
+            path chose it. Position is the second axis of each.
         past: what came before these positions, for this visit; in training nothing.
         exits: streams that are read out beside the last one, in the order of their visits.
     """

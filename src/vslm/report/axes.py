@@ -135,6 +135,15 @@ def visit_axis(last: int) -> dict[str, Any]:
     }
 
 
+def loop_axis(counts: Iterable[float]) -> dict[str, Any]:
+    """The axis of numbers of loops, with a tick at each that was measured."""
+    return {
+        "title": axis_title("loops of the repeated part"),
+        "tickvals": sorted({int(count) for count in counts}),
+        "unifiedhovertitle": {"text": "%{x:.0f} loops"},
+    }
+
+
 def step_places(steps_S: np.ndarray) -> np.ndarray:
     """Where steps are drawn on a logarithmic axis: as they are, and step 0 left of step 1."""
     return np.where(steps_S > 0, steps_S, _STEP_0_AT).astype(float)

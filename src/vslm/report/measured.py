@@ -46,6 +46,7 @@ def sections(
     found = [
         _forest(study, rows, look),
         _recall(study, runs, look),
+        _loops(runs, look),
         context_sections.curve(runs, look),
         context_sections.position_profile(runs, look),
         *early_days.sections(runs, look),
@@ -146,6 +147,25 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
         f"counted from the latest mention of the key, in octaves, each drawn at its middle.{chance}",
         "arrays.npz: recall",
         [Drawing("recall", figure, words)],
+    )
+
+
+def _loops(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {"loss": ("loss_by_loops.loss_nats_SR", "loss", "nats per token")}
+    views, words = profile_views(profiles.by_loops, runs, names)
+    if not views:
+        return None
+    counts = (count for profile in views["loss"].values() for count in profile.x)
+    figure = line_figures.profile_figure(views, look, axes.loop_axis(counts))
+    return Section(
+        "loops",
+        "Fewer or more loops than were trained",
+        "Loops",
+        "Validation loss at the end of training when the repeated part is passed so many times, with the same weights "
+        "on the same text. Where a line goes on falling beyond the loops of its training, more compute still helps; "
+        "where it is level, the state has come to rest; where it rises again, the loops work in their own number only.",
+        "arrays.npz: loss_by_loops",
+        [Drawing("loops", figure, words)],
     )
 
 

@@ -87,18 +87,22 @@ def by_visit_and_head(runs: Sequence[Run], name: str) -> Profile | None:
 
 def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by octave of distance; an octave without queries is left out. Drawn at the octave's middle."""
-    pairs = [
-        (values, start)
-        for run in runs
-        if (values := last_values(run, name, 1)) is not None
-        and (start := last_values(run, "recall.from_tokens_SP", 1)) is not None
-        and start.shape == values.shape
-    ]
-    found_NP = same_shape([values for values, _ in pairs])
-    if not len(found_NP):
+    found = _at_places(runs, name, "recall.from_tokens_SP")
+    if found is None:
         return None
+    from_P, found_NP = found
     keep_P = np.isfinite(found_NP).all(axis=0)
-    return over_seeds(found_NP[:, keep_P], pairs[0][1][keep_P] * np.sqrt(2))
+    return over_seeds(found_NP[:, keep_P], from_P[keep_P] * np.sqrt(2))
+
+
+def by_loops(runs: Sequence[Run], name: str) -> Profile | None:
+    """A number by how often the repeated part was passed."""
+    found = _at_places(runs, name, "loss_by_loops.times_SR")
+    if found is None:
+        return None
+    times_R, found_NR = found
+    keep_R = np.isfinite(times_R) & np.isfinite(found_NR).all(axis=0)
+    return over_seeds(found_NR[:, keep_R], times_R[keep_R]) if keep_R.any() else None
 
 
 def tracks(runs: Sequence[Run]) -> dict[str, Track]:
@@ -152,6 +156,21 @@ def equally_dear(found: Mapping[str, Cost]) -> list[list[str]]:
         else:
             groups.append([name])
     return [sorted(group, key=lambda arm: found[arm].cost) for group in groups if len(group) > 1]
+
+
+def _at_places(runs: Sequence[Run], name: str, places: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The places that are stored under `places`, and the numbers there, a row for each seed that has the same ones."""
+    pairs = [
+        (at, values)
+        for run in runs
+        if (values := last_values(run, name, 1)) is not None
+        and (at := last_values(run, places, 1)) is not None
+        and at.shape == values.shape
+    ]
+    if not pairs:
+        return None
+    first = pairs[0][0]
+    return first, np.stack([values for at, values in pairs if at is first or np.array_equal(at, first)])
 
 
 def _has_loss(run: Run) -> bool:

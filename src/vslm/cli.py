@@ -310,6 +310,8 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
     from vslm.report.terminal import arms_table, show
 
     show(arms_table(rows))
+    for problem in dict.fromkeys(row["problem"] for row in rows if row["problem"]):
+        print(f"cannot be read: {problem}")
 
 
 @app.command

@@ -11,10 +11,16 @@ import numpy as np
 from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows
 
+_ANEW = "the file is torn; run the study again"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
+_SHAPES = {  # of study.json, for what readers walk through
+    **dict.fromkeys(("arms", "primary", "corpora"), dict),
+    **dict.fromkeys(("seeds", "budgets"), list),
+    **dict.fromkeys(("name", "baseline"), str),
+}
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
@@ -109,14 +115,19 @@ class StudyFolder:
     def study(self) -> dict[str, Any]:
         """The declaration, `study.json`.
 
-        Raises: ResultError if this is no study folder, or one written by a newer vslm.
+        Raises: ResultError if this is no study folder, one written by a newer vslm, or one whose record is not what a
+            study writes.
         """
         if self.path.is_file():
             found, do = "a file, not a folder", "unpack what `vslm pack` made, and name the folder"
             raise ResultError(str(self.path), found, "the folder of a study is needed", do)
-        study = read_json(self.path / "study.json")
+        record = self.path / "study.json"
+        study = read_json(record)
+        if not isinstance(study, dict):
+            raise ResultError(str(record), f"{_json_word(study)}", "the record of a study is a JSON object", _ANEW)
         if study.get("format") != FORMAT:
-            raise ResultError(str(self.path / "study.json"), f"format {study.get('format')!r}", f"{FORMAT} is readable")
+            raise ResultError(str(record), f"format {study.get('format')!r}", f"{FORMAT} is readable")
+        _check_shapes(study, record)
         return study
 
     @cached_property
@@ -171,6 +182,45 @@ class StudyFolder:
 
     def _place(self, budget: float) -> Path:
         return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)
+
+
+def _check_shapes(study: dict[str, Any], record: Path) -> None:
+    """Refuse a record that no reader could walk through: whatever else of it is odd, a page shows as missing.
+
+    Arms are folders beside the record, so their names may not lead elsewhere.
+
+    Raises: ResultError.
+    """
+    for name, shape in _SHAPES.items():
+        if study.get(name) is not None and not isinstance(study[name], shape):
+            allowed = f"{_json_word(shape())} is needed"
+            raise ResultError(str(record), f"{name} is {_json_word(study[name])}", allowed, _ANEW)
+    for name, allowed in (("seeds", int), ("budgets", int | float)):
+        if odd := [one for one in study.get(name) or [] if not isinstance(one, allowed) or isinstance(one, bool)]:
+            raise ResultError(str(record), f"{name} holds {_json_word(odd[0])}", "numbers are needed", _ANEW)
+    if not study.get("arms"):
+        raise ResultError(str(record), "names no arms", "", _ANEW)
+    if odd := [arm for arm in study["arms"] if not is_path_part(arm)]:
+        raise ResultError(str(record), f"arm {odd[0]!r} can name no folder", "one part of a path is needed", _ANEW)
+
+
+def _json_word(value: Any) -> str:
+    """What a value of a record is, for people.
+
+    >>> _json_word([]), _json_word({}), _json_word("x"), _json_word(None)
+    ('a list', 'an object', 'a text', 'nothing')
+    """
+    words = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return words.get(type(value), "a number")
+
+
+def is_path_part(name: str) -> bool:
+    """Whether a name that stands in a record is the name of something beside it, and leads nowhere else.
+
+    >>> is_path_part("full"), is_path_part("../outside"), is_path_part(".."), is_path_part("a\\\\b"), is_path_part("")
+    (True, False, False, False, False)
+    """
+    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
 
 
 def run_folder_of(path: Path) -> RunFolder:

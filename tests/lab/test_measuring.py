@@ -73,6 +73,23 @@ def test_torn_weights_are_passed_over(measured: Path, vslm: Callable) -> None:
     assert run_of(measured).arrays["residual_norms.steps_S"].tolist() == [0, 1, 5, 11]
 
 
+def test_torn_numbers_of_before_are_begun_anew(measured: Path, vslm: Callable) -> None:
+    """It is said; the record names the measures that are there and no others."""
+    later = run_of(measured).path / "later.npz"
+    assert vslm("measure", "runs/study/short", "LogitLens").code == 0
+    later.write_bytes(later.read_bytes()[:-30])
+    said = vslm("measure", "runs/study/short", NORMS)
+    assert said.code == 0, said.err
+    assert "short/seed0: later.npz cannot be read" in said.out
+    assert list(read_json(later.with_suffix(".json"))["measures"]) == ["residual_norms"]
+    assert {name.partition(".")[0] for name in read_arrays(later)} == {"residual_norms"}
+    later.with_suffix(".json").write_text("{")
+    said = vslm("measure", "runs/study/short", "LogitLens")
+    assert said.code == 0, said.err
+    assert "later.json: the file is torn" in said.out
+    assert {name.partition(".")[0] for name in read_arrays(later)} == {"residual_norms", "logit_lens"}
+
+
 def test_a_run_that_is_made_again_forgets_what_was_taken(measured: Path, vslm: Callable) -> None:
     """Its weights are others now."""
     assert vslm("measure", "runs/study/short", "LogitLens").code == 0

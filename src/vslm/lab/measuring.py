@@ -10,7 +10,9 @@ that was taken in the run in its fifth digit. Not for: measures that the run too
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 import vslm
@@ -91,18 +93,37 @@ def take(taking: Taking, say: Callable[[str], None]) -> tuple[int, ...]:
         taken.append(Taken(measure.recorded_as, step, taker(model)))
     if not taken:
         raise ResultError(run.name, "none of its weights can be read", "", "run it again")
-    _write(run.path, measure, taken)
+    _write(run, measure, taken, say)
     return tuple(one.step for one in taken)
 
 
-def _write(path: Path, measure: Measure, taken: list[Taken]) -> None:
-    """Beside what was taken earlier; the same measure again takes the place of its last time."""
+def _write(run: StoredRun, measure: Measure, taken: list[Taken], say: Callable[[str], None]) -> None:
+    """Beside what was taken earlier; the same measure again takes the place of its last time. Of a torn file nothing
+    can be kept, which is said.
+    """
     head = f"{measure.recorded_as}."
-    arrays = {name: array for name, array in read_arrays(path / LATER).items() if not name.startswith(head)}
-    record = read_json(path / LATER_RECORD) if (path / LATER_RECORD).exists() else {"measures": {}}
-    measures = {**record["measures"], measure.recorded_as: {"measure": to_plain(measure), "vslm": vslm.__version__}}
-    write_arrays(path / LATER, arrays | measured_arrays(taken))
-    write_json(path / LATER_RECORD, {"measures": measures})
+    arrays, record = _before(run, say)
+    kept = {name: array for name, array in arrays.items() if not name.startswith(head)}
+    measures = {**record, measure.recorded_as: {"measure": to_plain(measure), "vslm": vslm.__version__}}
+    write_arrays(run.path / LATER, kept | measured_arrays(taken))
+    write_json(run.path / LATER_RECORD, {"measures": measures})
+
+
+def _before(run: StoredRun, say: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays that were taken earlier, and the measures that they are of."""
+    path = run.path / LATER_RECORD
+    try:
+        arrays = read_arrays(run.path / LATER)
+    except ResultError as error:
+        say(f"{run.name}: {LATER} cannot be read ({error.found}) and is begun anew; measure again what was in it")
+        return {}, {}
+    try:
+        record = read_json(path) if arrays and path.exists() else {}
+    except ResultError as error:
+        say(f"{run.name}: {LATER_RECORD}: {error.found}; it is begun anew")
+        record = {}
+    measures = record.get("measures") if isinstance(record, dict) else None
+    return arrays, measures if isinstance(measures, dict) else {}
 
 
 def _parsed(text: str, run: StoredRun) -> Measure:

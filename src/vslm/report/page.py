@@ -91,6 +91,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         cards=content.cards(study, rows, look),
         facts=content.facts(study, verdict),
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
+        remarked=[run for arm in runs.values() for run in arm if run.remark],
         arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],
         look=look,
         looks=content.look_rows(rows),

@@ -21,6 +21,7 @@ _SHAPES = {  # of study.json, for what readers walk through
     **dict.fromkeys(("seeds", "budgets"), list),
     **dict.fromkeys(("name", "baseline"), str),
 }
+_MEASURE_AGAIN = "what was measured afterwards is left out; delete the file and run vslm measure again"
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
@@ -72,9 +73,26 @@ class RunFolder:
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0.
-        Measures have their own, whether they were taken in the run or afterwards.
+        Measures have their own, whether they were taken in the run or afterwards; what was taken afterwards and cannot
+        be read is left out, and `later_problem` says so.
         """
-        return read_arrays(self.path / LATER) | read_arrays(self.path / "arrays.npz")
+        return self._later[0] | read_arrays(self.path / "arrays.npz")
+
+    @property
+    def later_problem(self) -> str | None:
+        """Why nothing can be read of what was measured afterwards, and what to do; None where all is well."""
+        return self._later[1]
+
+    @cached_property
+    def _later(self) -> tuple[dict[str, np.ndarray], str | None]:
+        """What was measured afterwards can be measured again, so the run is whole without it."""
+        try:
+            arrays = read_arrays(self.path / LATER)
+        except ResultError as error:
+            return {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
+        if odd := [name for name, array in arrays.items() if not np.issubdtype(array.dtype, np.number)]:
+            return {}, f"{LATER} holds no numbers under {odd[0]}; {_MEASURE_AGAIN}"
+        return arrays, None
 
     @property
     def kept_weights(self) -> dict[int, Path]:

@@ -10,12 +10,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
 from vslm.live.app import Answer, App
-from vslm.results.files import read_json, read_rows, write_json, write_rows
+from vslm.results.files import read_json, read_rows, write_arrays, write_json, write_rows
 
 Ask = Callable[..., Answer]
 
@@ -89,6 +90,21 @@ def test_a_run_that_began_anew_or_ended_is_told(ask: Ask, runs: Path) -> None:
     path = runs / "first" / "b" / "seed1" / "measures.jsonl"
     write_rows(path, read_rows(path)[:2])
     assert _json(ask(f"/api/rows/first?since={after['since']}"))["reload"]
+
+
+def test_what_is_measured_afterwards_is_seen(ask: Ask, runs: Path) -> None:
+    """`vslm measure` adds a file to runs that ended long ago: the page has it, and one that is open is told."""
+    before = _json(ask("/api/rows/first?since="))
+    assert 'id="measured-norms"' not in ask("/study/first").body.decode()
+    for arm in ARMS:
+        for seed in range(3):
+            arrays = {"residual_norms.steps_S": np.array([13]), "residual_norms.rms_SL": np.ones((1, 5))}
+            write_arrays(runs / "first" / arm / f"seed{seed}" / "later.npz", arrays)
+    assert 'id="measured-norms"' in ask("/study/first").body.decode()
+    after = _json(ask(f"/api/rows/first?since={before['since']}"))
+    assert after["results"] != before["results"]
+    (runs / "first" / "a" / "seed0" / "later.npz").write_bytes(b"torn")
+    assert "run vslm measure again" in ask("/study/first").body.decode()
 
 
 @pytest.mark.parametrize("since", ["x", "0123456789ab", "0123456789ab:1,2", "0123456789ab:-1", "%00", "9" * 5000])

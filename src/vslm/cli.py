@@ -380,7 +380,8 @@ def send(
     from vslm.trackers.sending import TRACKERS
     from vslm.trackers.sending import send as send_to
 
-    send_to(path, TRACKERS[to](project, out), follow=follow)
+    if send_to(path, TRACKERS[to](project, out), follow=follow):
+        sys.exit(1)
 
 
 @app.command

@@ -19,7 +19,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError, RunError
 
-_AGAIN = "delete done.json beside it and run the study again, which makes it anew"
+RUN_ANEW = "delete done.json beside it and run the study again, which makes it anew"
 
 
 @contextmanager
@@ -120,13 +120,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     if not zipfile.is_zipfile(path):
-        raise ResultError(str(path), "no archive of arrays", "the file is torn", _AGAIN)
+        raise ResultError(str(path), "no archive of arrays", "the file is torn", RUN_ANEW)
     try:
         # Opened here, because numpy leaves a torn file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", _AGAIN) from None
+        raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", RUN_ANEW) from None
 
 
 def sha256(path: Path) -> str:

@@ -14,6 +14,7 @@ from vslm.results.files import read_arrays, read_json, read_rows
 _ANEW = "the file is torn; run the study again"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
+DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
 _SHAPES = {  # of study.json, for what readers walk through
@@ -52,8 +53,15 @@ class RunFolder:
         """The final numbers: `status` (done | diverged), `fingerprint`, `val_loss`, `val_bpb`, `tokens`, `flops`,
         `seconds`, and for a diverged run `diverged_step`. A run that was made to choose has `select_loss` and
         `select_bpb` in place of those of `val`; rows and arrays are named in the same way.
+
+        Raises: ResultError if the file is torn, or not what a run ends with.
         """
-        return read_json(self.path / "done.json") if self.is_done else None
+        if not self.is_done:
+            return None
+        done = read_json(self.path / "done.json")
+        if not isinstance(done, dict) or not isinstance(done.get("status"), str):
+            raise ResultError(str(self.path / "done.json"), "not what a run ends with", "", DONE_ANEW)
+        return done
 
     def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
         """`done` if the run ended under this fingerprint; None if it did not, or if what says so is torn: then it is
@@ -63,7 +71,7 @@ class RunFolder:
             done = self.done
         except ResultError:
             return None
-        return done if isinstance(done, dict) and done.get("fingerprint") == fingerprint else None
+        return done if done is not None and done.get("fingerprint") == fingerprint else None
 
     @cached_property
     def measures(self) -> list[dict[str, Any]]:

@@ -370,6 +370,8 @@ def send(
 ) -> None:
     """Send runs to a tracker: what it was not sent yet. The run folder stays what counts.
 
+    A run that is torn is named and passed over; the command then ends with 1.
+
     Args:
         path: Of a study (runs/NAME), an arm (runs/NAME/ARM) or a run (runs/NAME/ARM/seed0).
         to: Where. Each is an extra: pip install 'vslm[wandb]', 'vslm[trackio]' or 'vslm[tensorboard]'.
@@ -387,6 +389,9 @@ def send(
 @app.command
 def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
+
+    No code of the folder is run. Other commands that read trained models (sample, prompts, measure, rematch) run the
+    study file in a study's folder where the study has specs of its own, since nothing else can read those.
 
     Args:
         root: A folder of studies, or one study.
@@ -429,7 +434,7 @@ def sample(
     top_k: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Let a trained model write.
+    """Let a trained model write. Of a study with specs of its own this runs the study file in its folder.
 
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
@@ -455,6 +460,9 @@ def sample(
 def measure(folder: Path, /, *measures: str) -> None:
     """Take measures of finished runs from the weights that they stored, and write the page again.
 
+    A run that is torn is named and passed over; the command then ends with 1. Of a study with specs of its own this
+    runs the study file in its folder.
+
     Args:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
         measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)".
@@ -467,12 +475,28 @@ def measure(folder: Path, /, *measures: str) -> None:
 
     if not measures:
         raise SpecError("measure", "no measure is named", "", "name one or more behind the folder, such as TokenView")
-    for taking in takings(folder, measures):
+    passed_over: set[str] = set()
+
+    def pass_over(name: str, error: VslmError) -> None:
+        said = f"vslm: {name}: passed over, {error}"
+        if said not in passed_over:  # two measures of a torn run are one thing to be told
+            print(said, file=sys.stderr)
+        passed_over.add(said)
+
+    for taking in takings(folder, measures, pass_over):
         start = time.perf_counter()
-        steps = take(taking, say=print)
+        try:
+            steps = take(taking, say=print)
+        except VslmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk is full: no other run could do better
+                raise
+            pass_over(taking.run.name, error)
+            continue
         at = f"step {steps[0]:,}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]:,} to {steps[-1]:,}"
         print(f"{taking.run.name}: {taking.measure.recorded_as} at {at}, {time.perf_counter() - start:.1f} s")
     print(f"report  {write_report(study_folder_of(folder).path)}")
+    if passed_over:
+        sys.exit(1)
 
 
 @app.command
@@ -488,6 +512,8 @@ def prompts(
     json_: Json = False,
 ) -> None:
     """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
+
+    Of a study with specs of its own this runs the study file in its folder.
 
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.

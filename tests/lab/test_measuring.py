@@ -73,6 +73,41 @@ def test_torn_weights_are_passed_over(measured: Path, vslm: Callable) -> None:
     assert run_of(measured).arrays["residual_norms.steps_S"].tolist() == [0, 1, 5, 11]
 
 
+TORN = {
+    "done.json": ("done.json", b"{", "the file is torn"),
+    "an odd done.json": ("done.json", b"[1]", "not what a run ends with"),
+    "a done.json without a step": ("done.json", b'{"status": "done"}', "names no step"),
+    "experiment.json": ("experiment.json", b'{"job": ', "the file is torn"),
+    "an empty experiment.json": ("experiment.json", b"{}", "not the record of a run"),
+    "an odd experiment.json": ("experiment.json", b"[]", "not the record of a run"),
+    "an odd job": ("experiment.json", b'{"job": {"kind": []}}', "unknown kind []"),
+    "tokenizer.json": ("tokenizer.json", b"{", "the file is torn"),
+}
+
+
+@pytest.mark.parametrize("case", TORN)
+def test_a_torn_run_is_passed_over_and_the_others_are_measured(measured: Path, vslm: Callable, case: str) -> None:
+    """It is named, once however many measures it would have had, and the command ends with 1."""
+    name, content, words = TORN[case]
+    (run_of(measured, "full").path / name).write_bytes(content)
+    said = vslm("measure", "runs/study", NORMS, "LogitLens")
+    assert said.code == 1, said
+    assert said.err.count("full/seed0: passed over") == said.err.count("\n") == 1, said.err
+    assert words in said.err
+    assert not (run_of(measured, "full").path / "later.npz").exists()
+    assert set(read_json(run_of(measured).path / "later.json")["measures"]) == {"residual_norms", "logit_lens"}
+    assert "report  " in said.out
+
+
+def test_a_run_that_is_not_finished_is_passed_over_by_measures_of_the_end(measured: Path, vslm: Callable) -> None:
+    """What it kept on its way can be measured."""
+    (run_of(measured, "full").path / "done.json").unlink()
+    said = vslm("measure", "runs/study", NORMS, "LogitLens")
+    assert said.code == 1, said
+    assert "not finished, and LogitLens is taken at the end" in said.err
+    assert list(read_json(run_of(measured, "full").path / "later.json")["measures"]) == ["residual_norms"]
+
+
 def test_torn_numbers_of_before_are_begun_anew(measured: Path, vslm: Callable) -> None:
     """It is said; the record names the measures that are there and no others."""
     later = run_of(measured).path / "later.npz"

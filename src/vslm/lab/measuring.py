@@ -7,7 +7,7 @@ Weights that were kept along the training are rounded (see `training/kept_weight
 that was taken in the run in its fifth digit. Not for: measures that the run took itself; those stay as they are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 import vslm
-from vslm.core.errors import ResultError, SpecError, nearest
+from vslm.core.errors import ResultError, SpecError, VslmError, nearest
 from vslm.core.paths import parse_change
 from vslm.core.specs import to_plain
 from vslm.data.corpus import open_corpus
+from vslm.lab.catalog import KINDS
 from vslm.lab.recording import measured_arrays
 from vslm.lab.stored_run import StoredRun
 from vslm.measure.measure import Measure, Taker
@@ -27,6 +28,8 @@ from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import LATER, LATER_RECORD
 from vslm.results.naming import named
 from vslm.training.loop import Taken
+
+PassOver = Callable[[str, VslmError], None]
 
 
 @dataclass(frozen=True)
@@ -44,36 +47,49 @@ class Taking:
     steps: tuple[int, ...]
 
 
-def takings(folder: Path, texts: Sequence[str]) -> list[Taking]:
+def takings(folder: Path, texts: Sequence[str], pass_over: PassOver) -> list[Taking]:
     """Everything to be taken, checked before the first of it.
 
-    A measure that is taken at the end alone is taken from the last weights, every other one at all stored steps.
+    A measure that is taken at the end alone is taken from the last weights, every other one at all stored steps. A run
+    that cannot be read, or is not as far as a measure needs it, is passed over.
 
     Args:
         folder: of a study, of one of its arms, or of a run.
         texts: measures as a study writes them: `TokenView` or `LogitLens(num_tokens=8192)`.
+        pass_over: is told the name of a run, and why nothing is taken of it.
     Raises: ResultError where nothing is stored, SpecError for a measure that is none, does not fit the model, or was
         taken by the run itself.
     """
     place = named(folder)
     runs = [StoredRun(found.path) for arm in place.arms for found in place.runs(arm)]
-    runs = [run for run in runs if run.steps]
-    if not runs:
-        do = "run the study, with Experiment(keep_weights=12) for more than the last weights"
-        raise ResultError(str(folder), "no run here has stored weights", "", do)
-    found = []
+    has_torn, found = False, []
     for run in runs:
+        try:
+            steps, job = run.steps, run.job if run.steps else None
+        except VslmError as error:
+            has_torn = True
+            pass_over(run.name, error)
+            continue
+        if job is None:
+            continue
         for text in texts:
             measure = _parsed(text, run)
-            experiment = run.job.experiment
-            if any(measure.recorded_as == own.recorded_as for own in experiment.measures):
+            if any(measure.recorded_as == own.recorded_as for own in job.experiment.measures):
                 raise SpecError(text, f"{run.name} took it while it was trained", "", "its numbers are in arrays.npz")
-            measure.check_fits(model=experiment.model, source=experiment.data)
-            num_steps = sum(run.job.stages_steps)
+            measure.check_fits(model=job.experiment.model, source=job.experiment.data)
+            num_steps = sum(job.stages_steps)
             is_final = measure.steps(num_steps) == [num_steps]
             if is_final and run.last_step is None:
-                raise ResultError(run.name, f"not finished, and {text} is taken at the end", "", "finish the run first")
-            found.append(Taking(run, measure, run.steps[-1:] if is_final else run.steps))
+                problem = ResultError(
+                    run.name, f"not finished, and {text} is taken at the end", "", "finish the run first"
+                )
+                has_torn = True
+                pass_over(run.name, problem)
+            else:
+                found.append(Taking(run, measure, steps[-1:] if is_final else steps))
+    if not found and not has_torn:
+        do = "run the study, with Experiment(keep_weights=12) for more than the last weights"
+        raise ResultError(str(folder), "no run here has stored weights", "", do)
     return found
 
 
@@ -128,7 +144,9 @@ def _before(run: StoredRun, say: Callable[[str], None]) -> tuple[dict[str, np.nd
 
 def _parsed(text: str, run: StoredRun) -> Measure:
     name = text.partition("(")[0].strip()
-    kinds = {known: kind for known, kind in run.kinds.items() if issubclass(kind, Measure)}
+    # A name that the catalog lacks may be that of a measure of the study's own, so its file is run then, and only then.
+    known: Mapping[str, type] = KINDS if name in KINDS else run.kinds
+    kinds = {known: kind for known, kind in known.items() if issubclass(kind, Measure)}
     if name not in kinds:
         raise SpecError(text, "no measure of that name", nearest(name, kinds))
     value = parse_change(f"measure={name}()" if "(" not in text else f"measure={text}", run.kinds)[1]

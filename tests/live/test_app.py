@@ -239,6 +239,56 @@ def test_what_cannot_be_read_is_said(ask: Ask, body: Any, status: int, words: st
     assert _post(ask, {"text": "x", "runs": ["a/seed0"]}).status == HTTPStatus.OK
 
 
+def test_a_run_that_cannot_read_holds_up_no_other(runs: Path) -> None:
+    """Each reason is said once, with the runs that it holds for; if none can read, that is the answer."""
+    logged: list[str] = []
+
+    def read_some(folder: Path, text: str) -> Any:
+        if folder.parent.name == "a":
+            raise KeyError("job")
+        return read_text(folder, text)
+
+    def ask(text: str, *runs_named: str) -> Answer:
+        return _post(lambda *args, **headers: request(*args, headers), {"text": text, "runs": runs_named})
+
+    def request(target: str, method: str, body: bytes, headers: dict[str, str]) -> Answer:
+        sent = {"Host": "localhost", **{name.replace("_", "-").title(): value for name, value in headers.items()}}
+        return App(runs, read_some, log=logged.append).answer(method, target, sent, body)
+
+    found = _json(ask("hé", "a/seed0", "b/seed0", "a/seed1"))
+    assert [run["arm"] for run in found["runs"]] == ["b"]
+    assert len(found["problems"]) == 1
+    assert found["problems"][0].startswith("a/seed0 and a/seed1: This could not be read (KeyError)")
+    assert len(logged) == 2
+    both = ask("boom", "a/seed0", "b/seed0")
+    assert both.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "b/seed0: its weights are torn" in _json(both)["error"]
+    assert "a/seed0: This could not be read" in _json(both)["error"]
+
+
+def test_what_nobody_foresaw_is_answered_and_logged(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words and with 500, as a page or as data; the log has a line of it, and the next visitor is answered."""
+    logged: list[str] = []
+    app = App(runs, read_text, log=logged.append)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in\nthe middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vslm.live.pages.study_page", fail)
+        patched.setattr("vslm.live.app.rows_since", fail)
+        page = app.answer("GET", "/study/first", {"Host": "localhost"})
+        rows = app.answer("GET", "/api/rows/first?since=", {"Host": "localhost"})
+    assert page.status == rows.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "This could not be read (ZeroDivisionError)" in page.body.decode()
+    assert "This could not be read (ZeroDivisionError)" in _json(rows)["error"]
+    assert len(logged) == 2
+    assert logged[0].startswith(
+        "vslm: '/study/first' could not be answered: ZeroDivisionError: in the middle (test_app"
+    )
+    assert app.answer("GET", "/study/first", {"Host": "localhost"}).status == HTTPStatus.OK
+
+
 # ---- who may ask ----------------------------------------------------------------------------------------------------
 
 

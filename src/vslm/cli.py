@@ -390,8 +390,8 @@ def send(
 def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 
-    No code of the folder is run. Other commands that read trained models (sample, prompts, measure, rematch) run the
-    study file in a study's folder where the study has specs of its own, since nothing else can read those.
+    No code of the folder is run.
+    The commands sample, prompts, measure and rematch run the study file in it where the study has specs of its own.
 
     Args:
         root: A folder of studies, or one study.
@@ -434,7 +434,9 @@ def sample(
     top_k: int | None = None,
     seed: int = 0,
 ) -> None:
-    """Let a trained model write. Of a study with specs of its own this runs the study file in its folder.
+    """Let a trained model write.
+
+    Of a study with specs of its own this runs the study file in its folder.
 
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
@@ -460,12 +462,15 @@ def sample(
 def measure(folder: Path, /, *measures: str) -> None:
     """Take measures of finished runs from the weights that they stored, and write the page again.
 
-    A run that is torn is named and passed over; the command then ends with 1. Of a study with specs of its own this
-    runs the study file in its folder.
+    A run that is torn is named and passed over; the command then ends with 1.
+    Of a study with specs of its own this runs the study file in its folder.
 
     Args:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
-        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)".
+        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
+            AttentionDistance, AttentionMaps, ContextCurve, CopyGain, EarlyDays, EffectiveRank, LogitLens,
+            LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, RecallAccuracy,
+            ResidualNorms, TokenClasses, TokenProbe, TokenView.
     """
     import time
 
@@ -525,13 +530,15 @@ def prompts(
         json_: Print JSON and nothing else; no page is written unless --out names one.
     """
     from vslm.lab.prompts import effect_of_prompts
-    from vslm.report.prompts_page import decay_words, terminal_tables, write_page
+    from vslm.report.prompts_page import decay_words, terminal_tables, write_figures, write_page
     from vslm.report.terminal import show
 
     effect = effect_of_prompts(folder, prompts, continuations, seed=seed)
     page = out or Path("prompts.html")
-    if out is not None or figures is not None or not json_:
-        write_page(effect, page, figures)
+    if figures is not None:
+        write_figures(effect, figures)
+    if out is not None or not json_:
+        write_page(effect, page)
     if json_:
         print(json.dumps(effect, indent=1, allow_nan=False))
         return

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_run import STEPS, job_for
 
+from vslm.lab.catalog import MEASURES
 from vslm.lab.measuring import Taking, take
 from vslm.lab.run import run_job
 from vslm.lab.stored_run import StoredRun
@@ -162,3 +163,9 @@ def test_a_study_without_weights_says_how_to_keep_them(measured: Path, vslm: Cal
     assert said.code == 2
     assert "no run here has stored weights" in said.err
     assert "keep_weights" in said.err
+
+
+def test_the_help_lists_every_measure(vslm: Callable) -> None:
+    """By hand, because help does not wait for torch; so here it is kept in step with the catalog."""
+    listed = " ".join(vslm("measure", "--help").out.replace("│", " ").split()).split("There are ")[1]
+    assert listed.split(".")[0].split(", ") == sorted(MEASURES)

@@ -405,8 +405,8 @@ def test_hostile_names_and_questions_are_text(tmp_path: Path) -> None:
 
 
 def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
-    """40 runs x 2,000 points: drawn in a second once they are read, which a server does before anybody asks, and kept
-    until a file changes. The limits are for cores that other processes press on.
+    """40 runs x 2,000 points: a first visit reads and draws them in about a second, and the page is kept until a file
+    changes. The limit is for cores that other processes press on, and for the best of a few visits.
     """
     arms = {f"arm-{i}": (3 + i, 0.3, 101 + i) for i in range(8)}
     write_study(
@@ -420,18 +420,15 @@ def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
                 target = whole / arm / f"seed{seed}" / name
                 target.unlink()
                 target.hardlink_to(made / name)
-    read, drawn = [], []
-    for _ in range(2):
-        app = App(tmp_path, read_text)
+    visits = []
+    for _ in range(4):
+        app = App(tmp_path, read_text)  # a server that has read nothing yet
         begun = time.process_time()
-        app.warm()
-        read.append(time.process_time() - begun)
         answer = app.answer("GET", "/study/whole", {"Host": "localhost"})
-        drawn.append(time.process_time() - begun - read[-1])
+        visits.append(time.process_time() - begun)
     assert answer.status == HTTPStatus.OK
     assert len(read_rows(made / "measures.jsonl")) == 2000
-    assert min(read) < 2.0
-    assert min(drawn) < 1.5
+    assert min(visits) < 1.5, visits
     begun = time.process_time()
     assert app.answer("GET", "/study/whole", {"Host": "localhost"}).body == answer.body
     assert time.process_time() - begun < 0.2

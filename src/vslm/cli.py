@@ -309,6 +309,8 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
     from vslm.report.terminal import arms_table, show
 
     show(arms_table(rows))
+    for problem in dict.fromkeys(row["problem"] for row in rows if row["problem"]):
+        print(f"cannot be read: {problem}")
 
 
 @app.command
@@ -367,6 +369,8 @@ def send(
 ) -> None:
     """Send runs to a tracker: what it was not sent yet. The run folder stays what counts.
 
+    A run that is torn is named and passed over; the command then ends with 1.
+
     Args:
         path: Of a study (runs/NAME), an arm (runs/NAME/ARM) or a run (runs/NAME/ARM/seed0).
         to: Where. Each is an extra: pip install 'vslm[wandb]', 'vslm[trackio]' or 'vslm[tensorboard]'.
@@ -377,12 +381,16 @@ def send(
     from vslm.trackers.sending import TRACKERS
     from vslm.trackers.sending import send as send_to
 
-    send_to(path, TRACKERS[to](project, out), follow=follow)
+    if send_to(path, TRACKERS[to](project, out), follow=follow):
+        sys.exit(1)
 
 
 @app.command
 def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
+
+    No code of the folder is run.
+    The commands sample, prompts, measure and rematch run the study file in it where the study has specs of its own.
 
     Args:
         root: A folder of studies, or one study.
@@ -427,6 +435,8 @@ def sample(
 ) -> None:
     """Let a trained model write.
 
+    Of a study with specs of its own this runs the study file in its folder.
+
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
         prompt: What it goes on from. Default: the start of a document.
@@ -451,9 +461,15 @@ def sample(
 def measure(folder: Path, /, *measures: str) -> None:
     """Take measures of finished runs from the weights that they stored, and write the page again.
 
+    A run that is torn is named and passed over; the command then ends with 1.
+    Of a study with specs of its own this runs the study file in its folder.
+
     Args:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
-        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)".
+        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
+            AttentionDistance, AttentionMaps, ContextCurve, CopyGain, EarlyDays, EffectiveRank, LogitLens,
+            LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, RecallAccuracy,
+            ResidualNorms, TokenClasses, TokenProbe, TokenView.
     """
     import time
 
@@ -463,12 +479,28 @@ def measure(folder: Path, /, *measures: str) -> None:
 
     if not measures:
         raise SpecError("measure", "no measure is named", "", "name one or more behind the folder, such as TokenView")
-    for taking in takings(folder, measures):
+    passed_over: set[str] = set()
+
+    def pass_over(name: str, error: VslmError) -> None:
+        said = f"vslm: {name}: passed over, {error}"
+        if said not in passed_over:  # two measures of a torn run are one thing to be told
+            print(said, file=sys.stderr)
+        passed_over.add(said)
+
+    for taking in takings(folder, measures, pass_over):
         start = time.perf_counter()
-        steps = take(taking, say=print)
+        try:
+            steps = take(taking, say=print)
+        except VslmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk is full: no other run could do better
+                raise
+            pass_over(taking.run.name, error)
+            continue
         at = f"step {steps[0]:,}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]:,} to {steps[-1]:,}"
         print(f"{taking.run.name}: {taking.measure.recorded_as} at {at}, {time.perf_counter() - start:.1f} s")
     print(f"report  {write_report(study_folder_of(folder).path)}")
+    if passed_over:
+        sys.exit(1)
 
 
 @app.command
@@ -485,6 +517,8 @@ def prompts(
 ) -> None:
     """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
 
+    Of a study with specs of its own this runs the study file in its folder.
+
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
         prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
@@ -495,13 +529,15 @@ def prompts(
         json_: Print JSON and nothing else; no page is written unless --out names one.
     """
     from vslm.lab.prompts import effect_of_prompts
-    from vslm.report.prompts_page import decay_words, terminal_tables, write_page
+    from vslm.report.prompts_page import decay_words, terminal_tables, write_figures, write_page
     from vslm.report.terminal import show
 
     effect = effect_of_prompts(folder, prompts, continuations, seed=seed)
     page = out or Path("prompts.html")
-    if out is not None or figures is not None or not json_:
-        write_page(effect, page, figures)
+    if figures is not None:
+        write_figures(effect, figures)
+    if out is not None or not json_:
+        write_page(effect, page)
     if json_:
         print(json.dumps(effect, indent=1, allow_nan=False))
         return

@@ -7,6 +7,7 @@ import pytest
 from small_study import made_up_text
 
 from vslm.lab import budgets, runner
+from vslm.results.files import write_json
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +198,37 @@ def test_a_device_that_is_not_there_is_refused(place: Path, vslm: Callable, monk
 def test_a_command_that_cannot_be_read_ends_with_2(place: Path, vslm: Callable, args: list[str]) -> None:
     """As every other wrong input."""
     assert vslm(*args).code == 2
+
+
+RECORDS = {  # study.json as no study writes it
+    "torn": ('{"arms": ', ["the file is torn"]),
+    "list": ("[1]", ["a list", "a JSON object"]),
+    "empty": ("[]", ["a list", "a JSON object"]),
+    "odd": ('{"format": 1, "arms": 3}', ["arms is a number", "an object is needed"]),
+    "no arms": ('{"format": 1}', ["names no arms"]),
+    "newer": ('{"format": 9}', ["format 9", "1 is readable"]),
+    "odd seeds": ('{"format": 1, "arms": {"a": {}}, "seeds": 3}', ["seeds is a number", "a list is needed"]),
+    "odd seed": ('{"format": 1, "arms": {"a": {}}, "seeds": [[]]}', ["seeds holds a list", "numbers are needed"]),
+    "odd budget": ('{"format": 1, "arms": {"a": {}}, "budgets": ["x"]}', ["budgets holds a text"]),
+    "odd baseline": ('{"format": 1, "arms": {"a": {}}, "baseline": []}', ["baseline is a list", "a text is needed"]),
+    "odd number": ('{"format": 1, "arms": {"a": {}}, "primary": 3}', ["primary is a number"]),
+    "an arm elsewhere": ('{"format": 1, "arms": {"../good/a": {}}}', ["'../good/a'", "one part of a path"]),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_a_record_that_no_study_writes_is_named_and_hides_no_other(place: Path, vslm: Callable, case: str) -> None:
+    """`report` and `compare` refuse it in one message; `ls` says which it is and lists the others."""
+    text, words = RECORDS[case]
+    (place / "runs" / "broken").mkdir(parents=True)
+    (place / "runs" / "broken" / "study.json").write_text(text, encoding="utf-8")
+    (place / "runs" / "good" / "a" / "seed0").mkdir(parents=True)
+    write_json(place / "runs" / "good" / "study.json", {"format": 1, "arms": {"a": {}}, "seeds": [0]})
+    refused(vslm("report", "runs/broken"), "study.json", *words)
+    refused(vslm("compare", "runs/good", "runs/broken"), "study.json", *words)
+    said = vslm("ls", "runs")
+    assert said.code == 0, said
+    assert "good" in said.out
+    assert "runs/broken/study.json: " in said.out
+    for word in words:
+        assert word in said.out

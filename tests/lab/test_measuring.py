@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_run import STEPS, job_for
 
+from vslm.lab.catalog import MEASURES
 from vslm.lab.measuring import Taking, take
 from vslm.lab.run import run_job
 from vslm.lab.stored_run import StoredRun
@@ -73,6 +74,58 @@ def test_torn_weights_are_passed_over(measured: Path, vslm: Callable) -> None:
     assert run_of(measured).arrays["residual_norms.steps_S"].tolist() == [0, 1, 5, 11]
 
 
+TORN = {
+    "done.json": ("done.json", b"{", "the file is torn"),
+    "an odd done.json": ("done.json", b"[1]", "not what a run ends with"),
+    "a done.json without a step": ("done.json", b'{"status": "done"}', "names no step"),
+    "experiment.json": ("experiment.json", b'{"job": ', "the file is torn"),
+    "an empty experiment.json": ("experiment.json", b"{}", "not the record of a run"),
+    "an odd experiment.json": ("experiment.json", b"[]", "not the record of a run"),
+    "an odd job": ("experiment.json", b'{"job": {"kind": []}}', "unknown kind []"),
+    "tokenizer.json": ("tokenizer.json", b"{", "the file is torn"),
+}
+
+
+@pytest.mark.parametrize("case", TORN)
+def test_a_torn_run_is_passed_over_and_the_others_are_measured(measured: Path, vslm: Callable, case: str) -> None:
+    """It is named, once however many measures it would have had, and the command ends with 1."""
+    name, content, words = TORN[case]
+    (run_of(measured, "full").path / name).write_bytes(content)
+    said = vslm("measure", "runs/study", NORMS, "LogitLens")
+    assert said.code == 1, said
+    assert said.err.count("full/seed0: passed over") == said.err.count("\n") == 1, said.err
+    assert words in said.err
+    assert not (run_of(measured, "full").path / "later.npz").exists()
+    assert set(read_json(run_of(measured).path / "later.json")["measures"]) == {"residual_norms", "logit_lens"}
+    assert "report  " in said.out
+
+
+def test_a_run_that_is_not_finished_is_passed_over_by_measures_of_the_end(measured: Path, vslm: Callable) -> None:
+    """What it kept on its way can be measured."""
+    (run_of(measured, "full").path / "done.json").unlink()
+    said = vslm("measure", "runs/study", NORMS, "LogitLens")
+    assert said.code == 1, said
+    assert "not finished, and LogitLens is taken at the end" in said.err
+    assert list(read_json(run_of(measured, "full").path / "later.json")["measures"]) == ["residual_norms"]
+
+
+def test_torn_numbers_of_before_are_begun_anew(measured: Path, vslm: Callable) -> None:
+    """It is said; the record names the measures that are there and no others."""
+    later = run_of(measured).path / "later.npz"
+    assert vslm("measure", "runs/study/short", "LogitLens").code == 0
+    later.write_bytes(later.read_bytes()[:-30])
+    said = vslm("measure", "runs/study/short", NORMS)
+    assert said.code == 0, said.err
+    assert "short/seed0: later.npz cannot be read" in said.out
+    assert list(read_json(later.with_suffix(".json"))["measures"]) == ["residual_norms"]
+    assert {name.partition(".")[0] for name in read_arrays(later)} == {"residual_norms"}
+    later.with_suffix(".json").write_text("{")
+    said = vslm("measure", "runs/study/short", "LogitLens")
+    assert said.code == 0, said.err
+    assert "later.json: the file is torn" in said.out
+    assert {name.partition(".")[0] for name in read_arrays(later)} == {"residual_norms", "logit_lens"}
+
+
 def test_a_run_that_is_made_again_forgets_what_was_taken(measured: Path, vslm: Callable) -> None:
     """Its weights are others now."""
     assert vslm("measure", "runs/study/short", "LogitLens").code == 0
@@ -110,3 +163,9 @@ def test_a_study_without_weights_says_how_to_keep_them(measured: Path, vslm: Cal
     assert said.code == 2
     assert "no run here has stored weights" in said.err
     assert "keep_weights" in said.err
+
+
+def test_the_help_lists_every_measure(vslm: Callable) -> None:
+    """By hand, because help does not wait for torch; so here it is kept in step with the catalog."""
+    listed = " ".join(vslm("measure", "--help").out.replace("│", " ").split()).split("There are ")[1]
+    assert listed.split(".")[0].split(", ") == sorted(MEASURES)

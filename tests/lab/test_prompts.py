@@ -194,3 +194,19 @@ def test_the_command(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[st
     cli.app(["prompts", str(run), "--prompts", str(prompts), "--json"], result_action="return_value")
     assert json.loads(capsys.readouterr().out)["prompts"] == list(PROMPTS)
     assert not page.exists()
+
+
+def test_figures_are_written_without_a_page(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--json` writes a page only where --out names one; figures have a folder of their own."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    monkeypatch.chdir(tmp_path)
+    prompts = file(tmp_path / "p.txt", *PROMPTS)
+    asked = ["prompts", str(run), "--prompts", str(prompts), "--json", "--figures", "figs"]
+    cli.app(asked, result_action="return_value")
+    assert json.loads(capsys.readouterr().out)["prompts"] == list(PROMPTS)
+    assert (tmp_path / "figs" / "pmi.csv").is_file()
+    assert not list(tmp_path.glob("*.html"))
+    cli.app([*asked, "--out", "named.html"], result_action="return_value")
+    assert [path.name for path in tmp_path.glob("*.html")] == ["named.html"]

@@ -68,9 +68,37 @@ def test_what_cannot_be_read_is_said(run: Path) -> None:
     whole.write_bytes((run.parents[1] / "short" / "seed0" / "weights.safetensors").read_bytes())
     assert not np.array_equal(reader(run, "a b")[1]["loss_nats_SN"][-1], before)
     whole.write_bytes(b"torn")
+    shutil.rmtree(run / "weights")
     with pytest.raises(ResultError, match="torn"):
         reader(run, "a b")
     whole.unlink()
-    shutil.rmtree(run / "weights")
     with pytest.raises(ResultError, match="full/seed0: its weights are not stored"):
         reader(run, "a b")
+
+
+def test_torn_steps_are_left_out_and_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One kept along the way, and the last; where few steps are read, a whole one takes the place of a torn one."""
+    steps = StoredRun(run).steps
+    StoredRun(run).folder.kept_path(steps[1]).write_bytes(b"torn")
+    _, said, remark = TextReader()(run, "a b")
+    assert said["steps_S"].tolist() == [steps[0], *steps[2:]]
+    assert len(said["loss_nats_SN"]) == 3
+    assert remark == f"not read after step {steps[1]}, whose weights are torn"
+    (run / "weights.safetensors").write_bytes(b"torn")
+    monkeypatch.setattr("vslm.lab.typed_text._MOST_SCORED", 1)
+    _, said, remark = TextReader()(run, "a b")
+    assert said["steps_S"].tolist() == [steps[2]]
+    assert f"not read after step {steps[3]}, whose weights are torn" in remark
+
+
+def test_a_torn_run_stands_beside_the_readings_of_the_others(run: Path) -> None:
+    """Through the server: who can read, reads; of who cannot, such as a record without its job, it is said why."""
+    (run / "experiment.json").write_text("{}", encoding="utf-8")
+    app = App(run.parents[2], TextReader())
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    body = json.dumps({"text": "a b", "runs": ["full/seed0", "short/seed0"]}).encode()
+    found = json.loads(app.answer("POST", "/api/tokens/s", headers, body).body)
+    assert [one["arm"] for one in found["runs"]] == ["short"]
+    assert len(found["problems"]) == 1
+    assert found["problems"][0].startswith("full/seed0: ")
+    assert "experiment.json: not the record of a run" in found["problems"][0]

@@ -27,9 +27,9 @@ class Characters:
 
 def read_text(folder: Path, text: str) -> Any:
     """What a model would say after steps 3 and 13, if characters were tokens and losses their place, and twice that
-    before. `boom` is more than it can read.
+    before. `boom` is more than it can read, and `half` more than arm b can.
     """
-    if "boom" in text:
+    if "boom" in text or ("half" in text and folder.parent.name == "b"):
         raise ResultError(f"{folder.parent.name}/{folder.name}", "its weights are torn", "", "run it again")
     num, first = len(text), np.arange(len(text), dtype=float)
     arrays = {

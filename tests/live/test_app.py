@@ -10,12 +10,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
 from vslm.live.app import Answer, App
-from vslm.results.files import read_json, read_rows, write_json, write_rows
+from vslm.results.files import read_json, read_rows, write_arrays, write_json, write_rows
 
 Ask = Callable[..., Answer]
 
@@ -89,6 +90,21 @@ def test_a_run_that_began_anew_or_ended_is_told(ask: Ask, runs: Path) -> None:
     path = runs / "first" / "b" / "seed1" / "measures.jsonl"
     write_rows(path, read_rows(path)[:2])
     assert _json(ask(f"/api/rows/first?since={after['since']}"))["reload"]
+
+
+def test_what_is_measured_afterwards_is_seen(ask: Ask, runs: Path) -> None:
+    """`vslm measure` adds a file to runs that ended long ago: the page has it, and one that is open is told."""
+    before = _json(ask("/api/rows/first?since="))
+    assert 'id="measured-norms"' not in ask("/study/first").body.decode()
+    for arm in ARMS:
+        for seed in range(3):
+            arrays = {"residual_norms.steps_S": np.array([13]), "residual_norms.rms_SL": np.ones((1, 5))}
+            write_arrays(runs / "first" / arm / f"seed{seed}" / "later.npz", arrays)
+    assert 'id="measured-norms"' in ask("/study/first").body.decode()
+    after = _json(ask(f"/api/rows/first?since={before['since']}"))
+    assert after["results"] != before["results"]
+    (runs / "first" / "a" / "seed0" / "later.npz").write_bytes(b"torn")
+    assert "run vslm measure again" in ask("/study/first").body.decode()
 
 
 @pytest.mark.parametrize("since", ["x", "0123456789ab", "0123456789ab:1,2", "0123456789ab:-1", "%00", "9" * 5000])
@@ -223,6 +239,56 @@ def test_what_cannot_be_read_is_said(ask: Ask, body: Any, status: int, words: st
     assert _post(ask, {"text": "x", "runs": ["a/seed0"]}).status == HTTPStatus.OK
 
 
+def test_a_run_that_cannot_read_holds_up_no_other(runs: Path) -> None:
+    """Each reason is said once, with the runs that it holds for; if none can read, that is the answer."""
+    logged: list[str] = []
+
+    def read_some(folder: Path, text: str) -> Any:
+        if folder.parent.name == "a":
+            raise KeyError("job")
+        return read_text(folder, text)
+
+    def ask(text: str, *runs_named: str) -> Answer:
+        return _post(lambda *args, **headers: request(*args, headers), {"text": text, "runs": runs_named})
+
+    def request(target: str, method: str, body: bytes, headers: dict[str, str]) -> Answer:
+        sent = {"Host": "localhost", **{name.replace("_", "-").title(): value for name, value in headers.items()}}
+        return App(runs, read_some, log=logged.append).answer(method, target, sent, body)
+
+    found = _json(ask("hé", "a/seed0", "b/seed0", "a/seed1"))
+    assert [run["arm"] for run in found["runs"]] == ["b"]
+    assert len(found["problems"]) == 1
+    assert found["problems"][0].startswith("a/seed0 and a/seed1: This could not be read (KeyError)")
+    assert len(logged) == 2
+    both = ask("boom", "a/seed0", "b/seed0")
+    assert both.status == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert "b/seed0: its weights are torn" in _json(both)["error"]
+    assert "a/seed0: This could not be read" in _json(both)["error"]
+
+
+def test_what_nobody_foresaw_is_answered_and_logged(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words and with 500, as a page or as data; the log has a line of it, and the next visitor is answered."""
+    logged: list[str] = []
+    app = App(runs, read_text, log=logged.append)
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in\nthe middle")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vslm.live.pages.study_page", fail)
+        patched.setattr("vslm.live.app.rows_since", fail)
+        page = app.answer("GET", "/study/first", {"Host": "localhost"})
+        rows = app.answer("GET", "/api/rows/first?since=", {"Host": "localhost"})
+    assert page.status == rows.status == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "This could not be read (ZeroDivisionError)" in page.body.decode()
+    assert "This could not be read (ZeroDivisionError)" in _json(rows)["error"]
+    assert len(logged) == 2
+    assert logged[0].startswith(
+        "vslm: '/study/first' could not be answered: ZeroDivisionError: in the middle (test_app"
+    )
+    assert app.answer("GET", "/study/first", {"Host": "localhost"}).status == HTTPStatus.OK
+
+
 # ---- who may ask ----------------------------------------------------------------------------------------------------
 
 
@@ -339,8 +405,8 @@ def test_hostile_names_and_questions_are_text(tmp_path: Path) -> None:
 
 
 def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
-    """40 runs x 2,000 points: drawn in a second once they are read, which a server does before anybody asks, and kept
-    until a file changes. The limits are for cores that other processes press on.
+    """40 runs x 2,000 points: a first visit reads and draws them in about a second, and the page is kept until a file
+    changes. The limit is for cores that other processes press on, and for the best of a few visits.
     """
     arms = {f"arm-{i}": (3 + i, 0.3, 101 + i) for i in range(8)}
     write_study(
@@ -354,18 +420,15 @@ def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
                 target = whole / arm / f"seed{seed}" / name
                 target.unlink()
                 target.hardlink_to(made / name)
-    read, drawn = [], []
-    for _ in range(2):
-        app = App(tmp_path, read_text)
+    visits = []
+    for _ in range(4):
+        app = App(tmp_path, read_text)  # a server that has read nothing yet
         begun = time.process_time()
-        app.warm()
-        read.append(time.process_time() - begun)
         answer = app.answer("GET", "/study/whole", {"Host": "localhost"})
-        drawn.append(time.process_time() - begun - read[-1])
+        visits.append(time.process_time() - begun)
     assert answer.status == HTTPStatus.OK
     assert len(read_rows(made / "measures.jsonl")) == 2000
-    assert min(read) < 2.0
-    assert min(drawn) < 1.5
+    assert min(visits) < 1.5, visits
     begun = time.process_time()
     assert app.answer("GET", "/study/whole", {"Host": "localhost"}).body == answer.body
     assert time.process_time() - begun < 0.2

@@ -234,6 +234,22 @@ def test_arms_that_read_are_chosen(visit: Visitor) -> None:
     assert there.complaints == []
 
 
+def test_a_run_that_cannot_read_is_said_beside_the_others(visit: Visitor) -> None:
+    """One arm is drawn, and a sentence says why the other is not; the next text that both can read takes it away."""
+    there = visit("/study/first")
+    there.page.locator("#typed-text").fill("half")
+    there.page.locator("#typed-go").click()
+    there.page.wait_for_selector("#typed-view .token")
+    words = there.page.locator("#typed-words")
+    assert words.is_visible()
+    assert "b/seed0: its weights are torn" in words.inner_text()
+    there.page.locator("#typed-text").fill("ab")
+    there.page.locator("#typed-go").click()
+    there.until("document.querySelectorAll('#typed-view .token-text .token').length === 2")
+    assert not words.is_visible()
+    assert there.complaints == []
+
+
 def test_typed_text_and_refusals_are_text(visit: Visitor) -> None:
     """Markup that is typed is shown as it is; an error is a sentence, and the text stays."""
     there = visit("/study/first")

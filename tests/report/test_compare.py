@@ -89,9 +89,11 @@ def test_only_shared_seeds_pair(tmp_path: Path) -> None:
     some, others, few = (
         _write(tmp_path / name, seeds) for name, seeds in (("s", (0, 1, 2)), ("o", (5, 6, 7)), ("f", (1, 2, 3, 4)))
     )
+    fewer = _write(tmp_path / "g", (1, 2))
     partly = _compared(some / "a", few / "b").differences[0]
     assert partly.paired_seeds == [1, 2]
-    assert "3 runs without a partner" in partly.how
+    assert partly.how.endswith("; 3 runs without a partner are not in it")
+    assert _compared(some / "a", fewer / "b").differences[0].how.endswith("; 1 run without a partner is not in it")
     unpaired = _compared(some / "a", others / "b").differences[0]
     assert unpaired.paired_seeds == []
     assert unpaired.how == "not paired, 3 runs and 3 runs"

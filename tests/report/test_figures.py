@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 
 from vslm.report.curves import ByPosition
+from vslm.report.heat_figures import labeled_map, track_figure
 from vslm.report.line_figures import position_figure
+from vslm.report.profiles import Track
 from vslm.report.style import NUM_COLORS, numbers, safe_text, styles
 
 
@@ -44,3 +47,16 @@ def test_a_figure_is_json() -> None:
     assert band["y"] == [3.1, 2.2, 1.8, 2.9]
     assert line["x"] == [1.0, 2.0, 3.5]
     assert (figure["layout"]["shapes"][0]["x0"], figure["layout"]["shapes"][0]["x1"]) == (2.5, 4.5)
+
+
+@pytest.mark.parametrize("tiny", [4e-5, 1e-9, 0.0])
+def test_a_scale_of_color_has_a_width_however_small_its_numbers(tiny: float) -> None:
+    """Even around zero for cells with names, around where they started for parameters; larger ones keep theirs."""
+    cells = np.array([[tiny, -tiny]])
+    (named,) = labeled_map(cells, ["a"], ["x", "y"], tiny, [["", ""]], "c")["data"]
+    assert (named["zmin"], named["zmax"]) == (-0.001, 0.001)
+    track = Track(["0"], np.array([0, 1]), 1 + cells, None, 1)
+    (learned,) = track_figure(track, (1 - tiny, 1 + tiny))["data"]
+    assert (learned["zmin"], learned["zmax"]) == (0.999, 1.001)
+    (wide,) = labeled_map(1e4 * cells, ["a"], ["x", "y"], 0.4, [["", ""]], "c")["data"]
+    assert (wide["zmin"], wide["zmax"]) == (-0.4, 0.4)

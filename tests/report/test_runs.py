@@ -1,13 +1,15 @@
 """A run is read whole, or with the reason why not."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from synthetic_study import write_study
 
+from vslm.report.page import write_report
 from vslm.report.runs import read_runs
-from vslm.results.files import read_json, write_arrays, write_json
+from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import StudyFolder
 
 
@@ -62,6 +64,29 @@ def test_a_torn_file_makes_a_torn_run_with_a_reason(folder: Path, name: str, con
     state, words = _only(folder)
     assert state == "torn"
     assert words.startswith("cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"PK\x03\x04 torn", b"", {"logit_lens.steps_S": np.array(["0", "1"])}],
+    ids=["torn", "empty", "no numbers"],
+)
+def test_torn_measures_of_afterwards_cost_the_run_nothing(folder: Path, content: Any) -> None:
+    """Its own arrays count; the page says what is missing, with advice that does not throw the run away."""
+    path = folder / "b" / "seed1" / "later.npz"
+    write_arrays(path, {"logit_lens.steps_S": np.arange(3)})
+    whole = read_runs(StudyFolder(folder))["b"][1]
+    assert "logit_lens.steps_S" in whole.arrays
+    assert not whole.remark
+    path.write_bytes(content) if isinstance(content, bytes) else write_arrays(path, content)
+    run = read_runs(StudyFolder(folder))["b"][1]
+    assert (run.state, run.words) == ("done", "done")
+    assert set(run.arrays) == set(read_arrays(path.with_name("arrays.npz")))
+    assert "delete the file and run vslm measure again" in run.remark
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert f"<li><code>b/seed1</code> {run.remark}</li>" in page
+    assert "Runs that are not in the numbers" not in page
+    assert "run the study again" not in page
 
 
 def test_arrays_that_do_not_fit_each_other_are_torn(folder: Path) -> None:

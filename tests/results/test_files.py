@@ -45,3 +45,22 @@ def test_a_torn_file_is_named(tmp_path: Path):
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ResultError, match=r"a\.json"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"a\n": 1}', "the file is torn; JSON says: Invalid control character at: line 1 column 4"),
+        (b'{"a": "caf\xe9"}', "the file is torn: byte 10 is no UTF-8"),
+        (b"[" * 100_000, "the file is torn; JSON says: "),
+        (b"1" * 5_000, "the file is torn; JSON says: "),
+    ],
+)
+def test_a_torn_file_is_called_torn_first(tmp_path: Path, content: bytes, words: str) -> None:
+    """JSON's own words, which name no file and no mishap, stand behind; so it is for a file of rows."""
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ResultError) as torn:
+        read_json(tmp_path / "a.json")
+    assert torn.value.found.startswith(words)
+    with pytest.raises(ResultError, match="is torn"):
+        read_rows(tmp_path / "a.json")

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from synthetic_study import write_study
 
+from vslm import cli
 from vslm.core.errors import ResultError, SpecError
 from vslm.results.files import read_json, read_rows, write_json, write_rows
 from vslm.trackers.sending import TRACKERS, send
@@ -23,12 +24,16 @@ STEPS = (0, 1, 2, 3, 5, 8, 13)
 
 
 class StandIn(ModuleType):
-    """A module with `init`, whose runs have `log` and `finish`; everything that it was told is kept."""
+    """A module with `init`, whose runs have `log` and `finish`; everything that it kept of what it was told is there.
+
+    wandb's runs have a `summary`, and drop what is logged at a step that an earlier session has closed.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.inits: list[dict[str, Any]] = []
         self.logged: dict[str, list[tuple[int, dict[str, float]]]] = {}
+        self.summaries: dict[str, dict[str, float]] = {}
         self.num_open = 0
 
     def init(self, **given: Any) -> Any:
@@ -36,18 +41,28 @@ class StandIn(ModuleType):
         assert self.num_open == 0, "one run is open at a time"
         self.num_open += 1
         self.inits.append(given)
-        module, name = self, given["name"]
+        module, name, is_wandb = self, given["name"], self.__name__ == "wandb"
+        closed = module.logged[name][-1][0] if module.logged.get(name) else -1
 
         class Run:
+            def __init__(self) -> None:
+                if is_wandb:
+                    self.summary = module.summaries.setdefault(name, {})
+
             def log(self, metrics: dict[str, float], step: int) -> None:
                 seen = module.logged.setdefault(name, [])
                 assert not seen or step >= seen[-1][0], "steps never fall"
-                seen.append((step, metrics))
+                if not (is_wandb and step <= closed):
+                    seen.append((step, metrics))
 
             def finish(self) -> None:
                 module.num_open -= 1
 
         return Run()
+
+    def final(self, name: str) -> dict[str, float]:
+        """What it has of how a run ended, wherever it keeps that."""
+        return self.summaries[name] if name in self.summaries else self.logged[name][-1][1]
 
 
 class Writer:
@@ -92,17 +107,18 @@ def _quietly(text: str) -> None:
 
 @pytest.mark.parametrize("package", ["wandb", "trackio"])
 def test_every_run_is_sent_with_its_rows_and_its_declaration(study: Path, package: str) -> None:
-    """One run after the other, named by study, arm and seed; the last row has the final numbers."""
+    """One run after the other, named by study, arm and seed; the final numbers are those of the run, or a last row."""
     module = StandIn(package)
     send(study, WandbLike(module, package, "p"), say=_quietly)
     assert list(module.logged) == ["s/a/seed0", "s/a/seed1", "s/b/seed0", "s/b/seed1"]
     assert module.num_open == 0
     rows = read_rows(study / "b" / "seed1" / "measures.jsonl")
     sent = module.logged["s/b/seed1"]
-    assert [step for step, _ in sent] == [*STEPS, STEPS[-1]]
+    assert [step for step, _ in sent] == ([*STEPS] if package == "wandb" else [*STEPS, STEPS[-1]])
     assert sent[3][1]["val_loss"] == rows[3]["val_loss"]
     assert "train_loss" not in sent[0][1], "what is missing stays missing"
-    assert sent[-1][1]["final.val_loss"] == read_json(study / "b" / "seed1" / "done.json")["val_loss"]
+    done = read_json(study / "b" / "seed1" / "done.json")
+    assert module.final("s/b/seed1")["final.val_loss"] == done["val_loss"]
     config = module.inits[3]["config"]
     assert (config["arm"], config["seed"], config["experiment.model.path.1"]) == ("b", 1, "1")
     assert module.inits[3]["project"] == "p"
@@ -147,6 +163,19 @@ def test_nothing_is_sent_twice_to_one_place(study: Path) -> None:
     assert len(other.logged["s/a/seed0"]) == len(STEPS) + 1
 
 
+@pytest.mark.parametrize("package", ["wandb", "trackio"])
+def test_final_numbers_that_come_in_a_later_call_are_kept(study: Path, package: str) -> None:
+    """The last row was sent while the run wrote its last files; the tracker has closed that step since."""
+    run, module = study / "a" / "seed0", StandIn(package)
+    done = (run / "done.json").read_text()
+    (run / "done.json").unlink()
+    tracker = WandbLike(module, package, "p")
+    send(run, tracker, say=_quietly)
+    (run / "done.json").write_text(done)
+    send(run, tracker, say=_quietly)
+    assert module.final("s/a/seed0")["final.val_loss"] == json.loads(done)["val_loss"]
+
+
 def test_a_growing_run_is_followed_to_its_end(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """New rows as they come, in one opened run."""
     run, module = study / "a" / "seed0", StandIn("wandb")
@@ -165,29 +194,56 @@ def test_a_growing_run_is_followed_to_its_end(study: Path, monkeypatch: pytest.M
     monkeypatch.setattr("vslm.trackers.sending.time.sleep", wait)
     send(run, WandbLike(module, "wandb", "p"), follow=True, say=_quietly, every_seconds=0.25)
     assert waits == [0.25] * 4
-    assert [step for step, _ in module.logged["s/a/seed0"]] == [*STEPS, STEPS[-1]]
+    assert [step for step, _ in module.logged["s/a/seed0"]] == [*STEPS]
+    assert "final.val_loss" in module.final("s/a/seed0")
     assert len(module.inits) == 1
 
 
-def test_a_run_that_began_anew_is_refused(study: Path) -> None:
-    """The tracker has rows that are no longer so; the tracker's run is closed all the same."""
-    run, module = study / "a" / "seed0", StandIn("wandb")
+def test_a_run_that_began_anew_is_passed_over(study: Path) -> None:
+    """The tracker has rows that are no longer so; the tracker's run is closed all the same, and the others are sent."""
+    run, module, said = study / "a" / "seed0", StandIn("wandb"), []
     send(run, WandbLike(module, "wandb", "p"), say=_quietly)
     write_rows(run / "measures.jsonl", read_rows(run / "measures.jsonl")[:2])
-    with pytest.raises(ResultError, match=r"delete sent\.json"):
-        send(run, WandbLike(module, "wandb", "p"), say=_quietly)
+    assert send(study / "a", WandbLike(module, "wandb", "p"), say=said.append) == ["s/a/seed0"]
+    assert "delete sent.json" in said[0]
+    assert said[1].startswith("s/a/seed1: ")
     assert module.num_open == 0
 
 
-def test_a_torn_run_is_passed_over_and_the_rest_is_sent(study: Path) -> None:
-    """It is said, with the line."""
-    (study / "a" / "seed0" / "measures.jsonl").write_text('{"step": 1}\n{"st')
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("measures.jsonl", b'{"step": 1}\n{"st', "measures.jsonl:2: the line is torn"),
+        ("measures.jsonl", b"\xff\n", "measures.jsonl: the file is torn"),
+        ("done.json", b"{", "done.json: the file is torn"),
+        ("done.json", b"[1]", "done.json: not what a run ends with"),
+        ("experiment.json", b"{", "experiment.json: the file is torn"),
+        ("experiment.json", b"{}", "experiment.json: not the record of a run"),
+        ("experiment.json", b"[]", "experiment.json: not the record of a run"),
+    ],
+)
+def test_a_torn_run_is_passed_over_and_the_rest_is_sent(study: Path, name: str, content: bytes, words: str) -> None:
+    """It is said, with the line where there is one, and told to who called."""
+    (study / "a" / "seed0" / name).write_bytes(content)
     (study / "b" / "seed0" / "sent.json").write_text("{")
     module, said = StandIn("trackio"), []
-    send(study, WandbLike(module, "trackio", "p"), say=said.append)
+    assert send(study, WandbLike(module, "trackio", "p"), say=said.append) == ["s/a/seed0"]
     assert list(module.logged) == ["s/a/seed1", "s/b/seed0", "s/b/seed1"]
     assert "passed over" in said[0]
-    assert "measures.jsonl:2" in said[0]
+    assert words in said[0]
+    assert module.num_open == 0
+
+
+def test_the_command_ends_with_1_where_a_run_was_passed_over(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script sees it, too."""
+    module = StandIn("trackio")
+    monkeypatch.setitem(TRACKERS, "trackio", lambda project, out: WandbLike(module, "trackio", project))
+    monkeypatch.setattr(sys, "argv", ["vslm", "send", str(study), "--to", "trackio"])
+    cli.main()
+    (study / "a" / "seed0" / "done.json").write_text("{")
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
 
 
 def test_nothing_to_send_is_said(study: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
     if "kind" not in plain:
         return FrozenDict({key: from_plain(item, kinds, _join(where, key)) for key, item in plain.items()})
     kind = plain["kind"]
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise SpecError(where, f"unknown kind {kind!r}", nearest(str(kind), kinds), "import the study that defines it")
     cls = kinds[kind]
     fields = {key: from_plain(item, kinds, _join(where, key)) for key, item in plain.items() if key != "kind"}

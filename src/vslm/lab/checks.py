@@ -10,10 +10,12 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
+from vslm.core.specs import Spec, field_types
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
+from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import check_equal
 from vslm.lab.study import Study
@@ -27,6 +29,8 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
 
     Raises: SpecError or DataError, at a path seen from the study where there is one.
     """
+    for arm, experiment in study.arms.items():
+        _check_names(experiment, f"arms.{arm}")
     corpora: dict[str, Corpus] = {}
     prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
     for arm, experiment in study.arms.items():
@@ -50,6 +54,26 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
                 where = f"arms.{arm}.start_from"
                 raise SpecError(where, f"{error.where}: {error.found}", error.allowed, error.do) from None
     return corpora
+
+
+def _check_names(value: Any, where: str) -> None:
+    """Refuse a spec of the study's own that is named as one of the catalog's: a record holds the name alone, and would
+    be read back as the other.
+    """
+    if isinstance(value, Spec):
+        kind = type(value)
+        if KINDS.get(kind.__name__, kind) is not kind:
+            found = f"{kind.__name__} is also the name of a class of vslm"
+            raise SpecError(where, found, "a record tells specs by the names of their classes", "rename the class")
+        parts = [(name, getattr(value, name)) for name in field_types(kind)]
+    elif isinstance(value, Mapping):
+        parts = [*value.items()]
+    elif isinstance(value, tuple):
+        parts = [*enumerate(value)]
+    else:
+        return
+    for name, part in parts:
+        _check_names(part, f"{where}.{name}")
 
 
 def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool) -> None:

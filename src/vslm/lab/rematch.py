@@ -14,7 +14,7 @@ from vslm.lab.changes import Change
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
 from vslm.lab.study import Primary, Study, parse_seeds
-from vslm.lab.study_file import kinds_with, study_file_of
+from vslm.lab.study_file import kinds_of
 from vslm.results.folder import StudyFolder
 
 
@@ -92,5 +92,5 @@ def _winner(folder: StudyFolder) -> str:
 def _experiment(folder: StudyFolder, arm: str) -> Experiment:
     """The arm as it was judged, at the rate that its tuning chose, for as many tokens."""
     row = folder.study["arms"][arm]
-    experiment: Experiment = from_plain(row["experiment"], kinds_with(study_file_of(folder.path)))
+    experiment: Experiment = from_plain(row["experiment"], kinds_of(folder.path))
     return dataclasses.replace(experiment, budget=Budget(tokens=row["tokens"]))

@@ -8,7 +8,7 @@ A run that is still going, or that diverged, has the steps that it kept. Not for
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vslm.core.errors import ResultError
+from vslm.core.errors import ResultError, RunError
 from vslm.core.specs import from_plain
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.lab.job import Job
-from vslm.lab.study_file import kinds_with, study_file_of
+from vslm.lab.study_file import Kinds, kinds_of
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
-from vslm.results.files import read_json
-from vslm.results.folder import RunFolder, run_folder_of
+from vslm.results.files import RUN_ANEW, read_json
+from vslm.results.folder import DONE_ANEW, RunFolder, run_folder_of
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.kept_weights import load_weights
 
@@ -35,9 +35,11 @@ class StoredRun:
 
     Args:
         path: of the run: runs/NAME/ARM/seed0.
+        may_run_code: whether the study file in the folder is run where the record holds specs of its own.
     """
 
     path: Path
+    may_run_code: bool = field(default=True, kw_only=True)
 
     @cached_property
     def folder(self) -> RunFolder:
@@ -48,19 +50,25 @@ class StoredRun:
     def job(self) -> Job:
         """What was trained.
 
-        Raises: ResultError if the folder is no run; SpecError if its record holds a class that is not known here.
+        Raises: ResultError if the folder is no run, its record is torn, or only its study file could read it and may
+            not be run; SpecError if the record holds a class that is not known here.
         """
         record = self.path / "experiment.json"
         if not record.is_file():
             found = "a study, not one run of it" if (self.path / "study.json").is_file() else "no run"
             do = "name one of its runs: NAME/ARM/seed0" if "study" in found else "`vslm ls` lists what was run"
             raise ResultError(str(self.path), found, "the folder of a run is needed", do)
-        return from_plain(read_json(record)["job"], self.kinds)
+        content = read_json(record)
+        job = from_plain(content.get("job"), self.kinds) if isinstance(content, dict) else None
+        if not isinstance(job, Job):
+            allowed = "an object with the job that was run is needed"
+            raise ResultError(str(record), "not the record of a run", allowed, RUN_ANEW)
+        return job
 
     @cached_property
-    def kinds(self) -> dict[str, type]:
+    def kinds(self) -> Kinds:
         """Every spec by its name, those of its study file among them."""
-        return kinds_with(study_file_of(self.path))
+        return kinds_of(self.path, may_run_code=self.may_run_code)
 
     @property
     def name(self) -> str:
@@ -76,8 +84,11 @@ class StoredRun:
     def last_step(self) -> int | None:
         """The step that a run which ended well ended at; None for every other run."""
         done = self.folder.done
-        has_weights = (self.path / "weights.safetensors").is_file()
-        return done["step"] if done and done["status"] == "done" and has_weights else None
+        if done is None or done["status"] != "done" or not (self.path / "weights.safetensors").is_file():
+            return None
+        if type(done.get("step")) is not int:
+            raise ResultError(str(self.path / "done.json"), "names no step that the run ended at", "", DONE_ANEW)
+        return done["step"]
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -85,28 +96,42 @@ class StoredRun:
         last = self.last_step
         return tuple(sorted({*self.folder.kept_weights, *(() if last is None else (last,))}))
 
+    def check_readable(self) -> None:
+        """Read what the models of all steps are made of beside weights, so that it is not said of every step.
+
+        Raises: ResultError if the record or the tokenizer is torn; as `job`.
+        """
+        _ = self.job, self.tokenizer
+
     def model(self, step: int | None = None) -> LanguageModel:
         """The model after a step, on the CPU, in evaluation mode.
 
         Args:
             step: one of `steps`; None: the last, of a run that ended well.
-        Raises: ResultError if that step is not stored, or its file is torn.
+        Raises: ResultError if that step is not stored, or its file is torn or of another model.
         """
         spec = self.job.experiment.model
         where, tensors = self._weights(step)
         model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
-        load_model_tensors(model, tensors, str(where))
+        try:
+            load_model_tensors(model, tensors, str(where))
+        except RunError as error:  # whole, and of another model
+            raise ResultError(error.where, error.found, error.allowed, error.do) from None
         return model.eval()
 
     def models(
         self, say: Callable[[str], None], steps: Iterable[int] | None = None
     ) -> Iterator[tuple[int, LanguageModel]]:
-        """The model of every stored step, or of some, in turn; torn files are named through `say` and passed over."""
+        """The model of every stored step, or of some, in turn; torn files are named through `say` and passed over.
+
+        Raises: as `check_readable`.
+        """
+        self.check_readable()
         for step in self.steps if steps is None else steps:
             try:
                 model = self.model(step)
             except ResultError as error:
-                say(f"{error}; passed over")
+                say(f"passed over: {error}")
                 continue
             yield step, model
 

@@ -1,17 +1,24 @@
-"""Read a study file: a Python file that defines `STUDY`."""
+"""Read a study file: a Python file that defines `STUDY`, and, where it needs them, specs of its own.
+
+A folder of results holds a copy of its study file, because specs of its own can be read back by no other means. It is
+code, perhaps somebody else's, so reading results runs it only when a record names a spec that the catalog lacks, and
+the server never does.
+"""
 
 import hashlib
 import re
 import sys
 import traceback
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 
-from vslm.core.errors import SpecError, VslmError
+from vslm.core.errors import ResultError, SpecError, VslmError
 from vslm.core.specs import Spec
 from vslm.lab.catalog import KINDS
 from vslm.lab.study import Study
-from vslm.results.folder import StudyFolder
+from vslm.results.folder import StudyFolder, is_path_part
 
 
 def load_study(path: Path) -> Study:
@@ -25,26 +32,75 @@ def load_study(path: Path) -> Study:
     return study
 
 
-def kinds_with(path: Path | None) -> dict[str, type]:
+class Kinds(Mapping[str, type]):
+    """Every spec by its name: those of the catalog, and behind them those that a study file defines itself.
+
+    The file is run when a name is asked for that the catalog lacks, and not before.
+
+    Args:
+        find: gives the study file, or None where there is none.
+        may_run_code: False: what the catalog lacks is refused where there is a study file.
+    """
+
+    def __init__(self, find: Callable[[], Path | None], *, may_run_code: bool = True) -> None:
+        self._find, self._may_run_code = find, may_run_code
+
+    def __getitem__(self, name: str) -> type:
+        """The class of that name.
+
+        Raises: KeyError if there is none; ResultError if the study file would have to be run and may not; SpecError if
+            it was run and failed.
+        """
+        if name in KINDS:
+            return KINDS[name]
+        path = None if self._may_run_code else self._find()
+        if path is not None:
+            found = f"this study has specs of its own ({name}), which are code"
+            do = "`vslm sample` and `vslm prompts` on the command line run its study file and can read it"
+            raise ResultError(str(path), found, "the server runs no code of a folder", do)
+        return self._own[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**KINDS, **self._own})
+
+    def __len__(self) -> int:
+        return len({**KINDS, **self._own})
+
+    @cached_property
+    def _own(self) -> dict[str, type]:
+        path = self._find() if self._may_run_code else None
+        if path is None:
+            return {}
+        return {
+            name: value
+            for name, value in vars(_module(path)).items()
+            if isinstance(value, type) and issubclass(value, Spec) and value.__module__ == _module_name(path)
+        }
+
+
+def kinds_with(path: Path | None) -> Kinds:
     """The catalog, and the specs that a study file defines itself."""
-    if path is None:
-        return dict(KINDS)
-    own = {
-        name: value
-        for name, value in vars(_module(path)).items()
-        if isinstance(value, type) and issubclass(value, Spec) and value.__module__ == _module_name(path)
-    }
-    return {**KINDS, **own}
+    return Kinds(lambda: path)
+
+
+def kinds_of(folder: Path, *, may_run_code: bool = True) -> Kinds:
+    """The catalog, and the specs of the study that a folder of results belongs to."""
+    return Kinds(lambda: study_file_of(folder), may_run_code=may_run_code)
 
 
 def study_file_of(folder: Path) -> Path | None:
     """The copy of the study file that a study's folder or a run's belongs to, so that specs of its own can be read
     back; None if there is none. Runs of a stage or of another budget lie deeper in their study than others.
+
+    Raises: ResultError if the record names a file that does not lie beside it.
     """
     for place in (folder, *folder.resolve().parents[:4]):
-        if (place / "study.json").is_file():
-            copy = place / f"{StudyFolder(place).study['name']}.py"
-            return copy if copy.is_file() else None
+        record = place / "study.json"
+        if record.is_file():
+            name = f"{StudyFolder(place).study.get('name')}.py"
+            if not is_path_part(name):
+                raise ResultError(str(record), f"name leads to {name!r}", "a file beside the record is needed")
+            return place / name if (place / name).is_file() else None
     return None
 
 

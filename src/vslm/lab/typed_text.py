@@ -9,7 +9,7 @@ import numpy as np
 from vslm.core.errors import ResultError
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.lab.stored_run import StoredRun
-from vslm.measure.token_table import token_table
+from vslm.measure.token_table import TokenTable, token_table
 from vslm.models.language_model import LanguageModel
 
 _MOST_OPEN = 32  # models kept in memory: two runs with all their steps
@@ -29,7 +29,8 @@ class TextReader:
     def __call__(self, folder: Path, text: str) -> tuple[FittedTokenizer, dict[str, np.ndarray], str]:
         """What the models of a run say of every token of a text.
 
-        A long text is read after fewer of the stored steps, which is said.
+        A long text is read after fewer of the stored steps, and torn weights are left out; both are said. No code of
+        the folder is run.
 
         Args:
             folder: of the run.
@@ -37,20 +38,25 @@ class TextReader:
         Returns: the tokenizer of the run; arrays of S steps, N tokens and K likeliest: `ids_N`, `steps_S`,
             `loss_nats_SN`, `rank_SN`, `entropy_nats_SN`, `top_ids_SNK` and `top_p_SNK`, as in `TokenTable`; and what a
             reader has to know of how it was read, empty if nothing.
-        Raises: ResultError for a run without weights or with torn ones, DataError for a character that its tokenizer
-            does not know.
+        Raises: ResultError for a run without weights, with torn ones alone, or with specs of its study's own; DataError
+            for a character that its tokenizer does not know.
         """
-        run = StoredRun(folder)
-        if not run.steps:
+        run = StoredRun(folder, may_run_code=False)
+        stored = run.steps
+        if not stored:
             found, do = "its weights are not stored", "run it again"
             raise ResultError(f"{folder.parent.name}/{folder.name}", found, "", do)
+        run.check_readable()
         num_tokens = max(1, len(run.tokenizer.encode(text)))
-        steps = _some(run.steps, max(1, _MOST_SCORED // num_tokens))
-        tables = [token_table(self._model(run, step), run.tokenizer, text, top=_TOP) for step in steps]
-        left_out = len(run.steps) - len(steps)
+        by_step, torn = self._tables(run, text, stored, max(1, _MOST_SCORED // num_tokens))
+        steps, tables = list(by_step), list(by_step.values())
+        left_out = len(stored) - len(torn) - len(steps)
         remarks = [tables[-1].remark] if tables[-1].remark else []
+        if torn:
+            named = ", ".join(f"{step:,}" for step in torn)
+            remarks.append(f"not read after step{'s' if len(torn) > 1 else ''} {named}, whose weights are torn")
         if left_out:
-            remarks.append(f"read after {len(steps)} of {len(run.steps)} stored steps, since the text is long")
+            remarks.append(f"read after {len(steps)} of {len(stored)} stored steps, since the text is long")
         arrays = {
             "ids_N": tables[-1].ids_N,
             "steps_S": np.array(steps),
@@ -61,6 +67,30 @@ class TextReader:
             "top_p_SNK": np.stack([table.top_p_NK for table in tables]),
         }
         return run.tokenizer, arrays, "; ".join(remarks)
+
+    def _tables(
+        self, run: StoredRun, text: str, stored: Sequence[int], most: int
+    ) -> tuple[dict[int, TokenTable], list[int]]:
+        """By step, at most so many, evenly among those that can be read; and the steps whose weights are torn.
+
+        Raises: ResultError if all of them are.
+        """
+        tables: dict[int, TokenTable] = {}
+        torn: dict[int, ResultError] = {}
+
+        def chosen() -> list[int]:
+            return _some([step for step in stored if step not in torn], most)
+
+        # A torn step makes room for others, which may be torn, too.
+        while missing := [step for step in chosen() if step not in tables]:
+            for step in missing:
+                try:
+                    tables[step] = token_table(self._model(run, step), run.tokenizer, text, top=_TOP)
+                except ResultError as error:
+                    torn[step] = error
+        if not tables:
+            raise torn[stored[-1]]
+        return {step: tables[step] for step in chosen()}, sorted(torn)
 
     def _model(self, run: StoredRun, step: int) -> LanguageModel:
         path = run.weights_path(step)

@@ -14,8 +14,10 @@ what a visitor sends.
 
 import hashlib
 import json
+import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -26,8 +28,9 @@ from vslm.core.errors import VslmError
 from vslm.live import guard, pages
 from vslm.live.growing import cursor_of, results_of, rows_since
 from vslm.live.guard import RefusedError
-from vslm.live.reading import ReadText, view_of
+from vslm.live.reading import Reading, ReadText, view_of
 from vslm.live.shelf import Entry, Shelf
+from vslm.report.formatting import listing
 from vslm.report.runs import Run, read_runs
 
 _JSON, _HTML = "application/json", "text/html; charset=utf-8"
@@ -46,6 +49,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 class App:
     """Answers for the studies below a folder.
 
@@ -53,10 +60,18 @@ class App:
         root: the folder.
         read_text: reads a typed text with a run's stored weights; raises VslmError in words.
         listens_at: the address, which decides what names are its own.
+        log: is told, in one line, of what nobody foresaw.
     """
 
-    def __init__(self, root: Path, read_text: ReadText, *, listens_at: str = "127.0.0.1") -> None:
-        self.shelf, self.listens_at, self._read_text = Shelf(root), listens_at, read_text
+    def __init__(
+        self,
+        root: Path,
+        read_text: ReadText,
+        *,
+        listens_at: str = "127.0.0.1",
+        log: Callable[[str], None] = _to_stderr,
+    ) -> None:
+        self.shelf, self.listens_at, self._read_text, self._log = Shelf(root), listens_at, read_text, log
         self._pages: dict[str, tuple[str, bytes]] = {}
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._reading = threading.Lock()
@@ -67,7 +82,7 @@ class App:
             self._flat(entry)
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
-        """Answer a request; what is refused or cannot be read is answered in words."""
+        """Answer a request; what is refused, cannot be read or goes wrong is answered in words."""
         try:
             guard.check_host(headers.get("Host"), listens_at=self.listens_at)
             path, query = _split(target)
@@ -79,6 +94,16 @@ class App:
             return self.refusal(refused, target)
         except VslmError as error:
             return self._in_words(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), target)
+        except Exception as error:  # nobody foresaw it: a visitor is told so all the same, and the others are answered
+            return self._in_words(HTTPStatus.INTERNAL_SERVER_ERROR, self._unforeseen(error, target), target)
+
+    def _unforeseen(self, error: Exception, target: str) -> str:
+        """Say in the log what happened and where, and give the words for a visitor."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())
+        at = f"{Path(place.filename).name}:{place.lineno}"
+        self._log(f"vslm: {target!r} could not be answered: {type(error).__name__}: {said} ({at})")
+        return f"This could not be read ({type(error).__name__}); the server's log says more."
 
     def _get(self, path: str, query: Mapping[str, list[str]]) -> Answer:
         if path == "/":
@@ -106,10 +131,28 @@ class App:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Other texts are being read; try again in a moment.")
         try:
             with self._reading:  # one at a time: studies may be training on the same cores
-                read = [(run.arm, run.seed, self._read_text(path, text)) for run, path in runs]
+                read, problems = self._read(runs, text, path)
         finally:
             self._waiting.release()
-        return _json(view_of(read, str(entry.study.get("baseline"))))
+        if not read:
+            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(problems))
+        return _json({**view_of(read, str(entry.study.get("baseline"))), "problems": problems})
+
+    def _read(
+        self, runs: Sequence[tuple[Run, Path]], text: str, target: str
+    ) -> tuple[list[tuple[str, int, Reading]], list[str]]:
+        """What the runs that can be read say of a text, and why the others cannot, each reason once."""
+        read: list[tuple[str, int, Reading]] = []
+        reasons: dict[str, list[str]] = {}
+        for run, folder in runs:
+            try:
+                read.append((run.arm, run.seed, self._read_text(folder, text)))
+            except VslmError as error:
+                reasons.setdefault(str(error), []).append(run.where)
+            except Exception as error:
+                reasons.setdefault(self._unforeseen(error, target), []).append(run.where)
+        is_for_all = len(reasons) == 1 and not read  # then it is the text that is at fault, or all there is
+        return read, [why if is_for_all else f"{listing(whose)}: {why}" for why, whose in reasons.items()]
 
     def _readers(self, entry: Entry, runs: Any) -> list[tuple[Run, Path]]:
         """Runs by name, as `arm/seed0`, with their folders; only runs that are there have names."""

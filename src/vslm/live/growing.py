@@ -44,8 +44,14 @@ def rows_since(runs: Runs, since: str) -> list[dict[str, Any]] | None:
 
 
 def results_of(runs: Runs, verdict_stamp: object) -> str:
-    """A name of what the page was made of beside rows that are still coming: which runs ended, and the verdict."""
-    ended = [(run.where, run.state, run.done.get("fingerprint")) for run in _flat(runs) if run.state in _ENDED]
+    """A name of what the page was made of beside rows that are still coming: which runs ended, what was measured of
+    them, in the run or afterwards, and the verdict.
+    """
+    ended = [
+        (run.where, run.state, run.done.get("fingerprint"), sorted(run.arrays), run.remark)
+        for run in _flat(runs)
+        if run.state in _ENDED
+    ]
     return _name([ended, verdict_stamp])
 
 

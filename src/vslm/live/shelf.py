@@ -15,10 +15,10 @@ from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
 from vslm.report.runs import Run, read_run
 from vslm.report.tables import read_verdict, verdict_rows
-from vslm.results.folder import RunFolder, StudyFolder
+from vslm.results.folder import FAILED, LATER, RunFolder, StudyFolder
 
 _DEEPEST = 3  # folders of folders of studies
-_RUN_FILES = ("done.json", "measures.jsonl", "arrays.npz", "environment.json", "sample.txt", "failed.txt")
+_RUN_FILES = ("done.json", "measures.jsonl", "arrays.npz", "environment.json", "sample.txt", FAILED, LATER)
 _MOST_RUNS_KEPT = 400  # of a page, in memory
 
 Stamp = tuple[Any, ...]

@@ -113,7 +113,9 @@ def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Differe
     elif paired:
         interval = student_interval(b.values(measure, paired) - a.values(measure, paired), error)
         rest = (len(a.runs) - len(paired)) + (len(b.runs) - len(paired))
-        how = f"paired by seed ({seeds(paired)})" + (f"; {rest} runs without a partner are not in it" if rest else "")
+        how = f"paired by seed ({seeds(paired)})"
+        if rest:
+            how += f"; {_runs(rest)} without a partner {'are' if rest != 1 else 'is'} not in it"
     else:
         interval = unpaired_interval(a.values(measure), b.values(measure), error)
         how = f"not paired, {_runs(len(a.runs))} and {_runs(len(b.runs))}"

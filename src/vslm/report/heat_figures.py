@@ -9,9 +9,10 @@ from vslm.report.axes import LONGEST_TICK, MOST_TICKS, axis_title, color_bar, ma
 from vslm.report.curves import Grid
 from vslm.report.formatting import shortened
 from vslm.report.profiles import Track
-from vslm.report.style import Figure, numbers, safe_text
+from vslm.report.style import LOSS_DECIMALS, Figure, numbers, safe_text
 
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
+_NARROWEST = 1e-3  # half a scale of color, where all cells are alike: any width does
 _NEAR_TICKS = 1.6  # the last step is named, and a power of ten this near below it is not
 
 
@@ -37,7 +38,7 @@ def symmetric_limits(cells: np.ndarray) -> list[float] | None:
     """The same, even around zero."""
     if not len(cells):
         return None
-    limit = float(np.quantile(np.abs(cells), _SATURATION_QUANTILE)) or 1e-3  # equal arms: any width does
+    limit = float(np.quantile(np.abs(cells), _SATURATION_QUANTILE)) or _NARROWEST
     return [-limit, limit]
 
 
@@ -101,6 +102,7 @@ def heat_figure(edges: np.ndarray) -> Figure:
 def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     """A heat map of parameters: a row per number, a column per stored step, colors even around where they started."""
     half = track.half_RS
+    low, high = _ends(*limits)
     text = [
         [
             f"{safe_text(label)}, step {int(step):,}<br><b>{track.mean_RS[r, s]:.4f}</b>"
@@ -119,8 +121,8 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
         "y": list(range(len(track.labels))),
         "z": numbers(track.mean_RS),
         "text": text,
-        "zmin": round(float(limits[0]), 4),
-        "zmax": round(float(limits[1]), 4),
+        "zmin": low,
+        "zmax": high,
         "colorbar": color_bar(),
         "meta": {
             "arm": None,
@@ -139,6 +141,16 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     return {"data": [trace], "layout": layout}
 
 
+def _ends(low: float, high: float) -> tuple[float, float]:
+    """Of a scale of color, rounded as its cells are. Cells that are then all alike get a scale that has a width.
+
+    >>> _ends(-1.23456, 1.23456), _ends(-4e-5, 4e-5)
+    ((-1.2346, 1.2346), (-0.001, 0.001))
+    """
+    low, high = round(float(low), LOSS_DECIMALS), round(float(high), LOSS_DECIMALS)
+    return (low, high) if low < high else (low - _NARROWEST, high + _NARROWEST)
+
+
 def labeled_map(
     values_RC: np.ndarray,
     rows: Sequence[str],
@@ -153,6 +165,7 @@ def labeled_map(
         limit: how far colors reach on both sides.
         text: of each cell when it is pointed at, ready for plotly.js.
     """
+    low, high = _ends(-limit, limit)
     trace = {
         "type": "heatmap",
         "hoverinfo": "text",
@@ -160,8 +173,8 @@ def labeled_map(
         "y": list(range(len(rows))),
         "z": numbers(values_RC),
         "text": [list(row) for row in text],
-        "zmin": -round(limit, 4),
-        "zmax": round(limit, 4),
+        "zmin": low,
+        "zmax": high,
         "colorbar": color_bar(),
         "xgap": 1,
         "ygap": 1,

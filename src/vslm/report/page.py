@@ -20,7 +20,6 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from vslm.core.errors import ResultError
 from vslm.report import arm_figures, content, curves, heat_figures, line_figures, measured
 from vslm.report.formatting import count, duration, of_folder, seeds
 from vslm.report.runs import Run, read_runs
@@ -72,8 +71,6 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         live: for a page that a server shows.
     """
     study = folder.study
-    if not isinstance(study.get("arms"), dict):
-        raise ResultError(str(folder.path / "study.json"), "names no arms", "", "the file is torn; run the study again")
     runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
@@ -94,6 +91,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         cards=content.cards(study, rows, look),
         facts=content.facts(study, verdict),
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
+        remarked=[run for arm in runs.values() for run in arm if run.remark],
         arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],
         look=look,
         looks=content.look_rows(rows),
@@ -102,7 +100,9 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         tuning=content.tuning(study),
         budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
-        corpora=[(key, content.flat(value)) for key, value in of_folder(study.get("corpora"), dict).items()],
+        corpora=[
+            (key, content.flat(of_folder(value, dict))) for key, value in of_folder(study.get("corpora"), dict).items()
+        ],
         settings=content.flat(of_folder(study.get("settings"), dict)),
         machines=content.machines(runs),
         runs=runs,

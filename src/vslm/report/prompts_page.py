@@ -45,11 +45,14 @@ _NOTHING_ELSE = {  # what the page's script looks for, and a page without a stud
 }
 
 
-def write_page(effect: dict[str, Any], out: Path, figures: Path | None = None) -> None:
-    """Write the page, and, where `figures` is given, every figure as PNG, SVG and CSV."""
-    if figures is not None:
-        write_pictures([picture for section in sections(effect) for picture in of_section(section)], figures)
+def write_page(effect: dict[str, Any], out: Path) -> None:
+    """Write the page."""
     write_text(out, render(effect))
+
+
+def write_figures(effect: dict[str, Any], out: Path) -> None:
+    """Write every figure of the page into a folder, as PNG, SVG and CSV."""
+    write_pictures([picture for section in sections(effect) for picture in of_section(section)], out)
 
 
 def render(effect: dict[str, Any]) -> str:

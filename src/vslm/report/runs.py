@@ -25,8 +25,9 @@ class Run:
     Attributes:
         words: the state for people, a whole sentence without arm and seed.
         rows: of measures.jsonl.
-        arrays: of arrays.npz, or empty where their shapes do not fit each other.
+        arrays: of arrays.npz and later.npz, or empty where their shapes do not fit each other.
         done: done.json, empty if the run did not end.
+        remark: what is left out of a run that counts, and why; empty if nothing is.
     """
 
     arm: str
@@ -39,6 +40,7 @@ class Run:
     done: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
     sample: str | None = None
+    remark: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -81,6 +83,7 @@ def read_run(folder: RunFolder) -> Run:
         done=done,
         environment=_attempt(lambda: folder.environment, dict, []),
         sample=_attempt(lambda: folder.sample, str, []) or None,
+        remark=folder.later_problem or "",
     )
 
 

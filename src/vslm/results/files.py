@@ -19,7 +19,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError, RunError
 
-_AGAIN = "delete done.json beside it and run the study again, which makes it anew"
+RUN_ANEW = "delete done.json beside it and run the study again, which makes it anew"
 
 
 @contextmanager
@@ -61,8 +61,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ResultError(str(path), f"not valid JSON ({error})", "", "the file is torn") from None
+    except UnicodeDecodeError as error:
+        raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
+    except (ValueError, RecursionError) as error:  # no JSON, brackets too deep, or a number too long
+        raise ResultError(str(path), f"the file is torn; JSON says: {error}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,19 +87,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
     try:
         rows = json.loads(f"[{','.join(lines)}]")  # one call for all of them: a page reads many thousands
         if len(rows) == len(lines):
             return rows
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         pass  # which line it is, is found below
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ResultError(f"{path}:{number}", f"not valid JSON ({error})") from None
+        except (ValueError, RecursionError) as error:
+            raise ResultError(f"{path}:{number}", f"the line is torn; JSON says: {error}") from None
     return rows
 
 
@@ -115,13 +120,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     if not zipfile.is_zipfile(path):
-        raise ResultError(str(path), "no archive of arrays", "the file is torn", _AGAIN)
+        raise ResultError(str(path), "no archive of arrays", "the file is torn", RUN_ANEW)
     try:
         # Opened here, because numpy leaves a torn file open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy each raise their own
-        raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", _AGAIN) from None
+        raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", RUN_ANEW) from None
 
 
 def sha256(path: Path) -> str:

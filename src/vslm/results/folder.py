@@ -11,10 +11,18 @@ import numpy as np
 from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows
 
+_ANEW = "the file is torn; run the study again"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
+DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
+_SHAPES = {  # of study.json, for what readers walk through
+    **dict.fromkeys(("arms", "primary", "corpora"), dict),
+    **dict.fromkeys(("seeds", "budgets"), list),
+    **dict.fromkeys(("name", "baseline"), str),
+}
+_MEASURE_AGAIN = "what was measured afterwards is left out; delete the file and run vslm measure again"
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
 
@@ -45,8 +53,15 @@ class RunFolder:
         """The final numbers: `status` (done | diverged), `fingerprint`, `val_loss`, `val_bpb`, `tokens`, `flops`,
         `seconds`, and for a diverged run `diverged_step`. A run that was made to choose has `select_loss` and
         `select_bpb` in place of those of `val`; rows and arrays are named in the same way.
+
+        Raises: ResultError if the file is torn, or not what a run ends with.
         """
-        return read_json(self.path / "done.json") if self.is_done else None
+        if not self.is_done:
+            return None
+        done = read_json(self.path / "done.json")
+        if not isinstance(done, dict) or not isinstance(done.get("status"), str):
+            raise ResultError(str(self.path / "done.json"), "not what a run ends with", "", DONE_ANEW)
+        return done
 
     def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
         """`done` if the run ended under this fingerprint; None if it did not, or if what says so is torn: then it is
@@ -56,7 +71,7 @@ class RunFolder:
             done = self.done
         except ResultError:
             return None
-        return done if isinstance(done, dict) and done.get("fingerprint") == fingerprint else None
+        return done if done is not None and done.get("fingerprint") == fingerprint else None
 
     @cached_property
     def measures(self) -> list[dict[str, Any]]:
@@ -66,9 +81,26 @@ class RunFolder:
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         """`steps_S`, `val_loss_nats_ST`, `train_loss_nats_ST`, `final_val_loss_nats_T`; T counts from position 0.
-        Measures have their own, whether they were taken in the run or afterwards.
+        Measures have their own, whether they were taken in the run or afterwards; what was taken afterwards and cannot
+        be read is left out, and `later_problem` says so.
         """
-        return read_arrays(self.path / LATER) | read_arrays(self.path / "arrays.npz")
+        return self._later[0] | read_arrays(self.path / "arrays.npz")
+
+    @property
+    def later_problem(self) -> str | None:
+        """Why nothing can be read of what was measured afterwards, and what to do; None where all is well."""
+        return self._later[1]
+
+    @cached_property
+    def _later(self) -> tuple[dict[str, np.ndarray], str | None]:
+        """What was measured afterwards can be measured again, so the run is whole without it."""
+        try:
+            arrays = read_arrays(self.path / LATER)
+        except ResultError as error:
+            return {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
+        if odd := [name for name, array in arrays.items() if not np.issubdtype(array.dtype, np.number)]:
+            return {}, f"{LATER} holds no numbers under {odd[0]}; {_MEASURE_AGAIN}"
+        return arrays, None
 
     @property
     def kept_weights(self) -> dict[int, Path]:
@@ -109,14 +141,19 @@ class StudyFolder:
     def study(self) -> dict[str, Any]:
         """The declaration, `study.json`.
 
-        Raises: ResultError if this is no study folder, or one written by a newer vslm.
+        Raises: ResultError if this is no study folder, one written by a newer vslm, or one whose record is not what a
+            study writes.
         """
         if self.path.is_file():
             found, do = "a file, not a folder", "unpack what `vslm pack` made, and name the folder"
             raise ResultError(str(self.path), found, "the folder of a study is needed", do)
-        study = read_json(self.path / "study.json")
+        record = self.path / "study.json"
+        study = read_json(record)
+        if not isinstance(study, dict):
+            raise ResultError(str(record), f"{_json_word(study)}", "the record of a study is a JSON object", _ANEW)
         if study.get("format") != FORMAT:
-            raise ResultError(str(self.path / "study.json"), f"format {study.get('format')!r}", f"{FORMAT} is readable")
+            raise ResultError(str(record), f"format {study.get('format')!r}", f"{FORMAT} is readable")
+        _check_shapes(study, record)
         return study
 
     @cached_property
@@ -171,6 +208,45 @@ class StudyFolder:
 
     def _place(self, budget: float) -> Path:
         return self.path if budget == 1 else self.path / "budgets" / budget_name(budget)
+
+
+def _check_shapes(study: dict[str, Any], record: Path) -> None:
+    """Refuse a record that no reader could walk through: whatever else of it is odd, a page shows as missing.
+
+    Arms are folders beside the record, so their names may not lead elsewhere.
+
+    Raises: ResultError.
+    """
+    for name, shape in _SHAPES.items():
+        if study.get(name) is not None and not isinstance(study[name], shape):
+            allowed = f"{_json_word(shape())} is needed"
+            raise ResultError(str(record), f"{name} is {_json_word(study[name])}", allowed, _ANEW)
+    for name, allowed in (("seeds", int), ("budgets", int | float)):
+        if odd := [one for one in study.get(name) or [] if not isinstance(one, allowed) or isinstance(one, bool)]:
+            raise ResultError(str(record), f"{name} holds {_json_word(odd[0])}", "numbers are needed", _ANEW)
+    if not study.get("arms"):
+        raise ResultError(str(record), "names no arms", "", _ANEW)
+    if odd := [arm for arm in study["arms"] if not is_path_part(arm)]:
+        raise ResultError(str(record), f"arm {odd[0]!r} can name no folder", "one part of a path is needed", _ANEW)
+
+
+def _json_word(value: Any) -> str:
+    """What a value of a record is, for people.
+
+    >>> _json_word([]), _json_word({}), _json_word("x"), _json_word(None)
+    ('a list', 'an object', 'a text', 'nothing')
+    """
+    words = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
+    return words.get(type(value), "a number")
+
+
+def is_path_part(name: str) -> bool:
+    """Whether a name that stands in a record is the name of something beside it, and leads nowhere else.
+
+    >>> is_path_part("full"), is_path_part("../outside"), is_path_part(".."), is_path_part("a\\\\b"), is_path_part("")
+    (True, False, False, False, False)
+    """
+    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
 
 
 def run_folder_of(path: Path) -> RunFolder:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import ResultError
-from vslm.results.files import read_json, read_rows, write_json
+from vslm.results.files import RUN_ANEW, read_json, read_rows, write_json
 from vslm.results.folder import RunFolder
 from vslm.results.naming import named
 
@@ -36,9 +36,16 @@ class Feed:
         return self.name.rpartition("/")[0]
 
     def config(self) -> dict[str, Any]:
-        """Study, arm, seed and the record of what ran, flat, as `model.blocks.0.width`."""
+        """Study, arm, seed and the record of what ran, flat, as `model.blocks.0.width`.
+
+        Raises: ResultError if the record is torn.
+        """
         path = self.run.path / "experiment.json"
-        job = read_json(path).get("job", {}) if path.is_file() else {}
+        record = read_json(path) if path.is_file() else {"job": {}}
+        job = record.get("job") if isinstance(record, dict) else None
+        if not isinstance(job, dict):
+            allowed = "an object with the job that was run is needed"
+            raise ResultError(str(path), "not the record of a run", allowed, RUN_ANEW)
         return {"study": self.study, "arm": self.arm, "seed": self.run.seed, **dict(flat(job))}
 
     def rows(self) -> list[tuple[int, dict[str, float]]]:
@@ -54,7 +61,10 @@ class Feed:
         ]
 
     def final(self) -> dict[str, float] | None:
-        """The numbers that a finished run ended with, as `final.val_loss`; None while it goes on."""
+        """The numbers that a finished run ended with, as `final.val_loss`; None while it goes on.
+
+        Raises: ResultError if what says so is torn.
+        """
         done = RunFolder(self.run.path, self.arm, self.run.seed).done  # anew, not as it was
         if done is None:
             return None

@@ -20,6 +20,10 @@ class Opened(Protocol):
         """Take the numbers of a step; steps never fall."""
         ...
 
+    def end(self, step: int, numbers: dict[str, float]) -> None:
+        """Take the numbers that the run ended with, at its last step, which may have been sent before."""
+        ...
+
     def close(self) -> None:
         """No more numbers come for now."""
         ...
@@ -52,8 +56,10 @@ def send(
     follow: bool = False,
     say: Callable[[str], None] = print,
     every_seconds: float = _EVERY_SECONDS,
-) -> None:
+) -> list[str]:
     """Send the runs that a path means, one after the other, because wandb has one open at a time.
+
+    A run that cannot be read, or began anew after a part of it was sent, is named and passed over.
 
     Args:
         path: of a run, an arm or a study.
@@ -61,10 +67,17 @@ def send(
         follow: go on with each run until it is over.
         say: is told what was sent.
         every_seconds: how often a run that is followed is looked at.
-    Raises: ResultError if there is nothing to send, or a run began anew after a part of it was sent.
+    Returns: the names of the runs that were passed over.
+    Raises: ResultError if there is nothing to send.
     """
+    passed_over = []
     for feed in feeds(path):
-        _send_one(feed, tracker, follow, say, every_seconds)
+        try:
+            _send_one(feed, tracker, follow, say, every_seconds)
+        except ResultError as error:
+            say(f"{feed.name}: passed over, {error}")
+            passed_over.append(feed.name)
+    return passed_over
 
 
 def _send_one(feed: Feed, tracker: Tracker, follow: bool, say: Callable[[str], None], every_seconds: float) -> None:
@@ -73,11 +86,7 @@ def _send_one(feed: Feed, tracker: Tracker, follow: bool, say: Callable[[str], N
     try:
         while True:
             final = feed.final()  # first, so that the rows of a run that is over are all there
-            try:
-                rows = feed.rows()
-            except ResultError as error:
-                say(f"{feed.name}: passed over, {error}")
-                return
+            rows = feed.rows()
             if count > len(rows) + (final is not None):
                 found, do = "it began anew after it was sent", "delete sent.json beside it to send it as it is now"
                 raise ResultError(str(feed.run.path), found, "", do)
@@ -89,7 +98,7 @@ def _send_one(feed: Feed, tracker: Tracker, follow: bool, say: Callable[[str], N
                 for step, numbers in new:
                     opened.log(step, numbers)
                 if is_last:
-                    opened.log(rows[-1][0] if rows else 0, final or {})
+                    opened.end(rows[-1][0] if rows else 0, final or {})
             total = len(rows) + (final is not None)
             if total != count:
                 count = total

@@ -21,6 +21,10 @@ class OpenedFolder:
             self.writer.add_scalar(name.replace(".", "/"), value, step, double_precision=True)
         self.writer.flush()
 
+    def end(self, step: int, numbers: dict[str, float]) -> None:
+        """As any other step: event files have no place for a run as a whole."""
+        self.log(step, numbers)
+
     def close(self) -> None:
         """Write what is left."""
         self.writer.close()

@@ -1,4 +1,4 @@
-"""wandb, and trackio, which has the same interface: `init`, `log` and `finish`.
+"""wandb, and trackio, which has the same interface: `init`, `log` and `finish`; wandb's runs have a `summary`, too.
 
 Nothing here prompts, and nothing needs the network: without WANDB_API_KEY or WANDB_MODE, wandb writes to its folder
 alone (`wandb sync` sends that later). trackio keeps its own file on this machine.
@@ -38,6 +38,18 @@ class OpenedRun:
     def log(self, step: int, numbers: dict[str, float]) -> None:
         """Take the numbers of a step."""
         self.run.log(dict(numbers), step=step)
+
+    def end(self, step: int, numbers: dict[str, float]) -> None:
+        """Put the final numbers where they hold for the whole run, if there is such a place.
+
+        wandb drops what is logged at a step that an earlier session has closed, and a run that ended after it was last
+        sent has no later step.
+        """
+        summary = getattr(self.run, "summary", None)
+        if summary is None:
+            self.log(step, numbers)
+        else:
+            summary.update(dict(numbers))
 
     def close(self) -> None:
         """Write what is left."""

@@ -47,7 +47,7 @@
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text: area.value, runs }),
       });
       const found = await answer.json();
-      say(answer.ok ? "" : found.error);
+      say(answer.ok ? found.problems.join(" ") : found.error);
       if (answer.ok) {
         place.hidden = false;
         if (view) view.show(found);

@@ -1,0 +1,141 @@
+"""The copy of a study file in a folder of results: run for specs of its own alone, and never by the server."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vslm.core.errors import ResultError
+from vslm.lab.stored_run import StoredRun
+from vslm.lab.study_file import study_file_of
+from vslm.lab.typed_text import TextReader
+from vslm.live.app import App
+from vslm.measure.residual_norms import ResidualNorms
+from vslm.models.norms import RMSNorm
+from vslm.results.files import read_json, write_json
+
+NORMS = "ResidualNorms(num_evaluations=5, num_tokens=170)"
+OWN = """
+from dataclasses import dataclass
+from pathlib import Path
+
+from vslm.measure.residual_norms import ResidualNorms
+from vslm.models.norms import RMSNorm
+
+Path("was-run").touch()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnNorm(RMSNorm):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnMeasure(ResidualNorms):
+    recorded_as = "own"
+"""
+
+
+@pytest.fixture
+def run(place: Path, vslm: Callable[..., Any], in_process: list) -> Path:
+    """A run that was really trained; its study's copy leaves a file behind when it is run."""
+    assert vslm("run", "study.py", "--seeds", "1").code == 0
+    (place / "runs" / "study" / "study.py").write_text(OWN, encoding="utf-8")
+    (place / "prompts.txt").write_text("ab\ncd\n", encoding="utf-8")
+    return place / "runs" / "study" / "full" / "seed0"
+
+
+def with_a_spec_of_its_own(run: Path) -> None:
+    """As if the study had defined its norm itself."""
+    record = run / "experiment.json"
+    text = record.read_text(encoding="utf-8")
+    assert '"kind": "RMSNorm"' in text
+    record.write_text(text.replace('"kind": "RMSNorm"', '"kind": "OwnNorm"'), encoding="utf-8")
+
+
+COMMANDS = {
+    "sample": ("sample", "runs/study/full/seed0", "--tokens", "2"),
+    "prompts": ("prompts", "runs/study/full/seed0", "--prompts", "prompts.txt", "--json"),
+    "measure": ("measure", "runs/study/full/seed0", NORMS),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_that_the_catalog_can_read_runs_no_code(run: Path, vslm: Callable[..., Any], command: str) -> None:
+    """Whatever stands in its copy of the study file."""
+    said = vslm(*COMMANDS[command])
+    assert said.code == 0, said.err
+    assert not Path("was-run").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_specs_of_its_own_are_read_with_the_study_file(run: Path, vslm: Callable[..., Any], command: str) -> None:
+    """By the command line, whose help says so."""
+    with_a_spec_of_its_own(run)
+    said = vslm(*COMMANDS[command])
+    assert said.code == 0, said.err
+    assert Path("was-run").exists()
+    assert "runs the study file in its folder" in " ".join(vslm(command, "--help").out.split())
+
+
+def test_a_measure_of_the_studys_own_is_found_in_its_file(run: Path, vslm: Callable[..., Any]) -> None:
+    """Its name is none of the catalog's, and a class of the catalog that is no measure needs no code to be refused."""
+    assert vslm("measure", "runs/study/full", "Softmax").code == 2
+    assert not Path("was-run").exists()
+    said = vslm("measure", "runs/study/full", "OwnMeasure")
+    assert said.code == 0, said.err
+    assert list(read_json(run / "later.json")["measures"]) == ["own"]
+
+
+def test_the_server_runs_no_code_and_says_who_can(run: Path) -> None:
+    """A text is read by the runs that need none."""
+    with_a_spec_of_its_own(run)
+    app = App(run.parents[2], TextReader())
+    headers = {"Host": "localhost", "Content-Type": "application/json"}
+    body = json.dumps({"text": "a b", "runs": ["full/seed0", "short/seed0"]}).encode()
+    found = json.loads(app.answer("POST", "/api/tokens/study", headers, body).body)
+    assert [one["arm"] for one in found["runs"]] == ["short"]
+    assert "specs of its own (OwnNorm)" in found["problems"][0]
+    assert "`vslm sample` and `vslm prompts` on the command line" in found["problems"][0]
+    assert not Path("was-run").exists()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "..\\outside", "a/../../outside", "\0"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_name_leads_to_no_other_file(run: Path, vslm: Callable[..., Any], command: str, name: str) -> None:
+    """The record says which file is the study's; only one that lies beside the record is meant."""
+    with_a_spec_of_its_own(run)
+    record = run.parents[1] / "study.json"
+    write_json(record, {**read_json(record), "name": name})
+    (run.parents[2] / "outside.py").write_text(OWN, encoding="utf-8")
+    said = vslm(*COMMANDS[command])
+    assert said.code in (1, 2), said
+    assert "a file beside the record is needed" in said.err
+    assert not Path("was-run").exists()
+    with pytest.raises(ResultError, match="a file beside the record is needed"):
+        study_file_of(run)
+
+
+def test_a_spec_may_not_be_named_as_one_of_the_catalog(place: Path, vslm: Callable[..., Any]) -> None:
+    """It would be read back as the other one, without a word."""
+    own = OWN.replace('Path("was-run").touch()', "").replace("RMSNorm", "norms.RMSNorm").replace("OwnNorm", "RMSNorm")
+    own = own.replace("from vslm.models.norms import norms.RMSNorm", "from vslm.models import norms")
+    study = (place / "study.py").read_text(encoding="utf-8")
+    changed = study.replace('"model.blocks.*.attention.window_tokens": 3', '"model.blocks.*.norm": RMSNorm()')
+    (place / "study.py").write_text(own + changed, encoding="utf-8")
+    said = vslm("plan", "study.py")
+    assert said.code == 2, said
+    assert "arms.short.model.blocks.0.norm: RMSNorm is also the name of a class of vslm" in said.err
+
+
+def test_kinds_are_those_of_the_catalog_and_of_the_file(run: Path) -> None:
+    """Looked through, they are all there; those of the catalog are found without the file."""
+    kinds = StoredRun(run).kinds
+    assert kinds["RMSNorm"] is RMSNorm
+    assert kinds["ResidualNorms"] is ResidualNorms
+    assert not Path("was-run").exists()
+    assert {"OwnNorm", "OwnMeasure", "RMSNorm"} <= set(kinds)
+    assert len(kinds) == len(set(kinds))
+    assert "Nothing" not in kinds

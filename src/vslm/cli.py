@@ -491,7 +491,7 @@ def prompts(
         continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
         out: The page. Default: prompts.html in the working directory.
         figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
-        seed: Of what the model writes, of the shuffled prompts and of the intervals.
+        seed: Of what the model writes and of the shuffled prompts.
         json_: Print JSON and nothing else; no page is written unless --out names one.
     """
     from vslm.lab.prompts import effect_of_prompts

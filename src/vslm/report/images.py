@@ -179,12 +179,13 @@ def _unresolved(mean: list[list[Any]], half: list[list[Any]]) -> list[list[bool]
 def numbers_as_csv(picture: Picture) -> str:
     """The numbers of a picture: a row per point (`series, x, y, plus_minus`) or cell (`row, column, value, ...`).
 
-    `plus_minus` is half the 95 % interval where there is one.
+    `plus_minus` is half the 95 % interval where there is one; `low` and `high` are the ends of one that is not even.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     is_map = any(trace["type"] == "heatmap" for trace in picture.traces)
-    writer.writerow(["row", "column", "value", "plus_minus"] if is_map else ["series", "x", "y", "plus_minus"])
+    interval = ["low", "high"] if any("ends" in trace["meta"] for trace in picture.traces) else ["plus_minus"]
+    writer.writerow(["row", "column", "value", "plus_minus"] if is_map else ["series", "x", "y", *interval])
     for trace in picture.traces:
         if trace["meta"].get("part") == "maps":
             rows, columns = cell_names(trace["meta"])
@@ -197,10 +198,11 @@ def numbers_as_csv(picture: Picture) -> str:
                 writer.writerows([row, *cell] for cell in zip(columns, *of_row, strict=True))
         elif trace["meta"].get("part") not in ("band", "row"):
             bars = trace.get("error_y") or trace.get("error_x") or {}
-            halves = trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])
+            halves = [trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])]
+            halves = trace["meta"].get("ends") or halves * len(interval)
             name, ys = _plain(trace.get("name", "")), trace["meta"].get("names") or trace["y"]
             xs = trace["meta"].get("x", trace["x"])  # where a number is drawn at a place that is not its own
-            writer.writerows([name, *values] for values in zip(xs, ys, halves, strict=True))
+            writer.writerows([name, *values] for values in zip(xs, ys, *halves, strict=True))
     return text.getvalue()
 
 

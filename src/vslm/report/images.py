@@ -200,8 +200,9 @@ def numbers_as_csv(picture: Picture) -> str:
             bars = trace.get("error_y") or trace.get("error_x") or {}
             halves = [trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])]
             halves = trace["meta"].get("ends") or halves * len(interval)
-            name, ys = _plain(trace.get("name", "")), trace["meta"].get("names") or trace["y"]
-            xs = trace["meta"].get("x", trace["x"])  # where a number is drawn at a place that is not its own
+            # Where a number is drawn at a place that is not its own, it stands in `meta`.
+            xs, ys = trace["meta"].get("x", trace["x"]), trace["meta"].get("y", trace["y"])
+            name, ys = _plain(trace.get("name", "")), trace["meta"].get("names", ys)
             writer.writerows([name, *values] for values in zip(xs, ys, *halves, strict=True))
     return text.getvalue()
 

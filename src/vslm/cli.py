@@ -507,7 +507,8 @@ def prompts(
         return
     for table in terminal_tables(effect):
         show(table)
-    print(decay_words(effect))
+    for words in (decay_words(effect), *effect["remarks"]):
+        print(words)
     print(f"page  {page}")
 
 

@@ -19,6 +19,7 @@ from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.job import Job, Settings
 from vslm.lab.prompts import effect_of_prompts, read_texts
 from vslm.lab.run import run_job
+from vslm.lab.stored_run import StoredRun
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.language_model import uniform
 from vslm.report import images
@@ -206,6 +207,7 @@ def test_the_page_shows_hostile_text_as_text() -> None:
         "prompts": [evil, "b"],
         "continuations": [evil, "d"],
         "written_by_the_model": False,
+        "remarks": [evil],
         "begins_with_separator": True,
         "num_prompt_tokens": [3, 3],
         "num_continuation_tokens": [5, 7],
@@ -224,6 +226,27 @@ def test_the_page_shows_hostile_text_as_text() -> None:
     assert "tau = 2.5 tokens (95 % interval over prompts 1.5 to longer than can be told" in decay_words(effect)
     names = [picture.name for section in sections(effect) for picture in images.of_section(section)]
     assert names == ["pmi", "prompt-distance"]
+
+
+def test_characters_that_the_corpus_never_had_are_said(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte pairs take any text: what training never showed is counted, on the page and in the terminal. Where the
+    corpus is not on this machine, nothing is said.
+    """
+    counts_V = np.ones(99, dtype=int)
+    counts_V[StoredRun(run).tokenizer.encode("c")] = 0
+    monkeypatch.setattr("vslm.lab.stored_run.training_counts", lambda corpus: counts_V)
+    monkeypatch.setattr("vslm.lab.stored_run.open_corpus", lambda fingerprint: None)
+    prompts, page = file(tmp_path / "p.txt", "ace", "aca"), tmp_path / "out.html"
+    options = ["--prompts", str(prompts), "--continuations", str(file(tmp_path / "c.txt", "ab", "ba"))]
+    cli.app(["prompts", str(run), *options, "--out", str(page)], result_action="return_value")
+    words = "of the prompts, 2 tokens never occur in the training text"
+    assert words in " ".join(capsys.readouterr().out.split())
+    assert words in page.read_text(encoding="utf-8")
+    monkeypatch.undo()
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path))
+    assert effect_of_prompts(run, prompts, None, seed=0)["remarks"] == []
 
 
 def test_the_command(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.data.tokenizers import END_OF_TEXT
 from vslm.lab.sampling import Draws, Writer, open_run
 from vslm.measure.prompts import KINDS, Effect, prompt_effect
+from vslm.measure.token_counts import never_words
 from vslm.models.generation import generate
 from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays
 from vslm.stats.intervals import student_interval
@@ -34,7 +35,8 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
         continuations: likewise. None: what the model itself writes after each prompt.
         seed: of what it writes and of the shuffles.
     Raises: SpecError for a file that is not there; DataError, naming file and text, for no text, too many, one that is
-        too long for the context or has characters that the corpus never had; ResultError for a run without weights.
+        too long for the context, or has a character that a tokenizer of `Characters` does not know; ResultError for a
+        run without weights. Byte pairs take any text; tokens that training never showed are counted in `remarks`.
     """
     texts = read_texts(prompts, "--prompts", fewest=_FEWEST_PROMPTS)
     given = None if continuations is None else read_texts(continuations, "--continuations", fewest=1)
@@ -56,11 +58,21 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
         "continuations": given,
         "written_by_the_model": continuations is None,
         "begins_with_separator": start is not None,
+        "remarks": _remarks(writer, {"prompts": prompt_ids, "continuations": following_ids}),
         "num_prompt_tokens": [len(ids) for ids in prompt_ids],
         "num_continuation_tokens": [len(ids) for ids in following_ids],
         "fewest_for_interval": _FEWEST_FOR_INTERVAL,
         **_numbers(found),
     }
+
+
+def _remarks(writer: Writer, texts: dict[str, list[np.ndarray]]) -> list[str]:
+    """What is said of tokens that training never showed; nothing where the corpus is not on this machine."""
+    counts_V = writer.run.training_counts
+    if counts_V is None:
+        return []
+    words = {kind: never_words(int((counts_V[np.concatenate(ids)] == 0).sum())) for kind, ids in texts.items()}
+    return [f"of the {kind}, {what}" for kind, what in words.items() if what]
 
 
 def read_texts(path: Path, option: str, *, fewest: int) -> list[str]:

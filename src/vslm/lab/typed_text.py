@@ -25,6 +25,7 @@ class TextReader:
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[Path, int], tuple[tuple[int, int], LanguageModel]] = OrderedDict()
+        self._counts: dict[str, np.ndarray] = {}  # by corpus: what training showed does not change
 
     def __call__(self, folder: Path, text: str) -> tuple[FittedTokenizer, dict[str, np.ndarray], str]:
         """What the models of a run say of every token of a text.
@@ -46,7 +47,8 @@ class TextReader:
             raise ResultError(f"{folder.parent.name}/{folder.name}", found, "", do)
         num_tokens = max(1, len(run.tokenizer.encode(text)))
         steps = _some(run.steps, max(1, _MOST_SCORED // num_tokens))
-        tables = [token_table(self._model(run, step), run.tokenizer, text, top=_TOP) for step in steps]
+        options = {"top": _TOP, "counts_V": self._counts_of(run)}
+        tables = [token_table(self._model(run, step), run.tokenizer, text, **options) for step in steps]
         left_out = len(run.steps) - len(steps)
         remarks = [tables[-1].remark] if tables[-1].remark else []
         if left_out:
@@ -61,6 +63,13 @@ class TextReader:
             "top_p_SNK": np.stack([table.top_p_NK for table in tables]),
         }
         return run.tokenizer, arrays, "; ".join(remarks)
+
+    def _counts_of(self, run: StoredRun) -> np.ndarray | None:
+        """None where its corpus is not on this machine, which is asked again: it may come."""
+        name = run.job.corpus
+        if name not in self._counts and run.training_counts is not None:
+            self._counts[name] = run.training_counts
+        return self._counts.get(name)
 
     def _model(self, run: StoredRun, step: int) -> LanguageModel:
         path = run.weights_path(step)

@@ -200,6 +200,7 @@ def facts(effect: dict[str, Any]) -> list[tuple[str, str]]:
         ("Prompts", f"{len(effect['prompts'])}, of {lengths[0]} tokens"),
         ("Continuations", f"{len(effect['continuations'])}, of {lengths[1]} tokens{written}"),
         ("Every text begins with", start),
+        *(("Read with care", remark) for remark in effect["remarks"]),
     ]
 
 

@@ -258,6 +258,7 @@ def test_the_page_draws_them_and_files_hold_their_numbers(context_dir: Path) -> 
     assert names | {"position-slope-layers-1"} <= set(found)
     cells = list(csv.DictReader(images.numbers_as_csv(found["context-map-layers-2"]).splitlines()))
     assert len(cells) == len(STEPS_S) * len(LENGTHS_K)
-    assert (cells[-1]["row"], cells[-1]["column"]) == ("1750", "64.0")
+    assert (cells[-1]["training step"], cells[-1]["k: tokens before the target"]) == ("1750", "64.0")
+    assert {"loss, nats", "plus_minus"} < set(cells[-1])
     rows = list(csv.DictReader(images.numbers_as_csv(found["position-profile-beside"]).splitlines()))
     assert "layers-2, document starts" in {row["series"] for row in rows}

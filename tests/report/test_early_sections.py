@@ -158,8 +158,8 @@ def test_numbers_are_csv_with_true_steps(study: Path) -> None:
     found = {picture.name: picture for picture in images.pictures(StudyFolder(study))}
     assert {"early-p-mean", "early-marginal-kl", "kl-ngrams-tied", "calibration-step37"} <= set(found)
     rows = list(csv.DictReader(images.numbers_as_csv(found["kl-ngrams-tied"]).splitlines()))
-    assert [row["x"] for row in rows if row["series"] == "unigram"] == [str(step) for step in STEPS_S]
-    assert [row["x"] for row in rows if row["series"] == "trigram, minimum"] == ["37"]
+    assert [row["training step"] for row in rows if row["series"] == "unigram"] == [str(step) for step in STEPS_S]
+    assert [row["training step"] for row in rows if row["series"] == "trigram, minimum"] == ["37"]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_they_are_on_the_page_and_in_files(study: Path) -> None:
     found = {picture.name: picture for picture in images.pictures(StudyFolder(study))}
     assert {"pmi-0", "pmi-1", "prompt-distance-prompts", "prompt-distance-empty"} <= set(found)
     cells = list(csv.DictReader(images.numbers_as_csv(found["pmi-0"]).splitlines()))
-    assert [cells[1][key] for key in ("row", "column")] == ["prompt 1", "continuation 2"]
+    assert [cells[1][key] for key in ("prompt", "continuation")] == ["prompt 1", "continuation 2"]
     assert len(cells) == NUM_PROMPTS**2
 
 

@@ -198,7 +198,8 @@ def map_figure(
         ]
         for i, row in enumerate(row_names)
     ]
-    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, "continuation")
+    names = ("prompt", "continuation", "pointwise mutual information, nats")
+    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, names)
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:

@@ -46,11 +46,11 @@ def jackknife_interval(
 
     How often 95 % intervals of pairs hold the truth, measured at 6, 8, 12 and 32 members (20,000 draws): for (z_i -
     z_j)^2 with normal z 99, 98, 96, 95 %; with log-normal z of sigma 0.5 (skewness 1.8) 97, 93, 89, 88 %; with
-    exponential z (skewness 2) 94, 89, 86, 88 %; for Jensen-Shannon divergences of random distributions 98 % or more. Of
+    exponential z (skewness 2) 94, 89, 86, 88 %; for Jensen-Shannon divergences of random distributions 95 % or more. Of
     one number per member: exponential ones 93 to 95 %. A percentile bootstrap held 78, 63 and 61 % for pairs of 6.
     Where few members lie far from all others it holds too seldom: nothing in the sample says how far others would lie.
 
-    Paper: Jackknifing variances, Miller, 1968, whose logarithm it is; The efficiency of U-statistics, Arvesen, 1969,
+    Paper: Jackknifing variances, Miller, 1968, whose logarithm it is; Jackknifing U-statistics, Arvesen, 1969,
     for pairs. We differ in the degrees of freedom.
 
     Args:

@@ -468,7 +468,7 @@ def measure(folder: Path, /, *measures: str) -> None:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
         measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
             AttentionDistance, AttentionMaps, ContextCurve, CopyGain, EarlyDays, EffectiveRank, LogitLens,
-            LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, RecallAccuracy,
+            LossByLoops, LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, RecallAccuracy,
             ResidualNorms, TokenClasses, TokenProbe, TokenView.
     """
     import time
@@ -525,7 +525,7 @@ def prompts(
         continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
         out: The page. Default: prompts.html in the working directory.
         figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
-        seed: Of what the model writes, of the shuffled prompts and of the intervals.
+        seed: Of what the model writes and of the shuffled prompts.
         json_: Print JSON and nothing else; no page is written unless --out names one.
     """
     from vslm.lab.prompts import effect_of_prompts
@@ -543,7 +543,8 @@ def prompts(
         return
     for table in terminal_tables(effect):
         show(table)
-    print(decay_words(effect))
+    for words in (decay_words(effect), *effect["remarks"]):
+        print(words)
     print(f"page  {page}")
 
 

@@ -1,5 +1,6 @@
 """`vslm prompts`: from files to numbers, a page and words; and what it says of files that cannot be meant."""
 
+import csv
 import json
 import math
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.job import Job, Settings
 from vslm.lab.prompts import effect_of_prompts, read_texts
 from vslm.lab.run import run_job
+from vslm.lab.stored_run import StoredRun
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.language_model import uniform
 from vslm.report import images
@@ -109,7 +111,7 @@ def test_texts_that_the_run_cannot_take(tmp_path: Path, run: Path) -> None:
         effect_of_prompts(run, file(tmp_path / "p.txt", "ace", "ace"), file(tmp_path / "c.txt", "a" * 129), seed=0)
 
 
-PROMPTS = ("ace", "aceb ace", "b", "ace ace a", "eca")
+PROMPTS = ("ace", "aceb ace", "b", "ace ace a", "eca", "cab", "be")
 
 
 def test_the_model_writes_what_follows(tmp_path: Path, run: Path) -> None:
@@ -118,14 +120,56 @@ def test_the_model_writes_what_follows(tmp_path: Path, run: Path) -> None:
     effect = effect_of_prompts(run, prompts, None, seed=4)
     assert json.dumps(effect, allow_nan=False) == json.dumps(effect_of_prompts(run, prompts, None, seed=4))
     assert effect["continuations"] != effect_of_prompts(run, prompts, None, seed=5)["continuations"]
-    assert effect["num_continuation_tokens"] == [CONTEXT_TOKENS - 9] * 5
-    assert np.shape(effect["pmi_nats"]) == (5, 5)
+    assert effect["num_continuation_tokens"] == [CONTEXT_TOKENS - 9] * 7
+    assert np.shape(effect["pmi_nats"]) == (7, 7)
     assert effect["own"]["own prompt"]["mean"] == pytest.approx(np.diagonal(effect["pmi_nats"]).mean())
     for kind in effect["js_nats"].values():
         assert len(kind["mean"]) == len(kind["low"]) == CONTEXT_TOKENS - 9
-        assert all(0 <= low <= high <= math.log(2) for low, high in zip(kind["low"], kind["high"], strict=True))
+        ends = zip(kind["low"], kind["mean"], kind["high"], strict=True)
+        assert all(0 <= low <= mean <= high <= math.log(2) for low, mean, high in ends)
     assert effect["run"].endswith("only/seed0")
     assert not effect["run"].startswith("/")
+
+
+def test_few_prompts_have_no_intervals(tmp_path: Path, run: Path) -> None:
+    """Five are too few for any of them, and it is said; six have all, which are said to be over prompts alone."""
+    few = effect_of_prompts(run, file(tmp_path / "p.txt", *PROMPTS[:5]), None, seed=4)
+    assert all(kind["low"] is None for kind in few["js_nats"].values())
+    assert all(row["low"] is None for row in few["own"].values())
+    assert "jackknife" not in render(few)
+    enough = effect_of_prompts(run, file(tmp_path / "p.txt", *PROMPTS[:6]), None, seed=4)
+    assert all(kind["low"] is not None for kind in enough["js_nats"].values())
+    assert all(row["low"] is not None for row in enough["own"].values())
+    assert "continuations are held fixed" in render(enough)
+    decay = {"tau_tokens": 2.5, "tau_low": None, "tau_high": None, "is_held_by_one_prompt": False}
+    few["decay"] = {**decay, "amplitude_nats": 0.2, "floor_nats": 0.0}
+    assert "no interval with fewer than 6 prompts" in decay_words(few)
+    few["decay"]["is_held_by_one_prompt"] = True
+    assert "without one of the prompts no decay is resolved" in decay_words(few)
+    few["decay"]["tau_tokens"] = None
+    assert "No decay is resolved" in decay_words(few)
+
+
+def test_bands_are_drawn_between_their_ends(tmp_path: Path, run: Path) -> None:
+    """They are not even around the mean, neither in the figure nor in its CSV."""
+    effect = effect_of_prompts(run, file(tmp_path / "p.txt", *PROMPTS), None, seed=4)
+    effect["js_nats"] = {
+        kind: {"mean": [0.2, 0.1], "low": [0.1, 0.05], "high": [0.6, 0.5]} for kind in effect["js_nats"]
+    }
+    effect["decay"] = None
+    drawing = next(section for section in sections(effect) if section.id == "prompt-distance").drawings[0]
+    bands = [trace["y"] for trace in drawing.figure["data"] if trace["meta"]["part"] == "band"]
+    assert bands == [[0.6, 0.5, 0.05, 0.1]] * 4
+    (picture,) = images.of_section(next(one for one in sections(effect) if one.id == "prompt-distance"))
+    rows = list(csv.DictReader(images.numbers_as_csv(picture).splitlines()))
+    assert [(row["low"], row["high"]) for row in rows[:2]] == [("0.1", "0.6"), ("0.05", "0.5")]
+
+
+def test_what_the_model_wrote_is_likelier_by_construction(tmp_path: Path, run: Path) -> None:
+    """The page says so, and only where it is true."""
+    prompts = file(tmp_path / "p.txt", *PROMPTS)
+    assert "by construction" in render(effect_of_prompts(run, prompts, None, seed=4))
+    assert "by construction" not in render(effect_of_prompts(run, prompts, prompts, seed=4))
 
 
 def test_given_continuations(tmp_path: Path, run: Path) -> None:
@@ -163,6 +207,7 @@ def test_the_page_shows_hostile_text_as_text() -> None:
         "prompts": [evil, "b"],
         "continuations": [evil, "d"],
         "written_by_the_model": False,
+        "remarks": [evil],
         "begins_with_separator": True,
         "num_prompt_tokens": [3, 3],
         "num_continuation_tokens": [5, 7],
@@ -170,16 +215,38 @@ def test_the_page_shows_hostile_text_as_text() -> None:
         "log_p_nats": [-3.0, -4.0],
         "own": {"own prompt": {"mean": 2.0, "low": None, "high": None}},
         "js_nats": dict.fromkeys(("prompts", "shuffled", "irrelevant", "empty"), js),
-        "decay": {"tau_tokens": 2.5, "tau_low": 1.5, "tau_high": None, "has_interval": True}
+        "fewest_for_interval": 6,
+        "decay": {"tau_tokens": 2.5, "tau_low": 1.5, "tau_high": None, "is_held_by_one_prompt": False}
         | {"amplitude_nats": 0.2, "floor_nats": 0.0},
     }
     parser = _Scripts()
     parser.feed(render(effect))
     assert parser.scripts == 4
     assert not parser.handlers
-    assert "tau = 2.5 tokens (95 % interval 1.5 to longer than can be told)" in decay_words(effect)
+    assert "tau = 2.5 tokens (95 % interval over prompts 1.5 to longer than can be told" in decay_words(effect)
     names = [picture.name for section in sections(effect) for picture in images.of_section(section)]
     assert names == ["pmi", "prompt-distance"]
+
+
+def test_characters_that_the_corpus_never_had_are_said(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte pairs take any text: what training never showed is counted, on the page and in the terminal. Where the
+    corpus is not on this machine, nothing is said.
+    """
+    counts_V = np.ones(99, dtype=int)
+    counts_V[StoredRun(run).tokenizer.encode("c")] = 0
+    monkeypatch.setattr("vslm.lab.stored_run.training_counts", lambda corpus: counts_V)
+    monkeypatch.setattr("vslm.lab.stored_run.open_corpus", lambda fingerprint: None)
+    prompts, page = file(tmp_path / "p.txt", "ace", "aca"), tmp_path / "out.html"
+    options = ["--prompts", str(prompts), "--continuations", str(file(tmp_path / "c.txt", "ab", "ba"))]
+    cli.app(["prompts", str(run), *options, "--out", str(page)], result_action="return_value")
+    words = "of the prompts, 2 tokens never occur in the training text"
+    assert words in " ".join(capsys.readouterr().out.split())
+    assert words in page.read_text(encoding="utf-8")
+    monkeypatch.undo()
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path))
+    assert effect_of_prompts(run, prompts, None, seed=0)["remarks"] == []
 
 
 def test_the_command(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

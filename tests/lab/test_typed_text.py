@@ -58,6 +58,16 @@ def test_a_long_text_slides_and_is_read_after_fewer_steps(run: Path, monkeypatch
     assert f"read after {len(said['steps_S'])} of 4 stored steps" in remark
 
 
+def test_characters_that_the_corpus_never_had_are_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte pairs read them without a word otherwise; where the corpus is not on this machine, nothing is said."""
+    reader = TextReader()
+    assert "3 tokens never occur in the training text" in reader(run, "ab \u2603")[2]
+    assert "never occur" not in reader(run, "abcd efgh")[2]
+    monkeypatch.setenv("VSLM_HOME", str(run / "nowhere"))
+    assert "3 tokens never occur" in reader(run, "ab \u2603")[2], "kept"
+    assert TextReader()(run, "ab \u2603")[2] == ""
+
+
 def test_what_cannot_be_read_is_said(run: Path) -> None:
     """An empty text, torn weights, none at all; and what is there now counts, not what was open."""
     reader = TextReader()

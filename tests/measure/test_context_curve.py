@@ -144,6 +144,17 @@ def test_far_gain_is_beyond_an_eighth() -> None:
     assert numbers["far_gain_nats"] == pytest.approx(loss_K[1] - loss_K[5])
 
 
+def test_the_error_of_the_far_gain_is_paired_over_targets() -> None:
+    """Of the differences target by target, which scatter less than either loss; nan for a single target."""
+    model = logits_of(math.log(2) * torch.eye(VOCABULARY), lambda x_BTV: x_BTV.cumsum(dim=1))
+    taker = ContextCurveTaker(WINDOWS_NT1)
+    alone = [ContextCurveTaker(window_1T1[None])(model) for window_1T1 in WINDOWS_NT1]
+    gains_N = np.array([float(one["far_gain_nats"]) for one in alone])
+    found = float(taker(model)["far_gain_sem_nats"])
+    assert found == pytest.approx(gains_N.std(ddof=1) / math.sqrt(len(gains_N)), rel=1e-5)
+    assert np.isnan(alone[0]["far_gain_sem_nats"])
+
+
 def test_targets_are_num_tokens_by_the_context() -> None:
     """Rounded up, different, and as many as there are."""
 

@@ -76,6 +76,30 @@ def test_wide_bins_are_means_of_their_targets() -> None:
     assert numbers["document_targets_NP"][0, 6:].tolist() == [2, 0]
 
 
+def test_windows_know_their_documents() -> None:
+    """That which holds most of a window's targets; numbers are those of the validation text."""
+
+    class Tokenizer:
+        end_of_text = 0
+
+    class Held:
+        tokenizer = Tokenizer()
+
+        def split(self, name: str):
+            assert name == "val"
+            return type("Split", (), {"tokens": np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])})()
+
+    take = PositionProfile(num_tokens=99).build(
+        model=None,  # type: ignore[arg-type]
+        corpus=Held(),  # type: ignore[arg-type]
+        context_tokens=CONTEXT_TOKENS,
+    )
+    numbers = take(Table([[1 / 3] * 3] * 3))  # type: ignore[arg-type]
+    # Targets 1 to 6: two of the first, four of the second; 7 to 12: five of the second; 13 to 18: four of the last.
+    assert numbers["random_document_N"].tolist() == [1, 1, 3]
+    assert len(numbers["random_nats_NP"]) == 3
+
+
 def test_a_corpus_without_separators_has_no_documents() -> None:
     """Its windows are there, a uniform model's at ln V at every position."""
 

@@ -69,6 +69,18 @@ def test_without_a_separator_the_first_token_has_no_numbers() -> None:
     assert len(alone) == 1
 
 
+def test_tokens_that_training_never_showed_are_said() -> None:
+    """Beside what else there is to say, and nothing where it is not known."""
+    counts_V = np.array([5, 1, 0, 9])
+    assert table_of([EVEN] * 4, "aab", counts_V=counts_V).remark.startswith("1 token never occurs in the training text")
+    assert table_of([EVEN] * 4, "ca", counts_V=counts_V).remark == ""
+    long = table_of([EVEN] * 4, "ab" * 9, counts_V=counts_V)
+    assert long.num_never == 9
+    assert "the window slides by 3" in long.remark
+    assert "; 9 tokens never occur" in long.remark
+    assert table_of([EVEN] * 4, "aab").num_never is None
+
+
 def test_a_uniform_model_says_ln_v_of_every_token() -> None:
     """Whatever the text, however long."""
     table = table_of([EVEN] * 4, "abcabbacca" * 3, context_tokens=5)

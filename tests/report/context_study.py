@@ -8,6 +8,7 @@ from synthetic_study import write_study
 from vslm.results.files import read_arrays, write_arrays
 
 CONTEXT_TOKENS, NUM_DOCUMENTS, NUM_TARGETS = 64, 23, 47
+DOCUMENT_OF_N = np.arange(NUM_DOCUMENTS)  # of windows: as many, each of its own
 ARMS = {"layers-1": (4, 0.35, 101_000), "layers-2": (64, 0.42, 103_000), "layers-4": (64, 0.45, 107_000)}
 STEPS_S = np.array([0, 1, 10, 100, 300, 1750])
 LENGTHS_K = 2 ** np.arange(7)
@@ -40,10 +41,12 @@ def context_arrays(window: int, exponent: float, seed: int) -> dict[str, np.ndar
         "context_curve.steps_S": STEPS_S,
         "context_curve.loss_nats_SK": loss_SK,
         "context_curve.gain_sem_nats_SK": np.full(loss_SK.shape, 0.031),
+        "context_curve.far_gain_sem_nats_S": np.full(num_steps, 0.017),
         "context_curve.context_tokens_SK": np.tile(LENGTHS_K, (num_steps, 1)),
         "context_curve.num_targets_S": np.full(num_steps, NUM_TARGETS),
         "position_profile.steps_S": STEPS_S[-1:],
         "position_profile.random_nats_SNP": random_NP[None].astype(np.float32),
+        "position_profile.random_document_SN": DOCUMENT_OF_N[None],
         "position_profile.document_nats_SNP": np.where(counts_NP > 0, document_NP, np.nan)[None],
         "position_profile.document_targets_SNP": counts_NP[None],
         "position_profile.tokens_SP": middles_P[None],

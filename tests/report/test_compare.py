@@ -101,6 +101,23 @@ def test_only_shared_seeds_pair(tmp_path: Path) -> None:
     assert unpaired.interval.high - unpaired.interval.low > paired.interval.high - paired.interval.low
 
 
+def test_one_shared_seed_is_no_pair(tmp_path: Path) -> None:
+    """One pair has no interval, and all runs of both sides have one: it is taken, and said why."""
+    some, others = _write(tmp_path / "s", (0, 1, 2)), _write(tmp_path / "o", (2, 3, 4, 5))
+    found = _compared(some / "a", others / "b")
+    one = found.differences[0]
+    assert one.paired_seeds == []
+    assert math.isfinite(one.interval.low)
+    means = [
+        np.mean([_final(folder, s) for s in its])
+        for folder, its in ((some / "a", range(3)), (others / "b", range(2, 6)))
+    ]
+    assert one.interval.mean == pytest.approx(means[1] - means[0])
+    assert one.how == "not paired, 3 runs and 4 runs; they share seed 2 alone, and one pair has no interval"
+    assert one.relation != "no interval"
+    assert one.how in render_comparison(found)
+
+
 @pytest.mark.parametrize("other", ["two/c/seed0", "two/c/seed1"])
 def test_one_run_on_a_side_has_no_interval(two: tuple[Path, Path], other: str) -> None:
     """Paired or not, and no word about which is lower."""

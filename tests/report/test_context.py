@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,65 @@ def test_documents_stand_beside_windows(context_dir: Path) -> None:
     assert found.law.low < 0.42 < found.law.high
 
 
+def _last_window_bands(folder: Path, document_N: np.ndarray | None) -> tuple[float, Section]:
+    """Half the interval of the last bin of random windows, when these are the windows' documents; and the section."""
+    for file in folder.glob("only/seed*/arrays.npz"):
+        arrays = read_arrays(file)
+        arrays.pop("position_profile.random_document_SN", None)
+        if document_N is not None:
+            arrays["position_profile.random_document_SN"] = document_N[None]
+        write_arrays(file, arrays)
+    section = sections_of(folder)["position-profile"]
+    line = trace(drawing(section, "position-profile"), "only", "random")
+    return math.nan if line["customdata"] is None else line["customdata"][-1], section
+
+
+def test_windows_of_one_document_are_drawn_together(tmp_path: Path) -> None:
+    """Windows that resemble each other within their document have a wider interval than if each had its own."""
+    folder = write_context_study(tmp_path / "s", {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=1)
+    file = folder / "only" / "seed0" / "arrays.npz"
+    arrays = read_arrays(file)
+    shared_N = np.arange(NUM_DOCUMENTS) // 5  # five documents
+    level_N1 = np.random.default_rng(3).standard_normal(5)[shared_N][:, None]
+    arrays["position_profile.random_nats_SNP"] = np.tile(3 + 0.3 * level_N1, (1, 1, 12))
+    write_arrays(file, arrays)
+    together, section = _last_window_bands(folder, shared_N)
+    assert "23 windows of 23 documents" in section.read, "the other arm has as many"
+    assert "Windows of one document are drawn together" in section.read
+    assert "too narrow" not in section.read
+    single, section = _last_window_bands(folder, NUM_DOCUMENTS - np.arange(NUM_DOCUMENTS))
+    assert together > 1.4 * single > 0
+    unknown, section = _last_window_bands(folder, None)  # as of an earlier version
+    assert unknown == pytest.approx(single, rel=0.3)
+    assert "the band is too narrow" in section.read
+    assert "Windows of one document are drawn together" in section.read, "those of the other arm"
+
+
+def test_windows_of_a_single_document_have_no_interval(tmp_path: Path) -> None:
+    """Drawn anew it would be the same each time: no band of no width, and no interval of the law."""
+    folder = write_context_study(tmp_path / "s", {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=1)
+    half, section = _last_window_bands(folder, np.zeros(NUM_DOCUMENTS, dtype=int))
+    assert math.isnan(half)
+    assert "a single document have no interval" in section.read
+    assert section.table is not None
+    assert "c not resolved" in section.table.rows[0][2]
+
+
+def test_the_far_gain_has_an_error_over_targets(context_dir: Path, tmp_path: Path) -> None:
+    """Beside that over seeds; runs of earlier versions have none, and the section says so."""
+    section = sections_of(context_dir)["context"]
+    assert section.table is not None
+    assert all(row[4].endswith("(SE over targets 0.017)") for row in section.table.rows)
+    assert "not stored" not in section.read
+    folder = write_context_study(tmp_path / "s", {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=1)
+    for file in folder.glob("only/seed*/arrays.npz"):
+        write_arrays(file, {name: a for name, a in read_arrays(file).items() if "far_gain_sem" not in name})
+    section = sections_of(folder)["context"]
+    assert section.table is not None
+    assert ["SE over targets" in row[4] for row in section.table.rows] == [False, True]
+    assert "not stored" in section.read
+
+
 def test_scores_are_those_of_the_whole_validation_set(context_dir: Path) -> None:
     """At two positions, and over their neighbors."""
     table = sections_of(context_dir)["position-profile"].table
@@ -154,8 +214,12 @@ def test_nothing_of_it_is_there_where_it_was_not_measured(tmp_path: Path) -> Non
         ("context_curve.context_tokens_SK", np.zeros((6, 7))),
         ("context_curve.gain_sem_nats_SK", np.zeros(2)),
         ("context_curve.num_targets_S", np.zeros((2, 2))),
+        ("context_curve.far_gain_sem_nats_S", np.zeros((2, 2))),
+        ("context_curve.far_gain_sem_nats_S", np.full(6, np.nan)),
         ("context_curve.steps_S", np.arange(3)),
         ("position_profile.random_nats_SNP", np.zeros((1, 3, 3))),
+        ("position_profile.random_document_SN", np.zeros((1, 3))),
+        ("position_profile.random_document_SN", np.zeros(0)),
         ("position_profile.tokens_SP", np.zeros((1, 12))),
         ("position_profile.document_nats_SNP", np.full((1, 23, 12), np.nan)),
         ("position_profile.document_targets_SNP", np.zeros((1, 23, 12))),
@@ -194,6 +258,7 @@ def test_the_page_draws_them_and_files_hold_their_numbers(context_dir: Path) -> 
     assert names | {"position-slope-layers-1"} <= set(found)
     cells = list(csv.DictReader(images.numbers_as_csv(found["context-map-layers-2"]).splitlines()))
     assert len(cells) == len(STEPS_S) * len(LENGTHS_K)
-    assert (cells[-1]["row"], cells[-1]["column"]) == ("1750", "64.0")
+    assert (cells[-1]["training step"], cells[-1]["k: tokens before the target"]) == ("1750", "64.0")
+    assert {"loss, nats", "plus_minus"} < set(cells[-1])
     rows = list(csv.DictReader(images.numbers_as_csv(found["position-profile-beside"]).splitlines()))
     assert "layers-2, document starts" in {row["series"] for row in rows}

@@ -122,9 +122,35 @@ def test_full_bins_are_drawn_against_the_diagonal(study: Path) -> None:
     np.testing.assert_allclose(profile.mean, 0.8 * profile.x, rtol=0.05)
     assert reliability(runs, 5) is None
     section = sections_of(study)["calibration"]
+    assert "none came" not in section.read
     assert next(iter(section.drawings[0].views)) == "step37"
     (diagonal,) = traces(section, "calibration", "step37", "reference")
     assert diagonal["x"] == diagonal["y"]
+
+
+def test_a_bin_of_which_none_came_is_drawn_at_the_foot(tmp_path: Path) -> None:
+    """The worst overconfidence there is: below everything else, named in the words, and 0 in the CSV."""
+
+    def none_of_a_quarter(arm: str, seed: int) -> dict[str, np.ndarray]:
+        arrays = arrays_of(arm, seed)
+        arrays["early_days.calibration_hits_SP"][:, 7] = 0
+        return arrays
+
+    folder = write_study_with(tmp_path / "s", ARMS, none_of_a_quarter)
+    profile = reliability(read_runs(StudyFolder(folder))["tied"], 8)
+    assert profile is not None
+    assert profile.mean[profile.x == 0.25].tolist() == [0.0]
+    section = sections_of(folder)["calibration"]
+    assert "none came" in section.read
+    line = traces(section, "calibration", "step37", "mean")[0]
+    at = line["x"].index(0.25)
+    foot = line["y"].pop(at)
+    assert 0 < foot <= min(line["y"]) / 10
+    assert line["hovertemplate"][at] == "none came"
+    picture = next(one for one in images.pictures(StudyFolder(folder)) if one.name == "calibration-step37")
+    rows = [row.split(",") for row in images.numbers_as_csv(picture).splitlines()]
+    assert ["tied", "0.25", "0.0"] in [row[:3] for row in rows]
+    json.dumps(section.drawings[0].figure, allow_nan=False)
 
 
 def test_numbers_are_csv_with_true_steps(study: Path) -> None:
@@ -132,8 +158,8 @@ def test_numbers_are_csv_with_true_steps(study: Path) -> None:
     found = {picture.name: picture for picture in images.pictures(StudyFolder(study))}
     assert {"early-p-mean", "early-marginal-kl", "kl-ngrams-tied", "calibration-step37"} <= set(found)
     rows = list(csv.DictReader(images.numbers_as_csv(found["kl-ngrams-tied"]).splitlines()))
-    assert [row["x"] for row in rows if row["series"] == "unigram"] == [str(step) for step in STEPS_S]
-    assert [row["x"] for row in rows if row["series"] == "trigram, minimum"] == ["37"]
+    assert [row["training step"] for row in rows if row["series"] == "unigram"] == [str(step) for step in STEPS_S]
+    assert [row["training step"] for row in rows if row["series"] == "trigram, minimum"] == ["37"]
 
 
 @pytest.mark.parametrize(

@@ -196,11 +196,31 @@ def test_numbers_of_every_figure_are_csv(measured_dir: Path) -> None:
     rows = list(csv.DictReader(images.numbers_as_csv(found["recall"]).splitlines()))
     line = trace_of(sections_of(measured_dir)["recall"], "window-8", "accuracy")
     mine = [row for row in rows if row["series"] == "window-8"]
-    assert [float(row["y"]) for row in mine] == line["y"]
+    assert [float(row["share of queries answered right"]) for row in mine] == line["y"]
     assert [float(row["plus_minus"]) for row in mine] == line["customdata"]
     cells = list(csv.DictReader(images.numbers_as_csv(found["parameters-0"]).splitlines()))
     assert len(cells) == 2 * NUM_HEADS * len(STEPS_S)
-    assert cells[-1]["column"] == "1750"
+    assert cells[-1]["training step"] == "1750"
+
+
+def test_columns_say_what_they_are(measured_dir: Path) -> None:
+    """By the titles of the axes, units among them: no figure has an x, a y or a value without a name."""
+    heads = {
+        picture.name: next(csv.reader([images.numbers_as_csv(picture).splitlines()[0]]))
+        for picture in images.pictures(StudyFolder(measured_dir))
+    }
+    nameless = {"x", "y", "row", "column", "value", ""}
+    assert not {name: head for name, head in heads.items() if nameless & set(head) and not name.startswith("forest")}
+    assert heads["forest"] == ["series", "arm minus baseline, nats per token", "row", "plus_minus"]
+    assert heads["training-difference"] == [
+        "series",
+        "training tokens",
+        "nats per token, arm minus baseline",
+        "plus_minus",
+    ]
+    assert heads["classes-part-loss"] == ["series", "loss, nats per token", "class", "plus_minus"]
+    assert heads["costs-parameters"][1:3] == ["all parameters", "final validation loss, nats per token"]
+    assert heads["surface-loss-full"][:3] == ["training step", "position: tokens seen so far", "loss, nats"]
 
 
 def test_without_matplotlib_nothing_is_written(

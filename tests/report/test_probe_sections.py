@@ -135,17 +135,19 @@ def test_their_numbers_are_csv(measured_dir: Path) -> None:
     assert {"copy-gain", "copy-places-second", "matching", "matching-growth", "ranks-share", "maps-3"} <= set(found)
     rows = list(csv.DictReader(images.numbers_as_csv(found["classes-part-loss"]).splitlines()))
     mine = [row for row in rows if row["series"] == "window-4"]
-    assert [row["y"] for row in mine] == ["word start", "word inside", "punctuation", "whitespace"]
+    assert [row["class"] for row in mine] == ["word start", "word inside", "punctuation", "whitespace"]
     assert all(float(row["plus_minus"]) > 0 for row in mine)
     assert {row["series"] for row in rows} == set(sections_names(measured_dir))
     cells = list(csv.DictReader(images.numbers_as_csv(found["maps-0"]).splitlines()))
     assert len(cells) == (2 * NUM_HEADS - 1) * NUM_TOKENS * (NUM_TOKENS + 1) // 2
     share_LHTS = stored(measured_dir, "full", "attention_maps.share_SLHTS")[0, -1]
-    cell = next(one for one in cells if (one["row"], one["column"]) == ("visit 4, query 5", "head 1, key 2"))
-    assert float(cell["value"]) == pytest.approx(share_LHTS[1, 1, 5, 2], abs=1e-3)
+    cell = next(
+        one for one in cells if (one["visit and query"], one["head and key"]) == ("visit 4, query 5", "head 1, key 2")
+    )
+    assert float(cell["share of attention"]) == pytest.approx(share_LHTS[1, 1, 5, 2], abs=1e-3)
     cells = list(csv.DictReader(images.numbers_as_csv(found["surface-difference-window-4"]).splitlines()))
     mine_N, theirs_N = (stored(measured_dir, arm, "val_loss_nats_ST")[:, -1, -1:] for arm in ("window-4", "full"))
-    assert float(cells[-1]["value"]) == pytest.approx((mine_N - theirs_N).mean(), abs=1e-4)
+    assert float(cells[-1]["arm minus baseline, nats"]) == pytest.approx((mine_N - theirs_N).mean(), abs=1e-4)
     assert float(cells[-1]["plus_minus"]) == pytest.approx(band_half(mine_N - theirs_N)[0], abs=1e-4)  # type: ignore[index]
     assert "surface-train-difference-window-4" in found
 

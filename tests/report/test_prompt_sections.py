@@ -78,18 +78,33 @@ def test_decays_are_drawn_and_fitted_by_seed(study: Path) -> None:
     assert section.table is not None
     assert [row[0] for row in section.table.rows] == list(ARMS)
     for arm, tau, _, floor in section.table.rows:
-        assert float(tau.split(" ± ")[0]) == pytest.approx(TAU[arm], abs=0.1)
-        assert float(floor.split(" ± ")[0]) == pytest.approx(0.03, abs=1e-3)
+        assert float(tau.split(" (")[0]) == pytest.approx(TAU[arm], abs=0.1)
+        assert float(floor.split(" (")[0]) == pytest.approx(0.03, abs=1e-3)
 
 
-def test_a_curve_that_does_not_fall_says_so(tmp_path: Path) -> None:
-    """In the table, for the seeds that it is true of."""
+@pytest.mark.parametrize("what", ["flat", "noise", "rounding"])
+def test_a_curve_that_does_not_fall_says_so(tmp_path: Path, what: str) -> None:
+    """In the table, for the seeds that it is true of; numbers are of the others. Rounding and noise are no decay."""
+    rng = np.random.default_rng(3)
+    curve_T = {
+        "flat": np.full(NUM_TOKENS, 0.1),
+        "noise": 0.1 + 0.001 * rng.standard_normal(NUM_TOKENS),
+        "rounding": Decay(1e-6, 5.0, 1e-7).at(np.arange(NUM_TOKENS)),
+    }[what]
     folder = write_study_with(tmp_path / "s", ARMS, arrays_of)
     file = folder / "full" / "seed1" / "arrays.npz"
-    write_arrays(file, {**read_arrays(file), "prompt_effect.js_prompts_nats_ST": np.full((1, NUM_TOKENS), 0.1)})
+    write_arrays(file, {**read_arrays(file), "prompt_effect.js_prompts_nats_ST": curve_T[None]})
     table = sections_of(folder)["prompt-distance"].table
     assert table is not None
-    assert table.rows[0][1] == "9.0; no decay in 1 of 3 seeds"
+    assert table.rows[0][1] == "9.0 (9.0 to 9.0); no decay in 1 of 3"
+    for seed in (0, 2):
+        file = folder / "full" / f"seed{seed}" / "arrays.npz"
+        write_arrays(file, {**read_arrays(file), "prompt_effect.js_prompts_nats_ST": curve_T[None]})
+    section = sections_of(folder)["prompt-distance"]
+    assert section.table is not None
+    assert section.table.rows[0] == ("full", "no decay in 3 of 3", "none", "none")
+    fits = [t["meta"]["arm"] for t in section.drawings[0].figure["data"] if t["meta"]["part"] == "fit"]
+    assert fits == ["window <8>"], "a line of what is not there is not drawn"
 
 
 def test_they_are_on_the_page_and_in_files(study: Path) -> None:
@@ -103,7 +118,7 @@ def test_they_are_on_the_page_and_in_files(study: Path) -> None:
     found = {picture.name: picture for picture in images.pictures(StudyFolder(study))}
     assert {"pmi-0", "pmi-1", "prompt-distance-prompts", "prompt-distance-empty"} <= set(found)
     cells = list(csv.DictReader(images.numbers_as_csv(found["pmi-0"]).splitlines()))
-    assert [cells[1][key] for key in ("row", "column")] == ["prompt 1", "continuation 2"]
+    assert [cells[1][key] for key in ("prompt", "continuation")] == ["prompt 1", "continuation 2"]
     assert len(cells) == NUM_PROMPTS**2
 
 

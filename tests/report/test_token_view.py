@@ -126,3 +126,26 @@ def test_what_would_make_the_page_large_is_left_out_by_seeds(tmp_path: Path, mon
     view = view_of(folder)
     assert [(run["arm"], run["seed"]) for run in view["runs"]] == [("all-visible", 0), ("window-4", 0)]
     assert "all-visible seed 1 and window-4 seed 1" in view["remark"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "first_note"),
+    [
+        (np.ones((3, 1), dtype=np.int8), "Validation text from token 0 on"),
+        (
+            np.arange(len(token_arrays(4, 0)["token_view.ids_SN"][0])) == np.full((3, 1), 2, dtype=np.int8),
+            "Validation text from token 0 on; 1 token never occurs in the training text, so what is said of it is "
+            "little more than the initial weights",
+        ),
+    ],
+    ids=["another form", "the third"],
+)
+def test_tokens_that_training_never_showed_are_said_beside_their_piece(
+    tmp_path: Path, stored: np.ndarray, first_note: str
+) -> None:
+    """Where the runs know; an array of another form says nothing."""
+    folder = write_token_study(tmp_path / "s")
+    for file in folder.glob("*/seed*/arrays.npz"):
+        write_arrays(file, {**read_arrays(file), "token_view.is_never_SN": stored.astype(np.int8)})
+    notes = [piece["note"] for piece in view_of(folder)["texts"][0]["pieces"]]
+    assert notes == [first_note, "Validation text from token 1,234 on"]

@@ -70,11 +70,17 @@ def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: i
     Shapes: int64 [N, context_tokens + 1] out; N * context_tokens targets.
     Raises: DataError when the tokens do not fill one window.
     """
+    starts = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=num_tokens)
+    return _rows(tokens, starts, context_tokens)
+
+
+def evaluation_starts(tokens: np.ndarray, *, context_tokens: int, num_tokens: int | None = None) -> np.ndarray:
+    """Where the windows of `evaluation_windows` start, [N]. Raises as it does."""
     if len(tokens) <= context_tokens:
         raise _too_few(tokens, "evaluation", context_tokens)
     available = (len(tokens) - 1) // context_tokens
     wanted = available if num_tokens is None else min(available, max(1, -(-num_tokens // context_tokens)))
-    return _rows(tokens, np.arange(wanted) * available // wanted * context_tokens, context_tokens)
+    return np.arange(wanted) * available // wanted * context_tokens
 
 
 def spread_windows(tokens: np.ndarray, *, context_tokens: int, num_windows: int) -> np.ndarray:
@@ -103,6 +109,21 @@ def document_bounds(tokens: np.ndarray, separator: int) -> tuple[np.ndarray, np.
     """
     ends = np.flatnonzero(np.asarray(tokens) == separator)
     return np.concatenate([[0], ends[:-1] + 1])[: len(ends)].astype(np.int64), ends
+
+
+def document_of_windows(tokens: np.ndarray, separator: int, starts_N: np.ndarray, context_tokens: int) -> np.ndarray:
+    """The document that holds most of a window's targets, by number from 0, for every window; of equals the first.
+
+    A separator belongs to the document that it ends. What stands behind the last separator is one more document.
+
+    >>> document_of_windows(np.array([5, 6, 0, 7, 0, 8, 9, 4, 3]), 0, np.array([0, 4]), 4).tolist()
+    [0, 2]
+    """
+    ends = np.flatnonzero(np.asarray(tokens) == separator)
+    document_NT = np.searchsorted(ends, np.asarray(starts_N)[:, None] + 1 + np.arange(context_tokens))
+    first_N = document_NT[:, 0]  # numbers rise along a window, so counts are short
+    counts = (np.bincount(row_T - first) for row_T, first in zip(document_NT, first_N, strict=True))
+    return first_N + np.array([count.argmax() for count in counts], dtype=np.int64)
 
 
 def check_alignment(context_tokens: int, align_tokens: int) -> None:

@@ -12,17 +12,17 @@ from vslm.core.errors import DataError, SpecError
 from vslm.data.tokenizers import END_OF_TEXT
 from vslm.lab.sampling import Draws, Writer, open_run
 from vslm.measure.prompts import KINDS, Effect, prompt_effect
+from vslm.measure.token_counts import never_words
 from vslm.models.generation import generate
-from vslm.stats.bootstrap import percentile_interval
-from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays, resampled_means
+from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, fit_decay, fit_decays
 from vslm.stats.intervals import student_interval
+from vslm.stats.pairs import degrees_of_freedom, jackknife_interval, leave_one_out
 
 _FEWEST_PROMPTS, _MOST_TEXTS = 2, 32
 _MOST_CONTINUATION_TOKENS = 128
 _WRITTEN_TOKENS = 64  # by the model, where no continuations are given
 _FEWEST_WRITTEN = 8
-_FEWEST_FOR_INTERVAL = 4  # prompts
-_DRAWS = 500
+_FEWEST_FOR_INTERVAL = 6  # prompts: three pairs that share none of them, see `vslm.stats.pairs`
 _ERROR = 0.05
 
 
@@ -33,9 +33,10 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
         run: of a run, or of a study: then its baseline's first finished seed.
         prompts: a file, one prompt a line; or, where the file holds `<|endoftext|>`, one between two of these.
         continuations: likewise. None: what the model itself writes after each prompt.
-        seed: of what it writes, of the shuffles and of the bootstrap.
+        seed: of what it writes and of the shuffles.
     Raises: SpecError for a file that is not there; DataError, naming file and text, for no text, too many, one that is
-        too long for the context or has characters that the corpus never had; ResultError for a run without weights.
+        too long for the context, or has a character that a tokenizer of `Characters` does not know; ResultError for a
+        run without weights. Byte pairs take any text; tokens that training never showed are counted in `remarks`.
     """
     texts = read_texts(prompts, "--prompts", fewest=_FEWEST_PROMPTS)
     given = None if continuations is None else read_texts(continuations, "--continuations", fewest=1)
@@ -57,10 +58,21 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
         "continuations": given,
         "written_by_the_model": continuations is None,
         "begins_with_separator": start is not None,
+        "remarks": _remarks(writer, {"prompts": prompt_ids, "continuations": following_ids}),
         "num_prompt_tokens": [len(ids) for ids in prompt_ids],
         "num_continuation_tokens": [len(ids) for ids in following_ids],
-        **_numbers(found, rng),
+        "fewest_for_interval": _FEWEST_FOR_INTERVAL,
+        **_numbers(found),
     }
+
+
+def _remarks(writer: Writer, texts: dict[str, list[np.ndarray]]) -> list[str]:
+    """What is said of tokens that training never showed; nothing where the corpus is not on this machine."""
+    counts_V = writer.run.training_counts
+    if counts_V is None:
+        return []
+    words = {kind: never_words(int((counts_V[np.concatenate(ids)] == 0).sum())) for kind, ids in texts.items()}
+    return [f"of the {kind}, {what}" for kind, what in words.items() if what]
 
 
 def read_texts(path: Path, option: str, *, fewest: int) -> list[str]:
@@ -128,7 +140,7 @@ def _written(writer: Writer, ids: np.ndarray, prompts: Sequence[np.ndarray], pat
     return np.array(list(drawn), dtype=np.int64)
 
 
-def _numbers(found: Effect, rng: np.random.Generator) -> dict[str, Any]:
+def _numbers(found: Effect) -> dict[str, Any]:
     num_prompts, num_continuations = found.pmi_nats_IJ.shape
     rows: dict[str, Any] = {
         "pmi_nats": found.pmi_nats_IJ.tolist(),
@@ -148,36 +160,47 @@ def _numbers(found: Effect, rng: np.random.Generator) -> dict[str, Any]:
         }
     for kind in KINDS:
         js_QT, members_Q2 = found.js_nats[kind], found.members[kind]
-        means = resampled_means(js_QT, members_Q2, rng, _DRAWS) if num_prompts >= _FEWEST_FOR_INTERVAL else None
-        low, high = (None, None) if means is None else percentile_interval(means, _ERROR)
         mean_T = js_QT.mean(axis=0)
+        without_IT = leave_one_out(js_QT, members_Q2) if num_prompts >= _FEWEST_FOR_INTERVAL else None
+        degrees = degrees_of_freedom(members_Q2)
+        low, high = None, None
+        if without_IT is not None:
+            low, high = jackknife_interval(mean_T, without_IT, degrees=degrees, error=_ERROR)
+            high = np.maximum(np.minimum(high, math.log(2)), mean_T)  # no divergence is larger, but by rounding
         rows["js_nats"][kind] = {
             "mean": mean_T.tolist(),
             "low": None if low is None else low.tolist(),
             "high": None if high is None else high.tolist(),
         }
         if kind == KINDS[0] and len(mean_T) >= FEWEST_POINTS + NOT_FITTED:
-            rows["decay"] = _decay(mean_T[NOT_FITTED:], None if means is None else means[:, NOT_FITTED:])
+            without_IT = None if without_IT is None else without_IT[:, NOT_FITTED:]
+            rows["decay"] = _decay(mean_T[NOT_FITTED:], without_IT, degrees)
     return rows
 
 
 def _mean(values: np.ndarray) -> dict[str, float | None]:
     interval = student_interval(values, _ERROR)
-    return {"mean": interval.mean, "low": _finite(interval.low), "high": _finite(interval.high)}
+    low, high = (interval.low, interval.high) if len(values) >= _FEWEST_FOR_INTERVAL else (None, None)
+    return {"mean": interval.mean, "low": _finite(low), "high": _finite(high)}
 
 
-def _decay(mean_T: np.ndarray, means: np.ndarray | None) -> dict[str, float | None]:
+def _decay(mean_T: np.ndarray, without_IT: np.ndarray | None, degrees: int) -> dict[str, Any]:
+    """The fit of the mean, with an interval of tau from the fits without each prompt, where all of these fall."""
     fitted = fit_decay(mean_T)
-    low, high = None, None
-    if means is not None:
-        _, tau_N, _ = fit_decays(means)
-        # Nearest order statistics: between a number and infinity there is nothing.
-        low, high = np.quantile(tau_N, [_ERROR / 2, 1 - _ERROR / 2], method="inverted_cdf")
+    low, high, is_held_by_one = None, None, False
+    if without_IT is not None and math.isfinite(fitted.tau):
+        _, tau_I, _ = fit_decays(without_IT)
+        is_held_by_one = not bool(np.isfinite(tau_I).all())
+        if not is_held_by_one:
+            tau = np.array([fitted.tau])
+            low, high = (
+                float(end[0]) for end in jackknife_interval(tau, tau_I[:, None], degrees=degrees, error=_ERROR)
+            )
     return {
         "tau_tokens": _finite(fitted.tau),
-        "tau_low": _finite(low),
+        "tau_low": low,
         "tau_high": _finite(high),
-        "has_interval": low is not None,
+        "is_held_by_one_prompt": is_held_by_one,
         "amplitude_nats": fitted.amplitude,
         "floor_nats": fitted.floor,
     }

@@ -53,6 +53,7 @@ class Writer:
     model: LanguageModel
     tokenizer: FittedTokenizer
     draws: Draws
+    run: StoredRun
 
     def stream(self, prompt: str) -> Iterator[str]:
         """Yield the prompt and what follows, in pieces that never break inside a character.
@@ -107,4 +108,4 @@ def open_run(folder: Path, draws: Draws) -> Writer:
         folder = runs[0].path
     finished(folder)
     run = StoredRun(folder)
-    return Writer(run.model(), run.tokenizer, draws)
+    return Writer(run.model(), run.tokenizer, draws, run)

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vslm.core.errors import ResultError, RunError
+from vslm.core.errors import DataError, ResultError, RunError
 from vslm.core.specs import from_plain
+from vslm.data.corpus import open_corpus
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.lab.job import Job
 from vslm.lab.study_file import Kinds, kinds_of
+from vslm.measure.token_counts import training_counts
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.results.files import RUN_ANEW, read_json
@@ -79,6 +82,14 @@ class StoredRun:
     def tokenizer(self) -> FittedTokenizer:
         """Of its corpus."""
         return load_tokenizer(self.path / "tokenizer.json")
+
+    @cached_property
+    def training_counts(self) -> np.ndarray | None:
+        """How often every id occurs in the training text; None where its corpus is not on this machine."""
+        try:
+            return training_counts(open_corpus(self.job.corpus))
+        except DataError:
+            return None
 
     @property
     def last_step(self) -> int | None:

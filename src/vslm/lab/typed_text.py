@@ -25,6 +25,7 @@ class TextReader:
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[Path, int], tuple[tuple[int, int], LanguageModel]] = OrderedDict()
+        self._counts: dict[str, np.ndarray] = {}  # by corpus: what training showed does not change
 
     def __call__(self, folder: Path, text: str) -> tuple[FittedTokenizer, dict[str, np.ndarray], str]:
         """What the models of a run say of every token of a text.
@@ -75,6 +76,7 @@ class TextReader:
 
         Raises: ResultError if all of them are.
         """
+        counts_V = self._counts_of(run)
         tables: dict[int, TokenTable] = {}
         torn: dict[int, ResultError] = {}
 
@@ -85,12 +87,19 @@ class TextReader:
         while missing := [step for step in chosen() if step not in tables]:
             for step in missing:
                 try:
-                    tables[step] = token_table(self._model(run, step), run.tokenizer, text, top=_TOP)
+                    tables[step] = token_table(self._model(run, step), run.tokenizer, text, top=_TOP, counts_V=counts_V)
                 except ResultError as error:
                     torn[step] = error
         if not tables:
             raise torn[stored[-1]]
         return {step: tables[step] for step in chosen()}, sorted(torn)
+
+    def _counts_of(self, run: StoredRun) -> np.ndarray | None:
+        """None where its corpus is not on this machine, which is asked again: it may come."""
+        name = run.job.corpus
+        if name not in self._counts and run.training_counts is not None:
+            self._counts[name] = run.training_counts
+        return self._counts.get(name)
 
     def _model(self, run: StoredRun, step: int) -> LanguageModel:
         path = run.weights_path(step)

@@ -47,7 +47,8 @@ class ContextCurve(OnWindows):
     Arrays, K lengths of context: `loss_nats_K`; `sem_nats_K`, its standard error over targets; `gain_sem_nats_K`, the
         standard error of C(1) - C(k), which is smaller because targets are paired; `context_tokens_K`, the k; and
         without axes `num_targets`, `gain_nats` = C(1) - C(T) and `far_gain_nats` = C(T / 8) - C(T), of the longest k
-        up to T / 8. Standard errors are over targets of one model: how well the text is known, and not the seeds.
+        up to T / 8, with its standard error `far_gain_sem_nats`, of targets that are paired likewise. Standard errors
+        are over targets of one model: how well the text is known, and not the seeds.
     """
 
     recorded_as: ClassVar[str] = "context_curve"
@@ -88,6 +89,7 @@ class ContextCurveTaker(Taker):
             "num_targets": loss_KN.shape[1],
             "gain_nats": loss_K[0] - loss_K[-1],
             "far_gain_nats": loss_K[far] - loss_K[-1],
+            "far_gain_sem_nats": float(_standard_error(loss_KN[far : far + 1] - loss_KN[-1])[0]),
         }
 
     def _losses(self, model: LanguageModel, num_seen: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.data.windows import document_bounds
+from vslm.data.windows import document_bounds, document_of_windows, evaluation_starts
 from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
@@ -28,7 +28,8 @@ class PositionProfile(OnWindows):
     comes for the first time. So the two are to be read beside each other; what is content is where they part.
 
     Losses are kept by window and by document, in bins of t that grow by a constant factor, because tokens of one
-    document are no independent draws: intervals come from drawing whole documents, see `stats/bootstrap.py`.
+    document are no independent draws: intervals come from drawing whole documents, see `stats/bootstrap.py`. Windows of
+    one document are drawn together; a window that holds several counts as of the one that has most of it.
 
     Cost: two forward passes over `num_tokens`.
 
@@ -36,7 +37,8 @@ class PositionProfile(OnWindows):
         num_evaluations: 1 takes it at the end alone; 2 or more at log-spaced steps, step 0 and the last among them.
         num_tokens: validation tokens of the windows, rounded up to whole ones. As many documents as windows are taken,
             spread evenly over `val`, or all there are.
-    Arrays, N windows or documents, P bins of t: `random_nats_NP`, means by window; `document_nats_NP`, means by
+    Arrays, N windows or documents, P bins of t: `random_nats_NP`, means by window; `random_document_N`, the document of
+        each window, by its number in `val`; `document_nats_NP`, means by
         document (NaN beyond its end), and `document_targets_NP`, how many targets they are of; `from_tokens_P`, the
         first t of each bin, and `tokens_P`, its middle; and by single positions `random_nats_T` and `document_nats_T`
         (NaN where no document reaches). A corpus without separators has no documents, and none of their arrays.
@@ -52,7 +54,10 @@ class PositionProfile(OnWindows):
         if separator is None:
             return PositionProfileTaker(windows_NT1)
         tokens = corpus.split("val").tokens
-        return PositionProfileTaker(windows_NT1, *beginnings(tokens, separator, context_tokens, len(windows_NT1)))
+        starts_N = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
+        document_N = document_of_windows(tokens, separator, starts_N, context_tokens)
+        documents = beginnings(tokens, separator, context_tokens, len(windows_NT1))
+        return PositionProfileTaker(windows_NT1, *documents, document_N)
 
 
 class PositionProfileTaker(Taker):
@@ -62,6 +67,7 @@ class PositionProfileTaker(Taker):
         windows_NT1: that start anywhere.
         documents_NT1: a separator and the beginning of a document, then anything; None: there are none.
         is_target_NT: which of the T targets of each belong to it.
+        document_N: the document of each window that starts anywhere.
     """
 
     def __init__(
@@ -69,8 +75,10 @@ class PositionProfileTaker(Taker):
         windows_NT1: np.ndarray,
         documents_NT1: np.ndarray | None = None,
         is_target_NT: np.ndarray | None = None,
+        document_N: np.ndarray | None = None,
     ) -> None:
         self.windows_NT1, self.documents_NT1, self.is_target_NT = windows_NT1, documents_NT1, is_target_NT
+        self.document_N = document_N
         self.edges = log_edges(windows_NT1.shape[1] - 1)
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
@@ -84,6 +92,8 @@ class PositionProfileTaker(Taker):
             "from_tokens_P": starts,
             "tokens_P": np.sqrt(starts * ends),
         }
+        if self.document_N is not None:
+            taken["random_document_N"] = self.document_N
         if self.documents_NT1 is not None and self.is_target_NT is not None:
             loss_NT = window_losses(model, self.documents_NT1)
             means_NP, counts_NP = _binned(loss_NT, self.is_target_NT, self.edges)

@@ -20,3 +20,18 @@ def occurring_tokens(corpus: Corpus) -> np.ndarray:
     """The ids that training shows at least once, rising, without the separator of documents."""
     ids = np.flatnonzero(training_counts(corpus))
     return ids[ids != corpus.tokenizer.end_of_text]
+
+
+def never_words(num_tokens: int) -> str:
+    """What a reader has to know of so many tokens that training never showed; empty for none.
+
+    >>> never_words(0), never_words(1)[:41]
+    ('', '1 token never occurs in the training text')
+    >>> never_words(3)
+    '3 tokens never occur in the training text, so what is said of them is little more than the initial weights'
+    """
+    if not num_tokens:
+        return ""
+    verb, them = ("tokens never occur", "them") if num_tokens > 1 else ("token never occurs", "it")
+    text = "in the training text, so what is said of"
+    return f"{num_tokens:,} {verb} {text} {them} is little more than the initial weights"

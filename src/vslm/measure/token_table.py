@@ -3,7 +3,7 @@
     table = token_table(model, tokenizer, "Once upon a time")
     table.loss_nats_N, table.rank_N, table.top_ids_NK       # one row per token, in the order of the text
     table.from_byte_N[3], table.to_byte_N[3]                # the fourth token is these bytes of the text in UTF-8
-    table.remark                                            # "" or, in words, that the text did not fit the context
+    table.remark                                            # "" or, in words, how to read it with care
 
 Not for: means over a corpus, see `loss_by_position.py` and `position_profile.py`.
 """
@@ -18,6 +18,7 @@ from torch.nn import functional
 from vslm.core.errors import DataError, SpecError
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.measure.measure import evaluating, windows_at_a_time
+from vslm.measure.token_counts import never_words
 from vslm.models.language_model import LanguageModel
 
 
@@ -40,6 +41,7 @@ class TokenTable:
         seen_tokens_N: how many tokens the model saw when it said so, the separator before the text included.
         context_tokens: the most it can see.
         stride_tokens: how far windows slide, or None where the text fits one.
+        num_never: tokens that training never showed; None where that is not known.
     """
 
     ids_N: np.ndarray
@@ -54,23 +56,28 @@ class TokenTable:
     seen_tokens_N: np.ndarray
     context_tokens: int
     stride_tokens: int | None
+    num_never: int | None
 
     def __len__(self) -> int:
         return len(self.ids_N)
 
     @property
     def remark(self) -> str:
-        """What a reader has to know about how it was scored; empty where all went into one window."""
+        """What a reader has to know: that the text did not fit one window, that training never showed some of it."""
+        never = never_words(self.num_never or 0)
         if self.stride_tokens is None:
-            return ""
+            return never
         fewest = int(self.seen_tokens_N[self.context_tokens :].min(initial=self.context_tokens))
-        return (
+        slides = (
             f"{len(self):,} tokens are more than the context of {self.context_tokens:,}: the window slides by "
             f"{self.stride_tokens:,}, and each token beyond the first window is scored once, after {fewest:,} or more"
         )
+        return "; ".join(part for part in (slides, never) if part)
 
 
-def token_table(model: LanguageModel, tokenizer: FittedTokenizer, text: str, top: int = 5) -> TokenTable:
+def token_table(
+    model: LanguageModel, tokenizer: FittedTokenizer, text: str, top: int = 5, *, counts_V: np.ndarray | None = None
+) -> TokenTable:
     """Score every token of a text.
 
         p_n = softmax(logits after the tokens before n)_{x_n},   loss_n = -ln p_n,   rank_n = 1 + #{v : p_v > p_n}
@@ -88,6 +95,7 @@ def token_table(model: LanguageModel, tokenizer: FittedTokenizer, text: str, top
         tokenizer: of its corpus.
         text: one character or more.
         top: how many alternatives to keep.
+        counts_V: how often training showed every id, so that tokens it never did can be named; None: not known.
     Raises: DataError for an empty text or a character that the tokenizer cannot encode, SpecError for `top` below 1.
     """
     if top < 1:
@@ -122,6 +130,7 @@ def token_table(model: LanguageModel, tokenizer: FittedTokenizer, text: str, top
         **columns,
         context_tokens=context_tokens,
         stride_tokens=_stride(context_tokens) if len(windows) > 1 else None,
+        num_never=None if counts_V is None else int((counts_V[ids_N] == 0).sum()),
     )
 
 

@@ -10,6 +10,7 @@ from vslm.data.corpus import Corpus
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.data.windows import document_bounds
 from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.token_counts import training_counts
 from vslm.measure.token_table import token_table
 from vslm.models.language_model import LanguageModel
 
@@ -36,7 +37,8 @@ class TokenView(Measure):
 
     Arrays, N tokens of all pieces in a row, K of `top`: `ids_N`; `piece_N`, which piece a token belongs to;
         `loss_nats_N`, NaN where nothing stands before the token; `rank_N`, 1 is the likeliest, 0 where nothing stands
-        before; `entropy_nats_N`; `top_ids_NK` and `top_p_NK`, likeliest first. P pieces: `from_token_P`, where in the
+        before; `entropy_nats_N`; `is_never_N`, 1 where training never showed the token; `top_ids_NK` and `top_p_NK`,
+        likeliest first. P pieces: `from_token_P`, where in the
         validation tokens they begin. What an id means is in the run's tokenizer.json.
     """
 
@@ -64,20 +66,24 @@ class TokenView(Measure):
         tokens, tokenizer = corpus.split("val").tokens, corpus.tokenizer
         starts_P = piece_starts(tokens, tokenizer.end_of_text, self.num_pieces, self.piece_tokens)
         texts = [piece_text(tokenizer, tokens[start : start + self.piece_tokens]) for start in starts_P]
-        return TokenViewTaker(tokenizer, texts, starts_P, self.top)
+        return TokenViewTaker(tokenizer, texts, starts_P, self.top, training_counts(corpus))
 
 
 class TokenViewTaker(Taker):
     """See `TokenView`."""
 
-    def __init__(self, tokenizer: FittedTokenizer, texts: list[str], starts_P: np.ndarray, top: int) -> None:
-        self.tokenizer, self.texts, self.starts_P, self.top = tokenizer, texts, starts_P, top
+    def __init__(
+        self, tokenizer: FittedTokenizer, texts: list[str], starts_P: np.ndarray, top: int, counts_V: np.ndarray
+    ) -> None:
+        self.tokenizer, self.texts, self.starts_P, self.top, self.counts_V = tokenizer, texts, starts_P, top, counts_V
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """All pieces in a row."""
         tables = [token_table(model, self.tokenizer, text, top=self.top) for text in self.texts]
+        ids_N = np.concatenate([table.ids_N for table in tables])
         return {
-            "ids_N": np.concatenate([table.ids_N for table in tables]).astype(np.int32),
+            "ids_N": ids_N.astype(np.int32),
+            "is_never_N": (self.counts_V[ids_N] == 0).astype(np.int8),  # a page reads numbers alone
             "piece_N": np.repeat(np.arange(len(tables), dtype=np.int32), [len(table) for table in tables]),
             "loss_nats_N": np.concatenate([table.loss_nats_N for table in tables]).astype(np.float32),
             "rank_N": np.concatenate([table.rank_N for table in tables]).astype(np.int32),

@@ -93,7 +93,7 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
+def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
     """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
     known = [row for row in rows if is_number(row.get("delta"))]
     known = sorted(known, key=lambda row: float(row["delta"]))
@@ -117,7 +117,7 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) 
             "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
         }
         data.append({**trace, "error_x": error} if error else trace)
-    figure = _by_row(data, [str(row["arm"]) for row in known])
+    figure = _by_row(data, [str(row["arm"]) for row in known], unit)
     effect = known[0].get("smallest_effect") if known else None
     if is_number(effect):
         zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
@@ -125,12 +125,13 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) 
     return figure
 
 
-def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style]) -> Figure:
+def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
     """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
 
     Args:
         rows: `arm` and `difference`, a number.
         look: of the arms that are judged.
+        unit: of the differences.
     """
     known = sorted(rows, key=lambda row: float(row["difference"]))
     data = []
@@ -149,14 +150,15 @@ def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style
                 "meta": {"arm": arm, "view": "difference", "part": "mean"},
             }
         )
-    return _by_row(data, [str(row["arm"]) for row in known])
+    return _by_row(data, [str(row["arm"]) for row in known], unit)
 
 
-def _by_row(data: list[Figure], names: Sequence[str]) -> Figure:
+def _by_row(data: list[Figure], names: Sequence[str], unit: str) -> Figure:
     """Differences from the baseline, a row per arm, the first on top."""
     layout = layout_of_all()
     layout["hovermode"] = "closest"
     layout["xaxis"] |= {"title": axis_title("arm minus baseline; left is better")}
+    layout["meta"] = {"columns": {"difference": (f"arm minus baseline, {unit}", "row")}}
     layout["margin"] = {**layout["margin"], "l": 132}
     ticks = [safe_text(shortened(name, LONGEST_TICK)) for name in names]
     layout["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks, "showgrid": False}
@@ -204,4 +206,6 @@ def cost_figure(
     layout = layout_of_all()
     layout["hovermode"] = "closest"
     layout["xaxis"] |= {"type": "log", "exponentformat": "SI", "title": axis_title("on a logarithmic scale")}
+    loss = "final validation loss, nats per token"
+    layout["meta"] = {"columns": {view: (title, loss) for view, title in titles.items()}}
     return {"data": data, "layout": layout}

@@ -1,6 +1,7 @@
 """The section of calibration: how often what was given a probability came, as `EarlyDays` counted it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,26 +34,48 @@ def section(runs: Runs, look: Mapping[str, Style]) -> Section | None:
     figure = line_figures.profile_figure(views, look, x_axis, decimals=7)
     for view, low in lowest.items():
         figure["data"].append(line_figures.diagonal(low, 1.0, "calibrated", view))
+    floors = {view: _floor(by_arm.values()) for view, by_arm in views.items()}
     for trace in figure["data"]:
         if "hovertemplate" in trace:
             trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.3g}")
-        if trace["meta"]["part"] == "band":  # nor can a band on a logarithmic axis reach zero
-            trace["y"] = [max(y, lowest[trace["meta"]["view"]] / 10) for y in trace["y"]]
+        if trace["meta"]["part"] in ("band", "mean"):
+            _lift(trace, floors[trace["meta"]["view"]])
     figure["layout"]["yaxis"] |= axes.log_height(figure)
+    has_none = any((profile.mean == 0).any() for by_arm in views.values() for profile in by_arm.values())
+    none = " A mark at the foot of the figure is a bin of which none came: it has no height on this axis."
     return Section(
         "calibration",
         "Are its probabilities what they say?",
         "Calibration",
         "All tokens of the vocabulary at all positions, in bins of the probability that the model gave them, against "
         "the share of them that came. On the dotted diagonal a probability is what it says; below it the model is too "
-        f"sure. A bin is drawn where at least {_FEWEST_EXPECTED:.0f} tokens were to be expected in every seed.",
+        f"sure. A bin is drawn where at least {_FEWEST_EXPECTED:.0f} tokens were to be expected in every seed."
+        f"{none if has_none else ''}",
         "arrays.npz: early_days",
         [Drawing("calibration", figure, words)],
     )
 
 
+def _floor(profiles: Collection[Profile]) -> float:
+    """The foot of a figure: a tenth of the lowest height and of the lowest probability."""
+    heights = [profile.mean[profile.mean > 0] for profile in profiles]
+    return float(np.concatenate([*heights, *(profile.x for profile in profiles)]).min()) / 10
+
+
+def _lift(trace: dict[str, Any], floor: float) -> None:
+    """Draw what a logarithmic axis has no place for at the foot; what it is stands in the hover text and in `meta`."""
+    heights = trace["y"]
+    trace["y"] = [max(y, floor) for y in heights]
+    if trace["meta"]["part"] == "mean" and 0 in heights:
+        trace["hovertemplate"] = [trace["hovertemplate"] if y > 0 else "none came" for y in heights]
+        trace["meta"]["y"] = heights
+
+
 def reliability(runs: Sequence[Run], step: int) -> Profile | None:
-    """Frequency against probability at one step, over the bins that are full enough in every seed."""
+    """Frequency against probability at one step, over the bins that are full enough in every seed.
+
+    A bin of which much was expected and nothing came is the worst there can be, so it is kept: its frequency is 0.
+    """
     whole = whole_runs(runs)
     parts = [stacked(whole, f"calibration_{name}_SP", 1) for name in ("p", "count", "hits")]
     if not whole or any(part is None or part.shape != parts[0].shape for part in parts):  # type: ignore[union-attr]
@@ -61,7 +84,7 @@ def reliability(runs: Sequence[Run], step: int) -> Profile | None:
     if not len(at):
         return None
     p_NP, count_NP, hits_NP = (part[:, at[0]] for part in parts)  # type: ignore[index]
-    keep_P = (np.nan_to_num(p_NP) * count_NP >= _FEWEST_EXPECTED).all(axis=0) & (hits_NP > 0).any(axis=0)
+    keep_P = (np.nan_to_num(p_NP) * count_NP >= _FEWEST_EXPECTED).all(axis=0)
     if not keep_P.any():
         return None
     return mean_profile(hits_NP[:, keep_P] / count_NP[:, keep_P], p_NP[:, keep_P].mean(axis=0))

@@ -20,6 +20,7 @@ from vslm.stats.unpaired import unpaired_interval
 from vslm.stats.verdicts import UNITS
 
 MeasureName = Literal["val_loss", "val_bpb"]
+_FEWEST_PAIRS = 2  # one pair has no interval, while all runs of both sides, unpaired, may have one
 _SAME_BUDGET = 0.005  # steps are whole, so budgets that are meant to be equal differ by a few tokens
 
 
@@ -53,7 +54,8 @@ class Difference:
     Args:
         side: the other.
         interval: infinite where there is none.
-        paired_seeds: that both have, on the same data; empty where the comparison is unpaired.
+        paired_seeds: that both have, on the same data; empty where the comparison is unpaired, also because a single
+            seed is shared.
         how: paired or not, over what, in words.
         words: what the interval allows to say.
         relation: the same in one word.
@@ -106,7 +108,8 @@ def compare(sides: Sequence[Side], measure: MeasureName | None = None) -> Compar
 
 def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Difference:
     warnings = warnings_of(a, b, measure)
-    paired = paired_seeds(a, b)
+    shared = paired_seeds(a, b)
+    paired = shared if len(shared) >= _FEWEST_PAIRS else []
     if any(warned.forbids for warned in warnings):
         interval = Interval(-math.inf, math.inf, math.nan, math.nan, 0, error)
         paired, how = [], "no difference is shown, because it would mean nothing"
@@ -119,7 +122,8 @@ def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Differe
     else:
         interval = unpaired_interval(a.values(measure), b.values(measure), error)
         how = f"not paired, {_runs(len(a.runs))} and {_runs(len(b.runs))}"
-    relation, words = _words(interval, warnings, paired, a, b, UNITS[measure])
+        how += f"; they share seed {seeds(shared)} alone, and one pair has no interval" if shared else ""
+    relation, words = _words(interval, warnings, a, b, UNITS[measure])
     return Difference(b, interval, paired, how, words, relation, warnings)
 
 
@@ -139,16 +143,13 @@ def _data_seed(side: Side, seed: int) -> Any:
     return side.runs[seed].environment.get("data_seed", seed)
 
 
-def _words(
-    interval: Interval, warnings: Sequence[Warned], paired: Sequence[int], a: Side, b: Side, unit: str
-) -> tuple[Any, str]:
+def _words(interval: Interval, warnings: Sequence[Warned], a: Side, b: Side, unit: str) -> tuple[Any, str]:
     if forbidding := [warned.field for warned in warnings if warned.forbids]:
         return "not comparable", f"not comparable: other {listing(forbidding)}"
     if not a.runs or not b.runs:
         return "no interval", f"no finished run of {(b if a.runs else a).name}"
     if not np.isfinite(interval.low):
-        fewest = "one pair of seeds" if paired else "one run on a side"
-        return "no interval", f"{fewest} has no interval; three or more tell something"
+        return "no interval", "one run on a side has no interval; three or more tell something"
     low, high = sorted((abs(interval.low), abs(interval.high)))
     if interval.high < 0:
         return "lower", f"lower by {low:.4f} to {high:.4f} {unit}"

@@ -97,7 +97,7 @@ def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
 
 
 def _drawn(found: Comparison, look: dict[str, Style]) -> dict[str, Any]:
-    """Figures of all sides; differences only where seeds pair."""
+    """Figures of all sides; differences only where seeds are shared, be it one."""
     runs = {side.name: list(side.runs.values()) for side in found.sides}
     edges = curves.position_edges(curves.num_positions([run for its in runs.values() for run in its]))
     views = {

@@ -16,7 +16,7 @@ from vslm.report.curves import band_half, binned
 from vslm.report.maps import StepMap
 from vslm.report.profiles import Profile, over_seeds
 from vslm.report.runs import Run
-from vslm.stats.bootstrap import bootstrap_means, percentile_interval, pooled_means
+from vslm.stats.bootstrap import bootstrap_means, by_document, percentile_interval, pooled_means
 from vslm.stats.context_learning import Onset, far_place, icl_score, onset, score_positions, slope_by_log
 from vslm.stats.intervals import student_interval
 from vslm.stats.power_law import FEWEST_BINS, PowerLaw, fit_power_law
@@ -38,12 +38,22 @@ class Spread:
 
 @dataclass(frozen=True)
 class ContextCurves:
-    """C(k) of one arm at every stored step, by seed."""
+    """C(k) of one arm at every stored step, by seed.
+
+    Args:
+        steps_S: stored.
+        context_tokens_K: k.
+        loss_NSK: C(k).
+        gain_sem_K: standard error over targets of C(1) - C(k) at the end; None where it was not stored.
+        far_gain_sem: likewise of C(T / 8) - C(T). Seeds share their targets, so it is the mean over them.
+        num_targets: that the means are over.
+    """
 
     steps_S: np.ndarray
     context_tokens_K: np.ndarray
     loss_NSK: np.ndarray
     gain_sem_K: np.ndarray | None
+    far_gain_sem: float | None
     num_targets: int | None
 
     def at_the_end(self) -> Profile:
@@ -88,11 +98,19 @@ class ContextCurves:
 
 @dataclass(frozen=True)
 class Positions:
-    """L(t) of one arm from one kind of beginning, with an interval over documents, and its power law."""
+    """L(t) of one arm from one kind of beginning, with an interval over documents, and its power law.
+
+    Args:
+        profile: by bins of t; without an interval where there is a single document.
+        law: fitted to it.
+        num_rows: windows, or document starts.
+        num_documents: that they are of, which is what was drawn; None where the runs do not say: then windows were.
+    """
 
     profile: Profile
     law: PowerLaw | None
-    num_documents: int
+    num_rows: int
+    num_documents: int | None
 
 
 def context_curves(runs: Sequence[Run]) -> ContextCurves | None:
@@ -103,12 +121,14 @@ def context_curves(runs: Sequence[Run]) -> ContextCurves | None:
     (steps_S, lengths_K, _), *_ = found
     found = [one for one in found if np.array_equal(one[0], steps_S) and np.array_equal(one[1], lengths_K)]
     sems = [run.arrays[f"{_CURVE}.gain_sem_nats_SK"][-1] for run in runs if _has_sem(run, lengths_K)]
+    far_sems = [sem for run in runs if (sem := _last_number(run, "far_gain_sem_nats_S")) is not None]
     counts = [run.arrays[name] for run in runs if (name := f"{_CURVE}.num_targets_S") in run.arrays]
     return ContextCurves(
         steps_S,
         lengths_K,
         np.stack([loss_SK for _, _, loss_SK in found]),
         np.mean(sems, axis=0) if sems else None,
+        float(np.mean(far_sems)) if far_sems else None,
         int(counts[0][-1]) if counts and counts[0].ndim == 1 and len(counts[0]) else None,
     )
 
@@ -124,6 +144,12 @@ def _curve_of(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     return steps_S, lengths_SK[0], loss_SK
 
 
+def _last_number(run: Run, name: str) -> float | None:
+    array_S = run.arrays.get(f"{_CURVE}.{name}") if run.is_whole else None
+    is_there = array_S is not None and array_S.ndim == 1 and array_S.size and np.isfinite(array_S[-1])
+    return float(array_S[-1]) if is_there and array_S is not None else None
+
+
 def _has_sem(run: Run, lengths_K: np.ndarray) -> bool:
     sem_SK = run.arrays.get(f"{_CURVE}.gain_sem_nats_SK")
     return run.is_whole and sem_SK is not None and sem_SK.ndim == 2 and sem_SK.shape[1:] == lengths_K.shape
@@ -133,39 +159,51 @@ def positions(runs: Sequence[Run], beginning: str) -> Positions | None:
     """L(t) at the end of training, from `random` windows or from `document` starts.
 
     All seeds have the same windows and documents, so each document's loss is the mean over seeds; what is drawn anew
-    is the documents.
+    is the documents, each with all its windows. Runs of earlier versions do not say which document a window is of:
+    there windows are drawn, which is too narrow where they share documents.
     """
-    losses, counts_DP, tokens_P = [], None, None
+    losses, counts_NP, tokens_P, document_N = [], None, None, None
     for run in runs:
-        loss_DP, its_tokens_P, its_counts_DP = (
+        loss_NP, its_tokens_P, its_counts_NP, its_document_N = (
             _last(run, name, axes)
-            for name, axes in ((f"{beginning}_nats_SNP", 2), ("tokens_SP", 1), ("document_targets_SNP", 2))
+            for name, axes in (
+                (f"{beginning}_nats_SNP", 2),
+                ("tokens_SP", 1),
+                ("document_targets_SNP", 2),
+                ("random_document_SN", 1),
+            )
         )
-        if loss_DP is None or its_tokens_P is None or loss_DP.shape[1:] != its_tokens_P.shape:
+        if loss_NP is None or its_tokens_P is None or loss_NP.shape[1:] != its_tokens_P.shape:
             continue
-        if losses and loss_DP.shape != losses[0].shape:
+        if losses and loss_NP.shape != losses[0].shape:
             continue
         if beginning == "document":
-            if its_counts_DP is None or its_counts_DP.shape != loss_DP.shape:
+            if its_counts_NP is None or its_counts_NP.shape != loss_NP.shape:
                 continue
-            counts_DP = its_counts_DP
-        losses.append(loss_DP)
+            counts_NP, document_N = its_counts_NP, np.arange(len(loss_NP))
+        elif its_document_N is not None and len(its_document_N) == len(loss_NP):
+            document_N = its_document_N
+        losses.append(loss_NP)
         tokens_P = its_tokens_P
     if not losses or tokens_P is None or not (tokens_P > 0).all():
         return None
-    loss_DP = np.stack(losses).astype(np.float64).mean(axis=0)
-    counts_DP = np.ones_like(loss_DP) if counts_DP is None else counts_DP
-    draws_RP = bootstrap_means(loss_DP, counts_DP, num_draws=_NUM_DRAWS, generator=np.random.default_rng(0))
-    low_P, high_P = percentile_interval(draws_RP, _ERROR)
-    mean_P = pooled_means(loss_DP, counts_DP)
-    keep_P = np.isfinite(mean_P) & np.isfinite(low_P)
+    values_NP = np.stack(losses).astype(np.float64).mean(axis=0)
+    num_rows, num_documents = len(values_NP), None if document_N is None else len(np.unique(document_N))
+    if beginning == "random":
+        values_NP, counts_NP = by_document(values_NP, np.arange(num_rows) if document_N is None else document_N)
+    assert counts_NP is not None
+    mean_P = pooled_means(values_NP, counts_NP)
+    draws_RP, half_P, keep_P = None, None, np.isfinite(mean_P)
+    if len(values_NP) > 1:
+        draws_RP = bootstrap_means(values_NP, counts_NP, num_draws=_NUM_DRAWS, generator=np.random.default_rng(0))
+        low_P, high_P = percentile_interval(draws_RP, _ERROR)
+        keep_P &= np.isfinite(low_P)
+        draws_RP, half_P = draws_RP[:, keep_P], (high_P - low_P)[keep_P] / 2
     if not keep_P.any():
         return None
-    profile = Profile(tokens_P[keep_P], mean_P[keep_P], (high_P - low_P)[keep_P] / 2, len(losses))
-    law = None
-    if keep_P.sum() >= FEWEST_BINS:
-        law = fit_power_law(tokens_P[keep_P], mean_P[keep_P], draws_RP[:, keep_P])
-    return Positions(profile, law, len(loss_DP))
+    profile = Profile(tokens_P[keep_P], mean_P[keep_P], half_P, len(losses))
+    law = fit_power_law(tokens_P[keep_P], mean_P[keep_P], draws_RP) if keep_P.sum() >= FEWEST_BINS else None
+    return Positions(profile, law, num_rows, num_documents)
 
 
 def _last(run: Run, name: str, axes: int) -> np.ndarray | None:

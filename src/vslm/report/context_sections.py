@@ -1,14 +1,14 @@
 """The sections about context: the same targets seen from further and further back, and loss by position."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vslm.report import axes, context, line_figures
 from vslm.report.context import ContextCurves, Positions, Spread
-from vslm.report.formatting import signed
+from vslm.report.formatting import listing, signed
 from vslm.report.maps import map_figure
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table
@@ -85,13 +85,24 @@ def _curve_words(found: Mapping[str, ContextCurves]) -> str:
     targets = f"{first.num_targets:,} targets" if first.num_targets else "The same targets"
     sems = [float(curves.gain_sem_K[-1]) for curves in found.values() if curves.gain_sem_K is not None]
     unsure = f" The standard error of a gain over targets is {max(sems):.3f} nats or less." if sems else ""
+    lacking = [arm for arm, curves in found.items() if curves.far_gain_sem is None]
+    far = " Beside the far gain stands its own standard error over targets (SE), which more seeds do not make smaller."
+    if lacking:
+        far = (far if len(lacking) < len(found) else "") + (
+            f" That of the far gain is not stored in the runs of {listing(lacking)}, which an earlier version made."
+        )
     return (
         f"{targets} of the validation text, each predicted from its last k tokens and nothing else. The targets do not "
         "change with k, so where a curve falls the model uses what lies that far back, and where it is flat it does "
         "not. Far context is what lies beyond the last eighth of the longest k. It sets in at the first stored step "
         "from which the 95 % interval over seeds stays above 0 to the end; half of it is there when the interval stays "
-        f"above half of what it came to. Bands are over seeds on fixed targets.{unsure}"
+        f"above half of what it came to. Bands, and what follows ±, are over seeds on fixed targets.{unsure}{far}"
     )
+
+
+def _far_words(curves: ContextCurves) -> str:
+    words = _signed(context.spread_of_last(curves.far_gain_by_seed()))
+    return words if curves.far_gain_sem is None else f"{words} (SE over targets {curves.far_gain_sem:.3f})"
 
 
 def _curve_table(found: Mapping[str, ContextCurves]) -> Table:
@@ -106,7 +117,7 @@ def _curve_table(found: Mapping[str, ContextCurves]) -> Table:
                 _plain(context.spread_of_last(loss[:, :1])),
                 _plain(context.spread_of_last(loss)),
                 _signed(context.spread_of_last(loss[:, :1] - loss)),
-                _signed(context.spread_of_last(curves.far_gain_by_seed())),
+                _far_words(curves),
                 *((_when(one) for one in onsets) if onsets else (many, many)),
             ]
         )
@@ -146,12 +157,11 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
         caption = "Slope dL / d ln t of the validation loss as training goes: blue is where more context helps"
         views_by_arm = {arm: (arm, "training step") for arm in slopes}
         drawings.append(Drawing("position-slope", figure, views_by_arm, caption, has_arms=False))
-    num = {kind: max(its.num_documents for its in by_arm.values()) for kind, by_arm in found.items()}
     return Section(
         "position-profile",
         "From the beginning of a document, and from anywhere",
         "Document starts",
-        _profile_words(num),
+        _profile_words(found),
         "arrays.npz: position_profile, final_val_loss_nats_T, val_loss_nats_ST",
         drawings,
         _profile_table(found, runs),
@@ -196,17 +206,35 @@ def _beside(data: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return traces
 
 
-def _profile_words(num: Mapping[str, int]) -> str:
+def _profile_words(found: Mapping[str, Mapping[str, Positions]]) -> str:
+    num = {kind: max(its.num_rows for its in by_arm.values()) for kind, by_arm in found.items()}
     documents = f"{num['document']:,} documents" if "document" in num else "no documents: the corpus has no separators"
+    windows, bands = _windows_words(found.get("random", {}).values())
     return (
         "The loss after t tokens: once from the first token of a document, after a separator, and once from windows "
-        f"that start anywhere ({documents}; {num.get('random', 0):,} windows). From a document's start, t is also how "
-        "far the document has got, and beginnings are unlike the rest; what falls in both is the use of context. Means "
-        "over seeds; bands are 95 % intervals from drawing whole documents or windows anew. Thin lines are power laws "
-        "a + b t^−c with a, b of 0 or more, by least squares on bins that are even in ln t; the interval of c is from "
-        "the same draws. The in-context learning score is the loss late in the context minus the loss early in it, on "
-        "the whole validation set: negative is good. Slopes are taken between octaves of t."
+        f"that start anywhere ({documents}; {num.get('random', 0):,} windows{windows}). From a document's start, t is "
+        "also how far the document has got, and beginnings are unlike the rest; what falls in both is the use of "
+        f"context. Means over seeds; bands are 95 % intervals from drawing whole documents anew. {bands}Thin lines are "
+        "power laws a + b t^−c with a, b of 0 or more, by least squares on bins that are even in ln t; the interval of "
+        "c is from the same draws. The in-context learning score is the loss late in the context minus the loss early "
+        "in it, on the whole validation set: negative is good. Slopes are taken between octaves of t."
     )
+
+
+def _windows_words(found: Iterable[Positions]) -> tuple[str, str]:
+    """Of how many documents windows are, and what their bands are worth."""
+    known = {its.num_documents for its in found}
+    nums = sorted(num for num in known if num is not None)
+    of = f" of {nums[-1]:,} document{'s' if nums[-1] != 1 else ''}" if nums else ""
+    words = "Windows of one document are drawn together. " if nums else ""
+    if nums and nums[0] == 1:
+        words += "Windows of a single document have no interval. "
+    if None in known:
+        words += (
+            "Runs that do not say which document a window is of, because an earlier version made them or their corpus "
+            "has no separators, have single windows drawn anew: where these share documents, the band is too narrow. "
+        )
+    return of, words
 
 
 def _profile_table(found: Mapping[str, Mapping[str, Positions]], runs: Mapping[str, Sequence[Run]]) -> Table:

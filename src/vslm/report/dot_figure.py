@@ -42,6 +42,8 @@ def dot_figure(views: Mapping[str, Mapping[str, ClassLosses]], look: Mapping[str
     layout["yaxis"] |= {"range": [len(shares) - 0.4, -0.6], "autorange": False}
     across = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "view": "difference"}
     layout["shapes"] = [{**across, "x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}]
+    sides = {view: f"{title}, arm minus baseline" if view == "difference" else f"loss, {title}" for view in views}
+    layout["meta"] = {"columns": {view: (side, "class") for view, side in sides.items()}}
     return {"data": data, "layout": layout}
 
 

@@ -138,6 +138,7 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     rows = sorted({round((len(track.labels) - 1) * i / 11) for i in range(12)})
     layout["yaxis"] |= {"showgrid": False, "tickvals": rows, "ticktext": [safe_text(track.labels[r]) for r in rows]}
     layout["yaxis"]["autorange"] = "reversed"
+    layout["meta"] = {"columns": {"values": ("block · number", "training step", "parameter")}}
     return {"data": [trace], "layout": layout}
 
 
@@ -157,13 +158,14 @@ def labeled_map(
     columns: Sequence[str],
     limit: float,
     text: Sequence[Sequence[str]],
-    x_title: str,
+    columns_of_csv: tuple[str, str, str],
 ) -> Figure:
     """A heat map of cells with names, colors even around zero; columns are numbered from 1.
 
     Args:
         limit: how far colors reach on both sides.
         text: of each cell when it is pointed at, ready for plotly.js.
+        columns_of_csv: what a row, a column (the title of its axis, too) and the number of a cell are.
     """
     low, high = _ends(-limit, limit)
     trace = {
@@ -182,7 +184,8 @@ def labeled_map(
     }
     layout = map_layout(left=132)
     ticks = list(range(0, len(columns), 1 + len(columns) // MOST_TICKS))
-    layout["xaxis"] |= {"title": axis_title(x_title), "showgrid": False}
+    layout["xaxis"] |= {"title": axis_title(columns_of_csv[1]), "showgrid": False}
+    layout["meta"] = {"columns": {"values": columns_of_csv}}
     layout["xaxis"] |= {"tickvals": ticks, "ticktext": [str(i + 1) for i in ticks]}
     names = [safe_text(shortened(row, LONGEST_TICK)) for row in rows]
     layout["yaxis"] |= {"showgrid": False, "tickvals": list(range(len(rows))), "ticktext": names}

@@ -16,6 +16,8 @@ from vslm.report.curves import ByPosition, Curves, Line, SeedLine
 from vslm.report.profiles import Profile
 from vslm.report.style import LOSS_DECIMALS, Figure, Style, numbers, safe_text
 
+_UNEVEN = "%{y:.3g} (%{customdata[0]:.3g} to %{customdata[1]:.3g})"
+
 
 def training_figure(
     curves: Mapping[str, Mapping[str, Curves]], look: Mapping[str, Style], smallest_effect: float | None
@@ -128,21 +130,34 @@ def profile_figure(
             meta, style = {"arm": arm, "view": view}, look[arm]
             if profile.each is not None and profile.each.shape[1] > 1:
                 data.append({**_marks(profile, style), "meta": {**meta, "part": "each"}})
-            if profile.half is not None:
-                keep = np.isfinite(profile.mean) & np.isfinite(profile.half)
-                x, mean, half = profile.x[keep], profile.mean[keep], profile.half[keep]
-                edge = [*numbers(mean + half, decimals), *reversed(numbers(mean - half, decimals))]
+            ends = _ends(profile)
+            if ends is not None:
+                keep = np.isfinite(ends).all(axis=0)
+                x, (low, high) = profile.x[keep], ends[:, keep]
+                edge = [*numbers(high, decimals), *reversed(numbers(low, decimals))]
                 around = [*numbers(x, places), *reversed(numbers(x, places))]
                 data.append({**_band(style, edge), "x": around, "meta": {**meta, "part": "band"}})
             line = {
                 **_mean(style, numbers(profile.mean, decimals), profile.half, decimals),
                 "x": numbers(profile.x, places),
             }
+            meta = {**meta, "part": "mean"}
+            if profile.ends is not None:
+                low, high = (numbers(end, decimals) for end in profile.ends)
+                line |= {"customdata": list(zip(low, high, strict=True)), "hovertemplate": _UNEVEN}
+                meta |= {"ends": [low, high]}
             marker = {"size": 7, "color": f"@arm{style.color}", "symbol": style.symbol}
-            data.append({**line, "mode": "lines+markers", "marker": marker, "meta": {**meta, "part": "mean"}})
+            data.append({**line, "mode": "lines+markers", "marker": marker, "meta": meta})
     layout = layout_of_all()
     layout["xaxis"] |= x_axis
     return {"data": data, "layout": layout}
+
+
+def _ends(profile: Profile) -> np.ndarray | None:
+    """Low and high ends of the interval at every place, [2, X]."""
+    if profile.ends is not None:
+        return np.stack(profile.ends)
+    return None if profile.half is None else np.stack([profile.mean - profile.half, profile.mean + profile.half])
 
 
 def _marks(profile: Profile, style: Style) -> dict[str, Any]:

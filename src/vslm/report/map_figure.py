@@ -56,6 +56,7 @@ def map_figure(maps: Maps) -> Figure:
         plain = {"tickvals": ticks, "ticktext": names, "showgrid": False, "constrain": "domain", "ticks": ""}
         layout[axis] |= {**plain, "linecolor": "@none"}
     layout["yaxis"] |= {"autorange": "reversed", "scaleanchor": "x"}
+    layout["meta"] = {"columns": {"maps": ("visit and query", "head and key", "share of attention")}}
     return {"data": [trace], "layout": layout}
 
 

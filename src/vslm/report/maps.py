@@ -57,6 +57,8 @@ def map_figure(
     layout = axes.map_layout(x_title)
     layout["xaxis"] |= {"showgrid": False, **_ticks(longest.x_X)}
     layout["yaxis"] |= {"showgrid": False, **_ticks(deepest.steps_S)}
+    number = f"loss, {unit}" if scale == "loss" else unit
+    layout["meta"] = {"columns": dict.fromkeys(maps, ("training step", x_title, number))}
     return {"data": data, "layout": layout}
 
 

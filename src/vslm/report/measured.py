@@ -32,6 +32,7 @@ from vslm.report.profiles import Track
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, last_place, profile_views
 from vslm.report.style import Figure, Style
+from vslm.stats.verdicts import UNITS
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
@@ -224,18 +225,21 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
     if len(judged) < _FEWEST_FOR_FOREST and not (judged and screened):
         return None
     words = {"difference": ("difference", "")}
+    unit = UNITS.get(str(of_folder(study.get("primary"), dict).get("measure")), UNITS["val_loss"])
 
     def drawing(place: str, figure: Figure, num_rows: int, caption: str) -> Drawing:
         return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
 
-    drawings = [drawing("forest", arm_figures.forest_figure(judged, look), len(judged), "judged" if screened else "")]
+    drawings = [
+        drawing("forest", arm_figures.forest_figure(judged, look, unit), len(judged), "judged" if screened else "")
+    ]
     read = (
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
         "small to matter. The same numbers as on the cards."
     )
     if screened:
         caption = "the first, short run: one seed, no interval, no verdict"
-        drawings.append(drawing("screened", arm_figures.screening_figure(screened, look), len(screened), caption))
+        drawings.append(drawing("screened", arm_figures.screening_figure(screened, look, unit), len(screened), caption))
         read += " Below, every arm in the screening; hollow marks were not judged."
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 

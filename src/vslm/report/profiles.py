@@ -27,13 +27,23 @@ _SAME_COST = 0.02  # arms whose FLOPs per token differ by less count as equally 
 
 @dataclass(frozen=True)
 class Profile:
-    """A number along an axis, mean over `count` seeds. `each` holds marks beside the line: one row per place."""
+    """A number along an axis, mean over `count` seeds.
+
+    Args:
+        x: places.
+        mean: the number there.
+        half: half its interval, or None.
+        count: seeds.
+        each: marks beside the line, one row per place.
+        ends: low and high ends of an interval that is not even around the mean; then there is no `half`.
+    """
 
     x: np.ndarray
     mean: np.ndarray
     half: np.ndarray | None
     count: int
     each: np.ndarray | None = None
+    ends: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

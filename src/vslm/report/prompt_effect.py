@@ -17,7 +17,7 @@ from vslm.report.profiles import Profile, last_values, over_seeds
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, Table, profile_views
 from vslm.report.style import Figure, Style, numbers, safe_text
-from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, Decay, fit_decay
+from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, SMALLEST_NATS, Decay, fit_decay
 
 COMPARED = {  # what a prompt is compared with: the button, and in words
     "prompts": ("other prompts", "between two prompts"),
@@ -36,7 +36,10 @@ READ_DISTANCE = (
     "of what can be forgotten is left, and B is what is not forgotten. The first token is not fitted: it follows the "
     "prompt's very last one. "
 )
-_NOTHING_LEFT = 1e-5  # nats; below, a divergence is the rounding of its entropies
+UNRESOLVED = (
+    "what falls is below 0.00001 nats, or does not stand out of the scatter around it, or falls so slowly that the "
+    "curve ends before tau"
+)
 _MANY_POINTS = 24  # of a line; more are drawn without marks
 _LONG_TEXT = 52  # letters, when a cell is pointed at
 _FILE = "arrays.npz: prompt_effect"
@@ -120,16 +123,17 @@ def _distances(runs: Runs, look: Mapping[str, Style]) -> Section | None:
         if js_NT is None or js_NT.shape[1] < FEWEST_POINTS + NOT_FITTED:
             continue
         js_NT = js_NT[:, NOT_FITTED:]
-        figure["data"].append(fitted_line(fit_decay(js_NT.mean(axis=0)), js_NT.shape[1], look[arm], "prompts"))
-        fits = [fit_decay(js_T) for js_T in js_NT]
-        amplitudes, floors = (np.array([getattr(fit, x) for fit in fits]) for x in ("amplitude", "floor"))
-        rows.append((arm, _tau_words([fit.tau for fit in fits]), _with_half(amplitudes, 4), _with_half(floors, 4)))
+        of_mean = fit_decay(js_NT.mean(axis=0))
+        if of_mean.is_resolved:
+            figure["data"].append(fitted_line(of_mean, js_NT.shape[1], look[arm], "prompts"))
+        rows.append((arm, *_decay_words([fit_decay(js_T) for js_T in js_NT])))
     table = Table(("Arm", "tau, tokens", "A, nats", "B, nats"), rows) if rows else None
     return Section(
         "prompt-distance",
         "For how many tokens a prompt matters",
         "Memory of prompts",
-        READ_DISTANCE + "Fitted for every seed; the figure shows the fit of the mean.",
+        READ_DISTANCE + "Fitted for every seed: the table has the median over the seeds with a decay, and in brackets "
+        f"the lowest and the highest. There is no decay where {UNRESOLVED}. The figure shows the fit of the mean.",
         _FILE,
         [Drawing("prompt-distance", figure, words)],
         table=table,
@@ -144,12 +148,26 @@ def _by_distance(runs: Sequence[Run], name: str) -> Profile | None:
     return over_seeds(js_NT, np.arange(1, js_NT.shape[1] + 1))
 
 
-def _tau_words(taus: Sequence[float]) -> str:
-    finite = np.array([tau for tau in taus if np.isfinite(tau)])
-    rest = len(taus) - len(finite)
-    words = _with_half(finite, 1) if len(finite) else ""
-    endless = f"no decay in {rest} of {len(taus)} seeds" if rest else ""
-    return "; ".join(part for part in (words, endless) if part)
+def _decay_words(fits: Sequence[Decay]) -> tuple[str, str, str]:
+    """tau, A and B over the seeds whose curve falls, and how many do not.
+
+    >>> _decay_words([Decay(0.1, 9.0, 0.02), Decay(0.3, 8.0, 0.02), Decay(0.0, math.inf, 0.1)])
+    ('8.5 (8.0 to 9.0); no decay in 1 of 3', '0.2000 (0.1000 to 0.3000)', '0.0200 (0.0200 to 0.0200)')
+    """
+    resolved = [fit for fit in fits if fit.is_resolved]
+    rest = f"no decay in {len(fits) - len(resolved)} of {len(fits)}" if len(resolved) < len(fits) else ""
+    if not resolved:
+        return rest, "none", "none"
+    tau, amplitude, floor = (
+        _median_words([getattr(fit, name) for fit in resolved], decimals)
+        for name, decimals in (("tau", 1), ("amplitude", 4), ("floor", 4))
+    )
+    return "; ".join(part for part in (tau, rest) if part), amplitude, floor
+
+
+def _median_words(values: Sequence[float], decimals: int) -> str:
+    low, middle, high = (f"{x:.{decimals}f}" for x in (min(values), float(np.median(values)), max(values)))
+    return f"{middle} ({low} to {high})" if len(values) > 1 else middle
 
 
 def reach(maps: Sequence[np.ndarray]) -> float:
@@ -180,7 +198,8 @@ def map_figure(
         ]
         for i, row in enumerate(row_names)
     ]
-    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, "continuation")
+    names = ("prompt", "continuation", "pointwise mutual information, nats")
+    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, names)
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:
@@ -192,11 +211,11 @@ def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[st
         if trace["meta"]["part"] == "mean" and len(trace["x"]) > _MANY_POINTS:
             trace["mode"] = "lines"
         if trace["meta"]["part"] == "band":
-            trace["y"] = [max(y, _NOTHING_LEFT) for y in trace["y"]]
+            trace["y"] = [max(y, SMALLEST_NATS) for y in trace["y"]]
     highest = max(float(np.nanmax(profile.mean)) for by_line in views.values() for profile in by_line.values())
-    highest = max(highest, 10 * _NOTHING_LEFT)
-    ends = [math.log10(_NOTHING_LEFT), math.log10(1.5 * highest)]
-    figure["layout"]["yaxis"] |= {**axes.log_axis(_NOTHING_LEFT, highest), "range": ends}
+    highest = max(highest, 10 * SMALLEST_NATS)
+    ends = [math.log10(SMALLEST_NATS), math.log10(1.5 * highest)]
+    figure["layout"]["yaxis"] |= {**axes.log_axis(SMALLEST_NATS, highest), "range": ends}
     return figure
 
 

@@ -32,6 +32,11 @@ _LOOKS = {
         strict=True,
     )
 }
+_BANDS = (
+    "Bands are 95 % intervals over prompts, by the jackknife: what other prompts of the same kind would give. The "
+    "continuations are held fixed, so of other continuations they say nothing; and where a few prompts lie far from "
+    "all others, they are too narrow. "
+)
 _NOTHING_ELSE = {  # what the page's script looks for, and a page without a study lacks
     "arms": [],
     "training": None,
@@ -90,12 +95,12 @@ def sections(effect: dict[str, Any]) -> list[Section]:
         ("Before continuation i", "Mean information, nats", "95 %"),
         [(name, signed(row["mean"], 2), span(row["low"], row["high"], 2)) for name, row in own.items()],
     )
-    words = "The table has means over continuations; continuation i belongs to prompt i. " if own else ""
+    words = _own_words(effect) if own else ""
     by_kind = {"all": {_LOOKS[kind].arm: _profile(js) for kind, js in effect["js_nats"].items()}}
     looks = {style.arm: style for style in _LOOKS.values()}
     lines = prompt_effect.distance_figure(by_kind, looks)
     decay = effect["decay"]
-    if decay is not None:
+    if decay is not None and decay["tau_tokens"] is not None:
         num_tokens = len(effect["js_nats"]["prompts"]["mean"]) - NOT_FITTED
         lines["data"].append(prompt_effect.fitted_line(decay_of(effect), num_tokens, _LOOKS["prompts"], "all"))
     for trace in lines["data"]:
@@ -104,7 +109,7 @@ def sections(effect: dict[str, Any]) -> list[Section]:
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "top", "bgcolor": "@none"}
     lines["layout"] |= {"showlegend": True, "legend": legend}
     compared = [(button, words) for button, words in COMPARED.values()]
-    bands = "Bands are 95 % intervals from a bootstrap over prompts. " if effect["js_nats"]["prompts"]["low"] else ""
+    bands = _BANDS if effect["js_nats"]["prompts"]["low"] else ""
     return [
         Section(
             "pmi",
@@ -136,10 +141,24 @@ def sections(effect: dict[str, Any]) -> list[Section]:
     ]
 
 
+def _own_words(effect: dict[str, Any]) -> str:
+    words = "The table has means over continuations; continuation i belongs to prompt i. "
+    if effect["written_by_the_model"]:
+        # The mean of log p(c | P) - log p(c) over c drawn from p(c | P) is a divergence, and none is negative.
+        words += (
+            "The model wrote each continuation after its own prompt, so by construction its own prompt makes it "
+            "likelier on average, whatever the model learned; only how much so says something. "
+        )
+    return (
+        words
+        + f"Intervals are Student's over prompts with their continuations, from {effect['fewest_for_interval']} on. "
+    )
+
+
 def _profile(js: dict[str, Any]) -> Profile:
     mean_T = np.array(js["mean"])
-    half = None if js["low"] is None else (np.array(js["high"]) - np.array(js["low"])) / 2
-    return Profile(np.arange(1, len(mean_T) + 1), mean_T, half, 1)
+    ends = None if js["low"] is None else (np.array(js["low"]), np.array(js["high"]))
+    return Profile(np.arange(1, len(mean_T) + 1), mean_T, None, 1, ends=ends)
 
 
 def decay_of(effect: dict[str, Any]) -> Decay:
@@ -159,15 +178,16 @@ def decay_words(effect: dict[str, Any]) -> str:
     if found is None:
         return "The shortest continuation has fewer than 5 tokens, too few to fit a decay."
     if found["tau_tokens"] is None:
-        return "The divergence between prompts does not fall within these continuations, so there is no tau."
-    parts = [f"tau = {found['tau_tokens']:.1f} tokens"]
-    if found["has_interval"]:
-        low, high = (found[f"tau_{side}"] for side in ("low", "high"))
-        ends = ["longer than can be told" if x is None else f"{x:.1f}" for x in (low, high)]
-        parts.append(f"95 % interval {ends[0]} to {ends[1]}")
+        return f"No decay is resolved, so there is no tau: {prompt_effect.UNRESOLVED}."
+    if found["is_held_by_one_prompt"]:
+        interval = "no interval: without one of the prompts no decay is resolved"
+    elif found["tau_low"] is None:
+        interval = f"no interval with fewer than {effect['fewest_for_interval']} prompts"
     else:
-        parts.append("no interval with fewer than 4 prompts")
-    return f"{parts[0]} ({parts[1]}), A = {found['amplitude_nats']:.4f}, B = {found['floor_nats']:.4f} nats."
+        high = "longer than can be told" if found["tau_high"] is None else f"{found['tau_high']:.1f}"
+        interval = f"95 % interval over prompts {found['tau_low']:.1f} to {high}, continuations held fixed"
+    size = f"A = {found['amplitude_nats']:.4f}, B = {found['floor_nats']:.4f} nats"
+    return f"tau = {found['tau_tokens']:.1f} tokens ({interval}), {size}."
 
 
 def facts(effect: dict[str, Any]) -> list[tuple[str, str]]:
@@ -183,6 +203,7 @@ def facts(effect: dict[str, Any]) -> list[tuple[str, str]]:
         ("Prompts", f"{len(effect['prompts'])}, of {lengths[0]} tokens"),
         ("Continuations", f"{len(effect['continuations'])}, of {lengths[1]} tokens{written}"),
         ("Every text begins with", start),
+        *(("Read with care", remark) for remark in effect["remarks"]),
     ]
 
 

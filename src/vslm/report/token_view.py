@@ -19,6 +19,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
+from vslm.measure.token_counts import never_words
 from vslm.report.formatting import listing, seeds
 from vslm.report.runs import Run
 from vslm.results.folder import StudyFolder
@@ -139,6 +140,9 @@ def _arrays(run: Run) -> dict[str, np.ndarray] | None:
         return None
     starts = run.arrays.get(f"{_PREFIX}from_token_SP", np.empty((0, 0)))
     first = {"ids": found["ids"][0], "piece": found["piece"][0], "starts": starts[0] if starts.ndim == 2 else starts}
+    never = run.arrays.get(f"{_PREFIX}is_never_SN")  # runs of earlier versions lack it: then nothing is said
+    is_there = never is not None and never.shape == found["ids"].shape
+    first["never"] = never[0].astype(bool) if is_there and never is not None else np.zeros(sizes["N"], dtype=bool)
     return {**found, **first}
 
 
@@ -151,12 +155,14 @@ def _by_piece(found: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
 def _pieces(found: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     pieces = np.unique(found["piece"])
     starts: Sequence[Any] = found["starts"].tolist() if found["starts"].shape == pieces.shape else [None] * len(pieces)
+    notes = []
+    for piece, start in zip(pieces, starts, strict=True):
+        never = never_words(int(found["never"][found["piece"] == piece].sum()))
+        place = "" if start is None else f"Validation text from token {int(start):,} on"
+        notes.append("; ".join(part for part in (place, never) if part))
     return [
-        {
-            "ids": found["ids"][found["piece"] == piece].tolist(),
-            "note": "" if start is None else f"Validation text from token {int(start):,} on",
-        }
-        for piece, start in zip(pieces, starts, strict=True)
+        {"ids": found["ids"][found["piece"] == piece].tolist(), "note": note}
+        for piece, note in zip(pieces, notes, strict=True)
     ]
 
 

@@ -41,6 +41,21 @@ def bootstrap_means(
     return np.concatenate(means)
 
 
+def by_document(values_NP: np.ndarray, document_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of windows by the document that they are of, and how many windows each has, for `bootstrap_means`.
+
+    Shapes: values_DP and counts_DP out, documents in the order of their numbers.
+
+    >>> values, counts = by_document(np.array([[1.0], [2.0], [4.0]]), np.array([8, 5, 8]))
+    >>> values.tolist(), counts.tolist()
+    ([[2.0], [2.5]], [[1], [2]])
+    """
+    _, place_N, count_D = np.unique(document_N, return_inverse=True, return_counts=True)
+    sums_DP = np.zeros((len(count_D), values_NP.shape[1]))
+    np.add.at(sums_DP, place_N, values_NP)
+    return sums_DP / count_D[:, None], np.repeat(count_D[:, None], values_NP.shape[1], axis=1)
+
+
 def pooled_means(values_NP: np.ndarray, counts_NP: np.ndarray) -> np.ndarray:
     """Mean over all targets of all documents, by bin; NaN where there is none.
 

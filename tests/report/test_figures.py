@@ -53,7 +53,7 @@ def test_a_figure_is_json() -> None:
 def test_a_scale_of_color_has_a_width_however_small_its_numbers(tiny: float) -> None:
     """Even around zero for cells with names, around where they started for parameters; larger ones keep theirs."""
     cells = np.array([[tiny, -tiny]])
-    (named,) = labeled_map(cells, ["a"], ["x", "y"], tiny, [["", ""]], "c")["data"]
+    (named,) = labeled_map(cells, ["a"], ["x", "y"], tiny, [["", ""]], ("row", "column", "nats"))["data"]
     assert (named["zmin"], named["zmax"]) == (-0.001, 0.001)
     track = Track(["0"], np.array([0, 1]), 1 + cells, None, 1)
     (learned,) = track_figure(track, (1 - tiny, 1 + tiny))["data"]

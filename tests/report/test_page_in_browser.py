@@ -175,7 +175,9 @@ def test_the_theme_can_be_switched_and_figures_follow(open_page: Opener, report:
 
 def test_no_text_of_others_runs(open_page: Opener, tmp_path: Path) -> None:
     """A hostile question, hostile names of arms, hostile samples and machines are shown as they are, and inert."""
-    arms = {name.replace("/", "\N{FRACTION SLASH}"): (3 + 2 * i, 0.3, 101) for i, name in enumerate(HOSTILE)}
+    # A name of an arm is a folder, so it holds neither slash; both stand in the question and the samples.
+    separators = str.maketrans({"/": "\N{FRACTION SLASH}", "\\": "\N{SET MINUS}"})
+    arms = {name.translate(separators): (3 + 2 * i, 0.3, 101) for i, name in enumerate(HOSTILE)}
     folder = write_study(
         tmp_path / "s", arms, seeds=(0, 1), num_positions=13, question=HOSTILE[0], sample="\n".join(HOSTILE)
     )

@@ -58,5 +58,5 @@ def test_a_scale_of_color_has_a_width_however_small_its_numbers(tiny: float) -> 
     track = Track(["0"], np.array([0, 1]), 1 + cells, None, 1)
     (learned,) = track_figure(track, (1 - tiny, 1 + tiny))["data"]
     assert (learned["zmin"], learned["zmax"]) == (0.999, 1.001)
-    (wide,) = labeled_map(1e4 * cells, ["a"], ["x", "y"], 0.4, [["", ""]], "c")["data"]
+    (wide,) = labeled_map(1e4 * cells, ["a"], ["x", "y"], 0.4, [["", ""]], ("row", "column", "nats"))["data"]
     assert (wide["zmin"], wide["zmax"]) == (-0.4, 0.4)

@@ -36,8 +36,7 @@ def styles(arms: Sequence[str], baseline: str | None) -> dict[str, Style]:
     for arm in arms:
         i = 0 if arm == baseline else 1 + others.index(arm)
         color = 0 if i == 0 else 1 + (i - 1) % (NUM_COLORS - 1)
-        turn = max(0, i - 1)
-        look[arm] = Style(arm, color, _DASHES[turn % len(_DASHES)], _SYMBOLS[turn % len(_SYMBOLS)])
+        look[arm] = Style(arm, color, _DASHES[i % len(_DASHES)], _SYMBOLS[i % len(_SYMBOLS)])
     return look
 
 

@@ -66,13 +66,21 @@ def judged_job(record: Record, arm: str, experiment: Experiment, seed: int, budg
 
 
 def judged_tasks(arms: Mapping[str, Experiment], record: Record, out: Path, seeds: Sequence[int]) -> list[Task]:
-    """All runs that a look needs: all budgets and arms of a seed before the next seed."""
+    """All runs that a look needs: all budgets and arms of a seed before the next seed; of the last seed the dearest
+    first, so that no worker waits long for the others in the end.
+    """
     folder = StudyFolder(out)
+    every = [(arm, seed, budget) for seed in seeds for budget in record["budgets"] for arm in arms]
+    last = seeds[-1] if seeds else None
+
+    def flops_of_last(run: tuple[str, int, float]) -> float:
+        arm, seed, budget = run
+        row = record["arms"][arm]
+        return budget * row["tokens"] * row["flops_per_token"] if seed == last else math.inf
+
     return [
-        (judged_job(record, arm, experiment, seed, budget), folder.run(arm, seed, budget).path)
-        for seed in seeds
-        for budget in record["budgets"]
-        for arm, experiment in arms.items()
+        (judged_job(record, arm, arms[arm], seed, budget), folder.run(arm, seed, budget).path)
+        for arm, seed, budget in sorted(every, key=flops_of_last, reverse=True)
     ]
 
 

@@ -51,6 +51,11 @@ def test_json_is_all_that_stands_on_standard_output(place: Path, vslm: Callable)
     assert json.loads(said.out) == read_json(place / "runs" / "study" / "verdict.json")
     assert vslm("report", "runs/study/full/seed0").code == 0  # a run's folder means its study
     assert vslm("sample", "runs/study", "--tokens", "3").code == 0
+    done = place / "runs" / "study" / "full" / "seed0" / "done.json"
+    whole = done.read_bytes()
+    done.write_bytes(whole[:9])
+    assert vslm("sample", "runs/study", "--tokens", "3").code == 0, "another seed of the baseline is whole"
+    done.write_bytes(whole)
 
 
 def test_a_folder_of_another_study_is_refused_and_left_as_it_was(place: Path, vslm: Callable) -> None:

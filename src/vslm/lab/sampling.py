@@ -95,6 +95,17 @@ def converse(writer: Writer) -> None:
         print()
 
 
+def _first_finished(study: StudyFolder) -> Path:
+    baseline, torn = study.study["baseline"], None
+    for run in study.runs(baseline):
+        try:
+            if run.done and run.done["status"] == "done":
+                return run.path
+        except ResultError as error:  # another seed may be whole
+            torn = torn or error
+    raise torn or ResultError(str(study.path), f"no finished run of {baseline!r}", "", "run the study first")
+
+
 def open_run(folder: Path, draws: Draws) -> Writer:
     """The model of a run's folder, or of the baseline's first finished seed in a study's folder.
 
@@ -102,10 +113,7 @@ def open_run(folder: Path, draws: Draws) -> Writer:
     """
     if (folder / "study.json").is_file():
         study = StudyFolder(folder)
-        runs = [run for run in study.runs(study.study["baseline"]) if run.done and run.done["status"] == "done"]
-        if not runs:
-            raise ResultError(str(folder), f"no finished run of {study.study['baseline']!r}", "", "run the study first")
-        folder = runs[0].path
+        folder = _first_finished(study)
     finished(folder)
     run = StoredRun(folder)
     return Writer(run.model(), run.tokenizer, draws, run)

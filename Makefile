@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# As many tokens as this machine trains in that time: more say more. In its place: make demo DEMO="--tokens 540000".
+DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check fix smoke

@@ -75,8 +75,9 @@ class Writer:
         self.log_dir, self.scalars, self.texts, self.is_closed = log_dir, [], {}, False
         Writer.made.append(self)
 
-    def add_scalar(self, tag: str, value: float, step: int, *, double_precision: bool) -> None:
+    def add_scalar(self, tag: str, value: float, step: int, *, new_style: bool, double_precision: bool) -> None:
         """Keep it."""
+        assert new_style
         assert double_precision
         self.scalars.append((tag, value, step))
 

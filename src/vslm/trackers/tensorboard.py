@@ -16,9 +16,9 @@ class OpenedFolder:
     writer: Any
 
     def log(self, step: int, numbers: dict[str, float]) -> None:
-        """Take the numbers of a step, whole: event files hold single precision unless asked otherwise."""
+        """Take the numbers of a step, whole: event files hold single precision unless asked otherwise, in new style."""
         for name, value in numbers.items():
-            self.writer.add_scalar(name.replace(".", "/"), value, step, double_precision=True)
+            self.writer.add_scalar(name.replace(".", "/"), value, step, new_style=True, double_precision=True)
         self.writer.flush()
 
     def end(self, step: int, numbers: dict[str, float]) -> None:

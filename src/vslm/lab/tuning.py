@@ -7,7 +7,7 @@ of a parabola through the three, say which rate the arm is judged at.
 
 Why not the best of the grid: with one run a rate it is often the neighbor of the best by chance, so two arms that are
 the same are judged at rates that are an octave apart, and the verdict finds the difference that the rates make. By
-simulation (`tests/stats/test_tuning.py`) 10% to 25% of studies of arms without an effect said something false.
+simulation (`LOG.md`, `tests/stats/test_tuning.py`) 4% to 23% of studies of arms without an effect said something false.
 
     runs/<study>/tuning/<arm>/rate-0.004/seed20000/
     study.json: "tuning"                                each arm's curve, and the rate that was chosen; decided once

@@ -9,7 +9,7 @@ from vslm.report.axes import LONGEST_TICK, MOST_TICKS, axis_title, color_bar, ma
 from vslm.report.curves import Grid
 from vslm.report.formatting import shortened
 from vslm.report.profiles import Track
-from vslm.report.style import LOSS_DECIMALS, Figure, numbers, safe_text
+from vslm.report.style import LOSS_DECIMALS, Figure, cell_text, numbers, safe_text
 
 _SATURATION_QUANTILE = 0.98  # of a heat map's cells; the rest get the color of the end of the scale
 _NARROWEST = 1e-3  # half a scale of color, where all cells are alike: any width does
@@ -105,9 +105,12 @@ def track_figure(track: Track, limits: Sequence[float]) -> Figure:
     low, high = _ends(*limits)
     text = [
         [
-            f"{safe_text(label)}, step {int(step):,}<br><b>{track.mean_RS[r, s]:.4f}</b>"
-            + (f" ± {half[r, s]:.4f}" if half is not None else "")
-            + f" ({track.count} seed{'s' if track.count != 1 else ''})"
+            cell_text(
+                f"{safe_text(label)}, step {int(step):,}",
+                track.mean_RS[r, s],
+                None if half is None else half[r, s],
+                track.count,
+            )
             for s, step in enumerate(track.steps_S)
         ]
         for r, label in enumerate(track.labels)

@@ -12,7 +12,7 @@ import numpy as np
 
 from vslm.report import axes, heat_figures
 from vslm.report.formatting import count
-from vslm.report.style import Figure, numbers, safe_text
+from vslm.report.style import Figure, cell_text, numbers, safe_text
 
 _MOST_TICKS = 8
 _UNIT_SIZE = 11  # pixels, of the unit over the scale
@@ -64,12 +64,15 @@ def map_figure(
 
 def _cells(arm: str, found: StepMap, scale: str, low: float, high: float, x_word: str, unit: str) -> dict[str, Any]:
     half = found.half_SX
-    seeds = f"({found.count} seed{'s' if found.count != 1 else ''})"
     text = [
         [
-            f"{safe_text(arm)}, step {int(step):,}, {x_word} {_short(x)}<br><b>{found.mean_SX[s, i]:.4f}</b>"
-            + (f" ± {half[s, i]:.4f}" if half is not None else "")
-            + f" {unit} {seeds}"
+            cell_text(
+                f"{safe_text(arm)}, step {int(step):,}, {x_word} {_short(x)}",
+                found.mean_SX[s, i],
+                None if half is None else half[s, i],
+                found.count,
+                unit,
+            )
             for i, x in enumerate(found.x_X)
         ]
         for s, step in enumerate(found.steps_S)

@@ -50,6 +50,16 @@ def safe_text(text: str) -> str:
     return escaped.replace("$", "＄").replace("%{", "%\u200b{")
 
 
+def cell_text(head: str, mean: float, half: float | None, count: int, unit: str = "") -> str:
+    """What a cell of a map says when it is pointed at, for plotly.js; `head` is safe already.
+
+    >>> cell_text("a, step 3", 0.25, None, 1), cell_text("a", 0.25, 0.5, 3, "nats")
+    ('a, step 3<br><b>0.2500</b> (1 seed)', 'a<br><b>0.2500</b> ± 0.5000 nats (3 seeds)')
+    """
+    around = "" if half is None else f" ± {half:.4f}"
+    return f"{head}<br><b>{mean:.4f}</b>{around}{unit and f' {unit}'} ({count} seed{'s' if count != 1 else ''})"
+
+
 def numbers(values: np.ndarray, decimals: int = LOSS_DECIMALS) -> list[Any]:
     """Nested lists of rounded numbers; None where there is none, because NaN is not JSON."""
     rounded = np.round(np.asarray(values, dtype=float), decimals)

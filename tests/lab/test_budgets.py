@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from small_study import made_up_text
 
-from vslm import Budget, Experiment, Study, Text, uniform, vary
+from vslm import Budget, Experiment, LossByPosition, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, timing
-from vslm.lab.budgets import Timed, baseline_tokens, relative_cost, slowed, tokens_of_arm
+from vslm.lab.budgets import Timed, baseline_tokens, relative_cost, seconds_whatever_the_tokens, slowed, tokens_of_arm
 from vslm.lab.experiment import Averaging
 from vslm.lab.job import Job, Settings
 from vslm.lab.objects import scored_bytes_per_token
@@ -124,16 +124,38 @@ def test_minutes_of_a_study_are_shared_by_its_runs(monkeypatch: pytest.MonkeyPat
 
     assert rounds(2, threads=2) == 2 * rounds(2)
     sizes = {"rate": 1000.0}
-    one_round = 3 * 60 * 1000.0 / budgets._SHARE_OF_EVALUATION
+    one_round = 3 * 60 * 1000.0 / budgets._BESIDE_TRAINING
     options = Options(minutes=3)
     assert baseline_tokens(study(), 1.0, options, rounds=rounds(6), **sizes) == int(one_round / 3)
     assert baseline_tokens(study(), 1.0, options, rounds=rounds(2), **sizes) == int(one_round / 3)
     assert baseline_tokens(study(), 1.0, options, rounds=rounds(1), **sizes) == int(one_round / 6)
+    two_minutes_go = baseline_tokens(study(), 1.0, options, rounds=rounds(6), **sizes, fixed_seconds=100.0)
+    assert two_minutes_go == int(one_round / 3 * 80 / 180)
+    assert baseline_tokens(study(), 1.0, options, rounds=rounds(6), **sizes, fixed_seconds=1e6) == int(
+        one_round * 0.4 / 3
+    )
     assert baseline_tokens(study(), 1.0, Options(tokens=77), rounds=6, **sizes) == 77
     assert baseline_tokens(study(), 1.0, Options(), rounds=6, **sizes) == 5000
     for budget, tokens in ((Budget(minutes=2), 120_000), (Budget(flops=8e6), 4000)):
         arms = {"full": dataclasses.replace(FULL, budget=budget)}
         assert baseline_tokens(study(arms=arms), 2000.0, Options(), rounds=6, **sizes) == tokens
+
+
+def test_seconds_that_no_number_of_tokens_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run starts and is evaluated; one that is made to choose only at its end, on a quarter of the text."""
+    monkeypatch.setattr(budgets, "available_cores", lambda: 2)
+    measure = LossByPosition(num_evaluations=3, num_tokens=1000, num_final_tokens=8000)
+    arms = {"full": dataclasses.replace(FULL, measures=(measure,))}
+    sizes = [{"stage": "screen", "num_runs": 3, "budget": 0.25}, {"stage": "judged", "num_runs": 5, "budget": 1.0}]
+
+    def seconds(workers: int, *, compiled: bool = False) -> float:
+        return seconds_whatever_the_tokens(study(arms=arms), sizes, workers=workers, rate=1000.0, compiled=compiled)
+
+    rate = 1000.0 * budgets._EVALUATION_SPEED
+    assert seconds(1) == pytest.approx(8 * timing.START_SECONDS + (3 * 2000 + 5 * 10_000) / rate)
+    assert seconds(2) == pytest.approx(5 * timing.START_SECONDS + (2 * 2000 + 3 * 10_000) / rate)
+    assert seconds(4) == seconds(2)
+    assert seconds(2, compiled=True) == pytest.approx(seconds(2) + 5 * timing.COMPILE_SECONDS_WARM)
 
 
 def test_minutes_count_what_dearer_arms_take() -> None:
@@ -159,7 +181,8 @@ def test_a_plan_counts_whole_rounds_and_what_dearer_arms_take(job: Job, monkeypa
     arms = {**study().arms, "wider": vary(FULL, {"model.blocks.0.feedforward.hidden": 480})}
     planned = plan_study(study(arms=arms, seeds=1), Options(tokens=10**6))
     average = sum(arm["minutes"] for arm in planned["arms"].values()) / 3
-    assert planned["minutes"] == pytest.approx(2 * average * budgets._SHARE_OF_EVALUATION)
+    beside = planned["minutes"] - 2 * average * budgets._BESIDE_TRAINING
+    assert 0 < beside < 1  # two starts and the end's evaluation
     for options in (Options(minutes=5), Options(minutes=5, workers=1)):
         assert plan_study(study(arms=arms), options)["minutes"] == pytest.approx(5, rel=0.01)
 

@@ -281,9 +281,9 @@ def test_minutes_of_a_study_count_all_of_its_stages(plain: Experiment, tmp_path:
         record = read_json(tmp_path / "s" / "study.json")
         assert record["estimate"]["rounds"] == pytest.approx(rounds, rel=0.01)  # some arms are a little dearer
         assert record["estimate"]["minutes"] == pytest.approx(3.0, rel=0.01)
-        assert record["arms"]["plain"]["tokens"] == pytest.approx(
-            3 * 60 * 1000 / 1.15 / record["estimate"]["rounds"], abs=1
-        )
+        starts = 5 + 2 * (6 + 2 * 4) + 2 * 2 * 2  # one worker, a second each; evaluating takes a little more
+        of_training = (3 * 60 - starts) * 1000 / 1.1 / record["estimate"]["rounds"]
+        assert 0.93 * of_training < record["arms"]["plain"]["tokens"] < of_training
 
 
 @pytest.mark.parametrize(

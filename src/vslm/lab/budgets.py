@@ -4,6 +4,7 @@ Everything here is decided once, before the first run, and kept in `study.json`.
 """
 
 import dataclasses
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,11 @@ from vslm.lab.options import Options, Watcher
 from vslm.lab.pool import Order, run_orders
 from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
+from vslm.lab.timing import COMPILE_SECONDS_WARM, START_SECONDS
 
-_SHARE_OF_EVALUATION = 1.15  # measured evaluations, compile loading and start-up on top of training time
+_BESIDE_TRAINING = 1.1  # measures, checkpoints, and the caches and memory that runs side by side share
+_EVALUATION_SPEED = 2.3  # tokens of an evaluation in the time of one in training; measured, width 64, eager
+_LEAST_TRAINING = 0.4  # of the minutes that were asked for, however long the rest takes
 _GUESSED_TOKENS_PER_SECOND = 20_000  # before the timing, to judge whether a run is long enough to compile
 _GUESSED_MINUTES = 5.0  # of a run with a budget in FLOPs, for the same
 
@@ -116,7 +120,9 @@ class Bench:
         return answer
 
 
-def baseline_tokens(study: Study, flops_per_token: float, options: Options, *, rate: float, rounds: float) -> int:
+def baseline_tokens(
+    study: Study, flops_per_token: float, options: Options, *, rate: float, rounds: float, fixed_seconds: float = 0.0
+) -> int:
     """Tokens of one run of the baseline.
 
     Args:
@@ -125,12 +131,14 @@ def baseline_tokens(study: Study, flops_per_token: float, options: Options, *, r
         options: `tokens` of a run, or `minutes` of the whole study.
         rate: tokens per second of one run of the baseline.
         rounds: how long the whole study takes, in runs of the baseline one after the other.
+        fixed_seconds: of the whole study, whatever the tokens.
     """
     budget = study.arms[study.baseline].budget
     if options.tokens is not None:
         return options.tokens
     if options.minutes is not None:
-        return max(1, int(options.minutes * 60 / _SHARE_OF_EVALUATION / rounds * rate))
+        seconds = max(options.minutes * 60 - fixed_seconds, _LEAST_TRAINING * options.minutes * 60)
+        return max(1, int(seconds / _BESIDE_TRAINING / rounds * rate))
     if budget.tokens is not None:
         return budget.tokens
     if budget.minutes is not None:
@@ -139,14 +147,35 @@ def baseline_tokens(study: Study, flops_per_token: float, options: Options, *, r
     return max(1, int(budget.flops / flops_per_token))
 
 
-def minutes_of(rounds: float, tokens: int, rate: float) -> float:
+def seconds_whatever_the_tokens(
+    study: Study, sizes: Sequence[Mapping[str, Any]], *, workers: int, rate: float, compiled: bool
+) -> float:
+    """How long a study's runs start and are evaluated, `workers` at the same time: what longer runs do not prolong.
+
+    Args:
+        study: whose baseline says how much is evaluated.
+        sizes: its stages, see `stage_sizes`.
+        workers: runs at the same time.
+        rate: training tokens per second of one run of the baseline.
+        compiled: whether every run loads a compiled graph.
+    """
+    measure, seconds = study.arms[study.baseline].loss_by_position, 0.0
+    at_once = min(workers, available_cores())  # more than that make none of them faster
+    for size in sizes:
+        evaluated = measure.tokens_of_a_run(is_made_to_choose=size["stage"] != "judged")
+        of_a_run = START_SECONDS + COMPILE_SECONDS_WARM * compiled + evaluated / (_EVALUATION_SPEED * rate)
+        seconds += math.ceil(size["num_runs"] / at_once) * of_a_run
+    return seconds
+
+
+def minutes_of(rounds: float, tokens: int, rate: float, fixed_seconds: float) -> float:
     """Minutes of a study of so many runs one after the other, with what is spent beside training."""
-    return minutes_of_rounds(rounds, tokens / rate / 60)
+    return minutes_of_rounds(rounds, tokens / rate / 60, fixed_seconds)
 
 
-def minutes_of_rounds(rounds: float, minutes: float) -> float:
+def minutes_of_rounds(rounds: float, minutes: float, fixed_seconds: float) -> float:
     """Minutes of so many runs one after the other that train for `minutes` each, with what is spent beside training."""
-    return rounds * minutes * _SHARE_OF_EVALUATION
+    return rounds * minutes * _BESIDE_TRAINING + fixed_seconds / 60
 
 
 def relative_cost(study: Study, flops_per_token: Mapping[str, float]) -> float:

@@ -67,6 +67,11 @@ class Job(Spec):
         return fingerprint(dataclasses.replace(self, stages_tokens=self.stages_tokens[:1]))
 
     @property
+    def is_made_to_choose(self) -> bool:
+        """Whether its last loss is all that anybody will ask for: nothing is measured or looked at on the way."""
+        return self.split == "select"
+
+    @property
     def stages_steps(self) -> tuple[int, ...]:
         """Optimizer steps of each stage."""
         return tuple(max(1, round(tokens / self.experiment.tokens_per_step)) for tokens in self.stages_tokens)

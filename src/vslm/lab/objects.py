@@ -103,6 +103,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
     averaging = experiment.averaging
     train, evaluated = corpus.split("train").tokens, corpus.split(job.split).tokens
     context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
+    final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
     return Objects(
         model=model,
         token_loss=build_loss(model, job.settings),
@@ -119,10 +120,8 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
             align_tokens=corpus.align_tokens,
         ),
         validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
-        final_validation_NT1=evaluation_windows(
-            evaluated, context_tokens=context_tokens, num_tokens=measure.num_final_tokens
-        ),
-        look_steps=steps_of(measure, job.stages_steps),
+        final_validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=final_tokens),
+        look_steps={num_steps} if job.is_made_to_choose else steps_of(measure, job.stages_steps),
         num_steps=num_steps,
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
@@ -133,7 +132,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
                 steps_of(other, job.stages_steps),
             )
             for other in experiment.measures
-            if not isinstance(other, LossByPosition)
+            if not isinstance(other, LossByPosition) and not job.is_made_to_choose
         },
         device=torch.device(job.settings.device),
     )

@@ -15,6 +15,7 @@ from vslm.lab.budgets import (
     device,
     minutes_of_rounds,
     relative_cost,
+    seconds_whatever_the_tokens,
     slowed,
     tokens_of_arm,
 )
@@ -69,11 +70,17 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     sizes = stage_sizes(study, len(seeds))
     workers = options.workers or min(available_cores(), max(size["num_runs"] for size in sizes))
     flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
+    # More runs at once than there are cores make none of them faster.
+    at_once, base_rate = min(workers, available_cores()), flops_rate / flops[study.baseline]
+    fixed = [
+        seconds_whatever_the_tokens(study, [size], workers=at_once, rate=base_rate, compiled=False) for size in sizes
+    ]
     base_tokens = baseline_tokens(
         study,
         flops[study.baseline],
         options,
-        rate=flops_rate / flops[study.baseline],
+        rate=base_rate,
+        fixed_seconds=sum(fixed),
         rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
     baseline, device_type = study.arms[study.baseline], device(options.device)
@@ -108,13 +115,14 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
     sd = card["paired_sd"] if card else _GUESSED_SD
     resolvable = resolvable_effect(sd, len(seeds), error)
-    # More runs at once than there are cores make none of them faster.
-    at_once = min(workers, available_cores())
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
     average = sum(arm["minutes"] for arm in arms.values()) / len(arms)
-    stages = [{**size, "minutes": minutes_of_rounds(num_rounds([size], at_once), average)} for size in sizes]
+    stages = [
+        {**size, "minutes": minutes_of_rounds(num_rounds([size], at_once), average, seconds)}
+        for size, seconds in zip(sizes, fixed, strict=True)
+    ]
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
-    minutes_per_seed = minutes_of_rounds(num_judged * sum(study.budgets) / at_once, average)
+    minutes_per_seed = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged") / len(seeds)
     needed = seeds_to_resolve(study.primary.smallest_effect, sd, error)
     return {
         "question": study.question,

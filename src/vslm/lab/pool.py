@@ -1,5 +1,11 @@
-"""Worker processes: start them, hear them, and never leave one behind."""
+"""Worker processes: start them, give them one order after another, hear them, and never leave one behind.
 
+A process needs seconds for its imports, as long as a short run trains, so it stays for the orders that follow. What an
+order leaves behind in it changes no number of the next (`tests/lab/test_workers.py`); one that failed in a way that
+nobody foresaw ends its process.
+"""
+
+import contextlib
 import json
 import os
 import queue
@@ -46,31 +52,53 @@ Hear = Callable[[Order, dict[str, Any]], None]
 
 
 def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear) -> None:
-    """Run every order in a process of its own, `workers` at a time, telling `hear` whatever they say.
+    """Run every order, `workers` at a time, telling `hear` whatever their processes say.
 
     An interruption ends all of them; each has its checkpoint.
     """
     waiting = list(orders)
-    messages: queue.Queue[tuple[Order, dict[str, Any] | None]] = queue.Queue()
-    running: dict[int, subprocess.Popen[str]] = {}
+    messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+    busy: list[_Worker] = []
+    idle: list[_Worker] = []
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
+        while waiting or busy:
+            while waiting and len(busy) < workers:
                 order = waiting.pop(0)
-                running[id(order)] = _start(order, messages)
-            order, message = messages.get()
-            if message is not None:
-                hear(order, message)
+                worker = _fitting(idle, order) or _Worker(order, messages)
+                busy.append(worker)
+                worker.give(order)
+            worker, message = messages.get()
+            if message is not None and "free" not in message:
+                hear(worker.order, message)
                 continue
-            process = running.pop(id(order))
-            if process.wait() != 0:
-                hear(order, {"failed": _ending(process.returncode, order.folder)})
-            _close(process)
+            if worker not in busy:  # it ended while it had nothing to do
+                if worker in idle:
+                    idle.remove(worker)
+                continue
+            busy.remove(worker)
+            if message is not None and waiting:
+                idle.append(worker)
+            elif message is not None:
+                worker.end(at_once=True)
+            elif (code := worker.end()) != 0:
+                hear(worker.order, {"failed": _ending(code, worker.order.folder)})
     finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
-            _close(process)
+        for worker in (*busy, *idle):
+            worker.end(at_once=True)
+
+
+def _fitting(idle: "list[_Worker]", order: Order) -> "_Worker | None":
+    """A process that can take the order, no longer among the idle; others make room."""
+    while idle:
+        worker = idle.pop()
+        if worker.threads == _threads(order):
+            return worker
+        worker.end(at_once=True)
+    return None
+
+
+def _threads(order: Order) -> int:
+    return order.cores if order.task == "settings" else order.job.settings.threads
 
 
 def _ending(code: int, folder: Path) -> str:
@@ -78,49 +106,73 @@ def _ending(code: int, folder: Path) -> str:
     return f"its process ended with code {code}{killed}; {folder / 'worker.log'} holds what it wrote"
 
 
-def _close(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()  # its standard output is closed by who listens
+class _Worker:
+    """A process, and the order that it has or had last.
 
+    Args:
+        order: the first one, which gives the number of threads and the log for what goes wrong at the start.
+        messages: where it puts itself with every message, and with None when its process has ended.
+    """
 
-def _start(order: Order, messages: "queue.Queue[tuple[Order, dict[str, Any] | None]]") -> subprocess.Popen[str]:
-    path = order.folder / "order.json"
-    write_json(
-        path,
-        {
-            "task": order.task,
-            "job": to_plain(order.job),
-            "folder": str(order.folder),
-            "study_file": str(order.study_file) if order.study_file else None,
-            "samples": order.samples,
-            "num_runs": order.num_runs,
-            "cores": order.cores,
-            "workers": order.workers,
-            "beside": [to_plain(job) for job in order.beside],
-        },
-    )
-    threads = str(order.cores if order.task == "settings" else order.job.settings.threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    with (order.folder / "worker.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "vslm.lab.worker", str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            encoding="utf-8",
-            env=environment,
+    def __init__(self, order: Order, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
+        self.order, self.threads = order, _threads(order)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+        order.folder.mkdir(parents=True, exist_ok=True)
+        with (order.folder / "worker.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vslm.lab.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env=environment,
+            )
+        threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
+
+    def give(self, order: Order) -> None:
+        """Let it begin with an order."""
+        if order is not self.order:
+            order.folder.mkdir(parents=True, exist_ok=True)
+            (order.folder / "worker.log").write_bytes(b"")
+        self.order = order
+        path = order.folder / "order.json"
+        write_json(
+            path,
+            {
+                "task": order.task,
+                "job": to_plain(order.job),
+                "folder": str(order.folder),
+                "study_file": str(order.study_file) if order.study_file else None,
+                "samples": order.samples,
+                "num_runs": order.num_runs,
+                "cores": order.cores,
+                "workers": order.workers,
+                "beside": [to_plain(job) for job in order.beside],
+            },
         )
-    threading.Thread(target=_listen, args=(order, process, messages), daemon=True).start()
-    return process
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended, which is told where its messages are heard
+            self._process.stdin.write(json.dumps(str(path.resolve())) + "\n")
+            self._process.stdin.flush()
 
+    def end(self, *, at_once: bool = False) -> int:
+        """Wait for its end, or bring it about, and return its exit code."""
+        if at_once:
+            self._process.kill()
+        code = self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # its standard output is closed by who listens
+            self._process.stdin.close()
+        return code
 
-def _listen(order: Order, process: subprocess.Popen[str], messages: "queue.Queue[Any]") -> None:
-    assert process.stdout is not None
-    with process.stdout as lines:
-        for line in lines:
-            try:
-                messages.put((order, json.loads(line)))
-            except json.JSONDecodeError:
-                messages.put((order, {"say": line.rstrip()}))
-    messages.put((order, None))
+    def _listen(self, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except json.JSONDecodeError:
+                    message = line.rstrip()
+                messages.put((self, message if isinstance(message, dict) else {"say": str(message)}))
+        messages.put((self, None))

@@ -14,6 +14,7 @@ from vslm.lab.budgets import (
     device,
     minutes_of,
     relative_cost,
+    seconds_whatever_the_tokens,
     slowed,
     tokens_of_arm,
 )
@@ -56,11 +57,16 @@ def declared(bench: Bench, options: Options) -> Record:
     if before is None:
         rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
         rounds *= relative_cost(study, flops)
-        base_tokens = baseline_tokens(study, flops[study.baseline], options, rate=rate, rounds=rounds)
+        fixed = seconds_whatever_the_tokens(
+            study, sizes, workers=settings["workers"], rate=rate, compiled=settings["compiled"]
+        )
+        base_tokens = baseline_tokens(
+            study, flops[study.baseline], options, rate=rate, rounds=rounds, fixed_seconds=fixed
+        )
         stages["estimate"] = {
             "stages": sizes,
             "rounds": rounds,
-            "minutes": minutes_of(rounds, base_tokens, rate),
+            "minutes": minutes_of(rounds, base_tokens, rate, fixed),
         }
     else:
         base_tokens = before["arms"][study.baseline]["stages_tokens"][0]

@@ -93,8 +93,7 @@ class _Watcher:
         self.checkpoint_at = time.monotonic() + checkpoint_seconds
         self.progress_at = 0.0
         self.num_looks = 0
-        is_judged = job.split == "val"  # runs that are made to choose are not looked at again
-        self.kept_steps = frozenset(job.experiment.kept_steps(job.stages_steps) if is_judged else ())
+        self.kept_steps = frozenset(() if job.is_made_to_choose else job.experiment.kept_steps(job.stages_steps))
 
     def keep(self, training: Training) -> None:
         """Write the weights of this step if they are to be kept. A training that went back writes the same again."""
@@ -114,7 +113,7 @@ class _Watcher:
                 self.progress({"sample": sample_text(self.job, self.corpus, training, num_tokens=60)})
         self.keep(training)
         last = training.step == training.objects.num_steps
-        if last or now >= self.checkpoint_at:
+        if (last and not self.job.is_made_to_choose) or now >= self.checkpoint_at:
             checkpoint = training.checkpoint()
             checkpoint.plain["lineage"] = self.job.lineage
             save_checkpoint(self.folder / "checkpoints", checkpoint)
@@ -216,7 +215,8 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         loss = float(training.looks[-1].val_loss_nats_T.mean())
         done[f"{job.split}_loss"] = loss
         done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
-        write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
+        if not job.is_made_to_choose:
+            write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
     with averaged(training.objects.average):
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
         with written_whole(folder / "weights.safetensors") as file:

@@ -128,7 +128,7 @@ def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: 
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             (order.folder / "order.json").unlink(missing_ok=True)
-            if order.job.split == "select":  # it was made to choose: nobody goes on with it
+            if order.job.is_made_to_choose:  # nobody goes on with it
                 shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
         if message.get("disk_full"):
             raise RunError("", message["failed"])

@@ -20,9 +20,9 @@ _SECONDS_PER_READING = 0.8
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
 # A run shorter than this is over before a compiled graph would have paid for the seconds it takes to load.
 _SHORTEST_COMPILED_SECONDS = 25.0
-_COMPILE_SECONDS_WARM = 8.0
+COMPILE_SECONDS_WARM = 8.0
 _SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
-_START_SECONDS = 8.0  # of a run: imports, loading what is compiled; one core does it, whatever the threads
+START_SECONDS = 1.0  # of a run, before its first step and after its last one; one core does it, whatever the threads
 
 
 def has_compiler() -> bool:
@@ -86,7 +86,7 @@ class _Chooser:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
             return
-        if self.tokens / rate + _COMPILE_SECONDS_WARM < self.tokens / self.best_rate:
+        if self.tokens / rate + COMPILE_SECONDS_WARM < self.tokens / self.best_rate:
             self.best, self.best_rate = compiled, rate
 
     def choose_threads(self) -> None:
@@ -108,7 +108,7 @@ class _Chooser:
             self.best, self.best_rate, self.workers = many, rate, self.asked_workers or 1
 
     def _seconds(self, rate: float) -> float:
-        return self.tokens / rate + _START_SECONDS
+        return self.tokens / rate + START_SECONDS + COMPILE_SECONDS_WARM * self.best.compiled
 
     def _read(self, name: str, settings: Settings) -> float:
         self.rates[name] = _Stepper(dataclasses.replace(self.job, settings=settings)).rate()

@@ -1,16 +1,22 @@
-"""A process that runs jobs: `python -m vslm.lab.worker JOB.json`. Speaks JSON lines on its standard output.
+"""A process that carries out orders, one after another: `python -m vslm.lab.worker`.
 
-When its standard input closes, whoever started it is gone, and it ends at once: what it had is in its checkpoint.
+A line on its standard input is the path of an order, as JSON; it answers with JSON lines on its standard output, the
+last of every order `{"free": true}`. When its standard input closes, whoever started it is gone or has no more orders,
+and it ends at once: what it had is in its checkpoint.
 """
 
 import errno
+import gc
 import json
 import os
+import queue
 import sys
 import threading
 import traceback
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from vslm.core.errors import VslmError
 from vslm.core.specs import from_plain
@@ -20,9 +26,18 @@ from vslm.lab.timing import choose_settings, time_side_by_side
 
 
 def main() -> None:
-    """Read the order, run it, say how it ended."""
-    order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Carry out every order, until one fails in a way that may have left something behind."""
+    paths: queue.Queue[Path] = queue.Queue()
+    threading.Thread(target=_read_paths, args=(paths,), daemon=True).start()
+    while carry_out(paths.get()):
+        _forget()
+        _say({"free": True})
+
+
+def carry_out(path: Path) -> bool:
+    """Read the order, run it, say how it ended; whether this process is fit for another one."""
+    _log_to(path.parent / "worker.log")
+    order = json.loads(path.read_text(encoding="utf-8"))
     try:
         kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
         job = from_plain(order["job"], kinds)
@@ -40,6 +55,26 @@ def main() -> None:
         _say({"failed": str(error), "disk_full": full})
     except Exception:
         _say({"failed": traceback.format_exc(limit=-3)})
+        return False
+    return True
+
+
+def _forget() -> None:
+    """Give back what the order held. Compiled graphs go, too: after a few of other shapes torch compiles no more."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _log_to(path: Path) -> None:
+    """Let everything that is written to the standard error, torch's C++ included, go into the log of this order."""
+    sys.stderr.flush()
+    # Its parent has begun the log of the first order with what went wrong before.
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def _say(message: dict[str, Any]) -> None:
@@ -47,9 +82,13 @@ def _say(message: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):  # not through sys.stdin: its lock would be held when the interpreter ends
-        pass
+def _read_paths(paths: "queue.Queue[Path]") -> None:
+    # Not through sys.stdin: its lock would be held when the interpreter ends.
+    unread = b""
+    while read := os.read(0, 4096):
+        *lines, unread = (unread + read).split(b"\n")
+        for line in lines:
+            paths.put(Path(json.loads(line)))
     os._exit(3)
 
 

@@ -12,6 +12,7 @@ from vslm.measure.measure import Measure, Taker, log_spaced_steps
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 
+_PART_TO_CHOOSE = 4  # a choice between neighbouring rates, or of arms to be judged, needs fewer tokens than a verdict
 _MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run's arrays
 
 
@@ -28,7 +29,8 @@ class LossByPosition(Measure):
     Args:
         num_evaluations: how many steps are looked at, log-spaced, the first (step 0) and the last among them.
         num_tokens: validation tokens at each of them.
-        num_final_tokens: validation tokens at the end of training, where verdicts are read.
+        num_final_tokens: validation tokens at the end of training, where verdicts are read. Runs of a screening or a
+            tuning, compared with one another on the same text, take a quarter of it and look at no other step.
     """
 
     recorded_as: ClassVar[str] = "loss_by_position"
@@ -44,6 +46,15 @@ class LossByPosition(Measure):
         if not 2 <= self.num_evaluations <= _MOST_EVALUATIONS:
             found, allowed = f"found {self.num_evaluations}", f"2 to {_MOST_EVALUATIONS:,} are needed"
             raise SpecError("num_evaluations", found, allowed)
+
+    def final_tokens(self, *, is_made_to_choose: bool) -> int:
+        """Tokens of the last look of a run that is judged, or of one that is made to choose."""
+        return max(1, self.num_final_tokens // _PART_TO_CHOOSE) if is_made_to_choose else self.num_final_tokens
+
+    def tokens_of_a_run(self, *, is_made_to_choose: bool) -> int:
+        """Validation tokens of all looks of a run, if it has as many steps as looks."""
+        along_the_way = 0 if is_made_to_choose else (self.num_evaluations - 1) * self.num_tokens
+        return along_the_way + self.final_tokens(is_made_to_choose=is_made_to_choose)
 
     def steps(self, num_steps: int) -> list[int]:
         """The steps to evaluate at: 0, then log-spaced up to `num_steps`, rising, without repeats.

@@ -1,6 +1,7 @@
 """A study of two arms on made-up words that trains in a second, and a worker without a process."""
 
 import errno
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +44,8 @@ def carry_out(order: Order, hear: Hear) -> None:
     (order.folder / "worker.log").touch()
     try:
         if order.task == "settings":
-            sizes = {"num_runs": order.num_runs, "cores": order.cores, "workers": order.workers}
-            hear(order, {"timing": choose_settings(order.job, **sizes)})
+            found = choose_settings(order.job, order.extent, cores=order.cores, workers=order.workers)
+            hear(order, {"timing": found})
         elif order.task == "rates":
             hear(order, {"rates": time_side_by_side([order.job, *order.beside])})
         else:
@@ -52,3 +53,15 @@ def carry_out(order: Order, hear: Hear) -> None:
     except (VslmError, MemoryError) as error:
         full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
         hear(order, {"failed": str(error), "disk_full": full})
+
+
+def made_up_timing() -> dict[str, Any]:
+    """What a worker answers when it is asked for settings, without the seconds that it takes: eager, 1000 tokens/s."""
+    return {
+        "settings": {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1},
+        "workers": 1,
+        "tokens_per_second": 1000.0,
+        "compile_seconds": 0.0,
+        "rates": {},
+        "remarks": [],
+    }

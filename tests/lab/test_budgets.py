@@ -18,6 +18,7 @@ from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.run import run_job
 from vslm.lab.stages import num_rounds
+from vslm.lab.timing import Extent
 
 FULL = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=17),
@@ -70,7 +71,7 @@ def test_threads_of_all_runs_together_are_at_most_the_cores(
     """(workers, threads) by what a run of a quarter of an hour gains from threads."""
     job = dataclasses.replace(job, stages_tokens=(10**6,))
     made_up_rates(monkeypatch, lambda settings: 1000.0 * (speedup if settings.threads > 1 else 1.0))
-    found = timing.choose_settings(job, num_runs=num_runs, cores=cores, workers=workers)
+    found = timing.choose_settings(job, Extent(num_runs=num_runs, full_runs=num_runs), cores=cores, workers=workers)
     assert (found["workers"], found["settings"]["threads"]) == chosen
     assert found["tokens_per_second"] == 1000.0 * (speedup if chosen[1] > 1 else 1.0)
 
@@ -78,7 +79,7 @@ def test_threads_of_all_runs_together_are_at_most_the_cores(
 def test_short_runs_start_side_by_side(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a run needs before its first step, a second core cannot hasten."""
     made_up_rates(monkeypatch, lambda settings: 1950.0 if settings.threads > 1 else 1000.0)
-    found = timing.choose_settings(dataclasses.replace(job, stages_tokens=(10_000,)), num_runs=6, cores=2)
+    found = timing.choose_settings(dataclasses.replace(job, stages_tokens=(10_000,)), Extent(num_runs=6), cores=2)
     assert (found["workers"], found["settings"]["threads"]) == (2, 1)
 
 
@@ -87,7 +88,7 @@ def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monke
     job = dataclasses.replace(job, stages_tokens=(10**6,))
     made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
     monkeypatch.setattr(timing, "has_compiler", lambda: True)
-    found = timing.choose_settings(job, num_runs=2, cores=1)
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert found["settings"]["compiled"]
     assert found["remarks"] == []
 
@@ -97,16 +98,49 @@ def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monke
         return 1000.0
 
     made_up_rates(monkeypatch, failing)
-    found = timing.choose_settings(job, num_runs=2, cores=1)
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert not found["settings"]["compiled"]
     assert ["no Python.h" in remark for remark in found["remarks"]] == [True]
     monkeypatch.undo()
     made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    found = timing.choose_settings(job, num_runs=2, cores=1)
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert not found["settings"]["compiled"]
     assert ["no C++ compiler" in remark for remark in found["remarks"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("num_arms", "full_runs", "minutes", "workers", "is_compiled"),
+    [
+        (1, 1, None, 1, True),  # 100 s eager, 50 s compiled, 5 s to compile
+        (9, 1, None, 1, True),
+        (11, 1, None, 1, False),  # compiling takes longer than it saves
+        (11, 2, None, 1, True),
+        (11, 1, 4, 1, True),  # minutes are settled, whatever the tokens are guessed to be
+        (11, 9, 1, 1, False),
+        (15, 2, None, 2, True),  # two share what is compiled, and load the other half
+        (17, 2, None, 2, False),
+    ],
+)
+def test_a_study_is_compiled_where_that_is_sooner(
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    num_arms: int,
+    full_runs: float,
+    minutes: float | None,
+    workers: int,
+    is_compiled: bool,
+) -> None:
+    """All arms are compiled, however many runs they have; the clock of this test says at once."""
+    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    monkeypatch.setattr(timing, "has_compiler", lambda: True)
+    extent = Extent(num_runs=6, num_arms=num_arms, full_runs=full_runs, minutes=minutes)
+    job = dataclasses.replace(job, stages_tokens=(10**5,))
+    found = timing.choose_settings(job, extent, cores=workers, workers=workers)
+    assert found["settings"]["compiled"] == is_compiled
+    shares = {1: 1.0, 2: 0.625}
+    assert found["compile_seconds"] == (5 * num_arms * shares[workers] if is_compiled else 0)
 
 
 def study(**changes) -> Study:
@@ -148,14 +182,16 @@ def test_seconds_that_no_number_of_tokens_changes(monkeypatch: pytest.MonkeyPatc
     arms = {"full": dataclasses.replace(FULL, measures=(measure,))}
     sizes = [{"stage": "screen", "num_runs": 3, "budget": 0.25}, {"stage": "judged", "num_runs": 5, "budget": 1.0}]
 
-    def seconds(workers: int, *, compiled: bool = False) -> float:
-        return seconds_whatever_the_tokens(study(arms=arms), sizes, workers=workers, rate=1000.0, compiled=compiled)
+    def seconds(workers: int, *, compile_seconds: float = 0.0) -> float:
+        return seconds_whatever_the_tokens(
+            study(arms=arms), sizes, workers=workers, rate=1000.0, compile_seconds=compile_seconds
+        )
 
     rate = 1000.0 * budgets._EVALUATION_SPEED
     assert seconds(1) == pytest.approx(8 * timing.START_SECONDS + (3 * 2000 + 5 * 10_000) / rate)
     assert seconds(2) == pytest.approx(5 * timing.START_SECONDS + (2 * 2000 + 3 * 10_000) / rate)
     assert seconds(4) == seconds(2)
-    assert seconds(2, compiled=True) == pytest.approx(seconds(2) + 5 * timing.COMPILE_SECONDS_WARM)
+    assert seconds(2, compile_seconds=80.0) == pytest.approx(seconds(2) + 80)
 
 
 def test_minutes_count_what_dearer_arms_take() -> None:

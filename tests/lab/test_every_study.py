@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_study import carry_out, made_up_text
+from small_study import carry_out, made_up_text, made_up_timing
 
 from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
 from vslm.lab import budgets, runner
@@ -134,12 +134,10 @@ def tiny(experiment: Experiment, corpus: Path) -> Experiment:
 
 def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear) -> None:
     """In this process, one after the other, at settings that nobody timed."""
-    settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
-    timing = {"settings": settings, "workers": 1, "tokens_per_second": 1000.0, "rates": {}, "remarks": []}
     for order in orders:
         if order.task == "settings":
             order.folder.mkdir(parents=True, exist_ok=True)
-            hear(order, {"timing": timing})
+            hear(order, {"timing": made_up_timing()})
         else:
             carry_out(order, hear)
 

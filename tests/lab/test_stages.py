@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_study import made_up_timing
 
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
@@ -55,9 +56,7 @@ class InThisProcess:
         """In the place of `run_orders`."""
         for order in orders:
             if order.task != "train":
-                settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
-                timing = {"settings": settings, "workers": 1, "tokens_per_second": 1000.0, "rates": {}, "remarks": []}
-                hear(order, {"timing": timing})
+                hear(order, {"timing": made_up_timing()})
                 order.folder.mkdir(parents=True, exist_ok=True)
                 continue
             if self.stop_after is not None and len(self.trained) >= self.stop_after:

@@ -20,7 +20,7 @@ from vslm.lab.options import Options, Watcher
 from vslm.lab.pool import Order, run_orders
 from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
-from vslm.lab.timing import COMPILE_SECONDS_WARM, START_SECONDS
+from vslm.lab.timing import START_SECONDS, Extent
 
 _BESIDE_TRAINING = 1.1  # measures, checkpoints, and the caches and memory that runs side by side share
 _EVALUATION_SPEED = 2.3  # tokens of an evaluation in the time of one in training; measured, width 64, eager
@@ -50,7 +50,13 @@ class Bench:
     def choose_settings(self, options: Options, sizes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
         """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
         self.watcher.say("timing the baseline: precision, compile, threads")
-        num_runs, cores = max(size["num_runs"] for size in sizes), available_cores()
+        cores = available_cores()
+        extent = Extent(
+            num_runs=max(size["num_runs"] for size in sizes),
+            num_arms=len(self.study.arms),
+            full_runs=sum(size["num_runs"] * size["budget"] for size in sizes),
+            minutes=options.minutes,
+        )
         settings = Settings(device=device(options.device), precision="fp32", compiled=False, threads=1)
         job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_rounds(sizes, cores)))
         order = Order(
@@ -58,14 +64,14 @@ class Bench:
             self.out / ".timing",
             self.study_file,
             task="settings",
-            num_runs=num_runs,
+            extent=extent,
             cores=cores,
             workers=options.workers,
         )
         timing = self._ask(order)["timing"]
         for remark in timing["remarks"]:
             self.watcher.say(remark)
-        chosen = {**timing["settings"], "workers": timing["workers"], "rates": timing["rates"]}
+        chosen = {**timing["settings"], **{key: timing[key] for key in ("workers", "rates", "compile_seconds")}}
         words = ", ".join(f"{key} {chosen[key]}" for key in ("precision", "compiled", "threads", "workers"))
         self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words}")
         return chosen, timing["tokens_per_second"]
@@ -148,7 +154,7 @@ def baseline_tokens(
 
 
 def seconds_whatever_the_tokens(
-    study: Study, sizes: Sequence[Mapping[str, Any]], *, workers: int, rate: float, compiled: bool
+    study: Study, sizes: Sequence[Mapping[str, Any]], *, workers: int, rate: float, compile_seconds: float
 ) -> float:
     """How long a study's runs start and are evaluated, `workers` at the same time: what longer runs do not prolong.
 
@@ -157,13 +163,13 @@ def seconds_whatever_the_tokens(
         sizes: its stages, see `stage_sizes`.
         workers: runs at the same time.
         rate: training tokens per second of one run of the baseline.
-        compiled: whether every run loads a compiled graph.
+        compile_seconds: of all arms together.
     """
-    measure, seconds = study.arms[study.baseline].loss_by_position, 0.0
+    measure, seconds = study.arms[study.baseline].loss_by_position, compile_seconds
     at_once = min(workers, available_cores())  # more than that make none of them faster
     for size in sizes:
         evaluated = measure.tokens_of_a_run(is_made_to_choose=size["stage"] != "judged")
-        of_a_run = START_SECONDS + COMPILE_SECONDS_WARM * compiled + evaluated / (_EVALUATION_SPEED * rate)
+        of_a_run = START_SECONDS + evaluated / (_EVALUATION_SPEED * rate)
         seconds += math.ceil(size["num_runs"] / at_once) * of_a_run
     return seconds
 

@@ -73,7 +73,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     # More runs at once than there are cores make none of them faster.
     at_once, base_rate = min(workers, available_cores()), flops_rate / flops[study.baseline]
     fixed = [
-        seconds_whatever_the_tokens(study, [size], workers=at_once, rate=base_rate, compiled=False) for size in sizes
+        seconds_whatever_the_tokens(study, [size], workers=at_once, rate=base_rate, compile_seconds=0) for size in sizes
     ]
     base_tokens = baseline_tokens(
         study,

@@ -6,6 +6,7 @@ nobody foresaw ends its process.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 from vslm.core.specs import to_plain
 from vslm.lab.job import Job
+from vslm.lab.timing import Extent
 from vslm.results.files import write_json
 
 
@@ -30,8 +32,8 @@ class Order:
         job: the run; for timing, the baseline.
         folder: of the run.
         study_file: where specs come from that are in no table.
-        task: "train" the job; choose "settings" for a study of `num_runs` runs like it, on `cores`, `workers` at the
-            same time if that is settled; measure the "rates" of it and of `beside`, side by side.
+        task: "train" the job; choose "settings" for a study of such an `extent`, on `cores`, `workers` at the same time
+            if that is settled; measure the "rates" of it and of `beside`, side by side.
         samples: whether it shows text on the way.
     """
 
@@ -40,7 +42,7 @@ class Order:
     study_file: Path | None
     task: Literal["train", "settings", "rates"] = "train"
     samples: bool = False
-    num_runs: int = 1
+    extent: Extent = Extent(num_runs=1)
     cores: int = 1
     workers: int | None = None
     beside: tuple[Job, ...] = ()
@@ -145,7 +147,7 @@ class _Worker:
                 "folder": str(order.folder),
                 "study_file": str(order.study_file) if order.study_file else None,
                 "samples": order.samples,
-                "num_runs": order.num_runs,
+                "extent": dataclasses.asdict(order.extent),
                 "cores": order.cores,
                 "workers": order.workers,
                 "beside": [to_plain(job) for job in order.beside],

@@ -58,7 +58,7 @@ def declared(bench: Bench, options: Options) -> Record:
         rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
         rounds *= relative_cost(study, flops)
         fixed = seconds_whatever_the_tokens(
-            study, sizes, workers=settings["workers"], rate=rate, compiled=settings["compiled"]
+            study, sizes, workers=settings["workers"], rate=rate, compile_seconds=settings["compile_seconds"]
         )
         base_tokens = baseline_tokens(
             study, flops[study.baseline], options, rate=rate, rounds=rounds, fixed_seconds=fixed

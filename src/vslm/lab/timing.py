@@ -7,6 +7,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +19,8 @@ from vslm.lab.objects import build_loss, build_model
 
 _SECONDS_PER_READING = 0.8
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
-# A run shorter than this is over before a compiled graph would have paid for the seconds it takes to load.
-_SHORTEST_COMPILED_SECONDS = 25.0
-COMPILE_SECONDS_WARM = 8.0
+_FEWEST_COMPILE_SECONDS = 5.0  # of a graph; the first reading may find it made by an earlier study
+_LOADING = 0.25  # of that, where another process has made it before
 _SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
 START_SECONDS = 1.0  # of a run, before its first step and after its last one; one core does it, whatever the threads
 
@@ -31,16 +31,33 @@ def has_compiler() -> bool:
     return any(shutil.which(name) for name in names)
 
 
-def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None = None) -> dict[str, Any]:
-    """Settings for a study of `num_runs` runs like this one, its tokens per second, and remarks for people.
+@dataclass(frozen=True)
+class Extent:
+    """How much a study will train.
+
+    Args:
+        num_runs: of its largest stage.
+        num_arms: each of which is compiled once, and loaded once more by every other worker.
+        full_runs: all stages together, in runs of the job that is timed.
+        minutes: of training, where they are settled and tokens follow from them.
+    """
+
+    num_runs: int
+    num_arms: int = 1
+    full_runs: float = 1.0
+    minutes: float | None = None
+
+
+def choose_settings(job: Job, extent: Extent, *, cores: int, workers: int | None = None) -> dict[str, Any]:
+    """Settings for a study of such an extent, its tokens per second, and remarks for people.
 
     Args:
         job: the baseline; its own settings give the device, and `threads` is ignored.
-        num_runs: runs that the study will make.
+        extent: of the study.
         cores: that may be used.
         workers: runs at the same time, if that is settled; they share the cores.
     """
-    chooser = _Chooser(job, num_runs, cores, workers)
+    chooser = _Chooser(job, extent, cores, workers)
     chooser.choose_precision()
     chooser.choose_compiling()
     if job.settings.device == "cpu":
@@ -49,6 +66,7 @@ def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None 
         "settings": dataclasses.asdict(chooser.best),
         "workers": chooser.workers,
         "tokens_per_second": chooser.best_rate,
+        "compile_seconds": chooser.compile_seconds,
         "rates": chooser.rates,
         "remarks": chooser.remarks,
     }
@@ -57,12 +75,14 @@ def choose_settings(job: Job, *, num_runs: int, cores: int, workers: int | None 
 class _Chooser:
     """The best settings so far, and what was read on the way."""
 
-    def __init__(self, job: Job, num_runs: int, cores: int, workers: int | None) -> None:
-        self.job, self.num_runs, self.cores, self.asked_workers = job, num_runs, cores, workers
+    def __init__(self, job: Job, extent: Extent, cores: int, workers: int | None) -> None:
+        self.job, self.extent, self.cores, self.asked_workers = job, extent, cores, workers
+        self.num_runs = extent.num_runs
+        self.compile_seconds = 0.0  # of the whole study
         self.tokens = sum(job.stages_tokens)
         self.rates: dict[str, float] = {}
         self.remarks: list[str] = []
-        self.workers = workers or (min(cores, num_runs) if job.settings.device == "cpu" else 1)
+        self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
         self.best_rate = self._read("fp32, 1 thread", self.best)
 
@@ -73,21 +93,34 @@ class _Chooser:
             self.best, self.best_rate = bf16, rate
 
     def choose_compiling(self) -> None:
-        """Compile where a run is long enough to win the seconds back that loading takes."""
+        """Compile where the study is long enough to win back the seconds that compiling every arm takes."""
         if self.job.settings.device == "cpu" and not has_compiler():
             self.remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
             return
-        if self.tokens / self.best_rate <= _SHORTEST_COMPILED_SECONDS:
+        eager = self._seconds_of_all()
+        if eager <= self._seconds_to_compile(_FEWEST_COMPILE_SECONDS):
             return
-        compiled = dataclasses.replace(self.best, compiled=True)
+        compiled, start = dataclasses.replace(self.best, compiled=True), time.perf_counter()
         try:
             rate = self._read("compiled, 1 thread", compiled)
         except Exception as error:  # whatever a compiler can fail with; eager always works
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
             return
-        if self.tokens / rate + COMPILE_SECONDS_WARM < self.tokens / self.best_rate:
-            self.best, self.best_rate = compiled, rate
+        compiling = self._seconds_to_compile(max(_FEWEST_COMPILE_SECONDS, time.perf_counter() - start))
+        if eager * self.best_rate / rate + compiling < eager:
+            self.best, self.best_rate, self.compile_seconds = compiled, rate, compiling
+
+    def _seconds_of_all(self) -> float:
+        """Of training, in all workers side by side, at the best rate so far."""
+        if self.extent.minutes is not None:
+            return self.extent.minutes * 60
+        return self.extent.full_runs * self.tokens / self.best_rate / self.workers
+
+    def _seconds_to_compile(self, one: float) -> float:
+        """Of the whole study: each arm once, shared among the workers, and loaded by those that did not compile it."""
+        share = 1 / self.workers
+        return self.extent.num_arms * one * (share + (1 - share) * _LOADING)
 
     def choose_threads(self) -> None:
         """More threads for a run where that is sooner than more runs side by side.
@@ -108,7 +141,7 @@ class _Chooser:
             self.best, self.best_rate, self.workers = many, rate, self.asked_workers or 1
 
     def _seconds(self, rate: float) -> float:
-        return self.tokens / rate + START_SECONDS + COMPILE_SECONDS_WARM * self.best.compiled
+        return self.tokens / rate + START_SECONDS
 
     def _read(self, name: str, settings: Settings) -> float:
         self.rates[name] = _Stepper(dataclasses.replace(self.job, settings=settings)).rate()

@@ -22,7 +22,9 @@ from vslm.core.errors import VslmError
 from vslm.core.specs import from_plain
 from vslm.lab.run import run_job
 from vslm.lab.study_file import kinds_with
-from vslm.lab.timing import choose_settings, time_side_by_side
+from vslm.lab.timing import Extent, choose_settings, time_side_by_side
+
+_MOST_GRAPHS = 4096
 
 
 def main() -> None:
@@ -42,12 +44,15 @@ def carry_out(path: Path) -> bool:
         kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
         job = from_plain(order["job"], kinds)
         if order["task"] == "settings":
-            sizes = {name: order[name] for name in ("num_runs", "cores", "workers")}
-            _say({"timing": choose_settings(job, **sizes)})
+            extent = Extent(**order["extent"])
+            _say({"timing": choose_settings(job, extent, cores=order["cores"], workers=order["workers"])})
         elif order["task"] == "rates":
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})
         else:
+            if job.settings.compiled:
+                # One loss goes through the models of all arms, each a graph; torch gives up after a few of them.
+                torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
             _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"])})
     except VslmError as error:
         # With a full disk no other run could do better, so the study stops.
@@ -60,9 +65,7 @@ def carry_out(path: Path) -> bool:
 
 
 def _forget() -> None:
-    """Give back what the order held. Compiled graphs go, too: after a few of other shapes torch compiles no more."""
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()
+    """Give back what the order held, but for compiled graphs: the next run of the arm finds them."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

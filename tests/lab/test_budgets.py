@@ -143,6 +143,33 @@ def test_a_study_is_compiled_where_that_is_sooner(
     assert found["compile_seconds"] == (5 * num_arms * shares[workers] if is_compiled else 0)
 
 
+@pytest.mark.parametrize(
+    ("rates", "chosen", "num_readings"),
+    [
+        # eager fp32, eager bf16, compiled fp32, compiled bf16
+        ((1000, 900, 1400, 2000), ("bf16", True), 4),  # nearly as fast eager, and faster compiled
+        ((900, 1000, 1400, 2000), ("bf16", True), 4),
+        ((900, 1000, 2000, 1400), ("fp32", True), 4),
+        ((1000, 300, 1400, 2000), ("fp32", True), 3),  # a machine without bf16 compiles nothing for it
+        ((1000, 900, 950, 800), ("fp32", False), 4),
+        ((900, 1000, 950, 800), ("bf16", False), 4),
+    ],
+)
+def test_precision_is_chosen_by_how_fast_it_is_compiled(
+    job: Job, monkeypatch: pytest.MonkeyPatch, rates: tuple[int, ...], chosen: tuple[str, bool], num_readings: int
+) -> None:
+    """Where both are about as fast without."""
+    keys = [(precision, compiled) for compiled in (False, True) for precision in ("fp32", "bf16")]
+    by_key = dict(zip(keys, rates, strict=True))
+    made_up_rates(monkeypatch, lambda settings: float(by_key[settings.precision, settings.compiled]))
+    monkeypatch.setattr(timing, "has_compiler", lambda: True)
+    job = dataclasses.replace(job, stages_tokens=(10**6,))
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
+    assert (found["settings"]["precision"], found["settings"]["compiled"]) == chosen
+    assert found["tokens_per_second"] == by_key[chosen]
+    assert len(found["rates"]) == num_readings
+
+
 def study(**changes) -> Study:
     """Full attention against a window and a wider feedforward."""
     arms = {"full": FULL, "wide": vary(FULL, {"model.blocks.0.feedforward.hidden": 96})}

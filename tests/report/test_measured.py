@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,29 @@ def test_a_screening_shows_every_arm_beside_the_few_that_are_judged(tmp_path: Pa
     assert {arm: "open" in mark["marker"]["symbol"] for arm, mark in marks.items()} == {"out": True, "other": False}
     assert "plot-screened" in render(StudyFolder(folder))
     assert "screened" in {picture.name for picture in images.pictures(StudyFolder(folder))}
+
+
+def test_differences_at_every_budget_stand_over_the_tokens_of_their_runs(study_dir: Path, tmp_path: Path) -> None:
+    """Rising, though verdict.json has the budget of one first; marks beside each other, and in a CSV the tokens."""
+    folder = tmp_path / "s"
+    shutil.copytree(study_dir, folder)
+    verdict = read_json(folder / "verdict.json")
+    brief = {"tokens": 7_001, "delta": 0.3, "interval": [-0.1, 0.5]}
+    shorter = {arm: {**row, **brief} for arm, row in verdict["arms"].items()}
+    verdict["budgets"] = {"x0.25": {"arms": shorter}, "x4": {"arms": {arm: {} for arm in shorter}}}
+    write_json(folder / "verdict.json", verdict)
+    found = {picture.name: picture for picture in images.pictures(StudyFolder(folder))}["budgets"]
+    assert [trace["meta"]["arm"] for trace in found.traces] == list(verdict["arms"])
+    for trace in found.traces:
+        row = verdict["arms"][trace["meta"]["arm"]]
+        assert trace["meta"]["x"] == [7_001, row["tokens"]]
+        assert trace["y"] == [0.3, pytest.approx(row["delta"], abs=1e-5)]
+        assert trace["error_y"]["array"][0] == pytest.approx(0.2)
+        assert trace["error_y"]["arrayminus"][0] == pytest.approx(0.4)
+    assert len({trace["x"][0] for trace in found.traces}) == len(found.traces)
+    assert ",7001,0.3," in images.numbers_as_csv(found)
+    assert "plot-budgets" in render(StudyFolder(folder))
+    assert "budgets" not in {picture.name for picture in images.pictures(StudyFolder(study_dir))}
 
 
 def test_equal_cost_is_joined_and_loss_has_its_interval(measured_dir: Path) -> None:

@@ -1,14 +1,18 @@
 """Figures with one mark or one line per arm: differences, pairs of seeds, learning rates, cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vslm.report.axes import LONGEST_TICK, axis_title, layout_of_all
-from vslm.report.formatting import is_number, shortened
+from vslm.report.formatting import count, is_number, of_folder, shortened
 from vslm.report.profiles import Cost, equally_dear
 from vslm.report.style import Figure, Style, safe_text
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
+
+_ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
+_BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
 
 
 def pair_figure(
@@ -123,6 +127,60 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
         zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
         figure["layout"]["shapes"].insert(0, {**_ACROSS, "type": "rect", **zone})
     return figure
+
+
+def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
+    """Every judged arm's difference from the baseline, with its interval, against the tokens that runs were given.
+
+    Marks of the same budget stand a little beside each other; a CSV has the tokens themselves.
+
+    Args:
+        rows: `arm`, `smallest_effect`, and `by_budget` with `tokens`, `delta` and `interval`.
+        look: of the arms.
+        unit: of the differences.
+    """
+    data = []
+    for place, row in enumerate(rows):
+        style = look[row["arm"]]
+        known = [one for one in row["by_budget"] if is_number(one.get("delta"))]
+        tokens, deltas = [int(one["tokens"]) for one in known], [float(one["delta"]) for one in known]
+        beside = math.exp(_BESIDE * (place - (len(rows) - 1) / 2))
+        trace = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": safe_text(style.arm),
+            "x": [round(value * beside) for value in tokens],
+            "y": [round(delta, 5) for delta in deltas],
+            "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": style.dash},
+            "marker": {"size": 10, "color": f"@arm{style.color}", "symbol": style.symbol},
+            "hovertemplate": f"{safe_text(style.arm)}: %{{y:+.4f}}<extra></extra>",
+            "meta": {"arm": style.arm, "view": "difference", "part": "mean", "x": tokens},
+        }
+        intervals = [of_folder(one.get("interval"), list) for one in known]
+        if known and all(len(ends) == 2 and all(map(is_number, ends)) for ends in intervals):
+            trace["error_y"] = {
+                "type": "data",
+                "symmetric": False,
+                "array": [round(high - delta, 5) for (_, high), delta in zip(intervals, deltas, strict=True)],
+                "arrayminus": [round(delta - low, 5) for (low, _), delta in zip(intervals, deltas, strict=True)],
+                "thickness": 2,
+                "width": 5,
+                "color": f"@arm{style.color}",
+            }
+        data.append(trace)
+    layout = layout_of_all()
+    layout["hovermode"] = "closest"
+    ticks = sorted({value for trace in data for value in trace["meta"]["x"]})
+    layout["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [count(value) for value in ticks]}
+    layout["xaxis"] |= {"title": axis_title("tokens of a run")}
+    layout["meta"] = {"columns": {"difference": ("tokens of a run", f"arm minus baseline, {unit}")}}
+    zero = {"y0": 0, "y1": 0, "line": {"color": "@faint", "width": 1}}
+    layout["shapes"] = [{**_ALONG, "type": "line", **zero}]
+    effect = rows[0].get("smallest_effect") if rows else None
+    if is_number(effect):
+        zone = {"y0": -effect, "y1": effect, "fillcolor": "@zone", "line": {"width": 0}}
+        layout["shapes"].insert(0, {**_ALONG, "type": "rect", **zone})
+    return {"data": data, "layout": layout}
 
 
 def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:

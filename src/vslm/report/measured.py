@@ -222,7 +222,8 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
     screening = of_folder(of_folder(study.get("screening"), dict).get("arms"), dict)
     screened = [{"arm": arm, **of_folder(row, dict)} for arm, row in screening.items() if arm != study.get("baseline")]
     screened = [row for row in screened if is_number(row.get("difference"))]
-    if len(judged) < _FEWEST_FOR_FOREST and not (judged and screened):
+    has_budgets = any(len(row["by_budget"]) > 1 for row in judged)
+    if len(judged) < _FEWEST_FOR_FOREST and not (judged and (screened or has_budgets)):
         return None
     words = {"difference": ("difference", "")}
     unit = UNITS.get(str(of_folder(study.get("primary"), dict).get("measure")), UNITS["val_loss"])
@@ -237,10 +238,15 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
         "small to matter. The same numbers as on the cards."
     )
+    if has_budgets:
+        figure = arm_figures.budget_figure(judged, look, unit)
+        words_of_budgets = {"difference": ("difference", f"arm minus baseline, {unit}")}
+        drawings.append(Drawing("budgets", figure, words_of_budgets, "shorter and longer training", has_arms=False))
+        read += " Then the same at every budget: whether a difference grows, shrinks or crosses with training."
     if screened:
         caption = "the first, short run: one seed, no interval, no verdict"
         drawings.append(drawing("screened", arm_figures.screening_figure(screened, look, unit), len(screened), caption))
-        read += " Below, every arm in the screening; hollow marks were not judged."
+        read += " Last, every arm in the screening; hollow marks were not judged."
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
 

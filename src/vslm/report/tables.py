@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import ResultError
-from vslm.report.formatting import of_folder
+from vslm.report.formatting import is_number, of_folder
 from vslm.results.folder import StudyFolder, find_studies
 
 VERDICT_WORDS = {
@@ -109,10 +109,19 @@ def read_verdict(folder: StudyFolder) -> tuple[dict[str, Any], str | None]:
 
 
 def verdict_rows(folder: StudyFolder) -> list[dict[str, Any]]:
-    """One row per judged arm: what verdict.json holds for it, with the arm's name under `arm`; [] before a look."""
+    """One row per judged arm: what verdict.json holds for it, the arm's name under `arm`, and under `by_budget` what it
+    holds at every budget, the smallest first; [] before a look.
+    """
     verdict, _ = read_verdict(folder)
     arms = of_folder(verdict.get("arms"), dict)
-    return [{"arm": name, **of_folder(entry, dict)} for name, entry in arms.items()]
+    budgets = of_folder(verdict.get("budgets"), dict).values()
+    others = [of_folder(of_folder(row, dict).get("arms"), dict) for row in budgets]
+    found = []
+    for name, entry in arms.items():
+        each = [of_folder(judged.get(name), dict) for judged in (arms, *others)]
+        by_budget = sorted((row for row in each if is_number(row.get("tokens"))), key=lambda row: row["tokens"])
+        found.append({"arm": name, **of_folder(entry, dict), "by_budget": by_budget})
+    return found
 
 
 def headline(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, str]]:

@@ -113,12 +113,12 @@ def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monke
 @pytest.mark.parametrize(
     ("num_arms", "full_runs", "minutes", "workers", "is_compiled"),
     [
-        (1, 1, None, 1, True),  # 100 s eager, 50 s compiled, 5 s to compile
+        (1, 1, None, 1, True),  # 500 s eager, 250 s compiled, 25 s to compile
         (9, 1, None, 1, True),
         (11, 1, None, 1, False),  # compiling takes longer than it saves
         (11, 2, None, 1, True),
-        (11, 1, 4, 1, True),  # minutes are settled, whatever the tokens are guessed to be
-        (11, 9, 1, 1, False),
+        (11, 1, 20, 1, True),  # minutes are settled, whatever the tokens are guessed to be
+        (11, 9, 5, 1, False),
         (15, 2, None, 2, True),  # two share what is compiled, and load the other half
         (17, 2, None, 2, False),
     ],
@@ -136,11 +136,11 @@ def test_a_study_is_compiled_where_that_is_sooner(
     made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
     monkeypatch.setattr(timing, "has_compiler", lambda: True)
     extent = Extent(num_runs=6, num_arms=num_arms, full_runs=full_runs, minutes=minutes)
-    job = dataclasses.replace(job, stages_tokens=(10**5,))
+    job = dataclasses.replace(job, stages_tokens=(5 * 10**5,))
     found = timing.choose_settings(job, extent, cores=workers, workers=workers)
     assert found["settings"]["compiled"] == is_compiled
     shares = {1: 1.0, 2: 0.625}
-    assert found["compile_seconds"] == (5 * num_arms * shares[workers] if is_compiled else 0)
+    assert found["compile_seconds"] == (25 * num_arms * shares[workers] if is_compiled else 0)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def made_up_timing() -> dict[str, Any]:
         "workers": 1,
         "tokens_per_second": 1000.0,
         "compile_seconds": 0.0,
+        "compiled_from_tokens": 0,
         "rates": {},
         "remarks": [],
     }

@@ -141,6 +141,8 @@ def test_a_study_is_compiled_where_that_is_sooner(
     assert found["settings"]["compiled"] == is_compiled
     shares = {1: 1.0, 2: 0.625}
     assert found["compile_seconds"] == (25 * num_arms * shares[workers] if is_compiled else 0)
+    # A run of so many tokens saves as much as compiling takes: 50 s eager, 25 s compiled.
+    assert found["compiled_from_tokens"] == (50_000 if is_compiled else 0)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from vslm.lab.pool import Order
 from vslm.lab.run import run_job
 from vslm.lab.runner import run_study
 from vslm.lab.screening import SCREEN_SEED, Screen, kept
+from vslm.lab.stages import job_of
 from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import TUNING_SEED, Curve, LearningRates
 from vslm.measure.loss_by_position import LossByPosition
@@ -265,6 +266,23 @@ def test_a_promise_of_equal_size_is_held_before_any_compute(
     assert folder.study["equal"] == "parameters"
     more = relative_sizes(arms, "plain", dict.fromkeys(arms, 300))["wide"]["parameters"]
     assert f"wide {more:+.1%}" in render(folder).replace("&#43;", "+")
+
+
+def test_a_screening_compiles_only_runs_that_win_it_back_alone(plain: Experiment, tmp_path: Path) -> None:
+    """All other runs share what their arm has compiled, so they keep the study's settings whatever their length."""
+    settings = {"device": "cpu", "precision": "bf16", "compiled": True, "threads": 1, "compiled_from_tokens": 700}
+    row = {"tokens": 1000, "stages_tokens": [1000], "corpus": "c", "start_sha256": None}
+    record: dict[str, Any] = {"settings": settings, "arms": {"plain": row}}
+
+    def is_compiled(**how: Any) -> bool:
+        return job_of(record, "plain", plain, seed=0, **how).settings.compiled
+
+    assert is_compiled(is_only=True)
+    assert is_compiled(budget=0.7, is_only=True)
+    assert not is_compiled(budget=0.5, is_only=True)
+    assert is_compiled(budget=0.5)
+    del settings["compiled_from_tokens"]  # a study that began before there was such a number
+    assert is_compiled(budget=0.5, is_only=True)
 
 
 def test_minutes_of_a_study_count_all_of_its_stages(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:

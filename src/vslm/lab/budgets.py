@@ -22,6 +22,7 @@ from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
 from vslm.lab.timing import START_SECONDS, Extent
 
+_KEPT = ("workers", "rates", "compile_seconds", "compiled_from_tokens")  # of a timing, beside the settings of a run
 _BESIDE_TRAINING = 1.1  # measures, checkpoints, and the caches and memory that runs side by side share
 _EVALUATION_SPEED = 2.3  # tokens of an evaluation in the time of one in training; measured, width 64, eager
 _LEAST_TRAINING = 0.4  # of the minutes that were asked for, however long the rest takes
@@ -53,7 +54,7 @@ class Bench:
         cores = available_cores()
         extent = Extent(
             num_runs=max(size["num_runs"] for size in sizes),
-            num_arms=len(self.study.arms),
+            num_arms=self.study.screen.num_confirmed() if self.study.screen else len(self.study.arms),
             full_runs=sum(size["num_runs"] * size["budget"] for size in sizes),
             minutes=options.minutes,
         )
@@ -71,7 +72,7 @@ class Bench:
         timing = self._ask(order)["timing"]
         for remark in timing["remarks"]:
             self.watcher.say(remark)
-        chosen = {**timing["settings"], **{key: timing[key] for key in ("workers", "rates", "compile_seconds")}}
+        chosen = {**timing["settings"], **{key: timing[key] for key in _KEPT}}
         words = ", ".join(f"{key} {chosen[key]}" for key in ("precision", "compiled", "threads", "workers"))
         self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words}")
         return chosen, timing["tokens_per_second"]

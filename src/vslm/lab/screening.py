@@ -89,6 +89,7 @@ def screen_arms(
             budget=screen.budget_fraction,
             split="select",
             label=f"{arm} (screen)",
+            is_only=True,
         )
         for arm, experiment in arms.items()
     }

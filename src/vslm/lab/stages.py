@@ -33,6 +33,7 @@ def job_of(
     budget: float = 1.0,
     split: Literal["val", "select"] = "val",
     label: str | None = None,
+    is_only: bool = False,
 ) -> Job:
     """The job of one run.
 
@@ -44,15 +45,18 @@ def job_of(
         budget: as a multiple of the arm's tokens.
         split: where it is evaluated.
         label: what messages call it; None: the arm.
+        is_only: of its arm, so that it is compiled only where that is sooner for it alone.
     """
-    row = record["arms"][arm]
+    row, settings = record["arms"][arm], {key: record["settings"][key] for key in _SETTINGS}
+    if is_only and budget * row["tokens"] < record["settings"].get("compiled_from_tokens", 0):
+        settings["compiled"] = False
     return Job(
         arm=label or arm,
         experiment=experiment,
         stages_tokens=tuple(max(1, round(tokens * budget)) for tokens in row["stages_tokens"]),
         init_seed=seed,
         data_seed=seed,
-        settings=Settings(**{key: record["settings"][key] for key in _SETTINGS}),
+        settings=Settings(**settings),
         corpus=row["corpus"],
         start_sha256=row["start_sha256"],
         split=split,

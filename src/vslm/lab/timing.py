@@ -39,7 +39,7 @@ class Extent:
 
     Args:
         num_runs: of its largest stage.
-        num_arms: each of which is compiled once, and loaded once more by every other worker.
+        num_arms: with more than a run each; they are compiled once, and loaded once more by every other worker.
         full_runs: all stages together, in runs of the job that is timed.
         minutes: of training, where they are settled and tokens follow from them.
     """
@@ -69,6 +69,7 @@ def choose_settings(job: Job, extent: Extent, *, cores: int, workers: int | None
         "workers": chooser.workers,
         "tokens_per_second": chooser.best_rate,
         "compile_seconds": chooser.compile_seconds,
+        "compiled_from_tokens": chooser.compiled_from_tokens,
         "rates": chooser.rates,
         "remarks": chooser.remarks,
     }
@@ -81,6 +82,7 @@ class _Chooser:
         self.job, self.extent, self.cores, self.asked_workers = job, extent, cores, workers
         self.num_runs = extent.num_runs
         self.compile_seconds = 0.0  # of the whole study
+        self.compiled_from_tokens = 0  # of a run that is the only one of its arm
         self.tokens = sum(job.stages_tokens)
         self.rates: dict[str, float] = {}
         self.remarks: list[str] = []
@@ -119,9 +121,11 @@ class _Chooser:
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
                 return
-            compiling = self._seconds_to_compile(max(_FEWEST_COMPILE_SECONDS, time.perf_counter() - start))
+            one = max(_FEWEST_COMPILE_SECONDS, time.perf_counter() - start)
+            compiling = self._seconds_to_compile(one)
             if (seconds := eager * eager_rate / rate + compiling) < best_seconds:
                 self.best, self.best_rate, self.compile_seconds, best_seconds = compiled, rate, compiling, seconds
+                self.compiled_from_tokens = round(one / (1 / eager_rate - 1 / rate))
 
     def _seconds_of_all(self) -> float:
         """Of training, in all workers side by side, at the best rate so far."""

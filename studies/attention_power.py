@@ -9,8 +9,8 @@ Every arm is screened. `power-learned` is judged whatever comes out, with the tw
 (`head-gain`, which knows the head, and `length-power`, which knows head and length), and the best two of the others;
 with tuned rates, at three budgets. Its own figure is the learned p of every head and block through training.
 
-In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget;
-five seeds resolve about 0.05 nats, and no more than 0.01 is expected. What the hour shows is where a learned p goes,
+In an hour on two cores a run has about half a million tokens, and four times that at the largest budget;
+eight seeds resolve about 0.05 nats, and no more than 0.01 is expected. What the hour shows is where a learned p goes,
 and whether an arm breaks.
 """
 
@@ -81,7 +81,7 @@ STUDY = Study(
         **{name: arm_of(normalizer) for name, normalizer in NORMALIZERS.items()},
         "gate": vary(plain, {"model.blocks.*.attention.gate": SigmoidGate()}),
     },
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="parameters",
     screen=Screen(controls=("power-learned", "head-gain", "length-power"), keep=2, budget_fraction=1),

@@ -6,8 +6,8 @@ Six blocks of width 64. Heads and the middles of the feedforwards are shared out
 Every shape is screened, and the best two are judged against `uniform` with tuned rates at three budgets. All the shapes
 stand in the figure of the screening, without an interval; those that are judged above it, with one.
 
-In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget.
-Five seeds resolve about 0.05 nats, and published differences between shapes are below 0.02: expect "not resolved", and
+In an hour on two cores a run has about half a million tokens, and four times that at the largest budget.
+Eight seeds resolve about 0.05 nats, and published differences between shapes are below 0.02: expect "not resolved", and
 read a resolved one as a surprise.
 """
 
@@ -53,7 +53,7 @@ STUDY = Study(
     prediction="all shapes within 0.02 of uniform and of each other; one of them may beat it, none can be ranked first",
     baseline="uniform",
     arms={"uniform": baseline, **{name: vary(baseline, {"model": model}) for name, model in models.items()}},
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="parameters",
     screen=Screen(keep=2, budget_fraction=1),

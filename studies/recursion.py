@@ -11,7 +11,7 @@ of equal cost. After a run, `python studies/recursion.py runs/FOLDER` fits the w
 budget. What a loop should be given, and a loop for the next step of the prediction: `recursion_variants.py`.
 
 Nothing is screened, because the exponent needs every cell of the grid. Rates are tuned from three values on, at two
-budgets: eleven arms with five seeds leave half a million to a million tokens to a run in an hour on two cores. That
+budgets: eleven arms with eight seeds leave about half a million tokens to a run in an hour on two cores. That
 resolves about 0.05 nats, so the hour can say whether a loop helps much; whether it resolves the exponent, the fit says
 itself. With more time, make it `budgets=(0.25, 1, 4)`.
 """
@@ -63,7 +63,7 @@ STUDY = Study(
     prediction="every loop helps less than a block of its own: worth exponent below 1, near the published 0.46",
     baseline="core2-loops1",
     arms={name: vary(base, {"model": model}) for name, model in {**GRID, **EQUAL_COST}.items()},
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.02),
     tune=LearningRates(values=3, max_widenings=1),
     budgets=(0.25, 1),

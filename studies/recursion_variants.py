@@ -9,8 +9,8 @@ state of the position before, and `ahead` predicts the token after the next in i
 pass on blocks of their own, with more parameters.
 
 Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best of the others are judged with tuned rates, at a
-quarter, one and four times the budget. In an hour on two cores a run has about a fifth of a million tokens, and four
-times that at the largest budget; five seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not
+quarter, one and four times the budget. In an hour on two cores a run has about half a million tokens, and four times
+that at the largest budget; eight seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not
 which of two good ones is better. Every `loop...` and `shifted` are also measured with fewer and more loops than they
 were trained with. What a loop is worth beside a layer: `recursion.py`.
 """
@@ -75,7 +75,7 @@ STUDY = Study(
     "less than a loop",
     baseline="once",
     arms={"once": once, **{name: measured(name) for name in MODELS}},
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.02),
     screen=Screen(controls=("loop", "shifted", "depth-8"), keep=1, budget_fraction=1),
     tune=LearningRates(),

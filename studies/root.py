@@ -13,8 +13,8 @@ Every arm is screened; `token`, `shifted`, `learned` and the best two of the oth
 quarter, one and four times the budget. Its own figure is the lens: how likely the current token is, read off the stream
 after each block.
 
-In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget,
-where a model of this size has begun to use its context. Five seeds resolve differences of about 0.05 nats: enough to
+In an hour on two cores a run has about half a million tokens, and four times that at the largest budget,
+where a model of this size has begun to use its context. Eight seeds resolve differences of about 0.05 nats: enough to
 say whether a learned start costs much, not whether 0.01 is lost.
 """
 
@@ -72,7 +72,7 @@ STUDY = Study(
     prediction="learned is worse than token by more than 0.01 nats; memory-everywhere is within 0.01 of it",
     baseline="token",
     arms={"token": token, **arms, "two-streams": vary(token, {"model": two_streams(plain)})},
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="parameters",
     unequal=("two-streams",),

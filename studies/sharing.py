@@ -7,8 +7,8 @@ others have equal is compute.
 Every arm is screened; `plain`, the control `smaller` and the best two of the others are judged with tuned rates, at a
 quarter, one and four times the budget.
 
-In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget;
-five seeds resolve about 0.05 nats. What half of the weights cost is of that size; the orders among each other are not
+In an hour on two cores a run has about half a million tokens, and four times that at the largest budget;
+eight seeds resolve about 0.05 nats. What half of the weights cost is of that size; the orders among each other are not
 to be told apart.
 """
 
@@ -52,7 +52,7 @@ STUDY = Study(
         "feedforward": vary(plain, {"model": share_feedforward(block, depth=4).into(model)}),
         "smaller": vary(plain, {"model": uniform(depth=2, width=64, heads=4, context_tokens=256)}),
     },
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.02),
     equal="flops",
     unequal=("smaller",),

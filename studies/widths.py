@@ -13,8 +13,8 @@ Every arm is screened. The two that the question names, `diamond` and `bowtie`, 
 beside them the best of the others, `permuted` among them, the control that has the widths without a shape; with tuned
 rates, at three budgets. All shapes and resizes stand in the figure of the screening, without an interval.
 
-In an hour on two cores a run has about a fifth of a million tokens, and four times that at the largest budget;
-five seeds resolve about 0.05 nats, where 0.00 to 0.03 are expected. Of the expected differences the hour can show only
+In an hour on two cores a run has about half a million tokens, and four times that at the largest budget;
+eight seeds resolve about 0.05 nats, where 0.00 to 0.03 are expected. Of the expected differences the hour can show only
 the largest, that of a bad start. Larger: change the numbers in the line of WIDTH; theirs have heads of 64.
 """
 
@@ -82,7 +82,7 @@ STUDY = Study(
     prediction="bowtie <= uniform < diamond by 0.00 to 0.03 nats; the group's diamond, with its start, is the worst",
     baseline="uniform",
     arms={"uniform": baseline, **{name: vary(baseline, {"model": model}) for name, model in MODELS.items()}},
-    seeds=5,
+    seeds=8,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="parameters",
     screen=Screen(controls=("diamond", "bowtie"), keep=1, budget_fraction=1),

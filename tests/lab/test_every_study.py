@@ -49,7 +49,7 @@ def study_of(name: str) -> Study:
 def test_a_study_plans_quickly_and_keeps_its_promises(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As equal as it says, screened above four arms, half a million tokens a run in an hour on two cores."""
+    """As equal as it says, screened above four arms, 0.4 million tokens a run in an hour on two cores."""
     for room in ("plan", "budgets"):
         monkeypatch.setattr(f"vslm.lab.{room}.available_cores", lambda: 2)
     monkeypatch.setenv("VSLM_HOME", str(tmp_path))  # no noise card that another test measured
@@ -60,7 +60,7 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     plan = plan_study(study, Options(minutes=60))
     assert time.process_time() - start < MOST_PLAN_SECONDS
     assert plan["minutes"] < 66
-    assert all(arm["tokens"] >= 500_000 for arm in plan["arms"].values())
+    assert all(arm["tokens"] >= 400_000 for arm in plan["arms"].values())
     assert not [lint for lint in plan["lints"] if "equals the baseline" in lint]
     assert study.prediction
     assert (study.screen is not None) == (len(study.arms) > 4 and name not in UNSCREENED)

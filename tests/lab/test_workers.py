@@ -13,6 +13,7 @@ from vslm.lab.checks import prepared_corpora
 from vslm.lab.job import Job, Settings
 from vslm.lab.pool import Order, run_orders
 from vslm.lab.study_file import load_study
+from vslm.lab.timing import has_compiler
 from vslm.results.folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -62,13 +63,18 @@ def weights(folder: Path) -> bytes:
     return (folder / "weights.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_what_came_before_in_a_process_changes_no_bit(jobs: dict[str, Job], tmp_path: Path, compiled: bool) -> None:
-    """A run after two others in one process is the run of a process of its own, eager and compiled."""
-    jobs = {
-        name: dataclasses.replace(job, settings=dataclasses.replace(job.settings, compiled=compiled))
-        for name, job in jobs.items()
-    }
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C++ compiler is here")
+
+
+@pytest.mark.parametrize(
+    ("before", "compiled"), [(("full", "short"), False), pytest.param(("short",), True, marks=needs_compiler)]
+)
+def test_what_came_before_in_a_process_changes_no_bit(
+    jobs: dict[str, Job], tmp_path: Path, before: tuple[str, ...], compiled: bool
+) -> None:
+    """A run after others in one process is the run of a process of its own; compiled, after one with its graph."""
+    settings = dataclasses.replace(jobs["full"].settings, compiled=compiled)
+    jobs = {name: dataclasses.replace(jobs[name], settings=settings) for name in (*before, "again")}
     heard = Heard()
     run_orders([Order(job, tmp_path / name, None) for name, job in jobs.items()], workers=1, hear=heard)
     assert [set(heard.last(name)) for name in jobs] == [{"done"}] * len(jobs)

@@ -11,7 +11,7 @@ from small_study import STUDY, carry_out, made_up_text
 
 from vslm import cli
 from vslm.lab import budgets, runner, timing
-from vslm.lab.pool import Hear, Order
+from vslm.lab.pool import Crew, Hear, Order
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     """Every order is carried out here, in turn, and listed: what a run does, without a process of its own."""
     orders: list[Order] = []
 
-    def run_orders(some: Iterable[Order], *, workers: int, hear: Hear) -> None:
+    def run_orders(some: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
         for order in some:
             orders.append(order)
             carry_out(order, hear)

@@ -18,7 +18,7 @@ from vslm.lab import budgets, runner
 from vslm.lab.matching import check_equal
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.pool import Hear, Order
+from vslm.lab.pool import Crew, Hear, Order
 from vslm.lab.runner import run_study
 from vslm.lab.study_file import load_study
 from vslm.measure.measure import Measure, OnWindows
@@ -132,7 +132,7 @@ def tiny(experiment: Experiment, corpus: Path) -> Experiment:
     )
 
 
-def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear) -> None:
+def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
     """In this process, one after the other, at settings that nobody timed."""
     for order in orders:
         if order.task == "settings":

@@ -15,7 +15,7 @@ from vslm.lab import budgets, runner
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
-from vslm.lab.pool import Order
+from vslm.lab.pool import Crew, Order
 from vslm.lab.run import run_job
 from vslm.lab.runner import run_study
 from vslm.lab.screening import SCREEN_SEED, Screen, kept
@@ -53,7 +53,7 @@ class InThisProcess:
         self.trained: list[str] = []
         self.stop_after: int | None = None
 
-    def __call__(self, orders: Iterable[Order], *, workers: int, hear: Any) -> None:
+    def __call__(self, orders: Iterable[Order], *, workers: int, hear: Any, crew: Crew | None = None) -> None:
         """In the place of `run_orders`."""
         for order in orders:
             if order.task != "train":

@@ -11,7 +11,7 @@ from small_study import STUDY, made_up_text
 
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.job import Job, Settings
-from vslm.lab.pool import Order, run_orders
+from vslm.lab.pool import Crew, Order, run_orders
 from vslm.lab.study_file import load_study
 from vslm.lab.timing import has_compiler
 from vslm.results.folder import RunFolder
@@ -96,6 +96,19 @@ def test_several_orders_share_a_process_and_each_has_its_log(jobs: dict[str, Job
     said = [(tmp_path / name / "worker.log").read_text(encoding="utf-8").split() for name in ("first", "second")]
     assert [words[0] for words in said] == ["built", "built"]
     assert said[0][1] == said[1][1] != str(os.getpid())
+
+
+def test_a_crew_keeps_its_processes_between_stages(jobs: dict[str, Job], tmp_path: Path) -> None:
+    """What the first stage compiled is there for the next; afterwards nobody is left."""
+    (tmp_path / "loud.py").write_text(LOUD, encoding="utf-8")
+    loud = dataclasses.replace(jobs["full"], experiment=load_study(tmp_path / "loud.py").arms["full"])
+    with Crew() as crew:
+        for name in ("first", "second"):
+            run_orders([Order(loud, tmp_path / name, tmp_path / "loud.py")], workers=2, hear=Heard(), crew=crew)
+        (worker,) = crew.idle
+    said = [(tmp_path / name / "worker.log").read_text(encoding="utf-8") for name in ("first", "second")]
+    assert said[0] == said[1] != ""
+    assert worker.end() != 0  # it was ended
 
 
 def test_an_order_that_fails_costs_only_itself(jobs: dict[str, Job], tmp_path: Path) -> None:

@@ -53,50 +53,65 @@ _SIGKILL = 9  # as a negative exit code; Windows has no such thing
 Hear = Callable[[Order, dict[str, Any]], None]
 
 
-def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear) -> None:
+class Crew:
+    """Processes that wait for the orders of a next `run_orders`; a context manager that ends them."""
+
+    def __init__(self) -> None:
+        self.idle: list[_Worker] = []
+        self.messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.idle:
+            worker.end(at_once=True)
+
+    def fitting(self, order: Order) -> "_Worker":
+        """A process that can take the order: one that waits, or a new one in the place of those that cannot."""
+        while self.idle:
+            worker = self.idle.pop()
+            if worker.threads == _threads(order):
+                return worker
+            worker.end(at_once=True)
+        return _Worker(order, self.messages)
+
+
+def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
     """Run every order, `workers` at a time, telling `hear` whatever their processes say.
 
-    An interruption ends all of them; each has its checkpoint.
+    An interruption ends the processes that are at work; each has its checkpoint.
+
+    Args:
+        orders: taken in this order.
+        workers: at most so many at the same time.
+        hear: is told the order and the message.
+        crew: whose processes take them, and wait there afterwards; None: new ones, which are ended.
     """
-    waiting = list(orders)
-    messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
-    busy: list[_Worker] = []
-    idle: list[_Worker] = []
+    if crew is None:
+        with Crew() as crew:
+            return run_orders(orders, workers=workers, hear=hear, crew=crew)
+    waiting, busy = list(orders), []
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                order = waiting.pop(0)
-                worker = _fitting(idle, order) or _Worker(order, messages)
+                worker = crew.fitting(waiting[0])
                 busy.append(worker)
-                worker.give(order)
-            worker, message = messages.get()
+                worker.give(waiting.pop(0))
+            worker, message = crew.messages.get()
             if message is not None and "free" not in message:
                 hear(worker.order, message)
-                continue
-            if worker not in busy:  # it ended while it had nothing to do
-                if worker in idle:
-                    idle.remove(worker)
-                continue
-            busy.remove(worker)
-            if message is not None and waiting:
-                idle.append(worker)
-            elif message is not None:
-                worker.end(at_once=True)
-            elif (code := worker.end()) != 0:
-                hear(worker.order, {"failed": _ending(code, worker.order.folder)})
+            elif worker in busy:
+                busy.remove(worker)
+                if message is not None:
+                    crew.idle.append(worker)
+                elif (code := worker.end()) != 0:
+                    hear(worker.order, {"failed": _ending(code, worker.order.folder)})
+            elif worker in crew.idle:  # it ended while it had nothing to do
+                crew.idle.remove(worker)
     finally:
-        for worker in (*busy, *idle):
+        for worker in busy:
             worker.end(at_once=True)
-
-
-def _fitting(idle: "list[_Worker]", order: Order) -> "_Worker | None":
-    """A process that can take the order, no longer among the idle; others make room."""
-    while idle:
-        worker = idle.pop()
-        if worker.threads == _threads(order):
-            return worker
-        worker.end(at_once=True)
-    return None
 
 
 def _threads(order: Order) -> int:

@@ -12,7 +12,7 @@ from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
 from vslm.lab.options import Options, Watcher
-from vslm.lab.pool import Order, run_orders
+from vslm.lab.pool import Crew, Order, run_orders
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
@@ -31,7 +31,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     """
     _check_folder(out)
     corpora = prepared_corpora(study, watcher.say)
-    with held(out):
+    with held(out), Crew() as crew:
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
         record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
@@ -44,7 +44,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
                     file.write(study_file.read_bytes())
 
         def train(tasks: Sequence[Task]) -> None:
-            _train(tasks, record, watcher, copy, options)
+            _train(tasks, record, watcher, copy, options, crew)
 
         arms = _chosen(study, arms, record, out, train)
         for seeds in _rounds(study, record, options):
@@ -106,7 +106,9 @@ def _is_over(study: Study, out: Path, seeds: list[int], record: Record) -> bool:
     return seconds / 60 / record["settings"]["workers"] > study.max_minutes
 
 
-def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: Path | None, options: Options) -> None:
+def _train(
+    tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: Path | None, options: Options, crew: Crew
+) -> None:
     """Run what is not done, in order, and keep going past a run that fails.
 
     Raises: RunError when the disk is full: no other run could do better.
@@ -137,4 +139,4 @@ def _train(tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: 
         if "failed" in message:
             write_text(order.folder / FAILED, message["failed"].rstrip() + "\n")
 
-    run_orders(orders, workers=record["settings"]["workers"], hear=hear)
+    run_orders(orders, workers=record["settings"]["workers"], hear=hear, crew=crew)

@@ -119,7 +119,8 @@ class _Chooser:
                 rate = self._read(f"compiled, {candidate.precision}, 1 thread", compiled)
             except Exception as error:  # whatever a compiler can fail with; eager always works
                 reason = str(error).strip().splitlines() or [type(error).__name__]
-                self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
+                runs = f"runs are not in {candidate.precision}" if self.best.compiled else "runs are eager"
+                self.remarks.append(f"torch.compile does not work here, so {runs} ({reason[0][:200]})")
                 return
             one = max(_FEWEST_COMPILE_SECONDS, time.perf_counter() - start)
             compiling = self._seconds_to_compile(one)

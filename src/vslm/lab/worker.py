@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
@@ -29,6 +30,7 @@ _MOST_GRAPHS = 4096
 
 def main() -> None:
     """Carry out every order, until one fails in a way that may have left something behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C in a terminal its parent hears, too, and ends it
     paths: queue.Queue[Path] = queue.Queue()
     threading.Thread(target=_read_paths, args=(paths,), daemon=True).start()
     while carry_out(paths.get()):

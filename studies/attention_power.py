@@ -41,7 +41,7 @@ plain = Experiment(
     model=uniform(depth=4, width=64, heads=4, context_tokens=256, qk_norm=True),
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 NORMALIZERS = {
     "power-0.75": Power(exponent=0.75),

@@ -36,7 +36,7 @@ baseline = Experiment(
     budget=Budget(tokens=1_000_000),
     # A block with a large middle would otherwise also learn at a higher rate.
     optimizer=AdamW(learning_rate=0.004, rate_by_width=RateByWidth(reference_width=WIDTH)),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 SHAPES = {
     "increasing": knots(0.5, 1.5, depth=DEPTH),

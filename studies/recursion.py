@@ -50,7 +50,7 @@ base = Experiment(
     model=plain(4),
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 GRID = {
     f"core{core}-loops{loops}": looped(plain(core + 2), times=loops, inject=INJECT_SUM)

@@ -43,7 +43,7 @@ once = Experiment(
     model=plain,
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 MODELS = {
     "loop": looped(plain, times=2, inject=INJECT_SUM),

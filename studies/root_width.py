@@ -45,7 +45,7 @@ token = Experiment(
     model=plain[EMBEDDING_WIDTH],
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 fixed = {"readout": TiedProjected()}
 ROOTS = {

@@ -36,7 +36,7 @@ plain = Experiment(
     model=model,
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 STUDY = Study(
     question="Does sharing weights between layers cost anything, and does it matter which are shared?",

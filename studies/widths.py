@@ -54,7 +54,7 @@ baseline = Experiment(
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
     optimizer=AdamW(learning_rate=0.004, rate_by_width=RateByWidth(reference_width=WIDTH)),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=4096, num_final_tokens=102_400),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 four_heads = vary(plain, {"blocks.*.attention.heads": FOUR_HEADS})
 diamond = partial(tapered, plain, widths=small_large_small(WIDTHS))

@@ -16,12 +16,12 @@ from vslm.results.files import read_json
 COMMAND = [sys.executable, "-m", "vslm.cli", "run", "study.py", "--workers", "1", "--seeds", "1"]
 
 
-def started(log: Path) -> subprocess.Popen[bytes]:
+def started(log: Path, *more: str) -> subprocess.Popen[bytes]:
     """The study, in a process of its own; what it says is in a file."""
     # Without a compiler, so that it is eager on a slow machine, too.
     environment = {**os.environ, "CXX": "no-such-compiler"}
     with log.open("wb") as file:
-        return subprocess.Popen(COMMAND, stdout=file, stderr=subprocess.STDOUT, env=environment, **HEARING)
+        return subprocess.Popen([*COMMAND, *more], stdout=file, stderr=subprocess.STDOUT, env=environment, **HEARING)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
@@ -67,7 +67,9 @@ def test_a_study_that_is_killed_and_interrupted_ends_with_the_same_verdict(place
 
     (place / "whole").mkdir()
     (place / "whole" / "study.json").write_bytes((folder / "study.json").read_bytes())
-    assert vslm("run", "study.py", "--seeds", "1", "--out", "whole").code == 0
+    # In processes, too: two threads that were chosen are shared otherwise in one that began with one thread.
+    left_alone = started(place / "whole.log", "--out", "whole")
+    assert left_alone.wait(timeout=240) == 0, (place / "whole.log").read_text(encoding="utf-8")
     ended, whole = (read_json(out / "verdict.json") for out in (folder, place / "whole"))
     assert ended["baseline_per_seed"] == whole["baseline_per_seed"]
     for name in ("verdict", "delta", "interval", "seeds", "per_seed", "looks", "tokens"):

@@ -11,7 +11,7 @@ of equal cost. After a run, `python studies/recursion.py runs/FOLDER` fits the w
 budget. What a loop should be given, and a loop for the next step of the prediction: `recursion_variants.py`.
 
 Nothing is screened, because the exponent needs every cell of the grid. Rates are tuned from three values on, at two
-budgets: eleven arms with eight seeds leave about half a million tokens to a run in an hour on two cores. That
+budgets: eleven arms with eight seeds leave a third of a million tokens to a run in an hour on two cores. That
 resolves about 0.05 nats, so the hour can say whether a loop helps much; whether it resolves the exponent, the fit says
 itself. With more time, make it `budgets=(0.25, 1, 4)`.
 """

@@ -10,8 +10,8 @@ The answer is a difference of differences: how much more the loss moves with the
 those, with intervals over seeds.
 
 Nothing is screened, because a cell that is missing answers nothing. Rates are tuned, since the best one moves with the
-width, and there is one budget: nine arms, eight seeds and one budget are what an hour on two cores holds, at about a
-million tokens a run. It can tell a change of about 0.05 nats from none. With more time, add `budgets=(0.25, 1, 4)`.
+width, and there is one budget: nine arms, eight seeds and one budget are what an hour on two cores holds, at about
+0.6 million tokens a run. It can tell a change of about 0.05 nats from none. With more time, add `budgets=(0.25, 1, 4)`.
 """
 
 import sys

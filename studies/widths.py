@@ -13,7 +13,7 @@ Every arm is screened. The two that the question names, `diamond` and `bowtie`, 
 beside them the best of the others, `permuted` among them, the control that has the widths without a shape; with tuned
 rates, at three budgets. All shapes and resizes stand in the figure of the screening, without an interval.
 
-In an hour on two cores a run has about half a million tokens, and four times that at the largest budget;
+In an hour on two cores a run has about 0.4 million tokens, and four times that at the largest budget;
 eight seeds resolve about 0.05 nats, where 0.00 to 0.03 are expected. Of the expected differences the hour can show only
 the largest, that of a bad start. Larger: change the numbers in the line of WIDTH; theirs have heads of 64.
 """

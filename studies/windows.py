@@ -6,8 +6,8 @@ what attention costs; the three numbers are such that whole windows meet their s
 `full` sees everything everywhere and costs 13% more: the control that says what windows cost.
 
 Every arm is screened; `uniform`, `full`, the two patterns that the prediction puts first and the best of the others are
-judged with tuned rates, at a quarter, one and four times the budget. In an hour on two cores a run has about half
-a million tokens, and four times that at the largest budget; eight seeds resolve about 0.05 nats, and differences of
+judged with tuned rates, at a quarter, one and four times the budget. In an hour on two cores a run has about
+0.4 million tokens, and four times that at the largest budget; eight seeds resolve about 0.05 nats, and differences of
 0.005 to 0.03 are expected. Text does not ask much of so small a model's memory: `windows_recall.py`
 trains the same patterns on a task that asks for nothing else.
 """

@@ -1,8 +1,8 @@
 """From specs to objects: the model, optimizer, batches and looks of a job."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -27,6 +27,7 @@ from vslm.training.loop import Objects, Scheduled
 from vslm.training.precision import autocast
 
 _SEEDS = 2**63  # one more than the largest seed
+_MOST_GRAPHS = 4096  # of one function in one process
 
 
 def build_model(job: Job, vocabulary: int) -> LanguageModel:
@@ -52,7 +53,17 @@ def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Te
         with autocast(settings.precision, settings.device):
             return token_loss(model, tokens_BT, targets_BT)
 
-    return torch.compile(loss, dynamic=False) if settings.compiled else loss
+    return _compiled(loss) if settings.compiled else loss
+
+
+def _compiled(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """The loss as a graph.
+
+    Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
+    after a few of them; here their number is bounded by what a study has.
+    """
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
+    return torch.compile(loss, dynamic=False)
 
 
 def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
@@ -68,7 +79,6 @@ def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Te
     if not spec.num_exits and not any(repeat.training for repeat in repeats):
         return None
     probabilities = [repeat.probabilities() for repeat in repeats]
-    num_graphs = math.prod(len(counts) for counts in probabilities)
 
     def loss_of(times: tuple[int, ...]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         looped = model.with_loops(*times)
@@ -77,7 +87,7 @@ def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Te
             with autocast(settings.precision, settings.device):
                 return loss_with_exits(looped, tokens_BT, targets_BT)
 
-        return torch.compile(loss, dynamic=False) if settings.compiled else loss
+        return _compiled(loss) if settings.compiled else loss
 
     losses: dict[tuple[int, ...], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
 
@@ -86,9 +96,7 @@ def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Te
         times = tuple(count_at(counts, unit) for counts, unit in zip(probabilities, units, strict=True))
         if times not in losses:
             losses[times] = loss_of(times)
-        # torch gives up compiling a function after a few graphs; here their number is known and bounded.
-        with torch._dynamo.config.patch(recompile_limit=num_graphs + torch._dynamo.config.recompile_limit):
-            return losses[times](tokens_BT, targets_BT)
+        return losses[times](tokens_BT, targets_BT)
 
     return objective
 

@@ -70,10 +70,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     sizes = stage_sizes(study, len(seeds))
     workers = options.workers or min(available_cores(), max(size["num_runs"] for size in sizes))
     flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
-    # More runs at once than there are cores make none of them faster.
-    at_once, base_rate = min(workers, available_cores()), flops_rate / flops[study.baseline]
+    base_rate = flops_rate / flops[study.baseline]
     fixed = [
-        seconds_whatever_the_tokens(study, [size], workers=at_once, rate=base_rate, compile_seconds=0) for size in sizes
+        seconds_whatever_the_tokens(study, [size], workers=workers, rate=base_rate, compile_seconds=0) for size in sizes
     ]
     base_tokens = baseline_tokens(
         study,
@@ -115,6 +114,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
     sd = card["paired_sd"] if card else _GUESSED_SD
     resolvable = resolvable_effect(sd, len(seeds), error)
+    # More runs at once than there are cores make none of them faster.
+    at_once = min(workers, available_cores())
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
     average = sum(arm["minutes"] for arm in arms.values()) / len(arms)
     stages = [

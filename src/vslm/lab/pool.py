@@ -149,10 +149,6 @@ class _Worker:
 
     def give(self, order: Order) -> None:
         """Let it begin with an order."""
-        if order is not self.order:
-            order.folder.mkdir(parents=True, exist_ok=True)
-            (order.folder / "worker.log").write_bytes(b"")
-        self.order = order
         path = order.folder / "order.json"
         write_json(
             path,
@@ -168,6 +164,9 @@ class _Worker:
                 "beside": [to_plain(job) for job in order.beside],
             },
         )
+        if order is not self.order:  # whose log the process began with
+            (order.folder / "worker.log").write_bytes(b"")
+        self.order = order
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, which is told where its messages are heard
             self._process.stdin.write(json.dumps(str(path.resolve())) + "\n")

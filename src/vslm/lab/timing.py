@@ -80,7 +80,6 @@ class _Chooser:
 
     def __init__(self, job: Job, extent: Extent, cores: int, workers: int | None) -> None:
         self.job, self.extent, self.cores, self.asked_workers = job, extent, cores, workers
-        self.num_runs = extent.num_runs
         self.compile_seconds = 0.0  # of the whole study
         self.compiled_from_tokens = 0  # of a run that is the only one of its arm
         self.tokens = sum(job.stages_tokens)
@@ -146,14 +145,14 @@ class _Chooser:
         """
         is_settled = self.asked_workers is not None
         threads = max(1, self.cores // self.workers) if is_settled else self.cores
-        rounds = math.ceil(self.num_runs / self.workers)
+        rounds = math.ceil(self.extent.num_runs / self.workers)
         side_by_side = rounds * self._seconds(_SIDE_BY_SIDE * self.best_rate)
-        no_reading_could_win = self.num_runs * self._seconds(threads * self.best_rate) >= side_by_side
+        no_reading_could_win = self.extent.num_runs * self._seconds(threads * self.best_rate) >= side_by_side
         if threads <= 1 or (no_reading_could_win and not is_settled):
             return
         many = dataclasses.replace(self.best, threads=threads)
         rate = self._read(f"chosen, {threads} threads", many)
-        is_sooner = is_settled or self.num_runs * self._seconds(rate) < side_by_side
+        is_sooner = is_settled or self.extent.num_runs * self._seconds(rate) < side_by_side
         if is_sooner and rate > 1.1 * self.best_rate:
             self.best, self.best_rate, self.workers = many, rate, self.asked_workers or 1
 

@@ -25,8 +25,6 @@ from vslm.lab.run import run_job
 from vslm.lab.study_file import kinds_with
 from vslm.lab.timing import Extent, choose_settings, time_side_by_side
 
-_MOST_GRAPHS = 4096
-
 
 def main() -> None:
     """Carry out every order, until one fails in a way that may have left something behind."""
@@ -52,9 +50,6 @@ def carry_out(path: Path) -> bool:
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})
         else:
-            if job.settings.compiled:
-                # One loss goes through the models of all arms, each a graph; torch gives up after a few of them.
-                torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
             _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"])})
     except VslmError as error:
         # With a full disk no other run could do better, so the study stops.

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vslm.report.axes import LONGEST_TICK, axis_title, layout_of_all
-from vslm.report.formatting import count, is_number, of_folder, shortened
+from vslm.report.formatting import count, ends, is_number, shortened
 from vslm.report.profiles import Cost, equally_dear
 from vslm.report.style import Figure, Style, safe_text
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
-
 _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
 _BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
 
@@ -104,12 +103,7 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
     data = []
     for place, row in enumerate(known):
         style, delta = look[row["arm"]], float(row["delta"])
-        low, high = (*(row.get("interval") or ()), None, None)[:2]
-        error = None
-        if is_number(low) and is_number(high):
-            arms = {"array": [round(float(high) - delta, 5)], "arrayminus": [round(delta - float(low), 5)]}
-            error = {"type": "data", "symmetric": False, **arms, "thickness": 2, "width": 5}
-            error["color"] = f"@arm{style.color}"
+        error = _bars([row], style)
         trace = {
             "type": "scatter",
             "mode": "markers",
@@ -156,18 +150,8 @@ def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
             "hovertemplate": f"{safe_text(style.arm)}: %{{y:+.4f}}<extra></extra>",
             "meta": {"arm": style.arm, "view": "difference", "part": "mean", "x": tokens},
         }
-        intervals = [of_folder(one.get("interval"), list) for one in known]
-        if known and all(len(ends) == 2 and all(map(is_number, ends)) for ends in intervals):
-            trace["error_y"] = {
-                "type": "data",
-                "symmetric": False,
-                "array": [round(high - delta, 5) for (_, high), delta in zip(intervals, deltas, strict=True)],
-                "arrayminus": [round(delta - low, 5) for (low, _), delta in zip(intervals, deltas, strict=True)],
-                "thickness": 2,
-                "width": 5,
-                "color": f"@arm{style.color}",
-            }
-        data.append(trace)
+        error = _bars(known, style)
+        data.append({**trace, "error_y": error} if error else trace)
     layout = layout_of_all()
     layout["hovermode"] = "closest"
     ticks = sorted({value for trace in data for value in trace["meta"]["x"]})
@@ -181,6 +165,19 @@ def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
         zone = {"y0": -effect, "y1": effect, "fillcolor": "@zone", "line": {"width": 0}}
         layout["shapes"].insert(0, {**_ALONG, "type": "rect", **zone})
     return {"data": data, "layout": layout}
+
+
+def _bars(rows: Sequence[Mapping[str, Any]], style: Style) -> dict[str, Any] | None:
+    """The intervals of some differences, as plotly.js draws them; None unless every one has both ends."""
+    above, below = [], []
+    for row in rows:
+        low, high = ends(row.get("interval"))
+        if low is None or high is None:
+            return None
+        above.append(round(float(high) - float(row["delta"]), 5))
+        below.append(round(float(row["delta"]) - float(low), 5))
+    how = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": f"@arm{style.color}"}
+    return {**how, "array": above, "arrayminus": below} if rows else None
 
 
 def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:

@@ -193,6 +193,33 @@ def test_every_kernel_equals_the_oracle(
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=repr)
+@pytest.mark.parametrize("window", [None, 33, 184])
+def test_every_kernel_sees_its_window_to_the_bit_across_chunks(normalizer: Normalizer, window: int | None) -> None:
+    """A key and a value that change leave every query outside of their window bitwise as it was, and change its ends.
+
+    263 tokens are three chunks of the kernel that takes them in turn, which shorter texts never reach.
+    """
+    num_tokens = 263
+    where = {"window_tokens": window, "context_tokens": num_tokens, "dropout": 0.0}
+    module = normalizer.build(heads=2, init=Init(0))
+    kernels = [name for name in set(KERNELS) - {"flex"} if kernel_serves(name, normalizer, **where)]
+    assert {"oracle", "chunked"} <= {*kernels}
+    score = 3.0 / largest_factor(normalizer, num_tokens)
+    with torch.no_grad():
+        q, k, v = inputs_of(num_tokens, score, torch.float32)
+        for kernel in (build_kernel(name, normalizer, **where) for name in kernels):
+            before = kernel(q, k, v, module)
+            for changed in (1, 127, 128, 200, 262):
+                other_k, other_v = k.clone(), v.clone()
+                other_k[:, changed], other_v[:, changed] = 3 * k[:, changed], v[:, changed] + 100.0
+                is_same = (kernel(q, other_k, other_v, module) == before).flatten(2).all(dim=-1)
+                last = num_tokens if window is None else min(num_tokens, changed + window)
+                assert is_same[:, :changed].all()
+                assert is_same[:, last:].all()
+                assert not is_same[:, [changed, last - 1]].any()
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS, ids=repr)
 @pytest.mark.parametrize("window", [None, 33])
 def test_bf16_is_no_worse_than_the_oracle_in_bf16(normalizer: Normalizer, window: int | None) -> None:
     """The error of a kernel against float64 is at most twice that of the oracle, over the rows of each tensor.

@@ -39,6 +39,7 @@ from vslm.models.roots import TokenRoot
 from vslm.models.shapes import sized, tapered
 from vslm.models.shares import LowRank, Shares
 from vslm.models.states import LearnedState, NoiseState
+from vslm.models.stream import Stream
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
@@ -83,6 +84,7 @@ MODELS = {
     "shared two streams, looped": shared_two_streams(looped()),
     "widened root": widened_root(uniform(**SIZES), embedding_width=7),
     "projected root": projected_root(uniform(**SIZES, tied_readout=False), embedding_width=7),
+    "projected root of gpt2": projected_root(gpt2(**SIZES), embedding_width=7),
 }
 PLAIN, BLOCK = MODELS["plain"], MODELS["plain"].blocks["0"]
 assert isinstance(BLOCK, Block)
@@ -389,6 +391,25 @@ def test_mixed_precision_stays_near(model: Model) -> None:
     loss.backward()
     assert abs(loss.item() - exact.item()) < 0.01
     assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in module.parameters())
+
+
+def test_no_arm_has_a_rounded_stream(model: Model) -> None:
+    """Under bf16 autocast the stream between two visits is fp32 in every model: what is added to it may be rounded."""
+    module = built(model)
+    seen: dict[str, torch.dtype] = {}
+
+    def note(where: str) -> None:
+        def hook(_: torch.nn.Module, __: object, stream: Stream) -> None:
+            seen[where] = stream.x_BTD.dtype
+
+        (module.root if where == "root" else module.elements()[where]).register_forward_hook(hook)
+
+    for where in ("root", *module.elements()):
+        note(where)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        module(tokens_of(CONTEXT_TOKENS))
+    assert set(seen) == {"root", *module.visits}
+    assert set(seen.values()) == {torch.float32}, seen
 
 
 def test_arms_start_equal_where_they_share() -> None:

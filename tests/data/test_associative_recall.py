@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vslm.core.errors import DataError, SpecError
+from vslm.core.paths import vary
 from vslm.core.specs import fingerprint
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources import AssociativeRecall, Text
@@ -138,6 +139,22 @@ def test_a_context_that_cuts_documents_is_refused(corpus: Corpus) -> None:
         experiment.validate()
     with pytest.raises(DataError, match="no multiple of 38"):
         training_batch(corpus.train.tokens, context_tokens=50, batch_windows=2, data_seed=0, step=0, align_tokens=38)
+
+
+def test_the_farthest_query_is_what_a_model_must_reach(corpus: Corpus) -> None:
+    """No query is further back than said, and in a text of many documents one is as far."""
+    tokens = corpus.train.tokens
+    rows_NT = tokens[: len(tokens) // 38 * 38].reshape(-1, 38)
+    assert query_distances(rows_NT, corpus.tokenizer).max() + 1 == SOURCE.reach_tokens
+
+
+def test_windows_that_reach_less_than_the_task_are_refused() -> None:
+    """One token too few, and just enough."""
+    model = uniform(depth=1, width=8, heads=1, context_tokens=38, window_tokens=SOURCE.reach_tokens)
+    experiment = Experiment(model=model, data=SOURCE, budget=Budget(tokens=1000))
+    experiment.validate()
+    with pytest.raises(SpecError, match=f"model: sees {SOURCE.reach_tokens - 1} tokens; {SOURCE.reach_tokens} are"):
+        vary(experiment, {"model.blocks.0.attention.window_tokens": SOURCE.reach_tokens - 1}).validate()
 
 
 @pytest.mark.parametrize(

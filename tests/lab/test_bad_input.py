@@ -35,6 +35,27 @@ CHANGED = {
     "wrong type": (["--set", "budget.tokens=many"], ["budget.tokens", "'many'", "int or None"]),
     "unknown class": (["--set", "schedule=Cosine()"], ["schedule", "Cosine"]),
     "width and heads": (["--set", "model.blocks.*.attention.heads=5"], ["arms.full.model.blocks.0", "4 or 8 would"]),
+    "a width of its own": (
+        ["--set", "arms.short.model.blocks.0.width=24"],
+        ["arms.short.model.blocks.0: after root, width 24 follows width 16", "put a Resize between them"],
+    ),
+    "a block that is not there": (["--set", 'model.path=("0", "1")'], ["arms.full.model.path.1", "'1'", "known: 0"]),
+    "a window of nothing": (
+        ["--set", "model.blocks.*.attention.window_tokens=0"],
+        ["model.blocks.0.attention.window_tokens: found 0", "1 or more"],
+    ),
+    "a power out of its range": (
+        ["--set", "model.blocks.0.attention.normalizer=Power(exponent=3)"],
+        ["model.blocks.0.attention.normalizer.exponent: found 3", "[0, 2]"],
+    ),
+    "no loops": (
+        ["--set", 'model.path=(Repeat(body=("0",), times=0),)'],
+        ["model.path.times: found 0", "leave the part out for none"],
+    ),
+    "a task further back than windows": (
+        ["--set", "data=AssociativeRecall(num_pairs=3, document_tokens=34)", "--set", "model.context_tokens=34"],
+        ["arms.short.model: sees 3 tokens; 31 are needed", "associative recall of 3 pairs", "widen a window"],
+    ),
     "a window too long": (
         ["--set", "batch_tokens=40000", "--set", "model.context_tokens=30000"],
         ["arms.full.model.context_tokens", "30,000", "at most", "smaller context_tokens"],
@@ -99,6 +120,11 @@ def test_a_wrong_study_file_is_named_with_its_line(place: Path, vslm: Callable, 
         ("budget=Budget(tokens=17 * 7 * 11)", "budget=Budget()", ["study.py:7", "0 of tokens, minutes and flops"]),
         ("window_tokens", "window_tokns", ["study.py:15", "window_tokns", "did you mean window_tokens?"]),
         ("seeds=2", "seeds=(1, 1)", ["study.py:12", "seeds", "twice"]),
+        (
+            "seeds=2",
+            'seeds=2, equal="flops"',
+            ["arms.short", "FLOPs", "equal='flops' allows 0.5%", "matched(", "list it in unequal"],
+        ),
         ("width=16, heads=2", "width=16, heads=3", ["study.py:5", "heads", "2 or 4 would"]),
         ("seeds=2", "seeds=2, budgets=(1.0, 0.3333333, 0.33333331)", ["study.py:12", "budgets", "different numbers"]),
         ('"val_loss", smallest', '"loss", smallest', ["study.py:17", "measure", "'val_loss' or 'val_bpb'"]),

@@ -12,12 +12,14 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.models.exits import Exit
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, shifted
+from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, share_attention, shifted
 from vslm.models.readouts import Untied
-from vslm.models.reads import MemoryReads
+from vslm.models.reads import BothReads, MemoryReads
 from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
 from vslm.models.resizes import Carry, ZeroPad
+from vslm.models.root_layouts import learned_root
+from vslm.models.shapes import tapered
 from vslm.models.shares import LowRank, Shares
 from vslm.models.stack import PathItem
 from vslm.models.states import (
@@ -50,13 +52,32 @@ def tokens(num_tokens: int = 13) -> torch.Tensor:
     return torch.randint(VOCABULARY, (2, 13), generator=torch.Generator().manual_seed(0))[:, :num_tokens]
 
 
-def test_one_loop_without_injection_is_the_model() -> None:
-    """To the bit, in initial values and in logits; the same parameters and FLOPs."""
-    once = looped(PLAIN, times=1)
-    one, plain = (model.build(vocabulary=VOCABULARY, init=Init(0)) for model in (once, PLAIN))
-    assert {name for name, _ in one.named_parameters()} == {name for name, _ in plain.named_parameters()}
-    assert torch.equal(one(tokens()), plain(tokens()))
-    assert once.flops_per_token(VOCABULARY) == PLAIN.flops_per_token(VOCABULARY)
+ONCE = {
+    "plain": PLAIN,
+    "gpt2": gpt2(depth=3, width=12, heads=2, context_tokens=29),
+    "tapered": tapered(PLAIN, widths=(12, 18, 18, 12), feedforward="same ratio"),
+    "a learned root": learned_root(PLAIN, later_reads=BothReads()),
+    "shared": share_attention(PLAIN.blocks["0"], depth=4).into(PLAIN),
+}
+
+
+@pytest.mark.parametrize("model", ONCE.values(), ids=ONCE.keys())
+def test_one_loop_without_injection_is_the_model(model: Model) -> None:
+    """To the bit, in initial values, logits and gradients; the same parameters and FLOPs."""
+    middle = Repeat(body=model.path[1:-1], times=1)
+    once = dataclasses.replace(model, path=(model.path[0], middle, model.path[-1]))
+    if all(isinstance(item, str) for item in model.path):
+        assert once == looped(model, times=1)
+    assert once.flops_per_token(VOCABULARY) == model.flops_per_token(VOCABULARY)
+    assert once.num_parameters(VOCABULARY) == model.num_parameters(VOCABULARY)
+    found = []
+    for one in (once, model):
+        module = one.build(vocabulary=VOCABULARY, init=Init(0)).eval()
+        logits_BTV = module(tokens())
+        logits_BTV.logsumexp(dim=-1).sum().backward()
+        found.append({"logits": logits_BTV, **{name: p.grad for name, p in module.named_parameters()}})
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 def test_a_loop_by_hand() -> None:
@@ -411,7 +432,7 @@ def test_what_cannot_be_is_refused() -> None:
         (lambda: UniformLoops(counts=()), "no counts"),
         (lambda: PoissonLognormalLoops(mean=0.0, largest=3), "mean"),
         (lambda: PoissonLognormalLoops(mean=1.0, largest=0), "largest"),
-        (lambda: looped(PLAIN, times=0), "times: found 0"),
+        (lambda: looped(PLAIN, times=0), "times: found 0 for the blocks 1, 2; 1 or more is needed"),
         (lambda: looped(PLAIN, times=2, prelude=2, coda=2), "2 before and 2 after, of 4 blocks"),
         (lambda: looped(PLAIN, times=2, start=NoiseState()), "inject"),
         (lambda: looped(PLAIN, times=2, gradient_loops=1), "inject"),

@@ -7,7 +7,7 @@ from vslm.core.paths import vary
 from vslm.models.initialization import Init
 from vslm.models.kernels import build_kernel, kernel_serves
 from vslm.models.language_model import Model, uniform
-from vslm.models.normalizers import LengthPower, Normalizer, Power, Softmax, SSMax, WeightPower
+from vslm.models.normalizers import HeadGain, LengthPower, Normalizer, Power, Softmax, SSMax, WeightPower
 from vslm.optim.adamw import AdamW
 
 HEADS, T = 3, 23
@@ -46,7 +46,8 @@ def test_one_is_softmax_to_the_bit() -> None:
         for centered in (False, True):
             power = Power(exponent=1.0, learned=learned, centered=centered).build(heads=HEADS, init=Init(0))
             assert torch.equal(power(scores.float(), visible), softmax)
-    assert torch.equal(WeightPower().build(heads=HEADS, init=Init(0))(scores.float(), visible), softmax)
+    for spec in (WeightPower(), LengthPower(exponent=1.0), LengthPower(exponent=1.0, learned=True), HeadGain()):
+        assert torch.equal(spec.build(heads=HEADS, init=Init(0))(scores.float(), visible), softmax), spec
 
 
 def test_plain_is_centered_times_the_length() -> None:

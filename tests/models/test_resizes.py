@@ -10,8 +10,9 @@ from vslm.core.frozen import FrozenDict
 from vslm.models.elements import Surroundings
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
+from vslm.models.readouts import Untied
 from vslm.models.resizes import Carry, LearnedPad, Project, Resize, UNet, ZeroPad
-from vslm.models.states import Keep, Return
+from vslm.models.states import Keep, LearnedState, Return
 from vslm.models.stream import Stream
 
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=23)
@@ -52,12 +53,13 @@ def test_a_carry_of_equal_width_changes_no_logit() -> None:
     """A model with Carry between all blocks of one width is the model without, logits and gradients, bitwise."""
     carried = dataclasses.replace(PLAIN, path=("0", Carry(width=12), "1", Carry(width=12), "2"))
     tokens_BT = torch.arange(23)[None] % 11
-    gradients = []
+    found = []
     for model in (PLAIN, carried):
         module = model.build(vocabulary=11, init=Init(0))
-        module(tokens_BT).logsumexp(dim=-1).sum().backward()
-        gradients.append([p.grad for p in module.parameters()])
-    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+        logits_BTV = module(tokens_BT)
+        logits_BTV.logsumexp(dim=-1).sum().backward()
+        found.append([logits_BTV, *(p.grad for p in module.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,20 @@ def test_carry_brings_back_what_was_cut_off_last() -> None:
         dim=-1,
     )
     torch.testing.assert_close(after, expected, rtol=0, atol=1e-6)
+
+
+def test_a_carry_that_does_not_widen_brings_nothing_back() -> None:
+    """So a stream whose token was cut and replaced is still without one; and with one behind a wider carry."""
+    lost = (Carry(width=6), LearnedState(), "1")
+    model = dataclasses.replace(
+        PLAIN,
+        blocks=FrozenDict({"1": uniform(depth=1, width=6, heads=3, context_tokens=23).blocks["0"]}),
+        path=(*lost, Carry(width=6)),
+        readout=Untied(),
+    )
+    with pytest.raises(SpecError, match="no token is left in the stream"):
+        model.validate()
+    dataclasses.replace(model, path=(*lost, Carry(width=12))).validate()
 
 
 def test_gradients_pass_the_bottleneck() -> None:

@@ -208,6 +208,9 @@ def test_what_cannot_be_is_refused() -> None:
     for layout in (two_streams, shared_two_streams):
         with pytest.raises(SpecError, match="root: found TokenPositionRoot; TokenRoot is needed"):
             layout(rooted_in_positions)
+    for narrowed in (widened_root, projected_root):
+        with pytest.raises(SpecError, match="root: found LearnedRoot; TokenRoot or TokenPositionRoot is needed"):
+            narrowed(learned_root(PLAIN), embedding_width=7)
     with pytest.raises(SpecError, match=r"blocks\.0\.attention\.positions: NoPositions\(\) under a learned root"):
         learned_root(rooted_in_positions)
     with pytest.raises(SpecError, match=r"blocks\.0: TwoStreamBlock in a path of two streams"):

@@ -149,6 +149,9 @@ class Experiment(Spec):
             check_alignment(self.model.context_tokens, self.data.align_tokens)
         except DataError as error:
             raise SpecError(error.where, error.found, error.allowed, error.do) from None
+        if (reach := self.model.reach()) < self.data.reach_tokens:
+            found, allowed = f"sees {reach} tokens", f"{self.data.reach_tokens} are needed: {self.data.describe()}"
+            raise SpecError("model", found, allowed, "widen a window, add a block, or ask for less")
         for measure in self.measures:
             measure.check_fits(model=self.model, source=self.data)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.projections import linear, num_linear_parameters
+from vslm.models.projections import linear, num_linear_parameters, stream_product
 from vslm.models.roots import Root
 from vslm.models.scales import FanIn, WeightScale
 from vslm.models.stream import Stream
@@ -332,14 +332,14 @@ class WidenedRootModule(DerivedRootModule):
 class ProjectedRootModule(DerivedRootModule):
     """See `ProjectedRoot`."""
 
-    def __init__(self, tokens: nn.Module, projection: nn.Module) -> None:
+    def __init__(self, tokens: nn.Module, projection: nn.Linear) -> None:
         super().__init__(tokens)
         self.projection = projection
 
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is that of `tokens`."""
         stream: Stream = self.tokens(tokens_BT)
-        return stream._replace(x_BTD=self.projection(stream.x_BTD))
+        return stream._replace(x_BTD=stream_product(stream.x_BTD, self.projection.weight))
 
 
 def _check(**above_zero: float) -> None:

@@ -137,8 +137,8 @@ def looped(
         training: how often in a step of training; None: `times`.
         gradient_loops: through how many of the last loops gradients go back; None: all.
 
-    Raises: SpecError where no block is left for the core, or where without an injection the tokens would be lost, or
-        the prelude not trained.
+    Raises: SpecError for no loops, where no block is left for the core, or where without an injection the tokens would
+        be lost, or the prelude not trained.
     """
     names = _names(model)
     if prelude < 0 or coda < 0 or prelude + coda >= len(names):
@@ -149,6 +149,7 @@ def looped(
     if gradient_loops is not None and inject is None:
         raise SpecError("inject", "no gradient reaches what stands before the loops", "", "give inject")
     end = len(names) - coda
+    _check_times(times, names[prelude:end])
     core = tuple(_per_loop(name, times, delta) for name in names[prelude:end])
     body: list[str | PathElement | Shares | PerLoop] = [] if inject is None else [inject]
     if vectors:
@@ -215,9 +216,14 @@ def ahead(model: Model, *, tokens: int, weight: float = 0.3) -> Model:
 def _bank(blocks: tuple[Block, ...], times: int) -> FrozenDict:
     if not blocks:
         raise SpecError("blocks", "no blocks", "one or more are needed")
+    bank = FrozenDict({str(i): block for i, block in enumerate(blocks)})
+    _check_times(times, tuple(bank))
+    return bank
+
+
+def _check_times(times: int, names: tuple[str, ...]) -> None:
     if times < 1:
-        raise SpecError("times", f"found {times}", "1 or more is needed")
-    return FrozenDict({str(i): block for i, block in enumerate(blocks)})
+        raise SpecError("times", f"found {times} for the blocks {', '.join(names)}", "1 or more is needed")
 
 
 def _sharing(block: PathElement, depth: int, part: str) -> Stack:

@@ -1,7 +1,8 @@
 """A matrix with initial values of its own: the part that attention, feedforward and readout are made of."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from vslm.models.initialization import Init
 
@@ -16,6 +17,16 @@ def linear(width_in: int, width_out: int, *, bias: bool, std: float, init: Init)
     if bias:
         layer.bias = nn.Parameter(torch.zeros(width_out))
     return layer
+
+
+def stream_product(x_BTD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`W x + b`, for a matrix that the whole stream goes through: in the precision of `W`, whatever autocast says.
+
+    What a block adds may be rounded, but not what it is added to. A stream that comes out of a bf16 product stays in
+    bf16 from there on, since bf16 + bf16 is bf16, while every other arm's is fp32.
+    """
+    with torch.autocast(x_BTD.device.type, enabled=False):
+        return functional.linear(x_BTD.to(weight.dtype), weight, bias)
 
 
 def num_linear_parameters(width_in: int, width_out: int, *, bias: bool) -> int:

@@ -139,7 +139,8 @@ class Repeat(Spec):
         times: loops of a whole pass, 1 or more: what initial values, evaluation and generation go by.
         training: how often in a step of training, drawn anew for each step; None: `times`.
         gradient_loops: gradients go back through the last so many loops, and what is injected there; None: all.
-            Without an injection nothing before them would learn, so a model needs one.
+            What stands before the loops then learns only by another way to the loss (an injection, a state that was
+            kept, the memory, an exit), and a model without one is refused.
     """
 
     body: tuple[str | PathElement | Shares | PerLoop, ...]

@@ -24,6 +24,7 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
+from vslm.models.projections import stream_product
 from vslm.models.stream import PRIVATE, Stream
 
 _CARRIED = f"{PRIVATE}carried"
@@ -136,7 +137,8 @@ class Carry(Resize):
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
         """As far as what is kept, or brought back."""
-        carried = before.saved[_CARRIED] if around.saved_widths.get(_CARRIED, 0) > around.width else 0
+        widens = self.width > around.width
+        carried = before.saved[_CARRIED] if widens and around.saved_widths.get(_CARRIED, 0) > around.width else 0
         seen = max(before.stream, carried)
         if self.width < around.width:
             return before._replace(saved={**before.saved, _CARRIED: seen})
@@ -156,8 +158,7 @@ class Project(Resize):
     """A matrix: `y = W x`.
 
     At the start: `W = identity * [I 0] + N(0, std^2)`, [I 0] being as wide and high as W; by default nearly ZeroPad.
-    The product is computed in fp32 whatever the precision around it: it carries the whole stream, which would otherwise
-    be rounded at every change of width.
+    The product is computed in fp32 whatever the precision around it: see `stream_product`.
     Cost: width before * width after weights.
 
     Args:
@@ -311,7 +312,7 @@ class ProjectModule(nn.Module):
 
     def forward(self, stream: Stream) -> Stream:
         """The stream at its new width."""
-        return stream._replace(x_BTD=_product(stream.x_BTD, self.weight, self.bias))
+        return stream._replace(x_BTD=stream_product(stream.x_BTD, self.weight, self.bias))
 
 
 class UNetModule(nn.Module):
@@ -332,17 +333,12 @@ class UNetModule(nn.Module):
         saved = {**stream.saved, _state_name(x_BTD.shape[-1]): x_BTD}
         if self.reads_state:
             x_BTD = torch.cat((x_BTD, stream.saved[_state_name(self.weight.shape[0])]), dim=-1)
-        return stream._replace(x_BTD=_product(x_BTD, self.weight, None), saved=saved)
+        return stream._replace(x_BTD=stream_product(x_BTD, self.weight), saved=saved)
 
 
 def _padded(x_BTD: Tensor, width: int) -> Tensor:
     missing = width - x_BTD.shape[-1]
     return functional.pad(x_BTD, (0, missing)) if missing else x_BTD
-
-
-def _product(x_BTD: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    with torch.autocast(x_BTD.device.type, enabled=False):
-        return functional.linear(x_BTD.to(weight.dtype), weight, bias)
 
 
 def _state_name(width: int) -> str:

@@ -17,7 +17,7 @@ from vslm.models.positions import NoPositions
 from vslm.models.readouts import Readout, Tied, TiedProjected
 from vslm.models.reads import MemoryReads, Reads, StreamReads
 from vslm.models.repeats import Repeat
-from vslm.models.roots import Root, TokenRoot
+from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.stack import Entry
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 
@@ -77,23 +77,23 @@ def learned_root(
 def widened_root(model: Model, *, embedding_width: int) -> Model:
     """The stream keeps its width, and starts as a narrower embedding of the token with learned coordinates behind it.
 
-    Raises: SpecError for a root other than `TokenRoot`, or an embedding that leaves no learned coordinate.
+    Raises: SpecError for a root that is no embedding, or an embedding that leaves no learned coordinate.
     """
     learned_width = model.root.stream_width - embedding_width
     if learned_width < 1:
         raise SpecError(
             "embedding_width", f"{embedding_width} in a stream of width {model.root.stream_width}", "less is needed"
         )
-    root = WidenedRoot(learned_width=learned_width, tokens=_tokens(model, embedding_width))
+    root = WidenedRoot(learned_width=learned_width, tokens=_embedding(model, embedding_width))
     return _validated(dataclasses.replace(model, root=root, readout=_readout(model, root)))
 
 
 def projected_root(model: Model, *, embedding_width: int) -> Model:
     """The stream starts as a matrix times the token's embedding, which has a width of its own.
 
-    Raises: SpecError for a root other than `TokenRoot`.
+    Raises: SpecError for a root that is no embedding.
     """
-    root = ProjectedRoot(width=model.root.stream_width, tokens=_tokens(model, embedding_width))
+    root = ProjectedRoot(width=model.root.stream_width, tokens=_embedding(model, embedding_width))
     return _validated(dataclasses.replace(model, root=root, readout=_readout(model, root)))
 
 
@@ -148,6 +148,14 @@ def _tokens(model: Model, embedding_width: int | None) -> Root:
             "TokenRoot is needed: a stream that does not start from the token has no place for what others add to it",
         )
     return model.root if embedding_width is None else dataclasses.replace(model.root, width=embedding_width)
+
+
+def _embedding(model: Model, embedding_width: int) -> Root:
+    """The root of a stream that still starts from the token, at another width."""
+    if not isinstance(model.root, TokenRoot | TokenPositionRoot):
+        found, allowed = f"found {type(model.root).__name__}", "TokenRoot or TokenPositionRoot is needed"
+        raise SpecError("root", found, allowed, "change the root of a model whose stream starts from the token")
+    return dataclasses.replace(model.root, width=embedding_width)
 
 
 def _readout(model: Model, root: Root) -> Readout:

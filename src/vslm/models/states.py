@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, cat, nn
-from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.models.elements import Additions, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
+from vslm.models.projections import stream_product
 from vslm.models.stream import PRIVATE, Stream
 
 
@@ -400,7 +400,7 @@ class InjectMatrixModule(nn.Module):
     def forward(self, stream: Stream) -> Stream:
         """The product."""
         both = cat((stream.x_BTD, stream.saved[self.of]), dim=-1)
-        return stream._replace(x_BTD=functional.linear(both, self.weight))
+        return stream._replace(x_BTD=stream_product(both, self.weight))
 
 
 class AddVectorModule(nn.Module):
@@ -427,7 +427,7 @@ class ShiftedStateModule(nn.Module):
         """The start of the next pass."""
         state_BTD = stream.x_BTD
         shifted_BTD = cat((stream.past.before(state_BTD), state_BTD[:, :-1]), dim=1)
-        return stream._replace(x_BTD=stream.saved[self.of] + functional.linear(shifted_BTD, self.weight))
+        return stream._replace(x_BTD=stream.saved[self.of] + stream_product(shifted_BTD, self.weight))
 
 
 def _check_std(std: float) -> None:

@@ -109,6 +109,15 @@ class AssociativeRecall(Source):
         return self.document_tokens
 
     @property
+    def reach_tokens(self) -> int:
+        """From the last query back to the first pair.
+
+        >>> AssociativeRecall().reach_tokens
+        125
+        """
+        return 2 * (self._num_places - 1) + 1
+
+    @property
     def predictable_fraction(self) -> float:
         """The share of targets that are values of queries.
 

@@ -59,6 +59,11 @@ class Source(Spec, ABC):
         """Windows start at multiples of this many tokens: the length of every document where all have the same."""
         return 1
 
+    @property
+    def reach_tokens(self) -> int:
+        """How many tokens, the last one included, a model must see to answer whatever this text asks; 1: nothing is."""
+        return 1
+
     def files(self) -> Sequence[Path]:
         """The files that decide the documents, so that unchanged ones need not be read again; none: always read."""
         return ()

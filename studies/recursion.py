@@ -7,17 +7,14 @@ have as many visits as those two, each with weights of its own, and the same add
 compute buys without sharing.
 
 The figure is in the report under "Loss against size": loss against unique parameters, with dotted lines that join arms
-of equal cost. After a run, `python studies/recursion.py runs/FOLDER` fits the worth exponent to the grid, at each
-budget. What a loop should be given, and a loop for the next step of the prediction: `recursion_variants.py`.
+of equal cost. `answers` fits the worth exponent to the grid, at each budget; it stands below the verdict. What a loop
+should be given, and a loop for the next step of the prediction: `recursion_variants.py`.
 
 Nothing is screened, because the exponent needs every cell of the grid. Rates are tuned from three values on, at two
 budgets: eleven arms with eight seeds leave a third of a million tokens to a run in an hour on two cores. That
 resolves about 0.05 nats, so the hour can say whether a loop helps much; whether it resolves the exponent, the fit says
 itself. With more time, make it `budgets=(0.25, 1, 4)`.
 """
-
-import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -31,11 +28,12 @@ from vslm import (
     Primary,
     StandardLibrary,
     Study,
+    StudyFolder,
     looped,
     uniform,
     vary,
 )
-from vslm.results.folder import StudyFolder, budget_name
+from vslm.results.folder import budget_name
 from vslm.stats.worth import fit_worth
 
 CORES, LOOPS = (1, 2, 3), (1, 2, 4)
@@ -70,6 +68,11 @@ STUDY = Study(
 )
 
 
+def answers(folder: StudyFolder) -> list[str]:
+    """The worth exponent, at each budget."""
+    return [f"{budget_name(one)}: {worth_of(folder, one)}" for one in folder.budgets]
+
+
 def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
     """The worth exponent of the grid at one budget, in words; over the seeds that have finished every cell."""
     ended = folder.paired(GRID, budget)
@@ -86,9 +89,3 @@ def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
     unresolved = "" if found.is_resolved else "; not resolved at this budget"
     interval = f"[{found.low:.2f}, {found.high:.2f}]"
     return f"worth exponent {found.phi:.2f} {interval}, {len(seeds)} seeds, published 0.46{unresolved}"
-
-
-if __name__ == "__main__":
-    study_folder = StudyFolder(Path(sys.argv[1]))
-    for one in study_folder.budgets:
-        print(f"{budget_name(one)}: {worth_of(study_folder, one)}")

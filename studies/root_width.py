@@ -6,16 +6,13 @@ tokens. The readouts of the last two go through a matrix at every width, also wh
 of a root differ in the width alone.
 
 The answer is a difference of differences: how much more the loss moves with the width under one root than under
-`token`. The verdict compares every arm with `token-64`; after a run, `python studies/root_width.py runs/FOLDER` prints
-those, with intervals over seeds.
+`token`. The verdict compares every arm with `token-64`; `answers` says those, with intervals over seeds, and they stand
+below the verdict.
 
 Nothing is screened, because a cell that is missing answers nothing. Rates are tuned, since the best one moves with the
 width, and there is one budget: nine arms, eight seeds and one budget are what an hour on two cores holds, at about
 0.6 million tokens a run. It can tell a change of about 0.05 nats from none. With more time, add `budgets=(0.25, 1, 4)`.
 """
-
-import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -28,13 +25,13 @@ from vslm import (
     Primary,
     StandardLibrary,
     Study,
+    StudyFolder,
     TiedProjected,
     learned_root,
     projected_root,
     uniform,
     vary,
 )
-from vslm.results.folder import StudyFolder
 from vslm.stats.intervals import per_arm_error, student_interval
 
 EMBEDDING_WIDTH = 64
@@ -70,7 +67,7 @@ STUDY = Study(
 )
 
 
-def changes_with_width(folder: StudyFolder) -> str:
+def answers(folder: StudyFolder) -> list[str]:
     """How much more the loss moves from 64 to another width under a root than under `token`, per seed and in the mean.
 
     (L(root, width) - L(root, 64)) - (L(token, width) - L(token, 64)), in nats; intervals hold together with 95%.
@@ -79,7 +76,7 @@ def changes_with_width(folder: StudyFolder) -> str:
     losses = {arm: np.array([done["val_loss"] for done in by_seed.values()]) for arm, by_seed in ended.items()}
     seeds = list(ended[STUDY.baseline])
     if not seeds:
-        return "no seed has finished every arm"
+        return ["no seed has finished every arm"]
     pairs = [(root, width) for root in ROOTS if root != "token" for width in WIDTHS if width != EMBEDDING_WIDTH]
     lines = []
     for root, width in pairs:
@@ -90,8 +87,4 @@ def changes_with_width(folder: StudyFolder) -> str:
             f"{EMBEDDING_WIDTH} to {width}: {moved[root].mean():+.4f} under {root}, {moved['token'].mean():+.4f} under "
             f"token; difference {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}], {told} ({len(seeds)} seeds)"
         )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(changes_with_width(StudyFolder(Path(sys.argv[1]))))
+    return lines

@@ -125,6 +125,7 @@ _HOMES = {
     "vslm.lab.changes": ("Depth", "WidthScale", "FeedforwardMultiplier", "Loops"),
     "vslm.lab.screening": ("Screen",),
     "vslm.lab.tuning": ("LearningRates",),
+    "vslm.results.folder": ("StudyFolder",),
     "vslm.cli": ("run",),
 }
 _WHERE = {name: home for home, names in _HOMES.items() for name in names}

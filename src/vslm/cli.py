@@ -674,6 +674,8 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
         print(f"{arm}: {row['words']}, from {small:,} to {large:,} tokens with {row['num_parameters']:,} parameters")
     for arm, row in verdict.get("screened_out", {}).items():
         print(f"{arm}: {row['words']}")
+    for answer in folder.answers:
+        print(answer)
     for gone in verdict.get("missing", []):
         print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
     print(f"report  {page}")

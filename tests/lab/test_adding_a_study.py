@@ -21,6 +21,16 @@ def page() -> dict[str, Any]:
     return names
 
 
+def test_the_answers_on_the_page_are_sentences(page: dict[str, Any]) -> None:
+    """Of a folder with two seeds, and of one without runs."""
+
+    class Folder:
+        def paired(self, arms: list[str]) -> dict[str, dict[int, dict[str, float]]]:
+            return {arm: {seed: {"val_loss": 3.0 - 0.1 * place} for seed in (0, 1)} for place, arm in enumerate(arms)}
+
+    assert page["answers"](Folder()) == ["deep minus short: +0.100 nats over 2 seeds"]
+
+
 def test_the_study_on_the_page_keeps_its_promise(page: dict[str, Any]) -> None:
     """Its arms are as equal as they say."""
     study = page["STUDY"]

@@ -273,9 +273,12 @@ def test_the_worth_exponent_is_fitted_to_the_grid(tmp_path: Path) -> None:
     sizes = {f"core{c}-loops{r}": 2 + r**0.46 * c for c in file["CORES"] for r in file["LOOPS"]}
     losses = {arm: {seed: 2.0 + 0.01 * seed + size**-0.3 for seed in (0, 1)} for arm, size in sizes.items()}
     losses["core1-loops1"][2] = 9.0
-    assert "worth exponent 0.46" in file["worth_of"](written(tmp_path / "s", losses))
-    assert "2 seeds" in file["worth_of"](StudyFolder(tmp_path / "s"))
-    assert "no seed" in file["worth_of"](written(tmp_path / "empty", {arm: {} for arm in sizes}))
+    (found,) = file["answers"](written(tmp_path / "s", losses))
+    assert found.startswith("x1: worth exponent 0.46")
+    assert "2 seeds" in found
+    assert file["answers"](written(tmp_path / "empty", {arm: {} for arm in sizes})) == [
+        "x1: no seed has finished every arm of the grid"
+    ]
 
 
 def test_the_change_with_the_width_is_a_difference_of_differences(tmp_path: Path) -> None:
@@ -293,10 +296,12 @@ def test_the_change_with_the_width_is_a_difference_of_differences(tmp_path: Path
         for root, offset in (("token", 0.0), ("projected", 0.3), ("memory", 0.2))
         for width in file["WIDTHS"]
     }
-    lines = file["changes_with_width"](written(tmp_path / "s", losses)).splitlines()
+    lines = file["answers"](written(tmp_path / "s", losses))
     assert len(lines) == 4
     memory = next(line for line in lines if line.startswith("64 to 32") and "memory" in line)
     assert "+0.1000 under token" in memory
     assert "difference -0.0490" in memory
     assert "less (3 seeds)" in memory
-    assert "no seed" in file["changes_with_width"](written(tmp_path / "empty", {arm: {} for arm in losses}))
+    assert file["answers"](written(tmp_path / "empty", {arm: {} for arm in losses})) == [
+        "no seed has finished every arm"
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
+from vslm.lab.answers import write_answers
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
@@ -58,6 +59,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             train(judged_tasks(arms, record, out, seeds))
             if is_resolved(write_verdict(StudyFolder(out))):
                 break
+        if study_file:
+            write_answers(StudyFolder(out), study_file, watcher.say)
     return StudyFolder(out)
 
 

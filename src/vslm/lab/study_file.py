@@ -29,7 +29,20 @@ def load_study(path: Path) -> Study:
     study = getattr(_module(path), "STUDY", None)
     if not isinstance(study, Study):
         raise SpecError(str(path), "no STUDY", "a study file defines STUDY = Study(...)", "see studies/quickstart.py")
+    answers_of(path)
     return study
+
+
+def answers_of(path: Path) -> Callable[[StudyFolder], object] | None:
+    """The function `answers` that a study file may define: see `answers.py`.
+
+    Raises: SpecError if it defines something else of that name.
+    """
+    answers = getattr(_module(path), "answers", None)
+    if answers is not None and not callable(answers):
+        found = f"answers is {type(answers).__name__}"
+        raise SpecError(str(path), found, "answers is a function of the study's folder", "give it another name")
+    return answers
 
 
 class Kinds(Mapping[str, type]):
@@ -142,12 +155,13 @@ def _execute(module: ModuleType, path: Path) -> None:
         ) from None
     except VslmError as error:
         found = f"{error.where}: {error.found}" if error.where else error.found
-        raise type(error)(f"{path}:{_line_of(error, path)}", found, error.allowed, error.do) from None
+        raise type(error)(f"{path}:{line_of(error, path)}", found, error.allowed, error.do) from None
     except Exception as error:
         do = "mend the file; `python` on it shows the whole traceback"
-        raise SpecError(f"{path}:{_line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
+        raise SpecError(f"{path}:{line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
 
 
-def _line_of(error: BaseException, path: Path) -> int | str:
+def line_of(error: BaseException, path: Path) -> int | str:
+    """The last line of the file that an error came through."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return lines[-1] if lines and lines[-1] else "?"

@@ -15,7 +15,7 @@ from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
 from vslm.report.runs import Run, read_run
 from vslm.report.tables import read_verdict, verdict_rows
-from vslm.results.folder import FAILED, LATER, RunFolder, StudyFolder
+from vslm.results.folder import ANSWERS, FAILED, LATER, RunFolder, StudyFolder
 
 _DEEPEST = 3  # folders of folders of studies
 _RUN_FILES = ("done.json", "measures.jsonl", "arrays.npz", "environment.json", "sample.txt", FAILED, LATER)
@@ -126,7 +126,7 @@ class Shelf:
 
     def _stamp(self, folder: StudyFolder, arms: list[str]) -> Stamp:
         runs = [run for budget in folder.budgets for arm in arms for run in folder.runs(arm, budget)]
-        own = tuple(stamp_of(folder.path / name) for name in ("study.json", "verdict.json"))
+        own = tuple(stamp_of(folder.path / name) for name in ("study.json", "verdict.json", ANSWERS))
         return own + tuple((run.path.relative_to(folder.path).as_posix(), run_stamp(run.path)) for run in runs)
 
 

@@ -90,6 +90,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         headline=headline(study, rows),
         cards=content.cards(study, rows, look),
         facts=content.facts(study, verdict),
+        answers=folder.answers,
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
         remarked=[run for arm in runs.values() for run in arm if run.remark],
         arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],

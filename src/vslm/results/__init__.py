@@ -4,6 +4,7 @@
     ├── study.json            the question, the arms with their differences, the settings chosen once
     ├── <study>.py            a copy of the study file
     ├── verdict.json          written at every look
+    ├── answers.json          what the study's own function `answers` said of it
     ├── report.html
     ├── screen/<arm>/seed<k>/              a study that screens: one run of every arm
     ├── tuning/<arm>/rate-<r>/seed<k>/     a study that tunes

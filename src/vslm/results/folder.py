@@ -17,6 +17,7 @@ STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm i
 DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
+ANSWERS = "answers.json"  # what a study's own function `answers` said
 _SHAPES = {  # of study.json, for what readers walk through
     **dict.fromkeys(("arms", "primary", "corpora"), dict),
     **dict.fromkeys(("seeds", "budgets"), list),
@@ -161,6 +162,17 @@ class StudyFolder:
         """The latest `verdict.json`, or None before the first look."""
         path = self.path / "verdict.json"
         return read_json(path) if path.exists() else None
+
+    @cached_property
+    def answers(self) -> list[str]:
+        """What the study asked beside its verdict, in sentences; none where nothing was asked or can be read."""
+        path = self.path / ANSWERS
+        try:
+            found = read_json(path) if path.exists() else {}
+        except ResultError:
+            return []  # the next `vslm run` writes it anew
+        lines = found.get("answers") if isinstance(found, dict) else None
+        return [line for line in lines if isinstance(line, str)] if isinstance(lines, list) else []
 
     @property
     def arms(self) -> list[str]:

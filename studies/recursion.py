@@ -86,6 +86,8 @@ def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
         repeated_A=np.array([float(core * block) for core in CORES for _ in LOOPS]),
         loops_A=np.array([loops for _ in CORES for loops in LOOPS]),
     )
-    unresolved = "" if found.is_resolved else "; not resolved at this budget"
-    interval = f"[{found.low:.2f}, {found.high:.2f}]"
-    return f"worth exponent {found.phi:.2f} {interval}, {len(seeds)} seeds, published 0.46{unresolved}"
+    interval = f"{found.low:.2f} to {found.high:.2f}"
+    what = (
+        f"{found.phi:.2f}, interval {interval}" if found.is_resolved else f"not resolved, all of {interval} would fit"
+    )
+    return f"worth exponent {what} ({len(seeds)} seeds; published 0.46)"

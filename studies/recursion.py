@@ -87,7 +87,5 @@ def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
         loops_A=np.array([loops for _ in CORES for loops in LOOPS]),
     )
     interval = f"{found.low:.2f} to {found.high:.2f}"
-    what = (
-        f"{found.phi:.2f}, interval {interval}" if found.is_resolved else f"not resolved, all of {interval} would fit"
-    )
+    what = f"{found.phi:.2f}, interval {interval}" if found.is_resolved else f"not resolved, {interval} would fit"
     return f"worth exponent {what} ({len(seeds)} seeds; published 0.46)"

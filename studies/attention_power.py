@@ -7,7 +7,8 @@ which grows in training, into a volume.
 
 Every arm is screened. `power-learned` is judged whatever comes out, with the two controls that have as many parameters
 (`head-gain`, which knows the head, and `length-power`, which knows head and length), and the best two of the others;
-with tuned rates, at three budgets. Its own figure is the learned p of every head and block through training.
+with tuned rates, at three budgets. Its own figures are the learned p of every head and block through training, and the
+loss beyond the trained context, where a sum runs over more keys than it ever did.
 
 In an hour on two cores a run has about half a million tokens, and four times that at the largest budget;
 eight seeds resolve about 0.05 nats, and no more than 0.01 is expected. What the hour shows is where a learned p goes,
@@ -15,6 +16,7 @@ and whether an arm breaks.
 """
 
 from vslm import (
+    BeyondContext,
     Budget,
     Experiment,
     HeadGain,
@@ -41,7 +43,7 @@ plain = Experiment(
     model=uniform(depth=4, width=64, heads=4, context_tokens=256, qk_norm=True),
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
-    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
+    measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200), BeyondContext()),
 )
 NORMALIZERS = {
     "power-0.75": Power(exponent=0.75),

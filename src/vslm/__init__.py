@@ -115,6 +115,7 @@ _HOMES = {
     "vslm.measure.effective_rank": ("EffectiveRank",),
     "vslm.measure.token_probe": ("TokenProbe",),
     "vslm.measure.attention_maps": ("AttentionMaps",),
+    "vslm.measure.beyond_context": ("BeyondContext",),
     "vslm.measure.token_table": ("TokenTable", "token_table"),
     "vslm.measure.token_view": ("TokenView",),
     "vslm.measure.watch": ("watch", "watchable"),

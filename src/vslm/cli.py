@@ -467,9 +467,9 @@ def measure(folder: Path, /, *measures: str) -> None:
     Args:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
         measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
-            AttentionDistance, AttentionMaps, ContextCurve, CopyGain, EarlyDays, EffectiveRank, LogitLens,
-            LossByLoops, LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, RecallAccuracy,
-            ResidualNorms, TokenClasses, TokenProbe, TokenView.
+            AttentionDistance, AttentionMaps, BeyondContext, ContextCurve, CopyGain, EarlyDays, EffectiveRank,
+            LogitLens, LossByLoops, LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect,
+            RecallAccuracy, ResidualNorms, TokenClasses, TokenProbe, TokenView.
     """
     import time
 

@@ -412,6 +412,26 @@ def test_no_arm_has_a_rounded_stream(model: Model) -> None:
     assert set(seen.values()) == {torch.float32}, seen
 
 
+def test_a_longer_context_is_the_model_that_was_built_for_it(model: Model) -> None:
+    """The same logits, to the bit, as a model with that context and these parameters; the first is left as it was."""
+    module, longer_tokens = moved(built(model)), 2 * CONTEXT_TOKENS + 3
+    tokens_BT = tokens_of(longer_tokens)
+    if not model.root.goes_on:
+        with pytest.raises(SpecError, match="a learned vector for each of 71 positions, and none for those up to 145"):
+            module.with_context(longer_tokens)
+        return
+    before = module(tokens_BT[:, :CONTEXT_TOKENS])
+    meant = built(dataclasses.replace(model, context_tokens=longer_tokens))
+    meant.load_state_dict(module.state_dict())
+    longer = module.with_context(longer_tokens)
+    assert torch.equal(longer(tokens_BT), meant(tokens_BT))
+    assert {id(p) for p in longer.parameters()} == {id(p) for p in module.parameters()}
+    assert module.context_tokens == CONTEXT_TOKENS
+    assert torch.equal(module(tokens_BT[:, :CONTEXT_TOKENS]), before)
+    with pytest.raises(SpecError, match="context_tokens: found 70; 71 or more"):
+        module.with_context(CONTEXT_TOKENS - 1)
+
+
 def test_arms_start_equal_where_they_share() -> None:
     """Two arms that differ in one block start with equal values for every parameter of the same name and shape."""
     plain = uniform(**SIZES)

@@ -172,6 +172,20 @@ def test_a_gain_of_zero_gets_no_gradient_through_flash() -> None:
     assert all(torch.equal(x.grad, torch.zeros_like(x)) for x in inputs)
 
 
+@pytest.mark.parametrize(("name", "normalizer"), [("sdpa", Softmax()), ("flash", Sink())])
+def test_a_window_that_hid_nothing_hides_something_in_a_longer_context(name: str, normalizer: Normalizer) -> None:
+    """A fused kernel serves windows as long as the context; in a longer one they are windows again."""
+    where = {"window_tokens": 13, "dropout": 0.0}
+    module = normalizer.build(heads=3, init=Init(0))
+    q, k, v = (torch.randn(2, 29, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    kernel = build_kernel(name, normalizer, context_tokens=13, **where)
+    meant = build_kernel("oracle", normalizer, context_tokens=29, **where)
+    torch.testing.assert_close(kernel.lengthened(29)(q, k, v, module), meant(q, k, v, module))
+    assert kernel.lengthened(13) is kernel
+    everything = build_kernel(name, normalizer, context_tokens=13, window_tokens=None, dropout=0.0)
+    assert everything.lengthened(29) is everything
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="needs a CUDA device: flash attention's CUDA kernel was never run here"

@@ -45,8 +45,8 @@ def test_every_measure_has_its_section(measured_dir: Path) -> None:
     """In the order of the page, in its navigation, and its numbers are JSON."""
     found = sections_of(measured_dir)
     assert list(found) == [
-        *("forest", "recall", "loops", "layers", "attention", "norms", "copying", "matching", "ranks", "decoded"),
-        *("maps", "token-classes", "parameters", "costs"),
+        *("forest", "recall", "loops", "beyond", "layers", "attention", "norms", "copying", "matching", "ranks"),
+        *("decoded", "maps", "token-classes", "parameters", "costs"),
     ]
     page = render(StudyFolder(measured_dir))
     for section in found.values():

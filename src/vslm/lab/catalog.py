@@ -14,6 +14,7 @@ from vslm.lab.study import Primary, Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
+from vslm.measure.beyond_context import BeyondContext
 from vslm.measure.context_curve import ContextCurve
 from vslm.measure.copy_gain import CopyGain
 from vslm.measure.early_days import EarlyDays
@@ -155,6 +156,7 @@ MEASURES = {
     "EffectiveRank": EffectiveRank,
     "TokenProbe": TokenProbe,
     "AttentionMaps": AttentionMaps,
+    "BeyondContext": BeyondContext,
     "TokenView": TokenView,
 }
 LAB = {

@@ -127,7 +127,12 @@ class SDPAKernel(nn.Module):
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
         self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
+        self.declared_tokens = window_tokens
         self.dropout = dropout
+
+    def lengthened(self, context_tokens: int) -> nn.Module:
+        """Where a window hides something then, the kernel that serves every window."""
+        return _lengthened(self, self.declared_tokens, context_tokens, self.dropout)
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
@@ -179,6 +184,11 @@ class FlashKernel(nn.Module):
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
         self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
+        self.declared_tokens = window_tokens
+
+    def lengthened(self, context_tokens: int) -> nn.Module:
+        """Where a window hides something then, the kernel that serves every window."""
+        return _lengthened(self, self.declared_tokens, context_tokens, 0.0)
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         """Attention's output."""
@@ -189,6 +199,12 @@ class FlashKernel(nn.Module):
         y, log_sum_exp_BHT = cast(tuple[Tensor, Tensor], _FlashWithSum.apply(q, k, v))
         gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, _num_visible(num_tokens, None, q.device))
         return _gated(y[..., :head_width], gain_BHT).transpose(1, 2)
+
+
+def _lengthened(kernel: nn.Module, window_tokens: int | None, context_tokens: int, dropout: float) -> nn.Module:
+    if window_tokens is None or window_tokens >= context_tokens:
+        return kernel
+    return ChunkedKernel(window_tokens=window_tokens, dropout=dropout).train(kernel.training)
 
 
 class _FlashWithSum(torch.autograd.Function):

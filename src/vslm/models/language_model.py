@@ -16,6 +16,7 @@ from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.kernels import executed_mixing_flops_per_token
+from vslm.models.longer import lengthened
 from vslm.models.norms import LayerNorm, RMSNorm
 from vslm.models.past import WHOLE, Past, TextSoFar
 from vslm.models.positions import NoPositions
@@ -335,6 +336,18 @@ class LanguageModel(nn.Module):
             raise SpecError("times", f"found {times}", f"a count of 1 or more for each of {loops} repeated parts")
         view = copy.copy(self)
         view._steps = steps_of(self._route, times)
+        return view
+
+    def with_context(self, context_tokens: int) -> "LanguageModel":
+        """The same parameters in a longer context, where positions come that no training has seen.
+
+        Raises: SpecError for a shorter one, and where a position has a learned vector of its own.
+        """
+        if context_tokens < self.context_tokens:
+            raise SpecError("context_tokens", f"found {context_tokens}", f"{self.context_tokens} or more is needed")
+        view = lengthened(self, context_tokens)
+        assert isinstance(view, LanguageModel)
+        view.context_tokens = context_tokens
         return view
 
     def last(self, tokens_BT: Tensor, past: Past = WHOLE) -> Stream:

@@ -41,6 +41,11 @@ class DerivedRoot(Root):
         """That of `tokens`."""
         return self.tokens.memory_width
 
+    @property
+    def goes_on(self) -> bool:
+        """As that of `tokens`."""
+        return self.tokens.goes_on
+
     def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
         """Those of `tokens` and what is added."""
         tokens = self.tokens.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)

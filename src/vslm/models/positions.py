@@ -73,10 +73,15 @@ class RotaryModule(nn.Module):
 
     def __init__(self, head_width: int, context_tokens: int, base: float) -> None:
         super().__init__()
+        self.head_width, self.base = head_width, base
         frequency_K = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
         angle_TK = torch.arange(context_tokens, dtype=torch.float64)[:, None] * frequency_K
         self.register_buffer("cos_TK", angle_TK.cos().float(), persistent=False)
         self.register_buffer("sin_TK", angle_TK.sin().float(), persistent=False)
+
+    def lengthened(self, context_tokens: int) -> nn.Module:
+        """The table goes on."""
+        return RotaryModule(self.head_width, context_tokens, self.base).to(self.cos_TK.device)
 
     def forward(self, q_BTHK: Tensor, k_BSHK: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
         """Turn both."""

@@ -44,6 +44,11 @@ class Root(Spec):
         """Whether the stream depends on the tokens before any block; if not, a block has to read the memory."""
         return True
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether a stream can start at positions beyond the context that the model was trained in."""
+        return True
+
     @abstractmethod
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module."""
@@ -141,6 +146,11 @@ class TokenPositionRoot(Root):
         """The embedding's."""
         return self.width
 
+    @property
+    def goes_on(self) -> bool:
+        """No: every position has a vector of its own."""
+        return False
+
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module for `vocabulary` tokens and `context_tokens` positions."""
         embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
@@ -185,6 +195,13 @@ class TokenPositionRootModule(nn.Module):
         self.embedding_VE = nn.Parameter(embedding_VE)
         self.position_TE = nn.Parameter(position_TE)
         self.dropout = dropout
+
+    def lengthened(self, context_tokens: int) -> nn.Module:
+        """Refused: no vector was learned for positions further on."""
+        found = (
+            f"a learned vector for each of {len(self.position_TE)} positions, and none for those up to {context_tokens}"
+        )
+        raise SpecError("root", found, "positions that go on are needed", "use TokenRoot with Rotary()")
 
     def lookup_tables(self) -> tuple[nn.Parameter, ...]:
         """Both embeddings: one row per token, one per position."""

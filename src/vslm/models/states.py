@@ -357,12 +357,17 @@ class NoiseStateModule(nn.Module):
 
     def __init__(self, context_tokens: int, width: int, std: float, seed: int) -> None:
         super().__init__()
-        self.std = std
+        self.width, self.std, self.seed = width, std, seed
         rows = [
             torch.randn(width, generator=torch.Generator().manual_seed(derive_seed("noise", seed, position)))
             for position in range(context_tokens)
         ]
         self.register_buffer("noise_TD", torch.stack(rows) * std, persistent=False)
+
+    def lengthened(self, context_tokens: int) -> nn.Module:
+        """The noise of a position does not depend on how many there are."""
+        longer = NoiseStateModule(context_tokens, self.width, self.std, self.seed).to(self.noise_TD.device)
+        return longer.train(self.training)
 
     def forward(self, stream: Stream) -> Stream:
         """Noise in the place of the stream."""

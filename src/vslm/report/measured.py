@@ -48,6 +48,7 @@ def sections(
         _forest(study, rows, look),
         _recall(study, runs, look),
         _loops(runs, look),
+        _beyond(runs, look),
         context_sections.curve(runs, look),
         context_sections.position_profile(runs, look),
         *early_days.sections(runs, look),
@@ -167,6 +168,29 @@ def _loops(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | N
         "where it is level, the state has come to rest; where it rises again, the loops work in their own number only.",
         "arrays.npz: loss_by_loops",
         [Drawing("loops", figure, words)],
+    )
+
+
+def _beyond(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+    names = {
+        "rise": ("beyond_context.rise_nats_SP", "rise", "nats per token: beyond minus within, the same tokens"),
+        "loss": ("beyond_context.beyond_nats_SP", "loss", "nats per token, the text seen from its first token on"),
+    }
+    views, words = profile_views(profiles.by_length, runs, names)
+    if not views:
+        return None
+    figure = line_figures.profile_figure(views, look, axes.token_axis(int(last_place(views)), "tokens into the text"))
+    figure["layout"]["shapes"] = [{**line_figures.chance_line(0.0), "view": "rise"}]
+    return Section(
+        "beyond",
+        "Further into a text than training went",
+        "Beyond",
+        "Validation tokens in windows longer than the context that the model was trained in, half a context at a time; "
+        "the first point ends at that context. The rise holds content fixed: the same tokens, seen from the beginning "
+        "of the text and from within a trained context. At 0 more text changes nothing, below it helps, above it the "
+        "model breaks on what it never met.",
+        "arrays.npz: beyond_context",
+        [Drawing("beyond", figure, words)],
     )
 
 

@@ -105,6 +105,16 @@ def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
     return over_seeds(found_NP[:, keep_P], from_P[keep_P] * np.sqrt(2))
 
 
+def by_length(runs: Sequence[Run], name: str) -> Profile | None:
+    """A number by bins of the place in a text that is longer than the trained context, drawn where each bin ends."""
+    found = _at_places(runs, name, "beyond_context.to_tokens_SP")
+    if found is None:
+        return None
+    to_P, found_NP = found
+    keep_P = np.isfinite(to_P) & np.isfinite(found_NP).all(axis=0)
+    return over_seeds(found_NP[:, keep_P], to_P[keep_P]) if keep_P.any() else None
+
+
 def by_loops(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by how often the repeated part was passed."""
     found = _at_places(runs, name, "loss_by_loops.times_SR")

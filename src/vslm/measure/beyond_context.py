@@ -1,0 +1,115 @@
+"""What happens to a model further into a text than its training ever went."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from vslm.core.errors import DataError, SpecError
+from vslm.data.corpus import Corpus
+from vslm.data.sources.source import Source
+from vslm.data.windows import evaluation_windows
+from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.token_loss import window_losses
+from vslm.models.language_model import LanguageModel, Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondContext(OnWindows):
+    """The loss of tokens beyond the trained context, beside that of the same tokens seen from within it.
+
+        beyond(t) = -ln p(x_{t+1} | x_1 .. x_t)                          t up to times * T; training went up to T
+        within(t) = -ln p(x_{t+1} | the last T / 2 to T tokens)          the same targets, windows moved on by T / 2
+        rise(t)   = beyond(t) - within(t)
+
+    Content is the same in both, so a rise is what the length does: 0 where further tokens change nothing, below 0 where
+    they help, above 0 where the model breaks on positions or sums that it never met. Up to T it is 0 by definition.
+
+    Paper: Train Short, Test Long, Press et al., 2022, https://arxiv.org/abs/2108.12409, for the question. We differ:
+    the comparison is of the same targets, by distance into the window.
+    Cost: three forward passes of `num_tokens`, and full attention grows with `times`. 32,768 tokens at T = 256 are 32
+        windows of four contexts.
+
+    Args:
+        num_evaluations: 1 takes it at the end alone; 2 or more at log-spaced steps, step 0 and the last among them.
+        num_tokens: validation tokens, rounded up to whole windows of `times` contexts.
+        times: how many contexts a window holds, 2 or more.
+    Arrays, P bins of T / 2 tokens from T / 2 on: `beyond_nats_P`, `rise_nats_P`, `rise_sem_nats_P` (its standard error
+        over windows of one model) and `to_tokens_P`, where a bin ends; without axes `mean_rise_nats`, over all targets
+        beyond T, and `mean_rise_sem_nats`.
+    Raises: SpecError for learned positions, which end with the context, and for a text that holds no such window.
+    """
+
+    recorded_as: ClassVar[str] = "beyond_context"
+    num_tokens: int = 32_768
+    times: int = 4
+
+    def check(self) -> None:
+        """Refuse what is not beyond, and counts below one."""
+        super().check()
+        if self.times < 2:
+            raise SpecError("times", f"found {self.times}", "2 contexts or more are needed")
+
+    def check_fits(self, *, model: Model, source: Source) -> None:
+        """Learned positions end with the context."""
+        if not model.root.goes_on:
+            found = f"BeyondContext of a model with {type(model.root).__name__}"
+            raise SpecError("measures", found, "positions that go on beyond the context are needed", "leave it out")
+        if model.context_tokens < 2:
+            raise SpecError("measures", "BeyondContext of a context of 1", "2 or more is needed")
+
+    def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
+        """Windows of `times` contexts, [N, times * T + 1]."""
+        tokens = corpus.split("val").tokens
+        try:
+            return evaluation_windows(tokens, context_tokens=self.times * context_tokens, num_tokens=self.num_tokens)
+        except DataError as error:
+            raise SpecError("measures", f"BeyondContext: {error.found}", "", "give more text, or fewer times") from None
+
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+        """What takes it."""
+        return BeyondContextTaker(self.windows(corpus, context_tokens), context_tokens)
+
+
+class BeyondContextTaker(Taker):
+    """See `BeyondContext`.
+
+    Args:
+        windows_NT1: of several contexts each.
+        context_tokens: that training went up to, T.
+    """
+
+    def __init__(self, windows_NT1: np.ndarray, context_tokens: int) -> None:
+        self.windows_NT1, self.context_tokens = windows_NT1, context_tokens
+        self.bin_tokens = context_tokens // 2
+        self.starts = range(0, windows_NT1.shape[1] - context_tokens, self.bin_tokens)
+
+    def take(self, model: LanguageModel) -> dict[str, np.ndarray | float]:
+        """The same targets twice, bin by bin."""
+        num_tokens = self.windows_NT1.shape[1] - 1
+        far_NL = window_losses(model.with_context(num_tokens), self.windows_NT1)
+        beyond, within = [], []
+        for start in self.starts:
+            end = start + self.context_tokens
+            near_NT = window_losses(model, self.windows_NT1[:, start : end + 1])
+            within.append(near_NT[:, -self.bin_tokens :].mean(axis=1))
+            beyond.append(far_NL[:, end - self.bin_tokens : end].mean(axis=1))
+        beyond_NP, within_NP = np.stack(beyond, axis=1), np.stack(within, axis=1)
+        rise_NP = beyond_NP - within_NP
+        rise_N = rise_NP[:, 1:].mean(axis=1)  # all bins but the first lie beyond T
+        return {
+            "beyond_nats_P": beyond_NP.mean(axis=0),
+            "rise_nats_P": rise_NP.mean(axis=0),
+            "rise_sem_nats_P": _standard_error(rise_NP),
+            "to_tokens_P": self.context_tokens + np.array(self.starts),
+            "mean_rise_nats": float(rise_N.mean()),
+            "mean_rise_sem_nats": float(_standard_error(rise_N)),
+        }
+
+
+def _standard_error(values_N: np.ndarray) -> np.ndarray:
+    """Of the mean over the first axis; not a number for one value."""
+    count = len(values_N)
+    spread = values_N.std(axis=0, ddof=1) if count > 1 else np.full(values_N.shape[1:], math.nan)
+    return spread / math.sqrt(count)

@@ -63,15 +63,18 @@ def test_nothing_measured_leaves_the_page_as_it_was(study_dir: Path) -> None:
     assert "measured-" not in render(StudyFolder(study_dir))
 
 
-def test_recall_shows_the_runs_numbers_with_their_band(measured_dir: Path) -> None:
-    """Octaves without a query are left out; a mark stands in the middle of its octave; chance is 1 of 16."""
+def test_recall_shows_the_runs_numbers_with_every_seed(measured_dir: Path) -> None:
+    """No interval but a mark for each seed, in the middle of an octave that has queries; chance is 1 of 16."""
     section = sections_of(measured_dir)["recall"]
     arrays = [read_arrays(measured_dir / "window-8" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
     accuracy_NP = np.stack([one["recall.accuracy_SP"][-1] for one in arrays])[:, 1:]
     line = trace_of(section, "window-8", "accuracy")
     np.testing.assert_allclose(line["y"], accuracy_NP.mean(0), atol=1e-4)
-    np.testing.assert_allclose(line["customdata"], band_half(accuracy_NP), atol=1e-4)
     np.testing.assert_allclose(line["x"], 2 ** np.arange(1, 8) * 2**0.5, atol=1e-3)
+    its = [one for one in section.drawings[0].figure["data"] if one["meta"]["arm"] == "window-8"]
+    assert {one["meta"]["part"] for one in its} == {"each", "mean"}
+    each = next(one for one in its if one["meta"]["part"] == "each")
+    np.testing.assert_allclose(each["y"], accuracy_NP.T.ravel(), atol=1e-4)
     (chance,) = section.drawings[0].figure["layout"]["shapes"]
     assert chance["y0"] == 1 / 16
     assert "loss" not in section.drawings[0].views, "a view of nothing is not offered"
@@ -217,10 +220,10 @@ def test_numbers_of_every_figure_are_csv(measured_dir: Path) -> None:
     assert {"recall", "layers-current", "forest", "costs-parameters", "training-val_loss", "by-position-loss"} <= set(
         found
     )
-    rows = list(csv.DictReader(images.numbers_as_csv(found["recall"]).splitlines()))
-    line = trace_of(sections_of(measured_dir)["recall"], "window-8", "accuracy")
-    mine = [row for row in rows if row["series"] == "window-8"]
-    assert [float(row["share of queries answered right"]) for row in mine] == line["y"]
+    rows = list(csv.DictReader(images.numbers_as_csv(found["loops"]).splitlines()))
+    line = trace_of(sections_of(measured_dir)["loops"], "full", "loss")
+    mine = [row for row in rows if row["series"] == "full"]
+    assert [float(row["nats per token"]) for row in mine] == line["y"]
     assert [float(row["plus_minus"]) for row in mine] == line["customdata"]
     cells = list(csv.DictReader(images.numbers_as_csv(found["parameters-0"]).splitlines()))
     assert len(cells) == 2 * NUM_HEADS * len(STEPS_S)

@@ -236,7 +236,7 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     """All of it, on a desktop and on a phone; a button shows another number, and a hidden arm is hidden there too."""
     report = write_report(write_measured_study(tmp_path / "s"))
     opened = open_page(report, width, scheme)
-    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 13 + 13
+    assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 14 + 13
     assert opened.fits
     assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
     opened.press("layers", "loss")

@@ -161,14 +161,14 @@ def _ends(profile: Profile) -> np.ndarray | None:
 
 
 def _marks(profile: Profile, style: Style) -> dict[str, Any]:
-    """One small mark per head, beside the line of their mean."""
+    """One small mark for each of those that the line is the mean of: heads, or seeds."""
     assert profile.each is not None
     values_LH = profile.each
     pairs = [(x, y) for x, row in zip(profile.x, values_LH, strict=True) for y in row if np.isfinite(y)]
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": f"{safe_text(style.arm)}, each head",
+        "name": f"{safe_text(style.arm)}, one by one",
         "x": numbers(np.array([x for x, _ in pairs]), 3),
         "y": numbers(np.array([y for _, y in pairs])),
         "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},

@@ -146,9 +146,11 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
         "Recall by distance",
         "Recall",
         "Every query names a key that was given earlier; right is the value that stood after it. The distance is "
-        f"counted from the latest mention of the key, in octaves, each drawn at its middle.{chance}",
+        "counted from the latest mention of the key, in octaves, each drawn at its middle. Lines are means over seeds, "
+        f"small marks are single seeds: a model has learned to recall, or it has not.{chance}",
         "arrays.npz: recall",
         [Drawing("recall", figure, words)],
+        over_seeds=False,
     )
 
 

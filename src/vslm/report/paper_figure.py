@@ -20,6 +20,7 @@ from vslm.report.formatting import of_folder
 
 INCHES = (7.0, 4.2)  # the width of a page of text
 _DOTS_PER_INCH = 200
+_LEGEND_COLUMNS = 4
 _POINTS_PER_PIXEL = 0.6  # marks and lines of the page, on paper
 _PALE = {"-band": 0.16, "-thin": 0.38}  # as in page.js
 _DASHES = {
@@ -87,7 +88,9 @@ def drawn_files(picture: Picture) -> dict[str, bytes]:
             axes.set_axisbelow(True)
         handles, names = axes.get_legend_handles_labels()
         if len(names) > 1 and not _names_arms_by_row(picture):
-            axes.legend(handles, names, frameon=False, fontsize=8, ncols=1 + len(names) // 9)
+            # Below the figure: within it, a place that no line crosses need not be there.
+            columns = min(len(names), _LEGEND_COLUMNS)
+            drawn.legend(handles, names, loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
         files = {}
         for ending, metadata in (("png", {}), ("svg", {"Date": None})):
             content = io.BytesIO()

@@ -6,6 +6,7 @@ that is not there, or does not have the axes that its name says, is passed over.
 Letters: N seeds, S stored steps, L visits, H heads, P octaves of distance.
 """
 
+import dataclasses
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -96,13 +97,18 @@ def by_visit_and_head(runs: Sequence[Run], name: str) -> Profile | None:
 
 
 def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
-    """A number by octave of distance; an octave without queries is left out. Drawn at the octave's middle."""
+    """A number by octave of distance, with each seed beside the mean and no interval: a model has learned to recall or
+    it has not, and an interval that spans both says neither.
+
+    An octave without queries is left out. Drawn at the octave's middle.
+    """
     found = _at_places(runs, name, "recall.from_tokens_SP")
     if found is None:
         return None
     from_P, found_NP = found
     keep_P = np.isfinite(found_NP).all(axis=0)
-    return over_seeds(found_NP[:, keep_P], from_P[keep_P] * np.sqrt(2))
+    line = over_seeds(found_NP[:, keep_P], from_P[keep_P] * np.sqrt(2))
+    return dataclasses.replace(line, half=None, each=found_NP[:, keep_P].T)
 
 
 def by_length(runs: Sequence[Run], name: str) -> Profile | None:

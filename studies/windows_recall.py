@@ -2,7 +2,8 @@
 
 The patterns of `windows.py` on `AssociativeRecall`: 8 pairs of a key and a value, then the keys again, in documents of
 128 tokens that are the context. Windows are about half of those on text: two of 8, two of 26, two of 94; equal ones and
-full attention in every third block are matched within 0.1% on visible keys. A query whose key was mentioned further
+full attention in every third block are matched within 0.1% on visible keys. `first-short` and `last-short` ask for a
+part of the patterns: one block with a window of 6, and five equal ones. A query whose key was mentioned further
 back than the last blocks see can be answered only if an earlier block has carried the value on.
 
 The verdict leaves out the pairs of a document, which cost every model the same. The figure is recall by distance: the
@@ -33,6 +34,8 @@ CONTEXT_TOKENS, NUM_PAIRS, WINDOWS = 128, 8, (8, 8, 26, 26, 94, 94)
 # Queries are told apart by attention alone, and a norm on queries and keys bears the rate at which that is learned.
 full = uniform(depth=len(WINDOWS), width=64, heads=4, context_tokens=CONTEXT_TOKENS, qk_norm=True)
 PATTERNS = window_patterns(WINDOWS, context_tokens=CONTEXT_TOKENS)
+SHORT, LONG = 6, 42  # one block sees little, five see equally far: as many visible keys as the patterns
+PATTERNS |= {"first-short": (SHORT, *[LONG] * 5), "last-short": (*[LONG] * 5, SHORT)}
 plain = Experiment(
     model=full,
     # Few letters are learned sooner; 4M tokens, because a document that comes again asks for no recall.

@@ -17,6 +17,7 @@ import vslm
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 
 if TYPE_CHECKING:
+    from vslm.lab.answers import Answers
     from vslm.lab.study import Study
     from vslm.live.reading import Reading, ReadText
     from vslm.results.folder import StudyFolder
@@ -64,12 +65,13 @@ def run_command(
         workers: Runs at the same time. Default: what was fastest in a short timing.
         json_: Print verdict.json and nothing else.
     """
-    from vslm.lab.study_file import load_study
+    from vslm.lab.study_file import answers_of, load_study
 
     declared = _changed(load_study(study), set_, data, study)
     folder = run(
         declared,
         study_file=study,
+        answers=answers_of(study),
         seeds=seeds,
         tokens=tokens,
         minutes=minutes,
@@ -85,6 +87,7 @@ def run(
     study: "Study",
     *,
     study_file: Path | None = None,
+    answers: "Answers | None" = None,
     seeds: int | str | None = None,
     tokens: int | None = None,
     minutes: float | None = None,
@@ -100,10 +103,12 @@ def run(
     Args:
         study: the declaration.
         study_file: where it comes from; needed when it uses specs of its own.
+        answers: what the study asks beside its verdict: called with the folder at the end, returns sentences.
         seeds, tokens, minutes, device, workers: in place of the study's.
         out: default `runs/` and the file's stem, or `runs/study`.
         json_: print `verdict.json` instead of a table.
     """
+    from vslm.lab.answers import write_answers
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
     from vslm.lab.runner import run_study
@@ -113,8 +118,11 @@ def run(
     options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, workers=workers)
     with progress_for(quiet=json_) as watcher:
         folder = run_study(study, place, watcher, study_file=study_file, options=options)
+    problem = write_answers(folder, answers) if answers else None
     page = write_report(folder.path)
     _print_verdict(folder, page, as_json=json_)
+    if problem:
+        print(f"vslm: {problem}", file=sys.stderr)
     return folder
 
 

@@ -246,6 +246,7 @@ def test_bf16_is_no_worse_than_the_oracle_in_bf16(normalizer: Normalizer, window
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: fused kernels train there")
+compiler_may_warn = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:TensorFloat32")
 
 
 def on_gpu(inputs: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
@@ -253,25 +254,30 @@ def on_gpu(inputs: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
     return [x.detach().cuda().to(dtype).requires_grad_() for x in inputs]
 
 
+def compiled(kernel: nn.Module) -> nn.Module:
+    """As in a run: one graph for one shape. Graphs of other tests are forgotten, since torch keeps few of one code."""
+    torch._dynamo.reset()
+    return torch.compile(kernel, dynamic=False)
+
+
 @pytest.mark.gpu
 @needs_gpu
+@compiler_may_warn
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=repr)
-@pytest.mark.parametrize("window", [None, 1, 33, 184])
-@pytest.mark.parametrize("num_tokens", [1, 13, 263])
+@pytest.mark.parametrize(("num_tokens", "window"), [(263, None), (263, 33), (1, None)])
 def test_what_a_gpu_gets_equals_the_oracle(normalizer: Normalizer, window: int | None, num_tokens: int) -> None:
-    """Compiled as in a run; forward, and backward into q, k, v and the normalizer's parameters.
+    """Forward, and backward into q, k, v and the normalizer's parameters.
 
     In fp32 to 1e-3 of the largest number; in bf16, where rows are brought to one scale, with at most twice the error of
-    the oracle against float64.
+    the oracle against float64, or 1e-3 at the root mean square where the oracle has none.
     """
     where = {"window_tokens": window, "context_tokens": num_tokens, "dropout": 0.0}
     name = choose_kernel(normalizer, **where, device_type="cuda")
-    kernel, oracle = build_kernel(name, normalizer, **where), build_kernel("oracle", normalizer, **where)
-    fast = torch.compile(kernel)
-    module, exact_module = (
-        normalizer.build(heads=2, init=Init(0)).cuda().to(x) for x in (torch.float32, torch.float64)
-    )
-    inputs = inputs_of(num_tokens, 10.0 / largest_factor(normalizer, num_tokens), torch.bfloat16)
+    fast, oracle = compiled(build_kernel(name, normalizer, **where)), build_kernel("oracle", normalizer, **where)
+    module = normalizer.build(heads=2, init=Init(0)).cuda()
+    exact_module = normalizer.build(heads=2, init=Init(0)).cuda().double()
+    score = 10.0 / largest_factor(normalizer, num_tokens)
+    inputs = inputs_of(num_tokens, score, torch.bfloat16, head_width=16)  # flex attention takes no narrower heads
     exact_inputs = on_gpu(inputs, torch.float64)
     row_scale = 1 / oracle(*exact_inputs, exact_module).detach().abs().amax(dim=-1, keepdim=True)
     exact = through(oracle, exact_module, exact_inputs, row_scale)
@@ -279,18 +285,19 @@ def test_what_a_gpu_gets_equals_the_oracle(normalizer: Normalizer, window: int |
         assert (a.double() - c).abs().max() <= 1e-3 * max(1.0, float(c.abs().max()))
     ours, plain = (through(one, module, on_gpu(inputs, torch.bfloat16), row_scale) for one in (fast, oracle))
     for a, b, c in zip(ours, plain, exact, strict=True):
-        enough = 0.02 * c.norm() if a.ndim == 1 else 0.0
+        enough = 0.02 * c.norm() if a.ndim == 1 else 1e-3 * math.sqrt(c.numel())
         assert (a.double() - c).norm() <= max(2 * (b.double() - c).norm(), enough)
 
 
 @pytest.mark.gpu
 @needs_gpu
+@compiler_may_warn
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=repr)
 @pytest.mark.parametrize("window", [None, 33])
 def test_what_a_gpu_gets_is_causal(normalizer: Normalizer, window: int | None) -> None:
     """A key and a value that change leave every query outside of their window bitwise as it was."""
     where = {"window_tokens": window, "context_tokens": 263, "dropout": 0.0}
-    kernel = torch.compile(build_kernel(choose_kernel(normalizer, **where, device_type="cuda"), normalizer, **where))
+    kernel = compiled(build_kernel(choose_kernel(normalizer, **where, device_type="cuda"), normalizer, **where))
     module = normalizer.build(heads=2, init=Init(0)).cuda()
     with torch.no_grad():
         score = 3.0 / largest_factor(normalizer, 263)
@@ -325,7 +332,7 @@ def inputs_of(num_tokens: int, score: float, dtype: torch.dtype, *, head_width: 
 def through(kernel: nn.Module, normalizer: nn.Module, inputs: list[Tensor], row_scale: Tensor) -> list[Tensor]:
     """The output and its gradients for q, k, v and the normalizer's parameters, rows brought to one scale."""
     output = kernel(*inputs, normalizer)
-    gradient = normal(*output.shape, seed=3).to(output.dtype) * row_scale.to(output.dtype)
+    gradient = normal(*output.shape, seed=3).to(output) * row_scale.to(output)
     parameters = list(normalizer.parameters())
     return [output.detach() * row_scale, *torch.autograd.grad(output, [*inputs, *parameters], gradient)]
 

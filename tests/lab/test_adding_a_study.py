@@ -25,10 +25,15 @@ def test_the_answers_on_the_page_are_sentences(page: dict[str, Any]) -> None:
     """Of a folder with two seeds, and of one without runs."""
 
     class Folder:
-        def paired(self, arms: list[str]) -> dict[str, dict[int, dict[str, float]]]:
-            return {arm: {seed: {"val_loss": 3.0 - 0.1 * place} for seed in (0, 1)} for place, arm in enumerate(arms)}
+        def __init__(self, *seeds: int) -> None:
+            self.seeds = seeds
 
-    assert page["answers"](Folder()) == ["deep minus short: +0.100 nats over 2 seeds"]
+        def paired(self, arms: list[str]) -> dict[str, dict[int, dict[str, float]]]:
+            losses = {arm: 3.0 - 0.1 * place for place, arm in enumerate(arms)}
+            return {arm: {seed: {"val_loss": loss} for seed in self.seeds} for arm, loss in losses.items()}
+
+    assert page["answers"](Folder(0, 1)) == ["deep minus short: +0.100 nats over 2 seeds"]
+    assert page["answers"](Folder()) == []
 
 
 def test_the_study_on_the_page_keeps_its_promise(page: dict[str, Any]) -> None:

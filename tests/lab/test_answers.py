@@ -20,7 +20,7 @@ WRITTEN = Path("runs/study/answers.json")
 
 
 def test_answers_are_printed_written_and_shown(place: Path, vslm: Callable, in_process: list[Order]) -> None:
-    """Below the verdict, in the folder, and on the page, where they are text and no markup; again as the study says."""
+    """Below the verdict, in the folder, and on the page, where they are text and no markup; gone with the function."""
     (place / "study.py").write_text(STUDY + MEAN, encoding="utf-8")
     said = vslm("run", "study.py")
     assert (said.code, said.out.count(SENTENCE)) == (0, 1), said
@@ -28,10 +28,23 @@ def test_answers_are_printed_written_and_shown(place: Path, vslm: Callable, in_p
     page = Path("runs/study/report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;short&lt;/b&gt; of full" in page
     assert SENTENCE not in page
-    (place / "study.py").write_text(STUDY, encoding="utf-8")
     in_process.clear()
-    vslm("run", "study.py")
+    (place / "study.py").write_text(STUDY, encoding="utf-8")
+    assert SENTENCE not in vslm("run", "study.py").out
     assert not in_process
+    assert not WRITTEN.exists()
+
+
+def test_a_rematch_asks_nothing(place: Path, vslm: Callable, in_process: list[Order]) -> None:
+    """It is a study of other arms, so the function of the first one's file is not called."""
+    nearly_full = STUDY.replace('window_tokens": 3', 'window_tokens": 16')  # as large as the baseline in every way
+    (place / "study.py").write_text(nearly_full + MEAN, encoding="utf-8")
+    vslm("run", "study.py")
+    assert WRITTEN.exists()
+    said = vslm("rematch", "runs/study", "--arm", "short", "--seeds", "7", "--tokens", "1309")
+    assert said.code == 0, said
+    assert SENTENCE not in said.out
+    assert not Path("runs/study-rematch/answers.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -45,13 +58,15 @@ def test_answers_are_printed_written_and_shown(place: Path, vslm: Callable, in_p
 def test_a_mistake_in_answers_costs_nothing_else(
     place: Path, vslm: Callable, in_process: list[Order], answers: str, words: str
 ) -> None:
-    """One line says where; the verdict stands; once mended, no run is made again."""
+    """One line on standard error says where, also beside JSON; the verdict stands; mended, no run is made again."""
     (place / "study.py").write_text(STUDY + answers, encoding="utf-8")
     said = vslm("run", "study.py")
     assert said.code == 0
-    assert words in said.out
+    assert words in said.err
+    assert said.err.count("\n") == 1
     assert "short: " in said.out
     assert not WRITTEN.exists()
+    assert words in vslm("run", "study.py", "--json").err
     in_process.clear()
     (place / "study.py").write_text(STUDY + MEAN, encoding="utf-8")
     assert SENTENCE in vslm("run", "study.py").out

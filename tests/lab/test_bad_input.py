@@ -60,6 +60,10 @@ CHANGED = {
         ["--set", "batch_tokens=40000", "--set", "model.context_tokens=30000"],
         ["arms.full.model.context_tokens", "30,000", "at most", "smaller context_tokens"],
     ),
+    "a measure's window too long": (
+        ["--set", "measures=(LossByPosition(), BeyondContext(times=1000))"],
+        ["arms.full.measures.1", "17,000 tokens for BeyondContext", "at most", "leave it out"],
+    ),
     "too many ids": (["--set", "data.tokenizer.vocabulary=60000"], ["data.tokenizer.vocabulary", "60,000", "at most"]),
     "no such corpus": (["--data", "corpsu.txt"], ["corpsu.txt", "did you mean corpus.txt?"]),
     "a glob for nothing": (["--data", "*.tex"], ["*.tex", "no file matches"]),

@@ -11,9 +11,10 @@ from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.feedforward import SwiGLU
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model
+from vslm.models.language_model import LanguageModel, Model, uniform
 from vslm.models.normalizers import Sigmoid
 from vslm.models.readouts import Tied
+from vslm.models.root_layouts import projected_root
 from vslm.models.roots import TokenRoot
 
 WIDTH = 12
@@ -183,6 +184,11 @@ def test_every_name_that_is_offered_can_be_watched() -> None:
     with watch(model, *names) as seen:
         model(TOKENS_BT)
     assert set(seen) >= {name for name in names if name.count(".") < 2 or name.endswith(("attention", "weights"))}
+    projected = projected_root(uniform(depth=1, width=12, heads=2, context_tokens=71), embedding_width=5)
+    module = projected.build(vocabulary=53, init=Init(0))
+    with watch(module, "root.projection") as seen:
+        module(TOKENS_BT)
+    assert seen["root.projection"].shape == (*TOKENS_BT.shape, 12)
 
 
 def test_patterns_are_read_part_by_part() -> None:

@@ -86,6 +86,15 @@ def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool) -> 
             found = f"a window of {context_tokens:,} tokens does not fit into the {num_tokens:,} tokens of {name}"
             do = f"give more text than {experiment.data.describe()}, or a smaller context_tokens"
             raise SpecError("model.context_tokens", found, f"at most {max(num_tokens - 1, 0):,} fit", do)
+    num_tokens = corpus.split("val").num_tokens
+    for place, measure in enumerate(experiment.measures):
+        longest = measure.longest_tokens(context_tokens)
+        if num_tokens <= longest:
+            name = type(measure).__name__
+            found = f"a window of {longest:,} tokens for {name} does not fit into the {num_tokens:,} tokens of val"
+            raise SpecError(
+                f"measures.{place}", found, f"at most {num_tokens - 1:,} fit", "give more text, or leave it out"
+            )
 
 
 def _check_comparable(study: Study, corpora: Mapping[str, Corpus]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
-from vslm.lab.answers import write_answers
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
@@ -21,7 +20,7 @@ from vslm.lab.study import Study, auto_looks
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import read_json, write_text, written_whole
-from vslm.results.folder import FAILED, RunFolder, StudyFolder
+from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder
 
 
 def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | None, options: Options) -> StudyFolder:
@@ -33,6 +32,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     _check_folder(out)
     corpora = prepared_corpora(study, watcher.say)
     with held(out), Crew() as crew:
+        (out / ANSWERS).unlink(missing_ok=True)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
         record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
@@ -59,8 +59,6 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             train(judged_tasks(arms, record, out, seeds))
             if is_resolved(write_verdict(StudyFolder(out))):
                 break
-        if study_file:
-            write_answers(StudyFolder(out), study_file, watcher.say)
     return StudyFolder(out)
 
 

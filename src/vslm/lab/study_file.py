@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from vslm.core.errors import ResultError, SpecError, VslmError
 from vslm.core.specs import Spec
@@ -29,11 +30,10 @@ def load_study(path: Path) -> Study:
     study = getattr(_module(path), "STUDY", None)
     if not isinstance(study, Study):
         raise SpecError(str(path), "no STUDY", "a study file defines STUDY = Study(...)", "see studies/quickstart.py")
-    answers_of(path)
     return study
 
 
-def answers_of(path: Path) -> Callable[[StudyFolder], object] | None:
+def answers_of(path: Path) -> Callable[[StudyFolder], Any] | None:
     """The function `answers` that a study file may define: see `answers.py`.
 
     Raises: SpecError if it defines something else of that name.
@@ -155,13 +155,12 @@ def _execute(module: ModuleType, path: Path) -> None:
         ) from None
     except VslmError as error:
         found = f"{error.where}: {error.found}" if error.where else error.found
-        raise type(error)(f"{path}:{line_of(error, path)}", found, error.allowed, error.do) from None
+        raise type(error)(f"{path}:{_line_of(error, path)}", found, error.allowed, error.do) from None
     except Exception as error:
         do = "mend the file; `python` on it shows the whole traceback"
-        raise SpecError(f"{path}:{line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
+        raise SpecError(f"{path}:{_line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
 
 
-def line_of(error: BaseException, path: Path) -> int | str:
-    """The last line of the file that an error came through."""
+def _line_of(error: BaseException, path: Path) -> int | str:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return lines[-1] if lines and lines[-1] else "?"

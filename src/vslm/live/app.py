@@ -183,7 +183,7 @@ class App:
             "since": cursor_of(runs),
             "rows": rows or [],
             "reload": rows is None,
-            "results": results_of(runs, entry.stamp[:2]),
+            "results": results_of(runs, entry.results_stamp),
             "progress": pages.progress_for_script(entry.progress),
         }
 

@@ -119,7 +119,7 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
         "rows": address(entry.name, "/api/rows/"),
         "tokens": address(entry.name, "/api/tokens/"),
         "since": cursor_of(runs),
-        "results": results_of(runs, entry.stamp[:2]),
+        "results": results_of(runs, entry.results_stamp),
         "fields": FIELDS,
         "colors": {arm: style.color for arm, style in look.items()},
         "progress": progress_for_script(entry.progress),

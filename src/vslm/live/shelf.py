@@ -18,6 +18,7 @@ from vslm.report.tables import read_verdict, verdict_rows
 from vslm.results.folder import ANSWERS, FAILED, LATER, RunFolder, StudyFolder
 
 _DEEPEST = 3  # folders of folders of studies
+_OWN_FILES = ("study.json", "verdict.json", ANSWERS)
 _RUN_FILES = ("done.json", "measures.jsonl", "arrays.npz", "environment.json", "sample.txt", FAILED, LATER)
 _MOST_RUNS_KEPT = 400  # of a page, in memory
 
@@ -45,6 +46,11 @@ class Entry:
     progress: Progress | None = None
     problem: str | None = None
     stamp: Stamp = ()
+
+    @property
+    def results_stamp(self) -> Stamp:
+        """The part of the stamp that does not come from runs."""
+        return self.stamp[: len(_OWN_FILES)]
 
 
 def stamp_of(path: Path) -> Stamp:
@@ -126,7 +132,7 @@ class Shelf:
 
     def _stamp(self, folder: StudyFolder, arms: list[str]) -> Stamp:
         runs = [run for budget in folder.budgets for arm in arms for run in folder.runs(arm, budget)]
-        own = tuple(stamp_of(folder.path / name) for name in ("study.json", "verdict.json", ANSWERS))
+        own = tuple(stamp_of(folder.path / name) for name in _OWN_FILES)
         return own + tuple((run.path.relative_to(folder.path).as_posix(), run_stamp(run.path)) for run in runs)
 
 

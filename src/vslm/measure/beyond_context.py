@@ -6,10 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from vslm.core.errors import DataError, SpecError
+from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
-from vslm.data.windows import evaluation_windows
 from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel, Model
@@ -36,9 +35,9 @@ class BeyondContext(OnWindows):
         num_tokens: validation tokens, rounded up to whole windows of `times` contexts.
         times: how many contexts a window holds, 2 or more.
     Arrays, P bins of T / 2 tokens from T / 2 on: `beyond_nats_P`, `rise_nats_P`, `rise_sem_nats_P` (its standard error
-        over windows of one model) and `to_tokens_P`, where a bin ends; without axes `mean_rise_nats`, over all targets
-        beyond T, and `mean_rise_sem_nats`.
-    Raises: SpecError for learned positions, which end with the context, and for a text that holds no such window.
+        over windows of one model) and `to_tokens_P`, where a bin ends; without axes `mean_rise_nats`, over the
+        targets of all bins but the first, and `mean_rise_sem_nats`.
+    Raises: SpecError for learned positions, which end with the context.
     """
 
     recorded_as: ClassVar[str] = "beyond_context"
@@ -59,13 +58,13 @@ class BeyondContext(OnWindows):
         if model.context_tokens < 2:
             raise SpecError("measures", "BeyondContext of a context of 1", "2 or more is needed")
 
+    def longest_tokens(self, context_tokens: int) -> int:
+        """`times` contexts."""
+        return self.times * context_tokens
+
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
         """Windows of `times` contexts, [N, times * T + 1]."""
-        tokens = corpus.split("val").tokens
-        try:
-            return evaluation_windows(tokens, context_tokens=self.times * context_tokens, num_tokens=self.num_tokens)
-        except DataError as error:
-            raise SpecError("measures", f"BeyondContext: {error.found}", "", "give more text, or fewer times") from None
+        return super().windows(corpus, self.longest_tokens(context_tokens))
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

@@ -76,6 +76,10 @@ class Measure(Spec):
     def check_fits(self, *, model: Model, source: Source) -> None:
         """Raise SpecError where this measure means nothing for that model or that source."""
 
+    def longest_tokens(self, context_tokens: int) -> int:
+        """The longest window of `val` that it reads; checked before any compute."""
+        return context_tokens
+
 
 @dataclass(frozen=True, kw_only=True)
 class OnWindows(Measure):

@@ -19,6 +19,7 @@ is a plain dot product. A text that is continued gets the oracle's last rows (`a
 A query sees the last `window_tokens` positions up to and with its own; None is all of them.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
@@ -203,7 +204,7 @@ class FlashKernel(nn.Module):
 
 def _lengthened(kernel: nn.Module, window_tokens: int | None, context_tokens: int, dropout: float) -> nn.Module:
     if window_tokens is None or window_tokens >= context_tokens:
-        return kernel
+        return copy.copy(kernel)
     return ChunkedKernel(window_tokens=window_tokens, dropout=dropout).train(kernel.training)
 
 

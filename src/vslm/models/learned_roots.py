@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.projections import linear, num_linear_parameters, stream_product
+from vslm.models.projections import linear, num_linear_parameters, through_stream_layer
 from vslm.models.roots import Root
 from vslm.models.scales import FanIn, WeightScale
 from vslm.models.stream import Stream
@@ -344,7 +344,7 @@ class ProjectedRootModule(DerivedRootModule):
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is that of `tokens`."""
         stream: Stream = self.tokens(tokens_BT)
-        return stream._replace(x_BTD=stream_product(stream.x_BTD, self.projection.weight))
+        return stream._replace(x_BTD=through_stream_layer(self.projection, stream.x_BTD))
 
 
 def _check(**above_zero: float) -> None:

@@ -29,6 +29,12 @@ def stream_product(x_BTD: Tensor, weight: Tensor, bias: Tensor | None = None) ->
         return functional.linear(x_BTD.to(weight.dtype), weight, bias)
 
 
+def through_stream_layer(layer: nn.Linear, x_BTD: Tensor) -> Tensor:
+    """`stream_product` of a layer, which is called and so can be watched."""
+    with torch.autocast(x_BTD.device.type, enabled=False):
+        return layer(x_BTD.to(layer.weight.dtype))
+
+
 def num_linear_parameters(width_in: int, width_out: int, *, bias: bool) -> int:
     """How many numbers `linear` holds."""
     return width_in * width_out + (width_out if bias else 0)

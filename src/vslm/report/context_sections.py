@@ -39,7 +39,7 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
     far = {arm: gain for arm, curves in found.items() if (gain := curves.far_gain()) is not None}
     if far:
         figure = line_figures.profile_figure({"far": far}, look, axes.decade_axis())
-        figure["layout"]["shapes"] = [line_figures.chance_line(0.0)]
+        figure["layout"]["shapes"] = [line_figures.level_line(0.0)]
         text = "nats per token: C(T / 8) minus C(T)"
         drawings.append(Drawing("far-context", figure, {"far": ("far gain", text)}, "What far context is worth"))
         drawings += _maps(found)

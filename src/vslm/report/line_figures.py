@@ -163,8 +163,7 @@ def _ends(profile: Profile) -> np.ndarray | None:
 def _marks(profile: Profile, style: Style) -> dict[str, Any]:
     """One small mark for each of those that the line is the mean of: heads, or seeds."""
     assert profile.each is not None
-    values_LH = profile.each
-    pairs = [(x, y) for x, row in zip(profile.x, values_LH, strict=True) for y in row if np.isfinite(y)]
+    pairs = [(x, y) for x, row in zip(profile.x, profile.each, strict=True) for y in row if np.isfinite(y)]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -246,8 +245,8 @@ def lowest_point(x: float, y: float, style: Style, view: str) -> dict[str, Any]:
     }
 
 
-def chance_line(height: float) -> dict[str, Any]:
-    """What a guess reaches, across the figure."""
+def level_line(height: float) -> dict[str, Any]:
+    """A height to compare with, across the figure: what a guess reaches, or no difference."""
     line = {"color": "@faint", "width": 1.5, "dash": "dot"}
     return {
         "type": "line",

@@ -139,7 +139,7 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
     pairs = _num_pairs(study)
     chance = ""
     if pairs is not None:
-        figure["layout"]["shapes"] = [{**line_figures.chance_line(1 / pairs), "view": "accuracy"}]
+        figure["layout"]["shapes"] = [{**line_figures.level_line(1 / pairs), "view": "accuracy"}]
         chance = f" The dotted line is a guess among the {pairs} values that the document holds."
     return Section(
         "recall",
@@ -182,7 +182,7 @@ def _beyond(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | 
     if not views:
         return None
     figure = line_figures.profile_figure(views, look, axes.token_axis(int(last_place(views)), "tokens into the text"))
-    figure["layout"]["shapes"] = [{**line_figures.chance_line(0.0), "view": "rise"}]
+    figure["layout"]["shapes"] = [{**line_figures.level_line(0.0), "view": "rise"}]
     return Section(
         "beyond",
         "Further into a text than training went",

@@ -119,7 +119,7 @@ def _decoded(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Sectio
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     chances = [run.arrays["token_probe.chance_S"] for its in runs.values() for run in its if _has_chance(run)]
     if chances:
-        figure["layout"]["shapes"] = [line_figures.chance_line(float(np.mean([chance_S[-1] for chance_S in chances])))]
+        figure["layout"]["shapes"] = [line_figures.level_line(float(np.mean([chance_S[-1] for chance_S in chances])))]
     return Section(
         "decoded",
         "Which tokens can be read off the stream",

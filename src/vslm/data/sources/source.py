@@ -61,7 +61,7 @@ class Source(Spec, ABC):
 
     @property
     def reach_tokens(self) -> int:
-        """How many tokens, the last one included, a model must see to answer whatever this text asks; 1: nothing is."""
+        """How many tokens a model must see, the last one included, to answer what is asked; 1 where nothing is."""
         return 1
 
     def files(self) -> Sequence[Path]:

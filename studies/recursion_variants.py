@@ -1,18 +1,19 @@
 """Recursion: what should a loop be given, and can it run towards the next step of the prediction?
 
 Four blocks of width 64, the middle two passed once in the baseline and twice in every `loop...`, with the same
-parameters but for what a variant brings. `loop` adds the stream before the core in every loop, the others change that:
-no injection, a matrix, where the state starts, a vector or a low-rank change per loop, a random number of loops in
-training, gradients through the last loop alone. `shifted` passes the whole model twice, the second time from the last
-state of the position before, and `ahead` predicts the token after the next in its second pass: the two readings of
-"recursive for the next step of the prediction". `depth-6` and `depth-8` spend the compute of a loop and of a second
-pass on blocks of their own, with more parameters.
+parameters but for what a variant brings. `loop` adds the stream before the core in every loop, and `once-injection` is
+its control: the same addition, one pass. The others change what `loop` does: no injection, a matrix, where the state
+starts, a vector or a low-rank change per loop, a random number of loops in training, gradients through the last loop
+alone. `shifted` passes the whole model twice, the second time from the last state of the position before, and `ahead`
+predicts the token after the next in its second pass: the two readings of "recursive for the next step of the
+prediction". `depth-6` and `depth-8` spend the compute of a loop and of a second pass on blocks of their own, with more
+parameters.
 
-Every arm is screened; `once`, `loop`, `shifted`, `depth-8` and the best of the others are judged with tuned rates, at a
-quarter, one and four times the budget. In an hour on two cores a run has about half a million tokens, and four times
-that at the largest budget; eight seeds resolve about 0.05 nats: whether a variant is worth its compute at all, not
-which of two good ones is better. Every `loop...` and `shifted` are also measured with fewer and more loops than they
-were trained with. What a loop is worth beside a layer: `recursion.py`.
+Every arm is screened; `once`, `once-injection`, `loop`, `shifted`, `depth-8` and the best of the others are judged with
+tuned rates, at a quarter, one and four times the budget. In an hour on two cores a run has about a third of a million
+tokens, and four times that at the largest budget; eight seeds resolve about 0.05 nats: whether a variant is worth its
+compute at all, not which of two good ones is better. Every `loop...` and `shifted` are also measured with fewer and
+more loops than they were trained with. What a loop is worth beside a layer: `recursion.py`.
 """
 
 from vslm import (
@@ -46,6 +47,7 @@ once = Experiment(
     measures=(LossByPosition(num_evaluations=12, num_tokens=2048, num_final_tokens=51_200),),
 )
 MODELS = {
+    "once-injection": looped(plain, times=1, inject=INJECT_SUM),
     "loop": looped(plain, times=2, inject=INJECT_SUM),
     "loop-no-injection": looped(plain, times=2),
     "loop-matrix": looped(plain, times=2, inject=INJECT_MATRIX),
@@ -77,7 +79,7 @@ STUDY = Study(
     arms={"once": once, **{name: measured(name) for name in MODELS}},
     seeds=8,
     primary=Primary("val_loss", smallest_effect=0.02),
-    screen=Screen(controls=("loop", "shifted", "depth-8"), keep=1, budget_fraction=1),
+    screen=Screen(controls=("once-injection", "loop", "shifted", "depth-8"), keep=1, budget_fraction=1),
     tune=LearningRates(),
     budgets=(0.25, 1, 4),
 )

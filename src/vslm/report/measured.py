@@ -175,8 +175,8 @@ def _loops(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | N
 
 def _beyond(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
     names = {
-        "rise": ("beyond_context.rise_nats_SP", "rise", "nats per token: beyond minus within, the same tokens"),
-        "loss": ("beyond_context.beyond_nats_SP", "loss", "nats per token, the text seen from its first token on"),
+        "rise": ("beyond_context.rise_nats_SP", "rise", "nats per token: beyond minus within"),
+        "loss": ("beyond_context.beyond_nats_SP", "loss", "nats per token, seen from the first token on"),
     }
     views, words = profile_views(profiles.by_length, runs, names)
     if not views:

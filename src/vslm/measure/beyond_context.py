@@ -1,6 +1,5 @@
 """What happens to a model further into a text than its training ever went."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
 from vslm.measure.measure import OnWindows, Taker
-from vslm.measure.token_loss import window_losses
+from vslm.measure.token_loss import by_position, window_losses
 from vslm.models.language_model import LanguageModel, Model
 
 
@@ -96,19 +95,13 @@ class BeyondContextTaker(Taker):
             beyond.append(far_NL[:, end - self.bin_tokens : end].mean(axis=1))
         beyond_NP, within_NP = np.stack(beyond, axis=1), np.stack(within, axis=1)
         rise_NP = beyond_NP - within_NP
-        rise_N = rise_NP[:, 1:].mean(axis=1)  # all bins but the first lie beyond T
+        rise_P, rise_sem_P = by_position(rise_NP)
+        mean_rise, mean_rise_sem = by_position(rise_NP[:, 1:].mean(axis=1))  # all bins but the first lie beyond T
         return {
             "beyond_nats_P": beyond_NP.mean(axis=0),
-            "rise_nats_P": rise_NP.mean(axis=0),
-            "rise_sem_nats_P": _standard_error(rise_NP),
+            "rise_nats_P": rise_P,
+            "rise_sem_nats_P": rise_sem_P,
             "to_tokens_P": self.context_tokens + np.array(self.starts),
-            "mean_rise_nats": float(rise_N.mean()),
-            "mean_rise_sem_nats": float(_standard_error(rise_N)),
+            "mean_rise_nats": float(mean_rise),
+            "mean_rise_sem_nats": float(mean_rise_sem),
         }
-
-
-def _standard_error(values_N: np.ndarray) -> np.ndarray:
-    """Of the mean over the first axis; not a number for one value."""
-    count = len(values_N)
-    spread = values_N.std(axis=0, ddof=1) if count > 1 else np.full(values_N.shape[1:], math.nan)
-    return spread / math.sqrt(count)

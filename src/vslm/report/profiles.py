@@ -113,22 +113,12 @@ def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
 
 def by_length(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by bins of the place in a text that is longer than the trained context, drawn where each bin ends."""
-    found = _at_places(runs, name, "beyond_context.to_tokens_SP")
-    if found is None:
-        return None
-    to_P, found_NP = found
-    keep_P = np.isfinite(to_P) & np.isfinite(found_NP).all(axis=0)
-    return over_seeds(found_NP[:, keep_P], to_P[keep_P]) if keep_P.any() else None
+    return _along(runs, name, "beyond_context.to_tokens_SP")
 
 
 def by_loops(runs: Sequence[Run], name: str) -> Profile | None:
     """A number by how often the repeated part was passed."""
-    found = _at_places(runs, name, "loss_by_loops.times_SR")
-    if found is None:
-        return None
-    times_R, found_NR = found
-    keep_R = np.isfinite(times_R) & np.isfinite(found_NR).all(axis=0)
-    return over_seeds(found_NR[:, keep_R], times_R[keep_R]) if keep_R.any() else None
+    return _along(runs, name, "loss_by_loops.times_SR")
 
 
 def tracks(runs: Sequence[Run]) -> dict[str, Track]:
@@ -182,6 +172,16 @@ def equally_dear(found: Mapping[str, Cost]) -> list[list[str]]:
         else:
             groups.append([name])
     return [sorted(group, key=lambda arm: found[arm].cost) for group in groups if len(group) > 1]
+
+
+def _along(runs: Sequence[Run], name: str, places: str) -> Profile | None:
+    """A number at the places that are stored under `places`; without those where it is not one in every seed."""
+    found = _at_places(runs, name, places)
+    if found is None:
+        return None
+    at_X, found_NX = found
+    keep_X = np.isfinite(at_X) & np.isfinite(found_NX).all(axis=0)
+    return over_seeds(found_NX[:, keep_X], at_X[keep_X]) if keep_X.any() else None
 
 
 def _at_places(runs: Sequence[Run], name: str, places: str) -> tuple[np.ndarray, np.ndarray] | None:

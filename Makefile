@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check fix smoke
+.PHONY: demo test check fix smoke mutate
 
 demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
 	$(BIN)/vslm run studies/quickstart.py $(DEMO)
@@ -25,6 +25,14 @@ fix: $(VENV)/developed  ## let the tools mend what they can
 
 smoke: $(VENV)/developed  ## the whole path in half a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet tests/smoke
+
+# The rooms where numbers are made. Part of them: make mutate FILES=src/vslm/stats SAMPLE=0 (0: every mutant).
+FILES ?= $(addprefix src/vslm/,stats optim training data measure models/kernels.py models/normalizers lab results \
+	report/formatting.py report/sides.py report/tables.py)
+SAMPLE ?= 12
+JOBS ?= 1
+mutate: $(VENV)/developed  ## do the tests notice? small mistakes, one at a time; an hour or more, not part of CI
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutate.py $(FILES) --sample $(SAMPLE) --jobs $(JOBS)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

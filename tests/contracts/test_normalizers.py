@@ -186,10 +186,9 @@ def test_axes_before_the_heads_are_free(spec: Normalizer, visible_TS: torch.Tens
         torch.testing.assert_close(together[:, chunk], module(scores[:, chunk], masks[chunk]), rtol=1e-6, atol=1e-7)
 
 
-def test_a_sum_gate_is_softmax_times_its_gain(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+@pytest.mark.parametrize("spec", [spec for spec in NORMALIZERS if isinstance(spec, SumGate)], ids=repr)
+def test_a_sum_gate_is_softmax_times_its_gain(spec: SumGate, visible_TS: torch.Tensor) -> None:
     """What a fused kernel computes from the log-sum-exp is what whole rows give."""
-    if not isinstance(spec, SumGate):
-        pytest.skip("not a SumGate")
     module = spec.build(heads=HEADS, init=Init(0))
     assert isinstance(module, SumGateModule)
     scores = scores_of(2.0, 2, HEADS, T, S)
@@ -199,10 +198,9 @@ def test_a_sum_gate_is_softmax_times_its_gain(spec: Normalizer, visible_TS: torc
     torch.testing.assert_close(module(scores, visible_TS), masked.softmax(dim=-1) * gain[..., None])
 
 
-def test_a_score_factor_is_softmax_of_scores_times_it(spec: Normalizer, visible_TS: torch.Tensor) -> None:
+@pytest.mark.parametrize("spec", [spec for spec in NORMALIZERS if isinstance(spec, ScoreFactor)], ids=repr)
+def test_a_score_factor_is_softmax_of_scores_times_it(spec: ScoreFactor, visible_TS: torch.Tensor) -> None:
     """What a fused kernel does to its queries is what whole rows give."""
-    if not isinstance(spec, ScoreFactor):
-        pytest.skip("not a ScoreFactor")
     module = spec.build(heads=HEADS, init=Init(0))
     assert isinstance(module, ScoreFactorModule)
     scores = scores_of(2.0, 2, HEADS, T, S)
@@ -227,6 +225,15 @@ def test_softmax_and_sigmoid_by_hand() -> None:
     torch.testing.assert_close(softmax, torch.tensor([[[[0.11920292, 0.88079708, 0.0]]]]))
     sigmoid = Sigmoid().build(heads=1, init=Init(0))(scores, visible)  # sigmoid(-log 2), sigmoid(1 - log 2)
     torch.testing.assert_close(sigmoid, torch.tensor([[[[1 / 3, 0.57611688, 0.0]]]]))
+
+
+def test_the_default_of_ssmax_starts_near_softmax() -> None:
+    """Over the first 256 positions scores are multiplied with 1 on average; a position with one key has nothing to."""
+    module = SSMax().build(heads=HEADS, init=Init(0))
+    assert isinstance(module, ScoreFactorModule)
+    factor = torch.as_tensor(module.factor(torch.arange(1, 257)))
+    torch.testing.assert_close(factor.mean(dim=-1), torch.ones(HEADS), rtol=0.01, atol=0)
+    assert (factor[:, 0] == 0).all()
 
 
 def test_a_temperature_of_zero_is_refused() -> None:

@@ -72,6 +72,23 @@ def test_the_record_tells_sizes_and_how_it_was_made(source: Text) -> None:
     corpus.verify()
 
 
+def test_bytes_are_bytes_where_a_character_has_more_than_one(tmp_path: Path) -> None:
+    """In the record, of each token, and where the share of a split is weighed: loss per byte is told from them."""
+    texts = [text.replace("a", "ä").replace("o", "語") for text in stories(211)]
+    path = written(tmp_path / "a.txt", texts)
+    for source in (Text(path, tokenizer=Characters()), Text(path, vocabulary=401)):
+        corpus = prepare(source)
+        found = 0
+        for name in SPLITS:
+            file = corpus.split(name)
+            text = corpus.tokenizer.decode(file.tokens, separator="")
+            assert file.num_bytes == len(text.encode()) > 1.1 * len(text)
+            assert corpus.tokenizer.token_num_bytes[file.tokens].sum() == file.num_bytes
+            assert corpus.bytes_per_token(name) == len(text.encode()) / len(file.tokens)
+            found += file.num_bytes
+        assert found == sum(len(text.encode()) for text in texts)
+
+
 def test_many_ids_take_four_bytes_each(tmp_path: Path) -> None:
     """Above 65,536 ids, two bytes would wrap."""
     characters = [chr(0x10000 + i) for i in range(70_001)]

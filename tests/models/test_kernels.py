@@ -17,7 +17,7 @@ from vslm.models.kernels import (
     mean_visible_keys,
     window_chunk_tokens,
 )
-from vslm.models.normalizers import Normalizer, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
+from vslm.models.normalizers import LengthPower, Normalizer, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
 
 CONTEXT_TOKENS = 256
 
@@ -118,6 +118,25 @@ def test_sdpa_equals_the_oracle_with_a_temperature() -> None:
         for name in ("oracle", "sdpa")
     ]
     torch.testing.assert_close(*outputs)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile", "ignore:_FLEX_ATTENTION_DISABLE")
+@pytest.mark.parametrize("window_tokens", [None, 5])
+@pytest.mark.parametrize(
+    "normalizer", [Softmax(temperature=0.3), SSMax(start=0.4), LengthPower(exponent=0.6), Sink(start=1.5)], ids=repr
+)
+def test_flex_equals_the_oracle_forward(
+    normalizer: Normalizer, window_tokens: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a CPU can run of it, plainly: the mask, the factor of a score, the gain, and how many keys each counts."""
+    # torch's own switch against tracing, which takes seconds and changes nothing here.
+    monkeypatch.setattr("torch.nn.attention.flex_attention._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True, raising=False)
+    where = {"window_tokens": window_tokens, "context_tokens": 13, "dropout": 0.0}
+    q, k, v = (torch.randn(2, 13, 3, 16, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    module = normalizer.build(heads=3, init=Init(0))
+    with torch.no_grad():
+        found, expected = (build_kernel(name, normalizer, **where)(q, k, v, module) for name in ("flex", "oracle"))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("window_tokens", [None, 1, 5, 33, 64, 128, 200])

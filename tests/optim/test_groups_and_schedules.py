@@ -1,6 +1,7 @@
 """Every parameter in one group, and rates as fractions say."""
 
 import copy
+import math
 from functools import partial
 
 import pytest
@@ -173,6 +174,20 @@ def test_a_schedule_rises_to_one_and_ends_at_its_final_fraction(schedule: Warmup
     assert schedule.factor(1.0) == pytest.approx(0.0)
     later = [schedule.factor(0.2 + 0.08 * i) for i in range(11)]
     assert later == sorted(later, reverse=True)
+
+
+def test_schedules_by_hand():
+    """Away from 0 and 1 in every number: where each part begins, half way through the fall, and the end."""
+    cosine = WarmupCosine(warmup_fraction=0.2, final_fraction=0.1)
+    stable = WarmupStableDecay(warmup_fraction=0.2, decay_fraction=0.3, final_fraction=0.1)
+    assert [cosine.factor(x) for x in (0.0, 0.05, 0.2, 0.4, 0.6, 1.0, 1.01)] == pytest.approx(
+        [0.0, 0.25, 1.0, 0.1 + 0.9 * (0.5 + math.sqrt(0.125)), 0.55, 0.1, 0.1]
+    )
+    assert [stable.factor(x) for x in (0.0, 0.05, 0.2, 0.6, 0.7, 0.8, 0.85, 1.0, 1.01)] == pytest.approx(
+        [0.0, 0.25, 1.0, 1.0, 1.0, 0.7, 0.55, 0.1, 0.1]
+    )
+    assert WarmupCosine(warmup_fraction=0.0).factor(0.0) == WarmupStableDecay(warmup_fraction=0.0).factor(0.0) == 1.0
+    assert WarmupStableDecay(warmup_fraction=0.0, decay_fraction=0.0).factor(0.999) == 1.0
 
 
 @pytest.mark.parametrize(

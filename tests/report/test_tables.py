@@ -54,6 +54,13 @@ def test_a_torn_verdict_keeps_its_arms_in_the_list(tmp_path: Path) -> None:
     assert verdict_rows(StudyFolder(folder)) == []
 
 
+def test_a_run_that_did_not_end_is_no_seed(tmp_path: Path) -> None:
+    """One of three was stopped: two seeds are told."""
+    folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101)}, num_positions=11)
+    (folder / "a" / "seed1" / "done.json").unlink()
+    assert [row["seeds"] for row in list_arms(tmp_path)] == [2]
+
+
 def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
     """No runs yet is no error."""
     assert list_arms(tmp_path / "runs") == []

@@ -610,7 +610,10 @@ def pack(folder: Path, /, *, out: Path | None = None) -> None:
     """
     from vslm.lab.merging import pack_study
 
-    print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip")))
+    def say(words: str) -> None:
+        print(f"vslm: {words}", file=sys.stderr)
+
+    print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip"), say))
 
 
 def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path | None) -> "Study":

@@ -1,5 +1,7 @@
 """A run is read whole, or with the reason why not."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,28 @@ def test_a_seed_beyond_the_declared_ones_is_read_too(folder: Path) -> None:
         (2, "done"),
         (17, "done"),
     ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+@pytest.mark.parametrize("name", ["done.json", "measures.jsonl", "arrays.npz", "later.npz", "sample.txt", "failed.txt"])
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.parents[3] / "mine.txt"), os.mkfifo])
+def test_what_is_no_file_is_neither_shown_nor_waited_for(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+    """A link to a file of the reader's shows nothing of it, and a pipe keeps nobody waiting."""
+    (folder.parent / "mine.txt").write_text("my secret")
+    path = folder / "b" / "seed1" / name
+    path.unlink(missing_ok=True)
+    make(path)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "my secret" not in page
+    if name in ("done.json", "measures.jsonl", "arrays.npz"):
+        assert f"cannot be read: {name}: a " in _only(folder)[1]
+
+
+def test_an_arm_that_is_a_link_is_not_read(folder: Path) -> None:
+    """It would show another study's numbers as this one's; the report and the others stay."""
+    (folder / "b").rename(folder.parent / "elsewhere")
+    (folder / "b").symlink_to(folder.parent / "elsewhere")
+    state, words = _only(folder)
+    assert (state, "a link to" in words) == ("torn", True)
+    assert read_runs(StudyFolder(folder))["a"][1].state == "done"
+    assert write_report(folder).is_file()

@@ -22,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 from vslm.core.errors import DataError, ResultError, SpecError
 from vslm.core.specs import Spec
 from vslm.results.files import read_json, write_text
+from vslm.results.places import read_bytes
 
 # The library's threads would take the cores that a study keeps busy, and warn when the process forks afterwards. The
 # library reads this when it starts to work, not when it is imported.
@@ -291,6 +292,6 @@ def load_tokenizer(path: Path) -> FittedTokenizer:
     if kind not in _FITTED:
         raise ResultError(str(path), f"a tokenizer of kind {kind!r}", f"{' and '.join(_FITTED)} can be read")
     try:
-        return _FITTED[kind](path.read_text(encoding="utf-8"))
+        return _FITTED[kind](read_bytes(path).decode())
     except Exception as error:  # the library raises bare Exception
         raise ResultError(str(path), f"no tokenizer can be made of it ({error})", "", "the file is torn") from None

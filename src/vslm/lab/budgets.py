@@ -6,7 +6,6 @@ Everything here is decided once, before the first run, and kept in `study.json`.
 import dataclasses
 import math
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from vslm.lab.pool import Order, run_orders
 from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
 from vslm.lab.timing import START_SECONDS, Extent
+from vslm.results.places import read_shown, remove_folder
 
 _KEPT = ("workers", "rates", "compile_seconds", "compiled_from_tokens")  # of a timing, beside the settings of a run
 _BESIDE_TRAINING = 1.1  # measures, checkpoints, and the caches and memory that runs side by side share
@@ -119,11 +119,11 @@ class Bench:
             run_orders([order], workers=1, hear=lambda _, message: answer.update(message))
             if "failed" in answer:
                 arms = ", ".join(job.arm for job in (order.job, *order.beside))
-                log = (order.folder / "worker.log").read_text(encoding="utf-8", errors="replace").strip()
+                log = read_shown(order.folder / "worker.log", end=True).strip()
                 said = f"{answer['failed']}\n{log[-2000:]}".strip()
                 raise RunError(f"arms.{arms}", f"cannot be trained: {said}")
         finally:
-            shutil.rmtree(order.folder, ignore_errors=True)
+            remove_folder(order.folder)
         return answer
 
 

@@ -21,6 +21,7 @@ from vslm.lab.matching import check_equal
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
 from vslm.results.files import read_json
+from vslm.results.places import checked
 from vslm.training.checkpoints import check_shapes, model_tensors
 
 
@@ -136,7 +137,7 @@ def _check_start(experiment: Experiment, corpus: Corpus) -> None:
     own = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     path = folder / "weights.safetensors"
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(checked(path), framework="numpy") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)
     except SafetensorError as error:
         raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from vslm.core.errors import ResultError, RunError, SpecError
 from vslm.results.files import read_json, write_json
+from vslm.results.places import checked, remove_file
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def held(out: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SpecError(str(out), f"cannot be made: {reason}", "", "choose another place with --out") from None
+    if os.path.lexists(out / ".lock"):  # which would be emptied
+        checked(out / ".lock", RunError)
     lock, holder = FileLock(str(out / ".lock")), out / ".holder.json"
     try:
         lock.acquire(timeout=0)
@@ -36,7 +39,7 @@ def held(out: Path) -> Iterator[None]:
         write_json(holder, {"process": os.getpid(), "machine": platform.node(), "since": since})
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        remove_file(holder)
         lock.release()
 
 

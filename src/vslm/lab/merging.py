@@ -1,7 +1,7 @@
 """Join folders of one study from several machines, and make one small file to send."""
 
-import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from vslm.core.specs import differences
 from vslm.lab.verdict import write_verdict
 from vslm.results.files import write_json, written_whole
 from vslm.results.folder import KEPT, StudyFolder, budget_name
+from vslm.results.places import checked, copy_file, files_below, odd_below
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
 _SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
@@ -23,11 +24,13 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
 
     The arms of a seed come from one folder, so that they were paired on one machine.
 
-    Raises: ResultError naming what differs, or if `out` has something in it.
+    Raises: ResultError naming what differs, or if `out` has something in it, or for a link or a pipe in a part.
     """
     if out.exists() and any(out.iterdir()):
         raise ResultError(str(out), "not empty", "a new folder is needed", "choose another --out")
     folders = [StudyFolder(part) for part in parts]
+    for odd in (odd for part in parts for odd in odd_below(part)):
+        checked(odd)  # left out, the study would be another one
     first = folders[0].study
     for folder in folders[1:]:
         _check_same(first, folder.study, folders[0].path, folder.path)
@@ -51,7 +54,7 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
         if (folders[0].path / stage).is_dir():
             _copy(folders[0].path / stage, out / stage)
     for copy in folders[0].path.glob("*.py"):
-        shutil.copy(copy, out / copy.name)
+        copy_file(copy, out / copy.name)
     write_json(out / "study.json", whole)
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
@@ -85,7 +88,9 @@ def _confirmed(study: dict[str, Any]) -> list[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".*.tmp"))
+    for path in files_below(source):
+        if not (path.name.startswith(".") and path.name.endswith(".tmp")):
+            copy_file(path, target / path.relative_to(source))
 
 
 def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
@@ -95,9 +100,13 @@ def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
         raise ResultError(str(folder.path), found, f"one {', '.join(_SAME_OF_A_SEED)} for all arms of a seed")
 
 
-def pack_study(folder: Path, target: Path) -> Path:
+def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
     """One zip file of a study, without weights and checkpoints: everything that the report and `merge` read.
 
+    Args:
+        folder: of the study.
+        target: the file.
+        say: is told of links and pipes, which are left out.
     Raises: ResultError if the folder is no study.
     """
     study = StudyFolder(folder)
@@ -105,10 +114,12 @@ def pack_study(folder: Path, target: Path) -> Path:
         raise ResultError(str(folder), "a study without arms")
     if target.is_dir():
         raise ResultError(str(target), "a folder", "the name of a file is needed", f"try --out {target / 'study.zip'}")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())  # before the archive is one of them
+    for odd in odd_below(folder):
+        say(f"{odd} is left out: it is a link, or no file")
+    paths = list(files_below(folder))  # before the archive is one of them
     with written_whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
             parts = path.relative_to(folder).parts
             if path.name not in _LEFT_OUT and path != target and path.parent.name not in _FOLDERS_LEFT_OUT:
-                archive.write(path, Path(folder.resolve().name, *parts))
+                archive.write(checked(path), Path(folder.resolve().name, *parts))
     return target

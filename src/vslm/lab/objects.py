@@ -20,6 +20,7 @@ from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.models.repeats import count_at
+from vslm.results.places import checked
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.exits import loss_with_exits
@@ -38,7 +39,7 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
     init = Init(seed=job.init_seed + offset)
     model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.device))
     if isinstance(start, str):
-        load_model_tensors(model, load_file(Path(start) / "weights.safetensors"), start)
+        load_model_tensors(model, load_file(checked(Path(start) / "weights.safetensors")), start)
     elif start.flip_last_bit:
         with torch.no_grad():
             for parameter in model.parameters():

@@ -22,6 +22,7 @@ from vslm.core.specs import to_plain
 from vslm.lab.job import Job
 from vslm.lab.timing import Extent
 from vslm.results.files import write_json
+from vslm.results.places import log_descriptor, make_folder
 
 
 @dataclass
@@ -134,8 +135,8 @@ class _Worker:
     def __init__(self, order: Order, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
         self.order, self.threads = order, _threads(order)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-        order.folder.mkdir(parents=True, exist_ok=True)
-        with (order.folder / "worker.log").open("wb") as log:
+        make_folder(order.folder)
+        with os.fdopen(log_descriptor(order.folder / "worker.log", anew=True), "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "vslm.lab.worker"],
                 stdin=subprocess.PIPE,
@@ -165,7 +166,7 @@ class _Worker:
             },
         )
         if order is not self.order:  # whose log the process began with
-            (order.folder / "worker.log").write_bytes(b"")
+            os.close(log_descriptor(order.folder / "worker.log", anew=True))
         self.order = order
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # it has ended, which is told where its messages are heard

@@ -2,7 +2,6 @@
 
 import math
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
 from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
+from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.training.averaging import averaged
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.kept_weights import save_weights
@@ -65,14 +65,14 @@ def run_job(
     checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
     if checkpoint is not None and checkpoint.plain.get("lineage", job.lineage) != job.lineage:
         progress({"say": f"{job.arm} seed {job.data_seed}: the checkpoints there are of another run; it begins anew"})
-        shutil.rmtree(folder / "checkpoints")
+        remove_folder(folder / "checkpoints")
     elif checkpoint is not None:
         training.restore(checkpoint)
         progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
     for name in (LATER, LATER_RECORD):  # was taken from weights that this run is about to replace
-        (folder / name).unlink(missing_ok=True)
+        remove_file(folder / name)
     if training.step == 0:  # what another training left here is not of this one
-        shutil.rmtree(folder / KEPT, ignore_errors=True)
+        remove_folder(folder / KEPT)
     watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
     watcher.keep(training)
     try:
@@ -133,7 +133,7 @@ class _Watcher:
 
 
 def _write_records(job: Job, folder: Path, corpus: Corpus) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_json(folder / "experiment.json", {"fingerprint": job.fingerprint, "job": to_plain(job)})
     write_json(folder / "environment.json", environment(job))
     corpus.tokenizer.save(folder / "tokenizer.json")

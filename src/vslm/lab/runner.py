@@ -1,7 +1,6 @@
 """Run a study in a folder: what is not done is done, what was chosen once stays, and every look is a verdict."""
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import read_json, write_text, written_whole
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder
+from vslm.results.places import files_below, remove_file, remove_folder
 
 
 def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | None, options: Options) -> StudyFolder:
@@ -32,7 +32,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     _check_folder(out)
     corpora = prepared_corpora(study, watcher.say)
     with held(out), Crew() as crew:
-        (out / ANSWERS).unlink(missing_ok=True)  # of fewer runs, or of another file
+        remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
         record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
@@ -103,7 +103,7 @@ def _is_over(study: Study, out: Path, seeds: list[int], record: Record) -> bool:
     if study.max_minutes is None or set(seeds) <= set(record["seeds"]):
         return False
     # Read from the runs, so that a study which was stopped and goes on knows what it spent before.
-    seconds = sum(read_json(done)["seconds"] for done in out.rglob("done.json"))
+    seconds = sum(read_json(done)["seconds"] for done in files_below(out) if done.name == "done.json")
     return seconds / 60 / record["settings"]["workers"] > study.max_minutes
 
 
@@ -121,7 +121,7 @@ def _train(
         if done is not None:
             watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
         else:
-            (path / FAILED).unlink(missing_ok=True)
+            remove_file(path / FAILED)
             orders.append(Order(job, path, study_file, samples=options.samples))
     settled: set[int] = set()
 
@@ -130,9 +130,9 @@ def _train(
             return  # its process ends with a code beside what it said already
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
-            (order.folder / "order.json").unlink(missing_ok=True)
+            remove_file(order.folder / "order.json")
             if order.job.is_made_to_choose:  # nobody goes on with it
-                shutil.rmtree(order.folder / "checkpoints", ignore_errors=True)
+                remove_folder(order.folder / "checkpoints")
         if message.get("disk_full"):
             raise RunError("", message["failed"])
         if "done" in message or "failed" in message:

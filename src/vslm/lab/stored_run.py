@@ -28,6 +28,7 @@ from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.results.files import RUN_ANEW, read_json
 from vslm.results.folder import DONE_ANEW, RunFolder, run_folder_of
+from vslm.results.places import checked
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.kept_weights import load_weights
 
@@ -157,7 +158,7 @@ class StoredRun:
         if step is None or step == last:
             path = self.path / "weights.safetensors"
             try:
-                return path, load_file(path)
+                return path, load_file(checked(path))
             except SafetensorError as error:
                 raise ResultError(
                     str(path), f"cannot be read ({error})", "", "the file is torn; run it again"

@@ -24,6 +24,8 @@ from vslm.core.specs import from_plain
 from vslm.lab.run import run_job
 from vslm.lab.study_file import kinds_with
 from vslm.lab.timing import Extent, choose_settings, time_side_by_side
+from vslm.results.files import read_json
+from vslm.results.places import log_descriptor
 
 
 def main() -> None:
@@ -39,7 +41,7 @@ def main() -> None:
 def carry_out(path: Path) -> bool:
     """Read the order, run it, say how it ended; whether this process is fit for another one."""
     _log_to(path.parent / "worker.log")
-    order = json.loads(path.read_text(encoding="utf-8"))
+    order = read_json(path)
     try:
         kinds = kinds_with(Path(order["study_file"]) if order["study_file"] else None)
         job = from_plain(order["job"], kinds)
@@ -72,7 +74,7 @@ def _log_to(path: Path) -> None:
     """Let everything that is written to the standard error, torch's C++ included, go into the log of this order."""
     sys.stderr.flush()
     # Its parent has begun the log of the first order with what went wrong before.
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = log_descriptor(path, anew=False)
     os.dup2(log, 2)
     os.close(log)
 

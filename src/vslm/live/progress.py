@@ -12,6 +12,7 @@ from vslm.core.errors import ResultError
 from vslm.report.formatting import is_number, of_folder
 from vslm.results.files import read_json
 from vslm.results.folder import RunFolder, StudyFolder
+from vslm.results.places import files_below, opened
 
 _TAIL_BYTES = 4096  # a row of measures.jsonl is some hundred
 _RECENT_SECONDS = 600.0  # a study of another machine that wrote within this time is taken to be running
@@ -78,11 +79,13 @@ def progress_of(folder: StudyFolder) -> Progress:
                 part = 1.0 if found[seed].is_done else _share(found[seed], tokens, budget)
                 num_ended += found[seed].is_done
                 share += part
-    choosing = (
-        0 if has_begun else sum(1 for stage in ("screen", "tuning") for _ in folder.path.glob(f"{stage}/**/done.json"))
-    )
+    choosing = 0 if has_begun else sum(map(_num_done, (folder.path / "screen", folder.path / "tuning")))
     share = share / num_runs if num_runs else 0.0
     return Progress(num_ended, num_runs, share, is_held(folder.path), choosing)
+
+
+def _num_done(stage: Path) -> int:
+    return 0 if stage.is_symlink() else sum(path.name == "done.json" for path in files_below(stage))
 
 
 def _share(run: RunFolder, tokens: Any, budget: float) -> float:
@@ -93,10 +96,10 @@ def _share(run: RunFolder, tokens: Any, budget: float) -> float:
 def last_row(path: Path) -> dict[str, Any]:
     """The last whole row of a file of rows, read from its end; empty if there is none."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        with opened(path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
             lines = file.read().splitlines()
-    except OSError:
+    except (OSError, ResultError):
         return {}
     for line in reversed(lines):
         try:

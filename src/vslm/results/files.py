@@ -1,7 +1,7 @@
 """Write a file whole or not at all, and notice when what is read is torn.
 
 Every write goes to a temporary name beside the target and is renamed over it, so a killed process leaves the old file
-or the new one. No file is opened with pickle allowed.
+or the new one. No file is opened with pickle allowed, and none through a link in a study's folder (`places.py`).
 """
 
 import errno
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vslm.core.errors import ResultError, RunError
+from vslm.results.places import MOST_TEXT_BYTES, make_folder, opened, read_bytes
 
 RUN_ANEW = "delete done.json beside it and run the study again, which makes it anew"
 
@@ -28,10 +29,10 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises: RunError when the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,10 +56,10 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
-    Raises: ResultError if it is missing, torn or not UTF-8.
+    Raises: ResultError if it is missing, torn, not UTF-8, a link or no file at all.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bytes(path, most=MOST_TEXT_BYTES).decode())
     except FileNotFoundError:
         raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
     except UnicodeDecodeError as error:
@@ -88,7 +89,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(path, most=MOST_TEXT_BYTES).decode().splitlines()
     except UnicodeDecodeError as error:
         raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
     try:
@@ -119,17 +120,34 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     if not path.exists():
         return {}
-    if not zipfile.is_zipfile(path):
-        raise ResultError(str(path), "no archive of arrays", "the file is torn", RUN_ANEW)
     try:
         # Opened here, because numpy leaves a torn file open.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with opened(path) as raw:
+            _check_archive(path, raw)
+            with np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+    except ResultError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise ResultError(str(path), f"cannot be read ({error})", "the file is torn", RUN_ANEW) from None
 
 
+def _check_archive(path: Path, raw: BinaryIO) -> None:
+    """Refuse what is no archive, and one that would unpack to more than it is: arrays are stored as they are.
+
+    Raises: ResultError; what zipfile raises for a torn one.
+    """
+    if not zipfile.is_zipfile(raw):
+        raise ResultError(str(path), "no archive of arrays", "the file is torn", RUN_ANEW)
+    with zipfile.ZipFile(raw) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > raw.seek(0, os.SEEK_END):
+        found = f"an archive that unpacks to {unpacked / 1024**2:,.0f} MB"
+        raise ResultError(str(path), found, "arrays are stored as they are, not packed", RUN_ANEW)
+    raw.seek(0)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, as hex digits."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

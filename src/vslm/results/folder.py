@@ -10,6 +10,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, read_rows
+from vslm.results.places import read_shown
 
 _ANEW = "the file is torn; run the study again"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
@@ -123,13 +124,13 @@ class RunFolder:
     def failed(self) -> str | None:
         """Why the last attempt could not finish, or None."""
         path = self.path / FAILED
-        return path.read_text(encoding="utf-8", errors="replace").strip() if path.exists() else None
+        return read_shown(path).strip() if path.exists() else None
 
     @cached_property
     def sample(self) -> str | None:
         """Text the finished model wrote."""
         path = self.path / "sample.txt"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+        return read_shown(path) if path.exists() else None
 
 
 @dataclass(frozen=True)

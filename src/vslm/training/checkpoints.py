@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vslm.core.errors import RunError
 from vslm.results.files import read_json, sha256, write_json, written_whole
+from vslm.results.places import read_bytes, remove_file
 
 _HEADER_LENGTH_BYTES = 8  # how a safetensors file begins: the length of the JSON that follows
 _KEPT = 2  # the latest, and one to fall back on
@@ -35,15 +36,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
     Raises: RunError when it cannot be written; the older checkpoints are then still there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step{checkpoint.step:09d}.safetensors"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     with written_whole(path) as file:
         file.write(save(tensors, metadata={"plain": json.dumps(checkpoint.plain)}))
     write_json(path.with_suffix(".json"), {"step": checkpoint.step, "sha256": sha256(path)})
     for old in sorted(folder.glob("step*.safetensors"))[:-_KEPT]:
-        old.with_suffix(".json").unlink(missing_ok=True)
-        old.unlink()
+        remove_file(old.with_suffix(".json"))
+        remove_file(old)
 
 
 def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
@@ -53,7 +53,7 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | No
         try:
             if read_json(record)["sha256"] != sha256(path):
                 raise ValueError("its checksum does not match")
-            content = path.read_bytes()
+            content = read_bytes(path)
             plain = json.loads(safetensors_header(content)[0]["__metadata__"]["plain"])
             return Checkpoint(int(path.stem[4:]), load(content), plain)
         except Exception as error:  # whatever is wrong with it, the one before may be whole

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vslm.core.errors import ResultError
 from vslm.results.files import written_whole
+from vslm.results.places import read_bytes
 from vslm.training.checkpoints import safetensors_header
 
 _LARGEST_FP16 = 65504.0
@@ -39,11 +40,11 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
 def load_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a file that `save_weights` wrote; what was stored in fp16 comes back in fp32.
 
-    Raises: ResultError naming the file if it is missing or torn.
+    Raises: ResultError naming the file if it is missing, torn or a link.
     """
     if not path.is_file():
         raise ResultError(str(path), "no such file", "", "train with Experiment(keep_weights=...) to keep weights")
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         stored = safetensors_header(content)[0]["__metadata__"]["sha256"]
         if stored != _checksum(content):

@@ -1,0 +1,42 @@
+"""A folder that is somebody else's: packed and joined without what its links lead to."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vslm.core.errors import ResultError
+from vslm.lab.merging import merge_studies, pack_study
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study of one arm, with a link to a file and one to a folder of its reader's."""
+    folder, mine = tmp_path / "study", tmp_path / "mine"
+    (folder / "full" / "seed0").mkdir(parents=True)
+    mine.mkdir()
+    (mine / "secret.txt").write_text("my secret")
+    (folder / "study.json").write_text(json.dumps({"format": 1, "arms": {"full": {}}, "name": "study"}))
+    (folder / "full" / "seed0" / "sample.txt").write_text("Once upon a time")
+    (folder / "notes.txt").symlink_to(mine / "secret.txt")
+    (folder / "full" / "seed1").symlink_to(mine)
+    return folder
+
+
+def test_links_are_not_packed(study: Path, tmp_path: Path) -> None:
+    """Each is named; the files are packed."""
+    said: list[str] = []
+    with zipfile.ZipFile(pack_study(study, tmp_path / "study.zip", said.append)) as packed:
+        assert sorted(packed.namelist()) == ["study/full/seed0/sample.txt", "study/study.json"]
+    assert [words.split(" is left out")[0] for words in said] == [
+        str(study / "notes.txt"),
+        str(study / "full" / "seed1"),
+    ]
+
+
+def test_a_study_with_links_is_not_joined(study: Path, tmp_path: Path) -> None:
+    """Without what they lead to it would be another study, so it is said before anything is written."""
+    with pytest.raises(ResultError, match=r"notes\.txt: a link to .*links in it are not followed"):
+        merge_studies([study, study], tmp_path / "joined")
+    assert not (tmp_path / "joined").exists()

@@ -40,13 +40,25 @@ def refuse_links(path: Path, error: type[VslmError] = ResultError, *, itself: bo
         itself: whether the last part of the path may be no link either.
     Raises: `error`.
     """
-    parents = path.parents[:_DEEPEST]
-    # The outermost record counts: one further in could have been put there to make a link look like a study's place.
-    marked = [i for i, parent in enumerate(parents) if any(os.path.lexists(parent / name) for name in _RECORDS)]
-    inside = parents[: marked[-1]] if marked else ()
-    for part in (*reversed(inside), *((path,) if itself else ())):
-        if part.is_symlink():
-            raise _refused(part, stat.S_IFLNK, error)
+    for part in (*_inside(path), *((str(path),) if itself else ())):
+        if os.path.islink(part):  # noqa: PTH114 (a page asks this of thousands of paths)
+            raise _refused(Path(part), stat.S_IFLNK, error)
+
+
+def _inside(path: Path) -> list[str]:
+    """The folders between a study's folder, or a run's, and what lies in it, the outermost first."""
+    folders: list[str] = []
+    outermost, here = 0, str(path)
+    for _ in range(_DEEPEST):
+        above = os.path.dirname(here)  # noqa: PTH120
+        # The outermost record counts: one further in may stand there to make a link look like a study's place.
+        if any(os.path.lexists(os.path.join(above, name)) for name in _RECORDS):  # noqa: PTH118
+            outermost = len(folders)
+        if above in ("", here):
+            break
+        folders.append(above)
+        here = above
+    return folders[:outermost][::-1]
 
 
 def checked(path: Path, error: type[VslmError] = ResultError) -> Path:
@@ -133,8 +145,7 @@ def make_folder(path: Path) -> None:
 
     Raises: RunError where a link inside a study's folder leads to it; OSError where none can be made.
     """
-    is_of_study = any(os.path.lexists(parent / name) for parent in path.parents[:_DEEPEST] for name in _RECORDS)
-    refuse_links(path, RunError, itself=is_of_study)
+    refuse_links(path / "a file in it", RunError, itself=False)
     path.mkdir(parents=True, exist_ok=True)
 
 

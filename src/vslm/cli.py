@@ -33,6 +33,7 @@ _GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+AllowHost = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
@@ -394,7 +395,14 @@ def send(
 
 
 @app.command
-def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.0.1") -> None:
+def serve(
+    root: Path = Path("runs"),
+    /,
+    *,
+    port: int = 8421,
+    host: str = "127.0.0.1",
+    allow_host: AllowHost = (),
+) -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 
     No code of the folder is run.
@@ -404,14 +412,17 @@ def serve(root: Path = Path("runs"), /, *, port: int = 8421, host: str = "127.0.
         root: A folder of studies, or one study.
         port: Where to listen; 0 takes a free one.
         host: An address of this machine. Any other than loopback lets others read all of the folder.
+        allow_host: The name of a proxy or tunnel of yours that asks under its own name (Colab, Jupyter, Codespaces):
+            what the browser shows between // and the next /. May be repeated.
     """
     from vslm.live.guard import is_loopback
-    from vslm.live.server import address_of, open_server
+    from vslm.live.server import address_of, is_everywhere, open_server
 
-    with open_server(root, _text_reader(), host=host, port=port) as server:
+    with open_server(root, _text_reader(), host=host, port=port, allow_hosts=allow_host) as server:
         print(f"{root} is shown at {address_of(server)} (Ctrl-C stops it)", flush=True)
         if not is_loopback(host):
-            print(f"vslm: whoever reaches {host} can read all of {root}", file=sys.stderr, flush=True)
+            where = "this machine over any network" if is_everywhere(host) else host
+            print(f"vslm: whoever reaches {where} can read all of {root}", file=sys.stderr, flush=True)
         server.serve_forever(poll_interval=0.2)
 
 

@@ -15,6 +15,8 @@ import pytest
 from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
+from vslm.core.errors import SpecError
+from vslm.live import guard
 from vslm.live.app import Answer, App
 from vslm.results.files import read_json, read_rows, write_arrays, write_json, write_rows
 
@@ -432,3 +434,40 @@ def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
     begun = time.process_time()
     assert app.answer("GET", "/study/whole", {"Host": "localhost"}).body == answer.body
     assert time.process_time() - begun < 0.2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["8421-gpu-t4-s-1x2y-c.us-west4-1.prod.colab.dev", "abc123-8421.colab.googleusercontent.com", "my_hub.local"],
+)
+def test_a_proxy_is_told_how_it_can_be_allowed(runs: Path, name: str) -> None:
+    """And once it is, pages come and a text may be sent from them, which a browser sends under its own name."""
+    refused = App(runs, read_text).answer("GET", "/", {"Host": name})
+    assert refused.status == HTTPStatus.MISDIRECTED_REQUEST
+    assert f"vslm serve --allow-host {name}." in refused.body.decode()
+    app = App(runs, read_text, allowed=guard.checked_names([name.upper()]))
+    assert app.answer("GET", "/", {"Host": name}).status == HTTPStatus.OK
+    assert app.answer("GET", "/", {"Host": f"evil.{name}"}).status == HTTPStatus.MISDIRECTED_REQUEST
+    body = json.dumps({"text": "x", "runs": ["a/seed0"]}).encode()
+    for host in (name, "127.0.0.1:8421"):  # passed on, or not
+        sent = {"Host": host, "Origin": f"https://{name}", "Content-Type": "application/json"}
+        assert app.answer("POST", "/api/tokens/first", sent, body).status == HTTPStatus.OK
+        foreign = {**sent, "Origin": "https://evil.example"}
+        assert app.answer("POST", "/api/tokens/first", foreign, body).status == HTTPStatus.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    "name", ["*", "*.colab.dev", "https://a.example", "a.example/x", "", "a b", "a..b", "é.example"]
+)
+def test_only_a_name_can_be_allowed(name: str) -> None:
+    """Every name of a domain would be anybody's."""
+    with pytest.raises(SpecError, match="--allow-host"):
+        guard.checked_names([name])
+
+
+def test_a_foreign_name_is_said_back_only_if_it_is_one(ask: Ask) -> None:
+    """Whoever asks cannot write on the page."""
+    for host in ("<b>", "a\x1b[2J", "x" * 5000):
+        answer = ask("/", host=host).body.decode()
+        assert host not in answer
+        assert "answers for its own address only" in answer

@@ -6,9 +6,11 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +18,7 @@ from stand_in import read_text
 
 from interrupts import HEARING
 from vslm.core.errors import SpecError
+from vslm.live import server
 from vslm.live.server import address_of, open_server
 
 _opened: list[http.client.HTTPConnection] = []
@@ -182,3 +185,95 @@ def test_many_who_ask_at_once_are_all_answered(address: str) -> None:
         connection.request("GET", "/study/first")
     assert {connection.getresponse().status for connection in connections} == {200}
     assert time.monotonic() - begun < 60
+
+
+def test_two_hundred_connections_at_once_are_all_answered(address: str) -> None:
+    """While they are open, all of them; a visitor who comes then is answered, too."""
+    port = urlsplit(address).port or 0
+    with contextlib.ExitStack() as opened:
+        raws = [opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30)) for _ in range(200)]
+        connection = _connection(address)
+        connection.request("GET", "/study/first")
+        assert connection.getresponse().status == 200
+        for raw in raws:
+            raw.sendall(b"GET /assets/none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert {raw.recv(12) for raw in raws} == {b"HTTP/1.1 404"}
+
+
+def test_more_than_there_is_room_for_are_told_to_come_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once the others are gone there is room."""
+    monkeypatch.setattr(server, "_MOST_CONNECTIONS", 3)
+    with open_server(Path(), read_text, host="127.0.0.1", port=0) as small:
+        thread = threading.Thread(target=small.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        place = ("127.0.0.1", small.server_address[1])
+        try:
+            with contextlib.ExitStack() as opened:
+                for _ in range(3):
+                    opened.enter_context(socket.create_connection(place, timeout=10))
+                with socket.create_connection(place, timeout=10) as late:
+                    assert late.recv(100).startswith(b"HTTP/1.1 503 ")
+            deadline = time.monotonic() + 10
+            status = b""
+            while not status.startswith(b"HTTP/1.1 404") and time.monotonic() < deadline:
+                with socket.create_connection(place, timeout=10) as raw, contextlib.suppress(OSError):
+                    raw.sendall(b"GET /assets/none HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                    status = raw.recv(100)
+            assert status.startswith(b"HTTP/1.1 404")
+        finally:
+            small.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "begin", [b"GET / HT", b"GET / HTTP/1.1\r\nX: ", b"POST /api/tokens/first HTTP/1.1\r\nHost: 127.0.0.1\r\n"]
+)
+def test_a_slow_connection_ends(address: str, monkeypatch: pytest.MonkeyPatch, begin: bytes) -> None:
+    """A letter now and then keeps none open: the whole request has its time, not each letter of it."""
+    monkeypatch.setattr(server, "_REQUEST_SECONDS", 0.5)
+    if begin.startswith(b"POST"):
+        begin += b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", urlsplit(address).port or 0), timeout=10) as raw:
+        raw.sendall(begin)
+        begun = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - begun < 10:
+                raw.sendall(b"x")
+                time.sleep(0.05)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"414"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"<script> / HTTP/9.9\r\n\r\n", b"505"),
+    ],
+)
+def test_what_is_too_large_is_refused_in_words(address: str, request_: bytes, status: bytes) -> None:
+    """With the headers of every other answer, and nothing that was sent becomes markup."""
+    with socket.create_connection(("127.0.0.1", urlsplit(address).port or 0), timeout=10) as raw:
+        raw.sendall(request_)
+        answer = b""
+        with contextlib.suppress(OSError):
+            while piece := raw.recv(65536):
+                answer += piece
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"Content-Security-Policy" in answer
+    assert b"<script>" not in answer
+
+
+@pytest.mark.parametrize("host", ["", " ", "a" * 300, "\x00", "\x1b[2J", "203.0.113.7"])
+def test_an_address_that_is_none_of_this_machine_is_refused(runs: Path, host: str) -> None:
+    """An empty one above all: the system takes it for every network."""
+    with pytest.raises(SpecError, match=r"127\.0\.0\.1 is for this machine alone") as caught:
+        open_server(runs, read_text, host=host, port=0)
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "[::1]")])
+def test_every_address_is_no_place_to_go(host: str, shown: str) -> None:
+    """What is printed can be opened."""
+    assert address_of(SimpleNamespace(server_address=(host, 8421))) == f"http://{shown}:8421/"  # type: ignore[arg-type]

@@ -60,6 +60,7 @@ class App:
         root: the folder.
         read_text: reads a typed text with a run's stored weights; raises VslmError in words.
         listens_at: the address, which decides what names are its own.
+        allowed: names of proxies that pass requests on under their own.
         log: is told, in one line, of what nobody foresaw.
     """
 
@@ -69,10 +70,13 @@ class App:
         read_text: ReadText,
         *,
         listens_at: str = "127.0.0.1",
+        allowed: frozenset[str] = frozenset(),
         log: Callable[[str], None] = _to_stderr,
     ) -> None:
         self.shelf, self.listens_at, self._read_text, self._log = Shelf(root), listens_at, read_text, log
+        self.allowed = allowed
         self._pages: dict[str, tuple[str, bytes]] = {}
+        self._drawing: dict[str, threading.Lock] = {}
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._reading = threading.Lock()
 
@@ -84,10 +88,9 @@ class App:
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """Answer a request; what is refused, cannot be read or goes wrong is answered in words."""
         try:
-            guard.check_host(headers.get("Host"), listens_at=self.listens_at)
+            self.check(method, headers)
             path, query = _split(target)
             if method == "POST":
-                guard.check_origin(headers)
                 return self._post(path, headers, body)
             return self._get(path, query)
         except RefusedError as refused:
@@ -96,6 +99,15 @@ class App:
             return self._in_words(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), target)
         except Exception as error:  # nobody foresaw it: a visitor is told so all the same, and the others are answered
             return self._in_words(HTTPStatus.INTERNAL_SERVER_ERROR, self._unforeseen(error, target), target)
+
+    def check(self, method: str, headers: Mapping[str, str]) -> None:
+        """Refuse what is asked of another name, and what another site's page sent.
+
+        Raises: RefusedError.
+        """
+        guard.check_host(headers.get("Host"), listens_at=self.listens_at, allowed=self.allowed)
+        if method == "POST":
+            guard.check_origin(headers, allowed=self.allowed)
 
     def _unforeseen(self, error: Exception, target: str) -> str:
         """Say in the log what happened and where, and give the words for a visitor."""
@@ -117,7 +129,10 @@ class App:
         if path.startswith("/api/rows/"):
             return _json(self._rows(self._entry(path.removeprefix("/api/rows/")), query.get("since", [""])[0]))
         if path.startswith("/study/"):
-            return Answer(HTTPStatus.OK, self._page(self._entry(path.removeprefix("/study/"))), _HTML)
+            entry = self._entry(path.removeprefix("/study/"))
+            # Many who ask at once for one page wait for the first, and get what it was given.
+            with self._drawing.setdefault(entry.name, threading.Lock()):
+                return Answer(HTTPStatus.OK, self._page(entry), _HTML)
         raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
 
     def _post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -4,17 +4,21 @@ Imports stand inside the commands on purpose: `--help` and `ls` must not wait a 
 """
 
 import io
+import itertools
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 import vslm
+from vslm.arguments import Count, Minutes, Real, Size, in_words
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
+from vslm.core.machine import available_cores, cpu_quota
 
 if TYPE_CHECKING:
     from vslm.lab.answers import Answers
@@ -45,11 +49,11 @@ def run_command(
     set_: Set = (),
     data: str | None = None,
     seeds: str | None = None,
-    tokens: int | None = None,
-    minutes: float | None = None,
+    tokens: Count | None = None,
+    minutes: Minutes | None = None,
     out: Path | None = None,
     device: Device = "auto",
-    workers: int | None = None,
+    workers: Count | None = None,
     json_: Json = False,
 ) -> None:
     """Train every arm of a study with every seed, and print the verdict. After a stop the same command goes on.
@@ -58,7 +62,7 @@ def run_command(
         study: The study file: Python that defines STUDY.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: A file, folder or glob that replaces every arm's corpus.
-        seeds: 3 means seeds 0, 1 and 2; 3-5 names them; auto adds seeds until the question is resolved.
+        seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
         tokens: Training tokens of one run of the baseline.
         minutes: Time for the whole study.
         out: The study's folder. Default: runs/ and the name of the study file.
@@ -135,9 +139,9 @@ def plan(
     set_: Set = (),
     data: str | None = None,
     seeds: str | None = None,
-    tokens: int | None = None,
-    minutes: float | None = None,
-    workers: int | None = None,
+    tokens: Count | None = None,
+    minutes: Minutes | None = None,
+    workers: Count | None = None,
     json_: Json = False,
 ) -> None:
     """Say what a study would cost and what it could resolve, before a second is spent.
@@ -146,7 +150,7 @@ def plan(
         study: The study file: Python that defines STUDY.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: A file, folder or glob that replaces every arm's corpus.
-        seeds: 3 means seeds 0, 1 and 2; 3-5 names them; auto adds seeds until the question is resolved.
+        seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
         tokens: Training tokens of one run of the baseline.
         minutes: Time for the whole study.
         workers: Runs at the same time. Default: one per core.
@@ -173,11 +177,11 @@ def rematch(
     change: str = "FeedforwardMultiplier",
     arm: str | None = None,
     seeds: str | None = None,
-    tokens: int | None = None,
-    minutes: float | None = None,
+    tokens: Count | None = None,
+    minutes: Minutes | None = None,
     out: Path | None = None,
     device: Device = "auto",
-    workers: int | None = None,
+    workers: Count | None = None,
     json_: Json = False,
 ) -> None:
     """Train the winner of a study again, on new seeds, as large as the baseline in every way of counting.
@@ -218,14 +222,14 @@ def train(
     path: str,
     /,
     *,
-    minutes: float | None = None,
-    tokens: int | None = None,
-    more_tokens: int | None = None,
-    depth: int | None = None,
-    width: int | None = None,
-    heads: int | None = None,
-    context_tokens: int | None = None,
-    vocabulary: int | None = None,
+    minutes: Minutes | None = None,
+    tokens: Count | None = None,
+    more_tokens: Count | None = None,
+    depth: Count | None = None,
+    width: Size | None = None,
+    heads: Count | None = None,
+    context_tokens: Size | None = None,
+    vocabulary: Size | None = None,
     out: Path | None = None,
     device: Device = "auto",
 ) -> None:
@@ -247,7 +251,7 @@ def train(
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
     from vslm.lab.runner import run_study
-    from vslm.lab.single import ARM, Wanted, study_of
+    from vslm.lab.single import ARM, Wanted, at_options, study_of
     from vslm.report.page import write_report
 
     place = out or Path("runs") / f"train-{_name_of_text(path)}"
@@ -261,8 +265,8 @@ def train(
         context_tokens=context_tokens,
         vocabulary=vocabulary,
     )
-    study = study_of(path, place, wanted)
-    with progress_for(quiet=False) as watcher:
+    with at_options(wanted), progress_for(quiet=False) as watcher:
+        study = study_of(path, place, wanted)
         folder = run_study(study, place, watcher, study_file=None, options=options)
     model, page = folder.run(ARM, 0), write_report(folder.path)
     if model.done and model.done["status"] == "done":
@@ -399,7 +403,7 @@ def serve(
     root: Path = Path("runs"),
     /,
     *,
-    port: int = 8421,
+    port: Count = 8421,
     host: str = "127.0.0.1",
     allow_host: AllowHost = (),
 ) -> None:
@@ -447,10 +451,10 @@ def sample(
     *,
     prompt: str | None = None,
     interactive: Flag = False,
-    tokens: int = 200,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    seed: int = 0,
+    tokens: Count = 200,
+    temperature: Real = 0.8,
+    top_k: Count | None = None,
+    seed: Count = 0,
 ) -> None:
     """Let a trained model write.
 
@@ -531,7 +535,7 @@ def prompts(
     continuations: Path | None = None,
     out: Path | None = None,
     figures: Path | None = None,
-    seed: int = 0,
+    seed: Count = 0,
     json_: Json = False,
 ) -> None:
     """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
@@ -568,7 +572,9 @@ def prompts(
 
 
 @app.command
-def noise(*, seeds: int = 4, tokens: int = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto") -> None:
+def noise(
+    *, seeds: Count = 4, tokens: Count = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto"
+) -> None:
     """Measure this machine's noise: pairs of baselines that differ in nothing that matters.
 
     Args:
@@ -649,7 +655,26 @@ def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path
                 arms = {arm: vary(experiment, {where: value}) for arm, experiment in arms.items()}
             except SpecError as error:
                 raise error.within("--set") from None
-    return dataclasses.replace(study, arms=arms) if set_ or data is not None else study
+    try:
+        return dataclasses.replace(study, arms=arms) if set_ or data is not None else study
+    except SpecError as error:
+        raise _as_typed(error, set_) from None
+
+
+def _as_typed(error: SpecError, changes: tuple[str, ...]) -> SpecError:
+    """A problem of a changed study, at the change that it most likely comes from: the one that goes nearest to it."""
+
+    def shared(change: str) -> int:
+        typed, found = (
+            re.sub(r"^arms\.[^.]+\.", "", text).split(".") for text in (change.partition("=")[0], error.where)
+        )
+        alike = (one in ("*", other) for one, other in zip(typed, found, strict=False))
+        return sum(1 for _ in itertools.takewhile(bool, alike))
+
+    nearest_one = max(changes, key=shared, default="")
+    if not nearest_one or not shared(nearest_one):
+        return error
+    return SpecError(f"--set {nearest_one}", f"{error.where}: {error.found}", error.allowed, error.do)
 
 
 def _vary_arm(arms: Mapping[str, Any], where: str, value: Any) -> dict[str, Any]:
@@ -788,8 +813,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop
+    if cpu_quota() is not None:  # torch would begin a thread for every core that it sees
+        os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
     try:
-        app(sys.argv[1:], result_action="return_value")
+        app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"vslm: {in_words(error)}", file=sys.stderr)
+        sys.exit(2)
     except (SpecError, DataError, ResultError) as error:
         print(f"vslm: {error}", file=sys.stderr)
         sys.exit(2)

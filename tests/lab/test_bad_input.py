@@ -77,7 +77,7 @@ CHANGED = {
     "a raised digit": (["--seeds", "²"], ["seeds"]),
     "seeds without end": (["--seeds", "99999999999999999999"], ["seeds"]),
     "no tokens": (["--tokens", "0"], ["--tokens", "found 0"]),
-    "minutes that are no number": (["--minutes", "nan"], ["--minutes", "found nan"]),
+    "minutes that are no number": (["--minutes", "nan"], ["--minutes", "found 'nan'"]),
     "both": (["--tokens", "5", "--minutes", "5"], ["--tokens", "--minutes"]),
     "no workers": (["--workers", "0"], ["--workers", "found 0"]),
 }

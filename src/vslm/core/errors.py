@@ -30,12 +30,17 @@ class VslmError(Exception):
         self.where, self.found, self.allowed, self.do = where, found, allowed, do
 
     def within(self, prefix: str) -> "VslmError":
-        """The same error, seen from further out: `heads` within `model.blocks.0` is `model.blocks.0.heads`."""
-        where = ".".join(part for part in (prefix, self.where) if part)
+        """The same error, seen from further out: `heads` within `model.blocks.0` is `model.blocks.0.heads`.
+
+        An option is followed by what stands behind it: `heads` within `--set` is `--set heads`.
+        """
+        is_option = prefix.startswith("--") and " " not in prefix
+        where = (" " if is_option else ".").join(part for part in (prefix, self.where) if part)
         return type(self)(where, self.found, self.allowed, self.do)
 
     def __str__(self) -> str:
         parts = "; ".join(part.rstrip(".;") for part in (self.found, self.allowed, self.do) if part)
+        parts = parts.replace("?; ", "? ")
         end = "" if parts.endswith("?") else "."
         return f"{self.where}: {parts}{end}" if self.where else f"{parts}{end}"
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
+from vslm.core.numbers import Typed
 from vslm.core.specs import field_types
 from vslm.core.types import conform, describe
 
@@ -106,7 +107,8 @@ def parse_change(text: str, kinds: Mapping[str, type]) -> tuple[str, Any]:
     """Read `PATH=VALUE` as the command line takes it.
 
     A value is a Python literal (`32`, `0.1`, `None`, `(0, 1)`), a spec written as a call of a known class with
-    literals and specs inside (`Softmax(temperature=0.5)`), or else a plain string.
+    literals and specs inside (`Softmax(temperature=0.5)`), or else text: a number as people type it (`2M`) for a field
+    that takes numbers, a plain string for others.
 
     Raises: SpecError without `=`, or with a class that is not in `kinds`.
     """
@@ -116,11 +118,14 @@ def parse_change(text: str, kinds: Mapping[str, type]) -> tuple[str, Any]:
         raise SpecError(f"--set {text}", "no PATH=VALUE", "write --set model.blocks.0.width=96")
     tree = _parsed(value.strip())
     if tree is None or isinstance(tree, ast.Name):
-        return path, value.strip()
+        return path, Typed(value.strip())
     try:
-        return path, _literal(tree, kinds, path)
+        literal = _literal(tree, kinds, path)
     except (ValueError, TypeError, RecursionError, MemoryError):  # what literal_eval raises for all but a literal
-        return path, value.strip()
+        return path, Typed(value.strip())
+    # 1e6 for a field of whole numbers, and 1,000,000, which Python reads as three numbers.
+    could_be_another = isinstance(literal, float | tuple) and isinstance(tree, ast.Constant | ast.UnaryOp | ast.Tuple)
+    return path, Typed(value.strip(), literal) if could_be_another else literal
 
 
 def _parsed(text: str) -> ast.expr | None:

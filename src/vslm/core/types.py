@@ -4,6 +4,7 @@ Covers what specs may hold: numbers, strings, booleans, None, literals, unions, 
 It does not cover protocols or generics of any other kind: a spec that needs one is too clever.
 """
 
+import contextlib
 import math
 import types
 import typing
@@ -12,6 +13,7 @@ from typing import Any
 
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
+from vslm.core.numbers import Typed, typed_number
 
 _LARGEST_INT = 2**63  # torch, numpy and most readers of JSON hold no more
 
@@ -22,6 +24,8 @@ def conform(value: Any, hint: Any, where: str) -> Any:
     Raises: SpecError naming `where`, the value found, and the type allowed.
     """
     origin = typing.get_origin(hint)
+    if isinstance(value, Typed):
+        return _conform_typed(value, hint, where)
     if hint is Any:
         return value
     _check_recordable(value, where)
@@ -39,6 +43,17 @@ def conform(value: Any, hint: Any, where: str) -> Any:
     if origin is None and isinstance(hint, type) and _is_of(value, hint):
         return _finite(value, where) if hint is float else value
     raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+
+
+def _conform_typed(value: Typed, hint: Any, where: str) -> Any:
+    """What was typed as what the field takes: a literal, a number with an ending, or else the text itself."""
+    if value.literal is not ...:
+        with contextlib.suppress(SpecError):
+            return conform(value.literal, hint, where)
+    kinds = typing.get_args(hint) or (hint,)
+    if value.looks_like_number() and str not in kinds and {int, float} & set(kinds):
+        return conform(typed_number(value, where, kinds), hint, where)
+    return conform(str(value), hint, where)
 
 
 def _check_recordable(value: Any, where: str) -> None:

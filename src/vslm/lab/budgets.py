@@ -5,7 +5,6 @@ Everything here is decided once, before the first run, and kept in `study.json`.
 
 import dataclasses
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from vslm.core.errors import RunError, SpecError
+from vslm.core.machine import available_cores
 from vslm.data.corpus import Corpus
 from vslm.lab.job import Job, Settings, start_checksum
 from vslm.lab.options import Options, Watcher
@@ -210,11 +210,6 @@ def tokens_of_arm(
     if study.match == "time" and timed is not None:
         return max(1, int(base_tokens * timed.tokens_per_second / timed.baseline_tokens_per_second))
     return base_tokens
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device(asked: str) -> Any:

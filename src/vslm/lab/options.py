@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from vslm.core.errors import SpecError
 from vslm.core.types import describe
+from vslm.lab.study import parse_seeds
 
 _MOST = {"tokens": 10**15, "minutes": 10**7, "more_tokens": 10**15, "workers": 1024}  # beyond any machine
 
@@ -40,6 +41,8 @@ class Options:
             if value is not None and not 0 < value <= most:
                 allowed = f"a number above 0, at most {most:,}, is needed"
                 raise SpecError(f"--{name.replace('_', '-')}", f"found {describe(value)}", allowed)
+        if self.seeds not in (None, "auto"):
+            parse_seeds(self.seeds, "--seeds")
         if self.tokens is not None and self.minutes is not None:
             raise SpecError("--tokens", "--minutes is given, too", "one of them says how long the study is")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vslm.core.machine import available_cores
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import Corpus, home
 from vslm.lab.budgets import (
     Timed,
-    available_cores,
     baseline_tokens,
     device,
     minutes_of_rounds,

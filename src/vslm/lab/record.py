@@ -6,10 +6,10 @@ from pathlib import Path
 
 import vslm
 from vslm.core.errors import SpecError
+from vslm.core.machine import available_cores
 from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.lab.budgets import (
     Bench,
-    available_cores,
     baseline_tokens,
     device,
     minutes_of,
@@ -22,7 +22,7 @@ from vslm.lab.job import start_checksum
 from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
-from vslm.lab.study import Study, auto_looks, parse_seeds, planned_seeds
+from vslm.lab.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
 from vslm.results.folder import FORMAT, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
@@ -148,7 +148,7 @@ def _seeds_and_plan(study: Study, options: Options, before: Record | None) -> tu
     if looks:
         return seeds, sequential_plan(looks)
     # Named seeds ("3-5") are a part of the declared study, to be merged; a count is what one look is planned for.
-    named = isinstance(asked, str) and "-" in asked and study.seeds != "auto"
+    named = isinstance(asked, str) and names_seeds(asked) and study.seeds != "auto"
     return seeds, fixed_plan(len(planned_seeds(study)) if named else len(seeds))
 
 

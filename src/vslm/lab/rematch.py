@@ -57,12 +57,12 @@ def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None, seed
 
 def _new_seeds(wanted: int | str | None, taken: list[int]) -> tuple[int, ...]:
     is_count = wanted is None or isinstance(wanted, int) or wanted.strip().isdecimal()
-    found = parse_seeds(len(taken) if wanted is None else wanted)
+    found = parse_seeds(len(taken) if wanted is None else wanted, "--seeds")
     if is_count:
         return tuple(max(taken) + 1 + seed for seed in found)
     if both := sorted({*found} & {*taken}):
         found, do = f"seed {both[0]} is one of those that chose the winner", f"begin behind {max(taken)}"
-        raise SpecError("seeds", found, "new seeds are needed", do)
+        raise SpecError("--seeds", found, "new seeds are needed", do)
     return found
 
 

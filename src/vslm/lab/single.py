@@ -1,5 +1,7 @@
 """One model, no question: `vslm train` as a study of one arm."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,19 @@ from vslm.models.language_model import uniform
 from vslm.results.folder import StudyFolder
 
 ARM = "model"
+# Of what is refused: how its path ends, and the options that it may come from, the likeliest first.
+_OPTIONS = (
+    (("heads", "positions"), ("--heads", "--width")),
+    (("width",), ("--width", "--heads")),
+    (("context_tokens", "batch_tokens"), ("--context-tokens",)),
+    (("vocabulary",), ("--vocabulary",)),
+    (("depth", "path"), ("--depth",)),
+    (("more_tokens",), ("--more-tokens",)),
+    (("tokens",), ("--tokens",)),
+    (("minutes",), ("--minutes",)),
+)
+_WORDS = {"smaller context_tokens": "smaller --context-tokens", "model.context_tokens": "--context-tokens"}
+_NO_OPTION = "or give head_width"  # what a study could do
 _MINUTES = 15.0
 _SIZES = {"depth": 4, "width": 128, "heads": 4, "context_tokens": 256, "vocabulary": 2048}
 
@@ -33,6 +48,27 @@ class Wanted:
     vocabulary: int | None = None
 
 
+@contextmanager
+def at_options(wanted: Wanted) -> Iterator[None]:
+    """Within it, what is refused is named by the option that was typed, and not by the path of a spec."""
+    try:
+        yield
+    except SpecError as error:
+        raise _at_option(error, wanted) from None
+
+
+def _at_option(error: SpecError, wanted: Wanted) -> SpecError:
+    last = error.where.rpartition(".")[2]
+    for endings, options in _OPTIONS:
+        if last in endings and not error.where.startswith("--"):
+            typed = [one for one in options if getattr(wanted, one[2:].replace("-", "_"), None) is not None]
+            texts = [error.found, error.allowed, "" if error.do == _NO_OPTION else error.do]
+            for old, new in _WORDS.items():
+                texts = [text.replace(old, new) for text in texts]
+            return SpecError((typed or list(options))[0], *texts)
+    return error
+
+
 def study_of(path: str, out: Path, wanted: Wanted) -> Study:
     """The study of one arm that trains a model of a text.
 
@@ -43,6 +79,8 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
     if wanted.tokens is not None and wanted.minutes is not None:
         raise SpecError("--tokens", "--minutes is given, too", "one of them says how long the run is")
     before, budget = _before(out), _budget(wanted)
+    if before is not None:
+        _check_as_before(before, budget, wanted, out)
     sizes = {**_SIZES, **(_sizes_of(before) if before else {})}
     sizes |= {name: value for name in sizes if (value := getattr(wanted, name)) is not None}
     experiment = Experiment(
@@ -56,6 +94,22 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
         budget=budget or (before.budget if before else Budget(minutes=_MINUTES)),
     )
     return Study(question=f"A model of {path}", baseline=ARM, arms={ARM: experiment}, seeds=1)
+
+
+def _check_as_before(before: Experiment, budget: Budget | None, wanted: Wanted, out: Path) -> None:
+    """Refuse another model or budget in a folder that has one."""
+    do = "leave it out to go on with that one, or choose another place with --out"
+    for name, value in _sizes_of(before).items():
+        asked = getattr(wanted, name)
+        if asked not in (None, value):
+            found = f"found {asked:,}, and the model in {out} has {value:,}"
+            raise SpecError(f"--{name.replace('_', '-')}", found, "a model that was begun does not change", do)
+    if budget is not None and budget != before.budget:
+        name = "tokens" if budget.tokens else "minutes"
+        begun = f"{before.budget.tokens:,} tokens" if before.budget.tokens else f"{before.budget.minutes:g} minutes"
+        found = f"found {getattr(budget, name):,g}" if name == "minutes" else f"found {budget.tokens:,}"
+        do = f"give --more-tokens for a longer training once it is finished, or {do}"
+        raise SpecError(f"--{name}", f"{found}, and the model in {out} was begun with {begun}", "", do)
 
 
 def _budget(wanted: Wanted) -> Budget | None:

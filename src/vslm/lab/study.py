@@ -161,25 +161,31 @@ def auto_looks(study: Study) -> tuple[int, ...]:
     return (*looks, study.max_seeds)
 
 
-def parse_seeds(seeds: int | str | tuple[int, ...]) -> tuple[int, ...]:
-    """Seeds as numbers.
+def parse_seeds(seeds: int | str | tuple[int, ...], where: str = "seeds") -> tuple[int, ...]:
+    """Seeds as numbers: a number alone is how many, anything else names them.
 
-    >>> parse_seeds(3), parse_seeds("3-5"), parse_seeds("4")
-    ((0, 1, 2), (3, 4, 5), (0, 1, 2, 3))
+    >>> parse_seeds(3), parse_seeds("3-5"), parse_seeds("4"), parse_seeds("3,5"), parse_seeds("7-7,0-1")
+    ((0, 1, 2), (3, 4, 5), (0, 1, 2, 3), (3, 5), (7, 0, 1))
     """
-    allowed = f'a number such as 3, a range such as "3-5", or "auto" is needed, below {_MOST_SEEDS:,}'
-    if isinstance(seeds, str):
-        match = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", seeds)
-        if match is None:
-            raise SpecError("seeds", f"found {seeds!r}", allowed)
-        first, last = (0, int(match[1]) - 1) if match[2] is None else (int(match[1]), int(match[2]))
-    elif isinstance(seeds, int):
-        first, last = 0, seeds - 1
+    allowed = f'a number such as 3, seeds such as "3-5" or "3,5", or "auto" is needed, below {_MOST_SEEDS:,}'
+    refused = SpecError(where, f"found {describe(seeds)}", allowed)
+    if isinstance(seeds, int) or (isinstance(seeds, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", seeds, re.ASCII)):
+        ranges = [(0, int(seeds) - 1)]
+    elif isinstance(seeds, str):
+        parts = [re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part) for part in seeds.split(",")]
+        if not all(parts):
+            raise refused
+        ranges = [(int(match[1]), int(match[2] or match[1])) for match in parts if match]
     else:
-        first, last = min(seeds, default=0), max(seeds, default=-1)
-    if not 0 <= first <= last < _MOST_SEEDS:
-        raise SpecError("seeds", f"found {describe(seeds)}", allowed)
-    found = seeds if isinstance(seeds, tuple) else tuple(range(first, last + 1))
+        ranges = [(seed, seed) for seed in seeds]
+    if not ranges or not all(0 <= first <= last < _MOST_SEEDS for first, last in ranges):
+        raise refused
+    found = tuple(seed for first, last in ranges for seed in range(first, last + 1))
     if len(set(found)) < len(found):
-        raise SpecError("seeds", f"{seeds!r} names a seed twice", "every seed once")
+        raise SpecError(where, f"{seeds!r} names a seed twice", "every seed once")
     return found
+
+
+def names_seeds(seeds: object) -> bool:
+    """Whether seeds are named ("3-5"), not counted ("3")."""
+    return isinstance(seeds, tuple) or (isinstance(seeds, str) and ("-" in seeds or "," in seeds))

@@ -117,6 +117,21 @@ def test_a_second_time_nothing_is_read_or_built(source: Text, monkeypatch: pytes
     assert (second, said) == (first, [])
 
 
+def test_what_is_said_at_the_end_are_the_sizes(source: Text) -> None:
+    """Tokens by split, then ids."""
+    corpus, said = prepared(source)
+    counts = ", ".join(f"{name} {corpus.split(name).num_tokens:,}" for name in SPLITS)
+    assert said[-1].startswith(f"tokens: {counts}; 401 ids; ")
+
+
+def test_where_corpora_lie_by_themselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the user's cache, where VSLM_HOME names no other place."""
+    assert home() == tmp_path / "home"
+    monkeypatch.delenv("VSLM_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert home() == tmp_path / ".cache" / "vslm"
+
+
 def test_a_changed_file_is_another_corpus(source: Text) -> None:
     """Even one of the same size, by its time."""
     first = prepare(source)

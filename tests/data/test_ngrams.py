@@ -1,5 +1,7 @@
 """n-gram estimates by hand, their properties, and their cache."""
 
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +58,33 @@ def test_rows_are_distributions_without_a_zero() -> None:
         p_NV = found.rows(order, contexts_N2).dense()
         np.testing.assert_allclose(p_NV.sum(axis=1), 1, rtol=1e-12)
         assert p_NV.min() > 0
+
+
+def test_three_tokens_by_the_formula() -> None:
+    """Counted with dictionaries, on a chain in which no discount is everything: every order leaves something below."""
+    size = 5
+    tokens = drawn(400, size, 7)
+    three = Counter(zip(tokens, tokens[1:], tokens[2:], strict=False))
+    two = Counter((b, c) for _, b, c in three)  # different tokens before a bigram
+    one = Counter(b for _, b in set(pairwise(tokens)))
+
+    def part(counts: Counter, place: tuple, c: int, below: float) -> float:
+        """Interpolated Kneser-Ney: what is discounted goes to the order below."""
+        discount = ngrams._discount(np.array([*counts.values()]))
+        assert 0 < discount < 1
+        after = {key: n for key, n in counts.items() if key[:-1] == place}
+        total = sum(after.values())
+        if not total:
+            return below
+        return max(after.get((*place, c), 0) - discount, 0) / total + discount * len(after) / total * below
+
+    def expected(a: int, b: int, c: int) -> float:
+        low = part(Counter({(key,): n for key, n in one.items()}), (), c, 1 / size)
+        return part(three, (a, b), c, part(two, (b,), c, low))
+
+    contexts = [(a, b) for a in range(size) for b in range(size)]
+    found = estimate(tokens, size).rows(3, np.array(contexts)).dense()
+    np.testing.assert_allclose(found, [[expected(a, b, c) for c in range(size)] for a, b in contexts])
 
 
 def test_the_marginal_of_the_bigram_model_is_the_unigram_distribution() -> None:

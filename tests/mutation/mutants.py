@@ -256,11 +256,15 @@ def _call(node: ast.Call) -> Iterator[ast.AST]:
         yield ast.Call(new, node.args, node.keywords)
     if name in ("isinstance", "cast", "getattr", "hasattr", "setattr"):
         return
-    if len(node.args) >= 2 and not any(isinstance(a, ast.Starred) for a in node.args[:2]):
+    if (
+        len(node.args) >= 2
+        and name not in _SWAPPED_NAMES
+        and not any(isinstance(a, ast.Starred) for a in node.args[:2])
+    ):
         yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
     if name in _DROPPED and isinstance(node.func, ast.Attribute) and not node.args:
         yield node.func.value
-    if name == "abs" or (name in ("min", "max") and len(node.args) == 2):
+    if (name == "abs" and node.args) or (name in ("min", "max") and len(node.args) == 2):
         yield node.args[0]
     for i, keyword in enumerate(node.keywords):
         if keyword.arg in ("encoding", "strict", "device", "dtype", "errors"):

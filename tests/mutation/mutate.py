@@ -119,7 +119,8 @@ class Tests:
     def _note(self, mutant: Mutant, tests: int, left_out: int, code: str, seconds: float, nodes: Any = None) -> None:
         self.results.append(_result(mutant, code, tests, left_out, seconds, nodes))
         if code in ("survived", "unseen"):
-            self.told(f"  {code:9} {_where(mutant)}")
+            missing = f" ({left_out} tests too long to run)" if left_out else ""
+            self.told(f"  {code:9} {_where(mutant)}{missing}")
 
     def _time(self, items: list[pytest.Item]) -> float:
         return sum(self.seconds.get(item.nodeid, 0.1) for item in items)
@@ -137,10 +138,10 @@ class Tests:
             notes = {}
             for item, following in zip(items, [*items[1:], None], strict=True):
                 self.seen = set()
-                start, self.failed = time.perf_counter(), False
+                start, self.failed = time.process_time(), False  # what others do on the machine does not count
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if not self.failed:
-                    notes[item.nodeid] = (time.perf_counter() - start, sorted(self.seen))
+                    notes[item.nodeid] = (time.process_time() - start, sorted(self.seen))
             shared = {name: sorted(seen) for name, seen in self.shared.items()}
             with os.fdopen(write, "w") as pipe:
                 json.dump([notes, shared], pipe)
@@ -209,7 +210,7 @@ class Pool:
             except BaseException:
                 code = 1
             os._exit(code)
-        self.running[child] = (time.monotonic(), 20 + 5 * expected_s, place, done)
+        self.running[child] = (time.monotonic(), 60 + 20 * expected_s, place, done)
 
     def wait(self) -> None:
         """Until one has ended, or ran far past its time: that is noticed as well."""
@@ -387,7 +388,7 @@ def without_effect() -> dict[tuple[str, str], str]:
             file = line[3:].strip()
         elif line.startswith("# "):
             reason = line[2:]
-        elif line.strip():
+        elif line.strip() and file:
             found[file, line.strip()] = reason
     return found
 

@@ -221,6 +221,29 @@ def test_another_corpus_another_budget(two: tuple[Path, Path]) -> None:
     assert one.paired_seeds == []
 
 
+def test_what_one_record_lacks_is_unknown_and_not_another(two: tuple[Path, Path]) -> None:
+    """Without the sizes of a validation text nobody can say that it is another one; a corpus is told by what there is.
+
+    What another tokenizer means is said of the unit that is compared.
+    """
+    (one, other) = two
+    _change(other, lambda study: study["corpora"]["5eed"].update(splits={}, tokenizer_fingerprint="f00d"))
+    for measure, why in (
+        ("val_bpb", "bits per byte allow for it, positions in a window do not"),
+        ("val_loss", "a token is another piece of text"),
+    ):
+        found = _compared(one / "a", other / "c", measure=measure).differences[0].warnings
+        assert [(w.field, w.why) for w in found] == [("tokenizer", why)]
+    _change(other, lambda study: study.update(corpora={"5eed": {}}))
+    sides = read_sides([one / "a", other / "c"])
+    assert [side.shown_corpus for side in sides] == ["some text (5eed)", "5eed"]
+    assert sides[1].shown_validation == "unknown"
+    _change(other, lambda study: (study["arms"]["c"].pop("corpus"), study.update(corpora={"None": CORPUS})))
+    assert read_sides([one / "a", other / "c"])[1].shown_corpus == "some text"
+    _change(other, lambda study: study.update(corpora={}))
+    assert read_sides([one / "a", other / "c"])[1].shown_corpus == "unknown"
+
+
 def test_other_tokenizers_are_compared_by_bits_per_byte(two: tuple[Path, Path]) -> None:
     """Nats per token are asked for: then they are not comparable."""
     _change(two[1], lambda study: study["corpora"]["5eed"].update(tokenizer_fingerprint="dead"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from synthetic_study import write_study
 
 from vslm.report.tables import headline, list_arms, verdict_rows
-from vslm.results.files import read_json
+from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
 
 
@@ -59,6 +59,48 @@ def test_a_run_that_did_not_end_is_no_seed(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101)}, num_positions=11)
     (folder / "a" / "seed1" / "done.json").unlink()
     assert [row["seeds"] for row in list_arms(tmp_path)] == [2]
+
+
+def test_an_arm_that_was_screened_out_is_listed_with_what_is_known(tmp_path: Path) -> None:
+    """One run, its difference on select, its size; no verdict and no interval."""
+    folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
+    study = read_json(folder / "study.json")
+    study["arms"]["b"] |= {"screened_out": True, "num_parameters": 107}
+    study["screening"] = {"arms": {"b": {"difference": 0.25, "tokens": 1009}}}
+    write_json(folder / "study.json", study)
+    first, second = list_arms(tmp_path)
+    assert first["verdict"] == "baseline"
+    keys = ("arm", "verdict", "delta", "interval", "seeds", "tokens", "parameters", "problem", "question")
+    assert [second[key] for key in keys] == [
+        "b", "screened out", 0.25, None, 1, 1009, 107, None, study["question"]
+    ]  # fmt: skip
+
+
+def test_rows_of_other_budgets_come_the_smallest_first(tmp_path: Path) -> None:
+    """Beside the one that is judged; a row that is torn or says no tokens is none."""
+    study_dir = write_study(tmp_path / "quickstart")
+    verdict = read_json(study_dir / "verdict.json")
+    judged = verdict["arms"]["window-4"]
+    verdict["budgets"] = {
+        "x0.25": {"arms": {"window-4": {"tokens": 7, "delta": 0.5}}},
+        "x4": {"arms": {"window-4": {"tokens": judged["tokens"] * 4, "delta": 0.75}}},
+        "x2": {"arms": {"window-4": {"delta": 1.0}}},
+        "x3": {"arms": 3},
+        "x5": None,
+    }
+    write_json(study_dir / "verdict.json", verdict)
+    rows = {row["arm"]: row for row in verdict_rows(StudyFolder(study_dir))}
+    assert [row["delta"] for row in rows["window-4"]["by_budget"]] == [0.5, judged["delta"], 0.75]
+    assert [row["delta"] for row in rows["window-32"]["by_budget"]] == [verdict["arms"]["window-32"]["delta"]]
+
+
+def test_a_row_without_a_verdict_is_not_resolved() -> None:
+    """On top of a page as in the table."""
+    words = headline({"baseline": "a"}, [{"arm": "b"}, {"arm": "c", "verdict": "better"}])
+    assert [(item["verdict"], item["words"]) for item in words] == [
+        ("unresolved", "is not resolved yet"),
+        ("better", "is better than a"),
+    ]
 
 
 def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:

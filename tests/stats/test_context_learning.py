@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vslm.stats.bootstrap import bootstrap_means, percentile_interval, pooled_means
-from vslm.stats.context_learning import Onset, icl_score, onset, score_positions, slope_by_log
+from vslm.stats.context_learning import Onset, far_place, icl_score, onset, score_positions, slope_by_log
 from vslm.stats.power_law import fit_power_law
 
 
@@ -22,6 +22,13 @@ def test_a_score_over_neighbors_keeps_within_the_window() -> None:
     loss_ST = np.stack([np.arange(1.0, 101.0), np.zeros(100)])
     np.testing.assert_allclose(icl_score(loss_ST, around_tokens=1), [98 - 10, 0])
     np.testing.assert_allclose(icl_score(loss_ST, around_tokens=5), [(93 + 100) / 2 - 10, 0])
+    # On a curve that bends, neighbors on one side alone would tell another mean.
+    np.testing.assert_allclose(icl_score(loss_ST**2, around_tokens=1), [98**2 - 10**2, 0])
+
+
+def test_far_context_begins_at_an_eighth() -> None:
+    """The last k up to it, also where one is an eighth to the token; the first where there is none."""
+    assert [far_place(np.array(k)) for k in ([1, 2, 4, 8, 16], [1, 2, 3, 8, 24], [1, 4, 16], [3, 7])] == [1, 2, 0, 0]
 
 
 def test_a_line_in_the_logarithm_has_one_slope() -> None:
@@ -52,7 +59,7 @@ def test_an_onset_is_where_an_interval_stays_above(low_S: list[float], above: fl
 def test_the_law_is_found_again() -> None:
     """Also where the floor is nought, and bins are missing."""
     tokens_P = np.geomspace(1, 300, 19)
-    for floor, scale, exponent in ((2.4, 5.1, 0.61), (0.0, 4.0, 0.25)):
+    for floor, scale, exponent in ((2.4, 5.1, 0.61), (0.5, 3.0, 1.1), (0.0, 4.0, 0.25)):
         loss_P = floor + scale * tokens_P**-exponent
         loss_P[3] = np.nan
         law = fit_power_law(tokens_P, loss_P)
@@ -79,6 +86,7 @@ def test_a_loss_that_does_not_fall_has_no_exponent() -> None:
         assert law.scale_nats == pytest.approx(0.0, abs=1e-9)
         assert law.floor_nats == pytest.approx(loss_P.mean())
         assert not law.is_resolved
+        assert np.isnan([law.exponent, law.low, law.high]).all()
         np.testing.assert_allclose(law.at(tokens_P), loss_P.mean())
     with pytest.raises(ValueError, match="3 bins"):
         fit_power_law(tokens_P[:3], np.ones(3))

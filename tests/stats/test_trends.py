@@ -21,6 +21,20 @@ from vslm.stats.trends import Span, trend
         ((-0.06, -0.04), (-0.06, -0.04), (-0.004, 0.004), "steady"),
         # It moved towards the arm, but may have begun as far away on the other side.
         ((-0.01, 0.07), (-0.06, -0.04), (-0.12, -0.03), "unresolved"),
+        # Ends that touch: a change of exactly the smallest effect is of no interest, and 0 is away from neither side.
+        ((-0.06, -0.04), (-0.06, -0.04), (-0.005, 0.005), "steady"),
+        ((-0.06, -0.04), (-0.06, -0.04), (-0.005, 0.006), "unresolved"),
+        ((-0.06, -0.04), (-0.06, -0.04), (-0.006, 0.005), "unresolved"),
+        ((-0.06, 0.0), (0.01, 0.02), (0.05, 0.08), "unresolved"),
+        ((-0.06, -0.04), (0.0, 0.02), (0.05, 0.08), "shrinks"),
+        ((-0.02, -0.01), (-0.06, 0.0), (-0.05, -0.03), "unresolved"),
+        ((-0.02, -0.01), (-0.06, 0.01), (-0.05, -0.03), "unresolved"),
+        ((-0.01, 0.04), (-0.06, -0.04), (-0.06, -0.03), "unresolved"),
+        ((-0.01, 0.04), (-0.06, -0.05), (-0.06, -0.03), "grows"),
+        ((-0.06, 0.0), (-0.02, -0.01), (0.03, 0.05), "unresolved"),
+        ((-0.06, -0.04), (-0.02, 0.04), (0.03, 0.05), "unresolved"),
+        ((-0.06, -0.04), (-0.02, -0.01), (0.0, 0.05), "unresolved"),
+        ((-0.02, -0.01), (-0.06, -0.04), (-0.05, 0.0), "unresolved"),
         ((-math.inf, math.inf), (-math.inf, math.inf), (-math.inf, math.inf), "unresolved"),
     ],
 )

@@ -19,6 +19,7 @@ import vslm
 from vslm.arguments import Count, Minutes, Real, Size, in_words
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
+from vslm.core.visible import plain, visible, visible_streams
 
 if TYPE_CHECKING:
     from vslm.lab.answers import Answers
@@ -164,7 +165,7 @@ def plan(
     declared = _changed(load_study(study), set_, data, study)
     planned = plan_study(declared, options)
     if json_:
-        print(json.dumps(planned, indent=1))
+        _print_json(planned, indent=1)
     else:
         _print_plan(planned, declared.baseline)
 
@@ -183,6 +184,7 @@ def rematch(
     device: Device = "auto",
     workers: Count | None = None,
     json_: Json = False,
+    trust: Flag = False,
 ) -> None:
     """Train the winner of a study again, on new seeds, as large as the baseline in every way of counting.
 
@@ -197,16 +199,17 @@ def rematch(
         device: Where to train.
         workers: Runs at the same time. Default: what was fastest in a short timing.
         json_: Print verdict.json and nothing else.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     from vslm.lab.rematch import change_named
     from vslm.lab.rematch import rematch as study_of
-    from vslm.lab.study_file import study_file_of
+    from vslm.lab.study_file import trusted_study_file_of
     from vslm.results.folder import study_folder_of
 
     first = study_folder_of(folder)
     done = run(
-        study_of(first, change=change_named(change), arm=arm, seeds=seeds),
-        study_file=study_file_of(first.path),
+        study_of(first, change=change_named(change), arm=arm, seeds=seeds, trust=trust),
+        study_file=trusted_study_file_of(first.path, trust=trust),
         tokens=tokens,
         minutes=minutes,
         out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),
@@ -314,7 +317,7 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
         raise SpecError(str(root), "a file" if root.exists() else "no such folder", "a folder of studies is needed")
     rows = list_arms(root)
     if json_:
-        print(json.dumps(rows, indent=1, default=str))
+        _print_json(rows, indent=1, default=str)
         return
     if not rows:
         print(f"no studies in {root} yet; vslm run STUDY.py makes one")
@@ -351,7 +354,7 @@ def compare(
 
         write_comparison(found, out)
     if json_:
-        print(json.dumps(plain(found), indent=1))
+        _print_json(plain(found), indent=1)
         return
     from vslm.report.terminal import comparison_table, show
 
@@ -410,7 +413,8 @@ def serve(
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 
     No code of the folder is run.
-    The commands sample, prompts, measure and rematch run the study file in it where the study has specs of its own.
+    The commands sample, prompts, measure and rematch run the study file in it where the study has specs of its own, if
+    you ran it here before or with --trust.
 
     Args:
         root: A folder of studies, or one study.
@@ -455,10 +459,12 @@ def sample(
     temperature: Real = 0.8,
     top_k: Count | None = None,
     seed: Count = 0,
+    trust: Flag = False,
 ) -> None:
     """Let a trained model write.
 
-    Of a study with specs of its own this runs the study file in its folder.
+    On a terminal control characters in the text are shown as escapes; into a file or a pipe it goes as it is.
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
@@ -468,24 +474,27 @@ def sample(
         temperature: Below 1 is more likely text, 0 always the likeliest token.
         top_k: Draw from the k likeliest tokens only. Default: from all.
         seed: Of the draws: the same seed writes the same text.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     from vslm.lab.sampling import Draws, converse, open_run
 
-    writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed))
+    writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed), trust=trust)
     if interactive:
         converse(writer)
         return
+    # Into a file or a pipe goes what the model wrote, byte for byte; on a terminal control characters are shown.
+    to = sys.stdout if sys.stdout.isatty() else plain(sys.stdout)
     for piece in writer.stream(prompt or ""):
-        print(piece, end="", flush=True)
-    print()
+        print(piece, end="", file=to, flush=True)
+    print(file=to)
 
 
 @app.command
-def measure(folder: Path, /, *measures: str) -> None:
+def measure(folder: Path, /, *measures: str, trust: Flag = False) -> None:
     """Take measures of finished runs from the weights that they stored, and write the page again.
 
     A run that is torn is named and passed over; the command then ends with 1.
-    Of a study with specs of its own this runs the study file in its folder.
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
@@ -493,6 +502,7 @@ def measure(folder: Path, /, *measures: str) -> None:
             AttentionDistance, AttentionMaps, BeyondContext, ContextCurve, CopyGain, EarlyDays, EffectiveRank,
             LogitLens, LossByLoops, LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect,
             RecallAccuracy, ResidualNorms, TokenClasses, TokenProbe, TokenView.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     import time
 
@@ -510,7 +520,7 @@ def measure(folder: Path, /, *measures: str) -> None:
             print(said, file=sys.stderr)
         passed_over.add(said)
 
-    for taking in takings(folder, measures, pass_over):
+    for taking in takings(folder, measures, pass_over, trust=trust):
         start = time.perf_counter()
         try:
             steps = take(taking, say=print)
@@ -537,10 +547,11 @@ def prompts(
     figures: Path | None = None,
     seed: Count = 0,
     json_: Json = False,
+    trust: Flag = False,
 ) -> None:
     """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
 
-    Of a study with specs of its own this runs the study file in its folder.
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
         folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
@@ -550,19 +561,20 @@ def prompts(
         figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
         seed: Of what the model writes and of the shuffled prompts.
         json_: Print JSON and nothing else; no page is written unless --out names one.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     from vslm.lab.prompts import effect_of_prompts
     from vslm.report.prompts_page import decay_words, terminal_tables, write_figures, write_page
     from vslm.report.terminal import show
 
-    effect = effect_of_prompts(folder, prompts, continuations, seed=seed)
+    effect = effect_of_prompts(folder, prompts, continuations, seed=seed, trust=trust)
     page = out or Path("prompts.html")
     if figures is not None:
         write_figures(effect, figures)
     if out is not None or not json_:
         write_page(effect, page)
     if json_:
-        print(json.dumps(effect, indent=1, allow_nan=False))
+        _print_json(effect, indent=1, allow_nan=False)
         return
     for table in terminal_tables(effect):
         show(table)
@@ -631,6 +643,11 @@ def pack(folder: Path, /, *, out: Path | None = None) -> None:
         print(f"vslm: {words}", file=sys.stderr)
 
     print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip"), say))
+
+
+def _print_json(value: Any, **how: Any) -> None:
+    # JSON takes DEL as it is, and a terminal does not; everything else that acts on one is escaped already.
+    print(json.dumps(value, **how).replace("\x7f", "\\u007f"))
 
 
 def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path | None) -> "Study":
@@ -704,7 +721,7 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
 
     verdict = folder.verdict or {"arms": {}}
     if as_json:
-        print(json.dumps(verdict, indent=1))
+        _print_json(verdict, indent=1)
         return
     print(f"\n{folder.study['question']}")
     if folder.study["prediction"]:
@@ -815,16 +832,21 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop
     if cpu_quota() is not None:  # torch would begin a thread for every core that it sees
         os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+    if sys.stdout.isatty():  # where help is drawn with what `visible_streams` would not let through
+        from vslm.results.console import console
+
+        app.console = console()
     try:
-        app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+        with visible_streams():
+            app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        print(f"vslm: {in_words(error)}", file=sys.stderr)
+        print(f"vslm: {visible(str(in_words(error)))}", file=sys.stderr)
         sys.exit(2)
     except (SpecError, DataError, ResultError) as error:
-        print(f"vslm: {error}", file=sys.stderr)
+        print(f"vslm: {visible(str(error))}", file=sys.stderr)
         sys.exit(2)
     except VslmError as error:
-        print(f"vslm: {error}", file=sys.stderr)
+        print(f"vslm: {visible(str(error))}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

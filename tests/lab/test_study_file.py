@@ -10,6 +10,7 @@ import pytest
 from vslm.core.errors import ResultError
 from vslm.lab.stored_run import StoredRun
 from vslm.lab.study_file import study_file_of
+from vslm.lab.trust import MODULES, UntrustedError, check_trusted, code_of, remember
 from vslm.lab.typed_text import TextReader
 from vslm.live.app import App
 from vslm.measure.residual_norms import ResidualNorms
@@ -74,17 +75,62 @@ def test_a_folder_that_the_catalog_can_read_runs_no_code(run: Path, vslm: Callab
 def test_specs_of_its_own_are_read_with_the_study_file(run: Path, vslm: Callable[..., Any], command: str) -> None:
     """By the command line, whose help says so."""
     with_a_spec_of_its_own(run)
-    said = vslm(*COMMANDS[command])
+    said = vslm(*COMMANDS[command], "--trust")
     assert said.code == 0, said.err
     assert Path("was-run").exists()
     assert "runs the study file in its folder" in " ".join(vslm(command, "--help").out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_code_that_the_user_did_not_run_is_refused(run: Path, vslm: Callable[..., Any], command: str) -> None:
+    """The copy was changed behind his back, so it says what to do, and runs nothing."""
+    with_a_spec_of_its_own(run)
+    said = vslm(*COMMANDS[command])
+    assert said.code == 2
+    assert "study.py: this study has code of its own, which you did not run on this machine" in said.err
+    assert "add --trust" in said.err
+    assert not Path("was-run").exists()
+
+
+def test_code_that_the_user_ran_is_known(run: Path, vslm: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """To this user on this machine: in the folder, moved, joined; not a letter later, and not by a helper module."""
+    with_a_spec_of_its_own(run)
+    copy = run.parents[1] / "study.py"
+    remember(code_of(copy))
+    run.parents[1].rename(run.parents[2] / "moved")
+    moved = run.parents[2] / "moved"
+    command = ("sample", "runs/moved/full/seed0", "--tokens", "3")
+    assert vslm(*command).code == 0
+    assert Path("was-run").exists()
+    helper = moved / MODULES / "inner" / "helper.py"
+    helper.parent.mkdir(parents=True)
+    helper.write_text("x = 1\n")
+    assert "helper.py: this study has code of its own" in vslm(*command).err
+    remember([helper])
+    assert vslm(*command).code == 0
+    (helper.parent / "other.py").symlink_to(helper)
+    assert "a link to" in vslm(*command).err
+    (helper.parent / "other.py").unlink()
+    monkeypatch.setenv("VSLM_HOME", str(moved / "another machine"))
+    assert vslm(*command).code == 2
+
+
+def test_what_is_run_is_remembered(run: Path) -> None:
+    """The fixture ran its study, whose file is known since then; another one is not."""
+    copy = run.parents[1] / "study.py"
+    copy.write_bytes((run.parents[3] / "study.py").read_bytes())
+    check_trusted(copy, trust=False)
+    copy.write_text(copy.read_text() + "\n")
+    with pytest.raises(UntrustedError):
+        check_trusted(copy, trust=False)
+    check_trusted(copy, trust=True)
 
 
 def test_a_measure_of_the_studys_own_is_found_in_its_file(run: Path, vslm: Callable[..., Any]) -> None:
     """Its name is none of the catalog's, and a class of the catalog that is no measure needs no code to be refused."""
     assert vslm("measure", "runs/study/full", "Softmax").code == 2
     assert not Path("was-run").exists()
-    said = vslm("measure", "runs/study/full", "OwnMeasure")
+    said = vslm("measure", "runs/study/full", "OwnMeasure", "--trust")
     assert said.code == 0, said.err
     assert list(read_json(run / "later.json")["measures"]) == ["own"]
 
@@ -132,7 +178,7 @@ def test_a_spec_may_not_be_named_as_one_of_the_catalog(place: Path, vslm: Callab
 
 def test_kinds_are_those_of_the_catalog_and_of_the_file(run: Path) -> None:
     """Looked through, they are all there; those of the catalog are found without the file."""
-    kinds = StoredRun(run).kinds
+    kinds = StoredRun(run, trust=True).kinds
     assert kinds["RMSNorm"] is RMSNorm
     assert kinds["ResidualNorms"] is ResidualNorms
     assert not Path("was-run").exists()

@@ -23,6 +23,7 @@ from vslm.data.corpus import open_corpus
 from vslm.lab.catalog import KINDS
 from vslm.lab.recording import measured_arrays
 from vslm.lab.stored_run import StoredRun
+from vslm.lab.trust import UntrustedError
 from vslm.measure.measure import Measure, Taker
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import LATER, LATER_RECORD
@@ -47,7 +48,7 @@ class Taking:
     steps: tuple[int, ...]
 
 
-def takings(folder: Path, texts: Sequence[str], pass_over: PassOver) -> list[Taking]:
+def takings(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trust: bool = False) -> list[Taking]:
     """Everything to be taken, checked before the first of it.
 
     A measure that is taken at the end alone is taken from the last weights, every other one at all stored steps. A run
@@ -57,15 +58,18 @@ def takings(folder: Path, texts: Sequence[str], pass_over: PassOver) -> list[Tak
         folder: of a study, of one of its arms, or of a run.
         texts: measures as a study writes them: `TokenView` or `LogitLens(num_tokens=8192)`.
         pass_over: is told the name of a run, and why nothing is taken of it.
+        trust: whether code in the folder is run even if this user did not run it before.
     Raises: ResultError where nothing is stored, SpecError for a measure that is none, does not fit the model, or was
         taken by the run itself.
     """
     place = named(folder)
-    runs = [StoredRun(found.path) for arm in place.arms for found in place.runs(arm)]
+    runs = [StoredRun(found.path, trust=trust) for arm in place.arms for found in place.runs(arm)]
     has_torn, found = False, []
     for run in runs:
         try:
             steps, job = run.steps, run.job if run.steps else None
+        except UntrustedError:
+            raise
         except VslmError as error:
             has_torn = True
             pass_over(run.name, error)

@@ -7,10 +7,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from vslm.core.visible import visible
 from vslm.lab.options import Watcher
+from vslm.results.console import console as console_to
 
 _LINE_EVERY_SECONDS = 15.0
 
@@ -27,7 +29,7 @@ class _Lines:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(escape(text), highlight=False, soft_wrap=True)
+            self.console.print(Text(visible(text)), soft_wrap=True)
 
     def started(self, tokens: Mapping[tuple[str, int], int]) -> None:
         self.tokens, self.runs = dict(tokens), {run: {} for run in tokens}
@@ -101,7 +103,7 @@ class _Table(_Lines):
             loss = _final_loss(run["done"])[1] if "done" in run else run.get("loss")
             rate = run.get("tokens_per_second")
             table.add_row(
-                escape(arm),
+                Text(visible(arm)),
                 str(seed),
                 share or "waiting",
                 f"{loss:.3f}" if loss else "",
@@ -119,7 +121,7 @@ def _final_loss(done: Mapping[str, Any]) -> tuple[str, float | None]:
 @contextmanager
 def progress_for(*, quiet: bool) -> Iterator[Watcher]:
     """Who watches a study: a live table on a terminal, lines when the output is a file or a pipe."""
-    console = Console(stderr=quiet)
+    console = console_to(to_errors=quiet)
     if quiet or not console.is_terminal:
         yield _Lines(console, quiet=quiet)
         return

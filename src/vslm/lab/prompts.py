@@ -26,7 +26,9 @@ _FEWEST_FOR_INTERVAL = 6  # prompts: three pairs that share none of them, see `v
 _ERROR = 0.05
 
 
-def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, seed: int) -> dict[str, Any]:
+def effect_of_prompts(
+    run: Path, prompts: Path, continuations: Path | None, *, seed: int, trust: bool = False
+) -> dict[str, Any]:
     """Everything about these prompts under this run, as plain values. Infinite and missing numbers are None.
 
     Args:
@@ -34,13 +36,14 @@ def effect_of_prompts(run: Path, prompts: Path, continuations: Path | None, *, s
         prompts: a file, one prompt a line; or, where the file holds `<|endoftext|>`, one between two of these.
         continuations: likewise. None: what the model itself writes after each prompt.
         seed: of what it writes and of the shuffles.
+        trust: as of `open_run`.
     Raises: SpecError for a file that is not there; DataError, naming file and text, for no text, too many, one that is
         too long for the context, or has a character that a tokenizer of `Characters` does not know; ResultError for a
         run without weights. Byte pairs take any text; tokens that training never showed are counted in `remarks`.
     """
     texts = read_texts(prompts, "--prompts", fewest=_FEWEST_PROMPTS)
     given = None if continuations is None else read_texts(continuations, "--continuations", fewest=1)
-    writer = open_run(run, Draws(tokens=_WRITTEN_TOKENS, temperature=1.0, top_k=None, seed=seed))
+    writer = open_run(run, Draws(tokens=_WRITTEN_TOKENS, temperature=1.0, top_k=None, seed=seed), trust=trust)
     start = writer.tokenizer.end_of_text
     prompt_ids = [_encoded(writer, text, prompts, i) for i, text in enumerate(texts)]
     if given is None:

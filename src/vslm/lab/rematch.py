@@ -18,7 +18,14 @@ from vslm.lab.study_file import kinds_of
 from vslm.results.folder import StudyFolder
 
 
-def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None, seeds: int | str | None = None) -> Study:
+def rematch(
+    folder: StudyFolder,
+    *,
+    change: Change,
+    arm: str | None = None,
+    seeds: int | str | None = None,
+    trust: bool = False,
+) -> Study:
     """A study of the winner under every match, with new seeds.
 
     Args:
@@ -26,16 +33,18 @@ def rematch(folder: StudyFolder, *, change: Change, arm: str | None = None, seed
         change: what may change in the winner to make it as large: `FeedforwardMultiplier()`, `Depth()`, ...
         arm: whose rematch it is; None: the arm with the lowest difference among those that are better.
         seeds: how many, behind those of the first study, or which ("20-24"); None: as many as the first had.
+        trust: whether code in the folder is run even if this user did not run it before.
 
-    Raises: ResultError where no arm is better; SpecError for a name that is no judged arm, for a seed that the first
-        study had, since it chose the winner, and where no amount of the change makes the arm as large.
+    Raises: ResultError where no arm is better, or only code that may not be run can read it; SpecError for a name that
+        is no judged arm, for a seed that the first study had, since it chose the winner, and where no amount of the
+        change makes the arm as large.
     """
     study = folder.study
     arm = _winner(folder) if arm is None else arm
     others = [name for name in folder.judged_arms if name != study["baseline"]]
     if arm not in others:
         raise SpecError("--arm", f"{arm!r} is no judged arm", nearest(arm, others))
-    base, its = _experiment(folder, study["baseline"]), _experiment(folder, arm)
+    base, its = (_experiment(folder, name, trust) for name in (study["baseline"], arm))
     vocabulary = study["corpora"][study["arms"][arm]["corpus"]]["vocabulary"]
     arms = {study["baseline"]: base, arm: its}
     more = relative_sizes(arms, study["baseline"], dict.fromkeys(arms, vocabulary))[arm]
@@ -89,8 +98,8 @@ def _winner(folder: StudyFolder) -> str:
     return min(better, key=lambda arm: better[arm])
 
 
-def _experiment(folder: StudyFolder, arm: str) -> Experiment:
+def _experiment(folder: StudyFolder, arm: str, trust: bool) -> Experiment:
     """The arm as it was judged, at the rate that its tuning chose, for as many tokens."""
     row = folder.study["arms"][arm]
-    experiment: Experiment = from_plain(row["experiment"], kinds_of(folder.path))
+    experiment: Experiment = from_plain(row["experiment"], kinds_of(folder.path, trust=trust))
     return dataclasses.replace(experiment, budget=Budget(tokens=row["tokens"]))

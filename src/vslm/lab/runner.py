@@ -16,6 +16,7 @@ from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
 from vslm.lab.study import Study, auto_looks
+from vslm.lab.trust import code_of, remember
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import read_json, write_text, written_whole
@@ -43,6 +44,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             if copy.resolve() != study_file.resolve():
                 with written_whole(copy) as file:
                     file.write(study_file.read_bytes())
+            remember(code_of(copy))
 
         def train(tasks: Sequence[Task]) -> None:
             _train(tasks, record, watcher, copy, options, crew)

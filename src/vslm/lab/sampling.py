@@ -106,14 +106,18 @@ def _first_finished(study: StudyFolder) -> Path:
     raise torn or ResultError(str(study.path), f"no finished run of {baseline!r}", "", "run the study first")
 
 
-def open_run(folder: Path, draws: Draws) -> Writer:
+def open_run(folder: Path, draws: Draws, *, trust: bool = False) -> Writer:
     """The model of a run's folder, or of the baseline's first finished seed in a study's folder.
 
-    Raises: ResultError if there is no finished run.
+    Args:
+        folder: of the run or the study.
+        draws: how it writes.
+        trust: whether code in the folder is run even if this user did not run it before.
+    Raises: ResultError if there is no finished run, or only code that may not be run can read it.
     """
     if (folder / "study.json").is_file():
         study = StudyFolder(folder)
         folder = _first_finished(study)
     finished(folder)
-    run = StoredRun(folder)
+    run = StoredRun(folder, trust=trust)
     return Writer(run.model(), run.tokenizer, draws, run)

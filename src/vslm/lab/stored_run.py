@@ -40,10 +40,12 @@ class StoredRun:
     Args:
         path: of the run: runs/NAME/ARM/seed0.
         may_run_code: whether the study file in the folder is run where the record holds specs of its own.
+        trust: whether it is, even if this user did not run it before.
     """
 
     path: Path
     may_run_code: bool = field(default=True, kw_only=True)
+    trust: bool = field(default=False, kw_only=True)
 
     @cached_property
     def folder(self) -> RunFolder:
@@ -72,7 +74,7 @@ class StoredRun:
     @cached_property
     def kinds(self) -> Kinds:
         """Every spec by its name, those of its study file among them."""
-        return kinds_of(self.path, may_run_code=self.may_run_code)
+        return kinds_of(self.path, may_run_code=self.may_run_code, trust=self.trust)
 
     @property
     def name(self) -> str:

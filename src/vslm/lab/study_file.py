@@ -2,7 +2,7 @@
 
 A folder of results holds a copy of its study file, because specs of its own can be read back by no other means. It is
 code, perhaps somebody else's, so reading results runs it only when a record names a spec that the catalog lacks, and
-the server never does.
+then only if this user ran it before or says that it may be run (`trust.py`); the server never does.
 """
 
 import hashlib
@@ -19,7 +19,9 @@ from vslm.core.errors import ResultError, SpecError, VslmError
 from vslm.core.specs import Spec
 from vslm.lab.catalog import KINDS
 from vslm.lab.study import Study
+from vslm.lab.trust import UntrustedError, check_trusted
 from vslm.results.folder import StudyFolder, is_path_part
+from vslm.results.places import checked
 
 
 def load_study(path: Path) -> Study:
@@ -96,16 +98,41 @@ def kinds_with(path: Path | None) -> Kinds:
     return Kinds(lambda: path)
 
 
-def kinds_of(folder: Path, *, may_run_code: bool = True) -> Kinds:
-    """The catalog, and the specs of the study that a folder of results belongs to."""
-    return Kinds(lambda: study_file_of(folder), may_run_code=may_run_code)
+def kinds_of(folder: Path, *, may_run_code: bool = True, trust: bool = False) -> Kinds:
+    """The catalog, and the specs of the study that a folder of results belongs to.
+
+    Args:
+        folder: of a study or a run.
+        may_run_code: whether its study file is ever run.
+        trust: whether it is run even if this user did not run it before; else asking for what it defines raises
+            UntrustedError.
+    """
+
+    def find() -> Path | None:
+        path = study_file_of(folder)
+        if path is not None and may_run_code:
+            check_trusted(path, trust=trust)
+        return path
+
+    return Kinds(find, may_run_code=may_run_code)
+
+
+def trusted_study_file_of(folder: Path, *, trust: bool) -> Path | None:
+    """As `study_file_of`, and None for a file that may not be run."""
+    path = study_file_of(folder)
+    try:
+        if path is not None:
+            check_trusted(path, trust=trust)
+    except UntrustedError:
+        return None
+    return path
 
 
 def study_file_of(folder: Path) -> Path | None:
     """The copy of the study file that a study's folder or a run's belongs to, so that specs of its own can be read
     back; None if there is none. Runs of a stage or of another budget lie deeper in their study than others.
 
-    Raises: ResultError if the record names a file that does not lie beside it.
+    Raises: ResultError if the record names a file that does not lie beside it, or a link.
     """
     for place in (folder, *folder.resolve().parents[:4]):
         record = place / "study.json"
@@ -113,7 +140,7 @@ def study_file_of(folder: Path) -> Path | None:
             name = f"{StudyFolder(place).study.get('name')}.py"
             if not is_path_part(name):
                 raise ResultError(str(record), f"name leads to {name!r}", "a file beside the record is needed")
-            return place / name if (place / name).is_file() else None
+            return checked(place / name) if (place / name).is_file() else None
     return None
 
 

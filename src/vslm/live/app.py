@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 from vslm.core.errors import VslmError
+from vslm.core.visible import visible
 from vslm.live import guard, pages
 from vslm.live.growing import cursor_of, results_of, rows_since
 from vslm.live.guard import RefusedError
@@ -50,7 +51,7 @@ class Answer:
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 class App:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vslm.core.visible import visible
 from vslm.report.compare import Comparison
 from vslm.report.formatting import count, decimals_for, duration, ends, is_number, signed, span
 from vslm.report.tables import VERDICT_WORDS, verdict_rows
+from vslm.results.console import console
 from vslm.results.folder import StudyFolder
 
 _STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
@@ -39,7 +40,7 @@ def verdict_table(folder: StudyFolder) -> Table:
         decimals = decimals_for(row.get("smallest_effect"))
         minutes = row.get("minutes_to_resolve")
         table.add_row(
-            Text(row["arm"]),
+            _named(row["arm"]),
             _verdict_text(row.get("verdict")),
             _plain(signed(row.get("delta"), decimals)),
             _plain(_interval(row.get("interval"), decimals)),
@@ -59,9 +60,9 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
         right = heading in ("difference", "interval", "seeds", "tokens", "parameters")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading not in ("study", "arm"))
     for row in rows:
-        arm = Text("cannot be read") if row["arm"] is None else Text(str(row["arm"]))
+        arm = Text("cannot be read") if row["arm"] is None else _named(str(row["arm"]))
         table.add_row(
-            Text(str(row["study"])),
+            _named(str(row["study"])),
             arm,
             _verdict_text(row["verdict"]),
             _plain(signed(row["delta"])) if is_number(row["delta"]) else "",
@@ -84,7 +85,7 @@ def comparison_table(found: Comparison) -> Table:
         one = next((one for one in found.differences if one.side is side), None)
         ends = (one.interval.low, one.interval.high) if one else (None, None)
         table.add_row(
-            Text(side.name),
+            _named(side.name),
             f"{side.values(found.measure).mean():.4f}" if side.runs else "missing",
             str(len(side.runs)),
             count(side.tokens),
@@ -101,19 +102,19 @@ def plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table
     """Rows of text; the first column names the row, the others are numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+        table.add_column(_named(heading), justify="right" if place else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(_plain(cell)) for cell in row))
+        table.add_row(*(_named(_plain(cell)) for cell in row))
     return table
 
 
 def show(table: Table, file: TextIO | None = None) -> None:
     """Print a table: with color on a terminal (NO_COLOR is obeyed), as plain lines of any length elsewhere."""
-    console = Console(file=file)
-    if not console.is_terminal:
-        console = Console(file=file, width=_PLAIN_WIDTH, no_color=True)
+    shown = console(file)
+    if not shown.is_terminal:
+        shown = console(file, width=_PLAIN_WIDTH, no_color=True)
         table.box = box.ASCII2
-    console.print(table)
+    shown.print(table)
 
 
 def _verdict_text(verdict: Any) -> Text:
@@ -122,6 +123,11 @@ def _verdict_text(verdict: Any) -> Text:
 
 def _interval(interval: Any, decimals: int = 3) -> str:
     return span(*ends(interval), decimals)
+
+
+def _named(text: str) -> Text:
+    """What somebody wrote, in letters: no markup, and no control character acts."""
+    return Text(visible(text))
 
 
 def _plain(text: str) -> str:

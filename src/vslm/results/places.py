@@ -171,7 +171,9 @@ def remove_folder(path: Path) -> None:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and below it, by name. Links are passed over, and so is what is no file."""
+    """Every file in a folder and below it, by name; none where there is no folder. Links are passed over, and so is
+    what is no file.
+    """
     for place, folders, names in os.walk(folder, followlinks=False):
         folders.sort()
         for name in sorted(names):

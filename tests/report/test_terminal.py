@@ -1,9 +1,15 @@
 """Tables for a terminal, and plain lines where there is none."""
 
 import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from synthetic_study import write_study
 
+from vslm import cli
 from vslm.report.tables import list_arms
 from vslm.report.terminal import arms_table, show, verdict_table
 from vslm.results.folder import StudyFolder
@@ -37,3 +43,39 @@ def test_a_name_is_not_read_as_markup(study: StudyFolder, name: str) -> None:
     """rich reads square brackets in strings; a name is no markup."""
     rows = [{**list_arms(study.path)[0], "arm": name, "study": name}]
     assert _printed(arms_table(rows)).count(name) == 2
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a plain value."""
+    if isinstance(value, str):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(inner)
+
+
+HOSTILE = "\x1b[2J\x9b1A\rx\u202eexe [bold]y[bold] :smile: \x7f"
+
+
+@pytest.mark.parametrize(
+    "command", [("ls", "."), ("ls", ".", "--json"), ("report", "s"), ("compare", "s"), ("compare", "s", "--json")]
+)
+def test_nothing_in_a_folder_acts_on_the_terminal(
+    tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and questions are shown letter by letter, JSON stays JSON, and a torn study's message is shown, too."""
+    write_study(
+        tmp_path / "s", {HOSTILE: (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11, question=f"Is {HOSTILE} better?"
+    )
+    if command[0] == "ls":
+        write_study(tmp_path / HOSTILE, {"a": (5, 0.3, 101)}, num_positions=11)
+        (tmp_path / HOSTILE / "study.json").write_text("{")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["vslm", *command])
+    cli.main()
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert not set(text) & set("\x1b\x9b\r\u202e\x7f")
+    if "--json" in command:
+        assert HOSTILE in list(_texts(json.loads(said.out)))
+    elif command[0] != "report":
+        assert r"\x1b[2J\x9b1A\rx\u202eexe [bold]y[bold] :smile: \x7f" in said.out

@@ -57,10 +57,12 @@ def test_the_record_tells_sizes_and_how_it_was_made(source: Text) -> None:
     """Numbers in meta.json are those of the files."""
     corpus = prepare(source)
     meta = json.loads((corpus.folder / "meta.json").read_text())
-    assert meta == corpus.meta
+    num_bytes = sum(len(text.encode()) for text in stories(211))
+    assert {**meta, "read": corpus.meta["read"]} == corpus.meta
+    assert corpus.meta["read"] == [f"read: 1 file (a.txt) as plain text: 211 documents, {num_bytes:,} bytes of text"]
     assert (meta["num_documents"], meta["num_repeats"], meta["cut_into_blocks"]) == (211, 0, False)
     assert meta["description"] == f"text of {source.path}"
-    assert sum(part["num_bytes"] for part in meta["splits"].values()) == sum(len(t.encode()) for t in stories(211))
+    assert sum(part["num_bytes"] for part in meta["splits"].values()) == num_bytes
     for name in SPLITS:
         file = corpus.split(name)
         assert file.tokens.dtype == np.dtype(meta["dtype"]) == np.uint16
@@ -112,7 +114,7 @@ def test_a_second_time_nothing_is_read_or_built(source: Text, monkeypatch: pytes
     """Files with the same place, size and time are known."""
     first, said = prepared(source)
     assert said
-    monkeypatch.setattr(Text, "documents", lambda self: pytest.fail("the source was read"))
+    monkeypatch.setattr(Text, "read", lambda self, notes: pytest.fail("the source was read"))
     second, said = prepared(source)
     assert (second, said) == (first, [])
 
@@ -154,11 +156,11 @@ def test_a_file_that_was_just_written_is_read_again(source: Text) -> None:
 
 
 def test_a_corpus_may_move(source: Text, tmp_path: Path) -> None:
-    """The fingerprint is by content, so nothing is built again."""
+    """The fingerprint is by content, so nothing is built again; that it was read is said."""
     first = prepare(source)
     shutil.move(Path(source.path).parent, tmp_path / "elsewhere")
     moved, said = prepared(Text(str(tmp_path / "elsewhere"), vocabulary=401))
-    assert (moved.fingerprint, said) == (first.fingerprint, [])
+    assert (moved.fingerprint, said) == (first.fingerprint, first.meta["read"])
 
 
 def test_text_tokenizer_and_splits_each_change_the_fingerprint(source: Text) -> None:

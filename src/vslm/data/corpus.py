@@ -3,7 +3,7 @@
     $VSLM_HOME/corpora/<fingerprint>/{train,select,val}.bin   ids, uint16 up to 65,536 of them, else uint32
                                      tokenizer.json
                                      meta.json                what it is, how it was made, sizes and checksums
-    $VSLM_HOME/corpora/read/<key>.json                        files already read: (path, size, time) -> their content
+    $VSLM_HOME/corpora/read/<key>.json                        files already read: (path, size, time) -> content, and how
 
 Two processes that ask for the same corpus build it once; the second says that it waits. The lock is the operating
 system's, taken through `filelock`, so a killed process leaves none behind. Files that are open are never written to.
@@ -31,12 +31,14 @@ import numpy as np
 from vslm.core.errors import DataError, ResultError, RunError, SpecError
 from vslm.core.specs import to_plain
 from vslm.data.documents import Document
+from vslm.data.reading.notes import Notes
 from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, SplitName, split_documents
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.results.files import read_json, sha256, write_json
 
 FORMAT = 2  # of the folder; part of the fingerprint, so another format is another corpus
+_READING = 1  # of the rules by which files become documents; other rules read known files again
 _NUM_UINT16_IDS = 65_536
 _TEXTS_AT_A_TIME = 512  # encoded together; ids of the library take much more memory than ours
 _SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
@@ -153,21 +155,27 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
     """
     say = say or (lambda words: None)
     key = _files_key(source)
+    notes = Notes()
     try:
-        content = _content_already_read(key)
-        documents = None if content else list(source.documents())
+        content, how_read = _already_read(key)
+        documents = None if content else list(source.read(notes))
+        how_read = how_read if documents is None else notes.lines()
         content = content or content_hash(documents or ())
         folder = home() / "corpora" / _fingerprint(source, content)
         corpus = _opened(folder)
+        if corpus is None or documents is not None:
+            for words in how_read:
+                say(words)
         if corpus is None:
             corpus = _built_once(source, documents, folder, say)
-        if key and documents is not None:
-            write_json(_read_record(key), {"content": content})
+        if key and documents is not None and not notes.lacks_packages:
+            write_json(_read_record(key), {"content": content, "read": how_read})
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         do = "make room, or set VSLM_HOME to another folder"
         raise RunError(str(home()), f"the cache of corpora cannot be used: {reason}", "", do) from error
-    return corpus
+    # One corpus may be read from several places: what is said is how it was read now, not how it was built.
+    return Corpus(corpus.folder, {**corpus.meta, "read": how_read})
 
 
 def open_corpus(fingerprint: str) -> Corpus:
@@ -203,7 +211,9 @@ def _files_key(source: Source) -> str | None:
     newest = max((stat.st_mtime for _, stat in files), default=time.time())
     if time.time() - newest < _SETTLED_SECONDS:
         return None
-    seen = [FORMAT, type(source).__name__, [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in files]]
+    states = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in files]
+    how = {name: value for name, value in to_plain(source).items() if name not in ("path", "tokenizer", "splits")}
+    seen = [FORMAT, _READING, how, states]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:32]
 
 
@@ -211,13 +221,15 @@ def _read_record(key: str) -> Path:
     return home() / "corpora" / "read" / f"{key}.json"
 
 
-def _content_already_read(key: str | None) -> str | None:
+def _already_read(key: str | None) -> tuple[str | None, list[str]]:
+    """The content of files in this state, and how they were read; None where they were not."""
     if key is None:
-        return None
+        return None, []
     try:
-        return read_json(_read_record(key))["content"]
+        record = read_json(_read_record(key))
+        return str(record["content"]), [str(words) for words in record["read"]]
     except (ResultError, KeyError, TypeError):
-        return None
+        return None, []
 
 
 def _torn_file(folder: Path, meta: dict[str, Any]) -> str | None:

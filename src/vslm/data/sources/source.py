@@ -11,6 +11,7 @@ from pathlib import Path
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.data.documents import Document
+from vslm.data.reading.notes import Notes
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Tokenizer
 
@@ -49,6 +50,11 @@ class Source(Spec, ABC):
     @abstractmethod
     def documents(self) -> Iterator[Document]:
         """Every document, in an order that depends on the content of the source alone."""
+
+    def read(self, notes: Notes) -> Iterator[Document]:
+        """The same documents; a source of files tells `notes` what they were, and what was passed over."""
+        del notes
+        return self.documents()
 
     @abstractmethod
     def describe(self) -> str:

@@ -753,7 +753,11 @@ def _last_line(why: str | None) -> str:
 
 
 def _print_plan(planned: dict[str, Any], baseline: str) -> None:
+    from vslm.lab.passes import passes_words
+
     print(planned["question"])
+    for words in planned["read"]:
+        print(f"  {words}")
     shown: dict[str, str] = {}
     for arm, row in planned["arms"].items():
         print(f"\n{arm}{'  (baseline)' if arm == baseline else ''}")
@@ -761,7 +765,9 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
             print(f"  {path}: {old} -> {new}")
         without = row["num_parameters_without_embeddings"]
         print(f"  {row['num_parameters']:,} parameters ({without:,} without embeddings)")
-        print(f"  {row['flops_per_token']:,.0f} FLOPs per token, {row['tokens']:,} tokens")
+        print(
+            f"  {row['flops_per_token']:,.0f} FLOPs per token, {row['tokens']:,} tokens, {passes_words(row['passes'])}"
+        )
         table = "\n".join(_block_lines(row["blocks"]))
         print(f"  blocks as in {shown[table]}" if table in shown else table)
         shown.setdefault(table, arm)

@@ -177,7 +177,9 @@ def test_a_worker_opens_it_without_the_source(source: Text) -> None:
     """By its fingerprint alone."""
     corpus = prepare(source)
     Path(source.path).unlink()
-    assert open_corpus(corpus.fingerprint) == corpus
+    opened = open_corpus(corpus.fingerprint)
+    assert {**opened.meta, "read": corpus.meta["read"]} == corpus.meta
+    assert opened.folder == corpus.folder
     with pytest.raises(DataError, match="corpus 123456789abc: not there"):
         open_corpus("123456789abc")
 
@@ -276,6 +278,37 @@ def test_a_vocabulary_larger_than_the_corpus_supports_has_its_dotted_path(source
     assert not list((home() / "corpora").glob("*/meta.json"))
 
 
+def test_a_text_too_small_for_the_default_vocabulary_gets_fewer_ids_and_it_is_said(tmp_path: Path) -> None:
+    """When it is built, and whenever it is prepared again."""
+    source = Text(written(tmp_path / "a.txt", stories(71)))
+    corpus, said = prepared(source)
+    words = f"the text is too small for 2,048 ids, the default: the tokenizer has the {corpus.vocabulary:,} it supports"
+    assert 257 < corpus.vocabulary < 2048
+    assert words in said
+    assert words in prepare(source).meta["read"]
+
+
+def test_a_package_that_is_installed_later_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was passed over for want of it is read then, though no file has changed."""
+    for name, content in (("a.txt", "<|endoftext|>\n".join(stories(211)).encode()), ("b.parquet", b"PAR1" + bytes(99))):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (OLD, OLD))
+    source = Text(str(tmp_path), vocabulary=401)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "pyarrow", None)
+        assert any("pip install 'vslm[parquet]'" in words for words in prepare(source).meta["read"])
+    pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match="cannot be read as Parquet"):
+        prepare(source)
+
+
+def test_another_way_to_read_the_same_files_is_another_corpus(source: Text) -> None:
+    """Nothing of the first is taken for the second, though no file has changed."""
+    whole, lines = prepare(source), prepare(Text(source.path, vocabulary=401, document="line"))
+    assert whole.meta["num_documents"] == 211
+    assert lines.meta["num_documents"] > 400
+
+
 def test_cutting_and_repeats_are_said(tmp_path: Path) -> None:
     """In words, and in the record."""
     path = written(tmp_path / "a.txt", ["\n".join(stories(211)), "\n".join(stories(223, 31)), "\n".join(stories(211))])
@@ -307,9 +340,9 @@ def test_two_processes_at_once_build_once(source: Text) -> None:
             )
             for _ in range(2)
         ]
-        waited = [child.stdout.readline() for child in children if child.stdout]
+        waited = [next(line for line in child.stdout if "waiting" in line) for child in children if child.stdout]
     outputs = [child.communicate(timeout=60)[0] for child in children]
-    assert all("waiting" in words for words in waited)
+    assert len(waited) == 2
     assert sum("preparing" in output for output in outputs) == 1
     assert len({output.splitlines()[-1] for output in outputs}) == 1
     assert outputs[0].splitlines()[-1].startswith(f"done {fingerprint}")

@@ -1,6 +1,11 @@
 import json
+import os
+import random
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +16,15 @@ from hypothesis import strategies as st
 from synthetic_text import HOSTILE, stories
 
 from vslm.core.errors import DataError, ResultError, SpecError
-from vslm.data.tokenizers import BPE, END_OF_TEXT, Characters, FittedTokenizer, StreamingDecoder, load_tokenizer
+from vslm.data.tokenizers import (
+    BPE,
+    END_OF_TEXT,
+    Characters,
+    FittedTokenizer,
+    StreamingDecoder,
+    _interruptible,
+    load_tokenizer,
+)
 
 STORIES = stories(211)
 FITTED = {
@@ -216,3 +229,70 @@ def test_the_file_is_json_that_holds_the_letters_as_they_are(tmp_path: Path) -> 
     """A reader can look into it."""
     FITTED["characters"].save(tmp_path / "t.json")
     assert json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))["model"]["vocab"][END_OF_TEXT] == 0
+
+
+LONG_WORDS = {
+    "genome": "".join(random.Random(1).choices("ACGT", k=300_000)),
+    "Chinese": "".join(map(chr, random.Random(2).choices(range(0x4E00, 0x5000), k=100_000))),
+    "signs": "=-" * 150_000,
+    "digits": "".join(random.Random(3).choices("0123456789", k=300_000)),
+    "spaces": "a" + " " * 300_000 + "b",
+}
+
+
+@pytest.mark.parametrize("name", LONG_WORDS)
+def test_a_word_of_any_length_is_trained_on_and_encoded_in_time(name: str, tmp_path: Path) -> None:
+    """Time went with the square of its length: 300,000 letters took minutes. Text comes back to the byte."""
+    text = LONG_WORDS[name]
+    started = time.process_time()
+    fitted = (BPE() if name in ("signs", "spaces") else BPE(vocabulary=300)).fit([text])
+    ids = fitted.encode(text)
+    assert time.process_time() - started < 20
+    assert fitted.decode(ids) == text
+    assert len(ids) < len(text.encode())
+    fitted.save(tmp_path / "tokenizer.json")
+    assert np.array_equal(load_tokenizer(tmp_path / "tokenizer.json").encode(text[:5_000]), fitted.encode(text[:5_000]))
+
+
+def test_words_are_cut_only_in_a_corpus_with_a_long_run_and_change_no_other_text() -> None:
+    """A run of 499 characters leaves the tokenizer as it was; beside a longer one, usual words are the same."""
+    plain = BPE(vocabulary=300).fit([*STORIES, "x" * 499])
+    cut = BPE(vocabulary=300).fit([*STORIES, "x" * 300_000])
+    assert "Split" not in plain._plain
+    assert "Split" in cut._plain
+    assert max(len(item) for item in cut.token_bytes) <= 128
+    hostile = "'Tis don't we'll 'st  x   y \t\n\n z 12's e\u0301 🏳️‍🌈 -- x_y"
+    split = tokenizers.Tokenizer.from_str(cut._plain).pre_tokenizer.pre_tokenize_str
+    whole = tokenizers.Tokenizer.from_str(plain._plain).pre_tokenizer.pre_tokenize_str
+    for text in (*STORIES[:5], hostile):
+        assert split(text) == whole(text)
+
+
+def test_held_out_text_with_a_long_word_is_cut_too() -> None:
+    """It is encoded, if not trained on."""
+    assert "Split" in BPE(vocabulary=300).fit(STORIES, held_out=["x" * 500])._plain
+
+
+def test_the_default_vocabulary_gets_smaller_with_the_text_and_no_other_does() -> None:
+    """A number that was asked for is refused."""
+    fitted = BPE().fit(STORIES[:3])
+    assert 257 < fitted.vocabulary < 2048
+    with pytest.raises(SpecError, match=f"at most {fitted.vocabulary:,}"):
+        BPE(vocabulary=2047).fit(STORIES[:3])
+
+
+def test_ctrl_c_is_heard_while_the_library_works() -> None:
+    """Work that stays outside Python for seconds ends for whoever waits for it at once."""
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = time.perf_counter()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _interruptible(lambda: time.sleep(5))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.perf_counter() - started < 3
+    with pytest.raises(DataError, match="half"):
+        FITTED["bpe"].encode("\ud800")
+    with pytest.raises(ZeroDivisionError):
+        _interruptible(lambda: 1 // 0)

@@ -175,7 +175,14 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
         do = "make room, or set VSLM_HOME to another folder"
         raise RunError(str(home()), f"the cache of corpora cannot be used: {reason}", "", do) from error
     # One corpus may be read from several places: what is said is how it was read now, not how it was built.
-    return Corpus(corpus.folder, {**corpus.meta, "read": how_read})
+    return Corpus(corpus.folder, {**corpus.meta, "read": [*how_read, *_fewer_ids(source, corpus.vocabulary)]})
+
+
+def _fewer_ids(source: Source, vocabulary: int) -> Iterator[str]:
+    """What is said where a text supports fewer ids than the default."""
+    wanted = source.tokenizer.known_vocabulary
+    if wanted is not None and vocabulary < wanted:
+        yield f"the text is too small for {wanted:,} ids, the default: the tokenizer has the {vocabulary:,} it supports"
 
 
 def open_corpus(fingerprint: str) -> Corpus:
@@ -323,6 +330,8 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)
+    for words in _fewer_ids(source, tokenizer.vocabulary):
+        say(words)
     say(f"tokens: {counts}; {tokenizer.vocabulary:,} ids; {time.perf_counter() - started:.1f} s")
     return Corpus(folder, meta)
 

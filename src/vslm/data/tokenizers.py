@@ -10,10 +10,13 @@ import codecs
 import hashlib
 import json
 import os
+import re
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tokenizers
@@ -32,6 +35,19 @@ END_OF_TEXT = "<|endoftext|>"
 _NUM_BYTES = 256
 _MIN_PAIR_COUNT = 2  # a pair seen once is no pattern
 _ANY_CHARACTER = r"[\s\S]"
+_DEFAULT_VOCABULARY = 2048
+
+# Training takes time with the square of a word's length, and a word is whatever has no space or sign in it: a genome,
+# Chinese, base64. A corpus with a run so long is cut into words of at most so many characters; no other one is, so that
+# tokenizers stay what they were.
+_LONG_RUN = re.compile(r"\S{500}|\s{500}")
+_WORD = 128
+_SHORT_WORDS = (  # the words of GPT-2, bounded
+    rf"'(?:[sdmt]|ll|ve|re)| ?\p{{L}}{{1,{_WORD}}}| ?\p{{N}}{{1,{_WORD}}}| ?[^\s\p{{L}}\p{{N}}]{{1,{_WORD}}}"
+    rf"|\s{{1,{_WORD}}}(?!\S)|\s{{1,{_WORD}}}"
+)
+_LONG_TEXT = 1_000_000  # characters; below, the library is done before anybody presses Ctrl-C
+T = TypeVar("T")
 
 
 class StreamingDecoder:
@@ -149,8 +165,36 @@ class FittedBPE(FittedTokenizer):
     def encode_many(self, texts: Iterable[str]) -> list[np.ndarray]:
         """Ids of each text."""
         checked = [_whole(text) for text in texts]
-        encoded = self._backend.encode_batch_fast(checked, add_special_tokens=False)
+        encode = self._backend.encode_batch_fast
+        is_long = sum(map(len, checked)) > _LONG_TEXT
+        encoded = (_interruptible if is_long else _at_once)(lambda: encode(checked, add_special_tokens=False))
         return [np.array(item.ids, dtype=np.int64) for item in encoded]
+
+
+def _at_once(work: Callable[[], T]) -> T:
+    return work()
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Do what stays inside the library for minutes, so that Ctrl-C is heard at once: Python hands it to the main
+    thread, which must not be the one in there. After Ctrl-C the work is left alone and ends with the process.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="tokenizer")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _byte_of_letter() -> dict[str, int]:
@@ -174,16 +218,18 @@ class BPE(Tokenizer):
     """Byte-level byte-pair encoding, trained on the train split; `<|endoftext|>` is id 0.
 
     Paper: Neural Machine Translation of Rare Words with Subword Units, Sennrich et al., 2016,
-    https://arxiv.org/abs/1508.07909; on bytes, and with the word pattern of GPT-2. A pair must occur twice.
+    https://arxiv.org/abs/1508.07909; on bytes, and with the word pattern of GPT-2. A pair must occur twice. Where
+    a text runs on for 500 characters without a space (or of spaces alone), its words are cut at 128 characters.
 
     Cost: 12 MB of text in about 10 seconds on one core, with its encoding.
 
     Args:
-        vocabulary: number of ids: the separator, 256 bytes, and merges. 257 or more.
-    Raises: SpecError, when fitted, if the text has fewer pairs than this needs.
+        vocabulary: number of ids: the separator, 256 bytes, and merges. 257 or more. The default, 2,048, is as many as
+            that at most: a text that supports fewer gets fewer.
+    Raises: SpecError, when fitted, if the text has fewer pairs than this needs, and it is not the default.
     """
 
-    vocabulary: int = 2048
+    vocabulary: int = _DEFAULT_VOCABULARY
 
     def check(self) -> None:
         """Refuse a vocabulary too small for the bytes."""
@@ -198,13 +244,18 @@ class BPE(Tokenizer):
 
     @property
     def known_vocabulary(self) -> int | None:
-        """As declared: text that supports fewer ids is refused."""
+        """As declared: text that supports fewer ids is refused, or, at the default number, gets fewer in words."""
         return self.vocabulary
 
     def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedBPE:
         """Train on `train` alone. Deterministic: the same text gives the same ids in every process."""
         backend = tokenizers.Tokenizer(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        if any(_LONG_RUN.search(text) for texts in (train, held_out) for text in texts):
+            split = pre_tokenizers.Split(tokenizers.Regex(_SHORT_WORDS), behavior="isolated")
+            letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+            backend.pre_tokenizer = pre_tokenizers.Sequence([split, letters])
+        else:
+            backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocabulary,
@@ -213,9 +264,9 @@ class BPE(Tokenizer):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        backend.train_from_iterator(iter(train), trainer)
+        _interruptible(lambda: backend.train_from_iterator(iter(train), trainer))
         supported = backend.get_vocab_size()
-        if supported < self.vocabulary:
+        if supported < self.vocabulary and self.vocabulary != _DEFAULT_VOCABULARY:
             found = f"{self.vocabulary:,} ids are more than this corpus supports"
             raise SpecError("vocabulary", found, f"at most {supported:,}", "give a smaller vocabulary or more text")
         return FittedBPE(backend.to_str())

@@ -23,6 +23,7 @@ from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
+from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds
 from vslm.lab.verdict import num_comparisons
@@ -102,6 +103,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             ),
             "relative_sizes": relative[arm],
             "tokens": tokens,
+            "passes": passes(tokens, corpora[arm]),
             "minutes": tokens * flops[arm] / flops_rate / 60,
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
             "disk_mb": parameters * _bytes_per_parameter(study, experiment, len(seeds)) / 1e6,
@@ -139,7 +141,12 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
-        "lints": [*_lints(study, arms, seeds, resolvable), *_lints_of_tokenizers(study, corpora)],
+        "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
+        "lints": [
+            *_lints(study, arms, seeds, resolvable),
+            *_lints_of_tokenizers(study, corpora),
+            *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),
+        ],
     }
 
 

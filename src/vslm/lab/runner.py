@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
+from vslm.data.corpus import Corpus
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
 from vslm.lab.options import Options, Watcher
+from vslm.lab.passes import lints_of_passes, passes, passes_words
 from vslm.lab.pool import Crew, Order, run_orders
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
@@ -38,6 +40,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         at_rates = dataclasses.replace(study, arms=arms)
         record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
         save(record, out)
+        _say_passes(record, corpora, watcher)
         copy = None
         if study_file:
             copy = out / study_file.name
@@ -62,6 +65,14 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             if is_resolved(write_verdict(StudyFolder(out))):
                 break
     return StudyFolder(out)
+
+
+def _say_passes(record: Record, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:
+    tokens = {arm: record["arms"][arm]["tokens"] for arm in corpora}
+    most = max(tokens, key=lambda arm: passes(tokens[arm], corpora[arm]))
+    lints = list(lints_of_passes(tokens, corpora))
+    for words in lints or [f"a run: {tokens[most]:,} tokens, {passes_words(passes(tokens[most], corpora[most]))}"]:
+        watcher.say(words)
 
 
 def _chosen(

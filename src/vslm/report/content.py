@@ -117,6 +117,7 @@ def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str
         ("Smallest effect that matters", f"{effect:g}") if is_number(effect) and len(arms) > 1 else None,
         ("Seeds declared", seeds(of_folder(study.get("seeds"), list))),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
+        _passes(study, arms),
         ("Matched by", str(study.get("match"))) if study.get("match") and len(arms) > 1 else None,
         ("Equal in", _equality(study, arms)) if study.get("equal") else None,
     ]
@@ -124,6 +125,34 @@ def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
+
+
+_MOST_PASSES = 4  # beyond it a study says so before it trains
+
+
+def _passes(study: dict[str, Any], arms: dict[str, Any]) -> tuple[str, str] | None:
+    """How often a run sees the training part of its text: the arm that sees it most; None where a record has no count."""
+    most = 0.0
+    for arm in (arm for arm in arms.values() if isinstance(arm, dict)):
+        corpus = of_folder(of_folder(study.get("corpora"), dict).get(str(arm.get("corpus"))), dict)
+        num_tokens = of_folder(of_folder(corpus.get("splits"), dict).get("train"), dict).get("num_tokens")
+        if is_number(num_tokens) and num_tokens > 0 and is_number(arm.get("tokens")):
+            most = max(most, arm["tokens"] / num_tokens)
+    if not most:
+        return None
+    digits = 0 if most >= 10 else 1 if most >= 0.95 else 2
+    warned = f"; above {_MOST_PASSES} a model learns its text by heart" if most > _MOST_PASSES else ""
+    return "Passes over the text", f"{most:,.{digits}f}{warned}"
+
+
+def corpora(study: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
+    """Fingerprint, facts, and what was read and passed over in words, of every corpus."""
+    found = []
+    for key, value in of_folder(study.get("corpora"), dict).items():
+        corpus = dict(of_folder(value, dict))
+        read = [words for words in of_folder(corpus.pop("read", None), list) if isinstance(words, str)]
+        found.append((key, flat(corpus), read))
+    return found
 
 
 def _equality(study: dict[str, Any], arms: dict[str, Any]) -> str:

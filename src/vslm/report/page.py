@@ -101,9 +101,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         tuning=content.tuning(study),
         budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
-        corpora=[
-            (key, content.flat(of_folder(value, dict))) for key, value in of_folder(study.get("corpora"), dict).items()
-        ],
+        corpora=content.corpora(study),
         settings=content.flat(of_folder(study.get("settings"), dict)),
         machines=content.machines(runs),
         runs=runs,

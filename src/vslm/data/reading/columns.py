@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import DataError
-from vslm.data.reading.contents import NotTextError
+from vslm.data.reading.contents import NotTextError, TornFileError
 from vslm.data.reading.records import Entry, missing_field
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -173,7 +173,7 @@ def table_entries(where: str, file: Path, data: bytes | None, kind: str, field: 
                 yield Entry(f"{where}: row {number}", value)
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(where, f"cannot be read as {kind} ({reason})", "", "is the file whole?") from None
+        raise TornFileError(where, f"cannot be read as {kind} ({reason})") from None
 
 
 def _parquet_batches(where: str, source: Any, field: str) -> Iterator[list[Any]]:

@@ -60,6 +60,13 @@ class NotTextError(DataError):
         self.kind = kind
 
 
+class TornFileError(DataError):
+    """A file that begins as what it is and cannot be read to its end. It is never passed over."""
+
+    def __init__(self, where: str, found: str, allowed: str = "", do: str = "is the file whole?") -> None:
+        super().__init__(where, found, allowed, do)
+
+
 @dataclass(frozen=True)
 class Content:
     """What a file holds.
@@ -87,7 +94,7 @@ def opened(file: Path) -> Content:
                 return Content("", table, None)
             data = head + stream.read()
     except OSError as error:
-        raise DataError(str(file), f"cannot be read ({error.strerror or error})", "", "is the file whole?") from None
+        raise TornFileError(str(file), f"cannot be read ({error.strerror or error})") from None
     packed: list[str] = []
     while (found := _packing(data)) and len(packed) < _MOST_LAYERS:
         name, unpack = found
@@ -124,7 +131,7 @@ def _unpacked(file: Path, data: bytes, name: str, unpack: Callable[[bytes], byte
         found = f"a file packed with {name}, and the package that opens these is not installed"
         raise NotTextError(str(file), found, "", "pip install 'vslm[zstd]'", kind=f"{name} file") from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise DataError(str(file), f"cannot be read as {name} ({error})", "", "is the file whole?") from None
+        raise TornFileError(str(file), f"cannot be read as {name} ({error})") from None
 
 
 def _zstd(data: bytes) -> bytes:
@@ -204,7 +211,7 @@ def decoded(file: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         if codec != "utf-8":
             found = f"it begins as {words} and is not {words} here ({error.reason})"
-            raise DataError(f"{file}:byte {error.start}", found, "", "is the file whole?") from None
+            raise TornFileError(f"{file}:byte {error.start}", found) from None
         found = f"{data[error.start]:#04x} is not UTF-8 here ({error.reason})"
         raise DataError(
             f"{file}:byte {error.start}", found, "UTF-8 text is needed", _advice(data, error.start)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vslm.core.errors import DataError
 from vslm.data.documents import Document
 from vslm.data.reading import columns, plain, records
-from vslm.data.reading.contents import Content, NotTextError, decoded, opened
+from vslm.data.reading.contents import Content, NotTextError, TornFileError, decoded, opened
 from vslm.data.reading.folders import Found, Listing, is_packed_by_name, unpacked_ending
 from vslm.data.reading.notes import Notes, shown
 
@@ -73,6 +73,8 @@ def read_files(found: Listing, wanted: Wanted, notes: Notes) -> Iterator[Documen
 
 
 def _may_be_passed_over(each: Found, error: DataError, num_files: int) -> bool:
+    if isinstance(error, TornFileError):
+        return False
     is_away = isinstance(error, NotTextError) and (
         error.kind.startswith("pointer") or error.do.startswith("pip install")
     )

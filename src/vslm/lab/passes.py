@@ -1,0 +1,46 @@
+"""How often a run sees its text: tokens of the run / tokens of the training split."""
+
+from collections.abc import Iterator, Mapping
+
+from vslm.data.corpus import Corpus
+
+# "Scaling Data-Constrained Language Models" (Muennighoff et al., 2023, https://arxiv.org/abs/2305.16264): up to four
+# passes are worth nearly as much as new text, and more are worth less and less.
+MOST_PASSES = 4
+
+
+def passes(tokens: int, corpus: Corpus) -> float:
+    """How often each token of the training split is seen."""
+    return tokens / corpus.train.num_tokens
+
+
+def passes_words(count: float) -> str:
+    """A count of passes as a line shows it.
+
+    >>> passes_words(71.4), passes_words(1.0), passes_words(0.034)
+    ('71 passes over the text', '1.0 passes over the text', '0.03 passes over the text')
+    """
+    digits = 0 if count >= 10 else 1 if count >= 0.95 else 2
+    return f"{count:,.{digits}f} passes over the text"
+
+
+def lints_of_passes(tokens: Mapping[str, int], corpora: Mapping[str, Corpus]) -> Iterator[str]:
+    """What is said of runs that see their text more than four times; arms that do so alike share a sentence.
+
+    Args:
+        tokens: of one run of each arm.
+        corpora: of each arm.
+    """
+    alike: dict[str, list[str]] = {}
+    for arm, num_tokens in tokens.items():
+        count = passes(num_tokens, corpora[arm])
+        if count > MOST_PASSES:
+            words = (
+                f"{passes_words(count)}: {num_tokens:,} tokens of training, and {corpora[arm].train.num_tokens:,} in the "
+                f"training part of it; beyond {MOST_PASSES} a model learns more and more of it by heart: give more text "
+                "or fewer tokens"
+            )
+            alike.setdefault(words, []).append(arm)
+    for words, arms in alike.items():
+        of_some = f"arm{'s' if len(arms) > 1 else ''} {', '.join(map(repr, arms))}: " if len(arms) < len(tokens) else ""
+        yield of_some + words

@@ -17,6 +17,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 import vslm
 from vslm.arguments import Count, Minutes, Real, Size, in_words
+from vslm.cli_data import DocumentIs
+from vslm.cli_data import app as data_app
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
 from vslm.core.visible import plain, visible, visible_streams
@@ -34,6 +36,7 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
+app.command(data_app)
 _GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
@@ -233,13 +236,17 @@ def train(
     heads: Count | None = None,
     context_tokens: Size | None = None,
     vocabulary: Size | None = None,
+    field: str | None = None,
+    document: DocumentIs | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
     out: Path | None = None,
     device: Device = "auto",
 ) -> None:
     """Train one model on your text, with samples on the way and no verdict. After a stop the same command goes on.
 
     Args:
-        path: A file, folder or glob of text.
+        path: A file, folder or glob of text; `vslm data show` says what is read of it.
         minutes: How long to train. Default: 15, unless tokens are given.
         tokens: How many tokens to train on.
         more_tokens: Let a finished run go on for so many tokens.
@@ -247,7 +254,11 @@ def train(
         width: Width of the stream. Default: 128.
         heads: Heads per block. Default: 4.
         context_tokens: The longest sequence. Default: 256.
-        vocabulary: Number of tokens that the tokenizer has. Default: 2048.
+        vocabulary: Number of tokens that the tokenizer has. Default: 2048, or fewer where the text is small.
+        field: Where a record of JSON, CSV or Parquet has its text. Default: text.
+        document: What a document of a plain text is. Default: auto, what the separator <|endoftext|> separates.
+        separator: Cut plain text wherever this stands.
+        encoding: Of files that are not UTF-8, such as cp1252.
         out: The folder. Default: runs/train- and the name of the text.
         device: Where to train.
     """
@@ -267,6 +278,10 @@ def train(
         heads=heads,
         context_tokens=context_tokens,
         vocabulary=vocabulary,
+        field=field,
+        document=document,
+        separator=separator,
+        encoding=encoding,
     )
     with at_options(wanted), progress_for(quiet=False) as watcher:
         study = study_of(path, place, wanted)

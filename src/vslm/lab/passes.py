@@ -35,10 +35,10 @@ def lints_of_passes(tokens: Mapping[str, int], corpora: Mapping[str, Corpus]) ->
     for arm, num_tokens in tokens.items():
         count = passes(num_tokens, corpora[arm])
         if count > MOST_PASSES:
+            in_text = corpora[arm].train.num_tokens
             words = (
-                f"{passes_words(count)}: {num_tokens:,} tokens of training, and {corpora[arm].train.num_tokens:,} in the "
-                f"training part of it; beyond {MOST_PASSES} a model learns more and more of it by heart: give more text "
-                "or fewer tokens"
+                f"{passes_words(count)}: a run trains on {num_tokens:,} tokens, and the training part of the text has "
+                f"{in_text:,}; beyond {MOST_PASSES} a model learns it by heart: give more text or fewer tokens"
             )
             alike.setdefault(words, []).append(arm)
     for words, arms in alike.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from vslm.core.errors import SpecError, VslmError
 from vslm.core.specs import from_plain
+from vslm.data.reading.plain import DocumentIs
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE
 from vslm.lab.catalog import KINDS
@@ -32,6 +33,7 @@ _OPTIONS = (
 _WORDS = {"smaller context_tokens": "smaller --context-tokens", "model.context_tokens": "--context-tokens"}
 _NO_OPTION = "or give head_width"  # what a study could do
 _MINUTES = 15.0
+_HOW_READ: dict[str, Any] = {"field": "text", "document": "auto", "separator": None, "encoding": None}
 _SIZES = {"depth": 4, "width": 128, "heads": 4, "context_tokens": 256, "vocabulary": 2048}
 
 
@@ -46,6 +48,10 @@ class Wanted:
     heads: int | None = None
     context_tokens: int | None = None
     vocabulary: int | None = None
+    field: str | None = None
+    document: DocumentIs | None = None
+    separator: str | None = None
+    encoding: str | None = None
 
 
 @contextmanager
@@ -83,6 +89,8 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
         _check_as_before(before, budget, wanted, out)
     sizes = {**_SIZES, **(_sizes_of(before) if before else {})}
     sizes |= {name: value for name in sizes if (value := getattr(wanted, name)) is not None}
+    how_read = {name: getattr(before.data, name) for name in _HOW_READ} if before else dict(_HOW_READ)
+    how_read |= {name: value for name in how_read if (value := getattr(wanted, name)) is not None}
     experiment = Experiment(
         model=uniform(
             depth=sizes["depth"],
@@ -90,7 +98,7 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
             heads=sizes["heads"],
             context_tokens=sizes["context_tokens"],
         ),
-        data=Text(path, vocabulary=sizes["vocabulary"]),
+        data=Text(path, vocabulary=sizes["vocabulary"], **how_read),
         budget=budget or (before.budget if before else Budget(minutes=_MINUTES)),
     )
     return Study(question=f"A model of {path}", baseline=ARM, arms={ARM: experiment}, seeds=1)

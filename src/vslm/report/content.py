@@ -131,7 +131,7 @@ _MOST_PASSES = 4  # beyond it a study says so before it trains
 
 
 def _passes(study: dict[str, Any], arms: dict[str, Any]) -> tuple[str, str] | None:
-    """How often a run sees the training part of its text: the arm that sees it most; None where a record has no count."""
+    """How often a run sees the training part of its text, of the arm that sees it most; None without a record of it."""
     most = 0.0
     for arm in (arm for arm in arms.values() if isinstance(arm, dict)):
         corpus = of_folder(of_folder(study.get("corpora"), dict).get(str(arm.get("corpus"))), dict)

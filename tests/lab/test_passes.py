@@ -1,0 +1,61 @@
+"""How often a run sees its text, and what is said of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vslm.data.corpus import Corpus
+from vslm.lab.passes import lints_of_passes, passes, passes_words
+from vslm.report.content import corpora, facts
+
+
+def corpus(num_tokens: int) -> Corpus:
+    """Of which the training split has so many tokens."""
+    splits = {"train": {"num_tokens": num_tokens, "num_bytes": 3 * num_tokens, "num_documents": 7}}
+    return Corpus(Path("nowhere"), {"splits": splits, "dtype": "uint16"})
+
+
+def test_passes_are_tokens_of_a_run_by_those_of_its_training_split() -> None:
+    """Not of all splits, and not of bytes."""
+    assert passes(400_000, corpus(5_600)) == pytest.approx(71.43, abs=0.01)
+    assert [passes_words(count).split()[0] for count in (71.43, 9.96, 1.0, 0.034)] == ["71", "10.0", "1.0", "0.03"]
+
+
+def test_above_four_passes_it_is_said_and_at_four_it_is_not() -> None:
+    """With how many, of what, and what to do; arms that do so alike share a sentence."""
+    small, large = corpus(5_600), corpus(1_000_000)
+    (words,) = lints_of_passes({"model": 400_000}, {"model": small})
+    assert words == (
+        "71 passes over the text: a run trains on 400,000 tokens, and the training part of the text has 5,600; beyond "
+        "4 a model learns it by heart: give more text or fewer tokens"
+    )
+    assert list(lints_of_passes({"a": 22_400, "b": 4_000_000}, {"a": small, "b": large})) == []
+    assert len(list(lints_of_passes({"a": 22_401}, {"a": small}))) == 1
+    (words,) = lints_of_passes({"a": 56_000, "b": 56_000, "c": 56_000}, {"a": small, "b": small, "c": large})
+    assert words.startswith("arms 'a', 'b': 10 passes")
+
+
+def study(**changed: Any) -> dict[str, Any]:
+    """As a folder records it."""
+    arms = {"plain": {"tokens": 12_000, "corpus": "c0"}, "other": {"tokens": 60_000, "corpus": "c0"}}
+    read = ["read: 1 file (a.txt) as plain text: 7 documents, 9 bytes of text", "3 Parquet files, not read"]
+    meta = {"splits": {"train": {"num_tokens": 5_000}}, "read": read, "vocabulary": 300}
+    return {"arms": arms, "corpora": {"c0": meta}, **changed}
+
+
+def test_the_page_tells_the_passes_of_the_arm_that_makes_the_most() -> None:
+    """And warns above four; a record without the numbers has no such line."""
+    assert ("Passes over the text", "12; above 4 a model learns its text by heart") in facts(study(), {})
+    few = {"plain": {"tokens": 15_000, "corpus": "c0"}}
+    assert ("Passes over the text", "3.0") in facts(study(arms=few), {})
+    for broken in ({}, {"c0": 3}, {"c0": {"splits": {"train": {"num_tokens": 0}}}}, {"c0": {"splits": []}}):
+        assert "Passes over the text" not in dict(facts(study(corpora=broken), {}))
+
+
+def test_the_page_tells_what_was_read_a_line_each() -> None:
+    """Beside the facts of the corpus; lines that are no text are left out."""
+    ((key, told, read),) = corpora(study())
+    assert (key, len(read)) == ("c0", 2)
+    assert dict(told) == {"splits.train.num_tokens": "5,000", "vocabulary": "300"}
+    assert corpora({"corpora": {"c0": {"read": [3, "x"]}}})[0][2] == ["x"]

@@ -26,6 +26,7 @@ _OPTIONS = (
     (("context_tokens", "batch_tokens"), ("--context-tokens",)),
     (("vocabulary",), ("--vocabulary",)),
     (("depth", "path"), ("--depth",)),
+    *(((name,), (f"--{name}",)) for name in ("field", "document", "separator", "encoding")),
     (("more_tokens",), ("--more-tokens",)),
     (("tokens",), ("--tokens",)),
     (("minutes",), ("--minutes",)),

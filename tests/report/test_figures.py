@@ -1,5 +1,6 @@
 """Figures are plain dicts, and nothing in them can run."""
 
+import csv
 import json
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 from vslm.report.curves import ByPosition
 from vslm.report.heat_figures import labeled_map, track_figure
+from vslm.report.images import numbers_as_csv
 from vslm.report.line_figures import position_figure
+from vslm.report.paper_figure import Picture
 from vslm.report.profiles import Track
 from vslm.report.style import NUM_COLORS, numbers, safe_text, styles
 
@@ -60,3 +63,12 @@ def test_a_scale_of_color_has_a_width_however_small_its_numbers(tiny: float) -> 
     assert (learned["zmin"], learned["zmax"]) == (0.999, 1.001)
     (wide,) = labeled_map(1e4 * cells, ["a"], ["x", "y"], 0.4, [["", ""]], ("row", "column", "nats"))["data"]
     assert (wide["zmin"], wide["zmax"]) == (-0.4, 0.4)
+
+
+def test_no_name_in_a_csv_is_a_formula() -> None:
+    """A spreadsheet computes a cell that begins like one; names are somebody else's, numbers are ours."""
+    trace = {"type": "scatter", "name": "=cmd|x", "x": [-1.5], "y": [-2], "meta": {"view": ""}}
+    picture = Picture("x", "@y", [trace], {"xaxis": {"title": {"text": "=x"}}})
+    heading, row = csv.reader(numbers_as_csv(picture).splitlines())
+    assert heading[:3] == ["series", "'=x", "'@y"]
+    assert row[:3] == ["'=cmd|x", "-1.5", "-2"]

@@ -79,3 +79,16 @@ def test_nothing_in_a_folder_acts_on_the_terminal(
         assert any(HOSTILE in text for text in _texts(json.loads(said.out)))
     elif command[0] != "report":
         assert r"\x1b[2J\x9b1A\rx\u202eexe [bold]y[bold] :smile: \x7f" in said.out
+
+
+def test_a_narrow_terminal_lacks_no_name_and_no_digit(study: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines are folded by the terminal; columns were cut to nothing, the names first."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    file = io.StringIO()
+    monkeypatch.setattr(file, "isatty", lambda: True)
+    show(arms_table(list_arms(study.path)), file)
+    said = file.getvalue()
+    assert "window-32" in said
+    assert "2026-03-14" in said
+    assert "\u2026" not in said

@@ -141,6 +141,39 @@ def _unresolved(mean: list[list[Any]], half: list[list[Any]]) -> list[list[bool]
     ]
 
 
+class _Cells:
+    """Writes rows whose texts are texts for a spreadsheet, too.
+
+    Args:
+        writer: of the csv module.
+    """
+
+    def __init__(self, writer: Any) -> None:
+        self.writer = writer
+
+    def writerow(self, row: Iterable[Any]) -> None:
+        self.writer.writerow([_text_cell(cell) for cell in row])
+
+    def writerows(self, rows: Iterable[Iterable[Any]]) -> None:
+        for row in rows:
+            self.writerow(row)
+
+
+def _text_cell(cell: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula.
+
+    >>> _text_cell("=1+1"), _text_cell("-0.5"), _text_cell(-0.5), _text_cell("full")
+    ("'=1+1", '-0.5', -0.5, 'full')
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
 def numbers_as_csv(picture: Picture) -> str:
     """The numbers of a picture: a row per point or cell, under the names that the figure has for its axes.
 
@@ -148,10 +181,11 @@ def numbers_as_csv(picture: Picture) -> str:
         row, column, number, plus_minus     of maps
 
     The second and third are called as the axes are, units among them, and so are all three of a map. `plus_minus` is
-    half the 95 % interval where there is one.
+    half the 95 % interval where there is one. A name that a spreadsheet would compute (`=1+1`) has an apostrophe before
+    it, as one types it there; numbers have none.
     """
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = _Cells(csv.writer(text, lineterminator="\n"))
     interval = ["low", "high"] if any("ends" in trace["meta"] for trace in picture.traces) else ["plus_minus"]
     writer.writerow([*column_names(picture), *interval])
     for trace in picture.traces:

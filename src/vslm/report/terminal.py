@@ -18,6 +18,7 @@ from vslm.results.console import console
 from vslm.results.folder import StudyFolder
 
 _STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
+_WIDEST = 1000  # columns of a table on a terminal that is narrower
 _PLAIN_WIDTH = 160  # columns when the output is a file or a pipe, so that no row is folded
 
 
@@ -114,6 +115,10 @@ def show(table: Table, file: TextIO | None = None) -> None:
     if not shown.is_terminal:
         shown = console(file, width=_PLAIN_WIDTH, no_color=True)
         table.box = box.ASCII2
+    elif (needed := shown.measure(table, options=shown.options.update(max_width=_WIDEST)).maximum) > shown.width:
+        shown = console(
+            file, width=needed
+        )  # the terminal folds lines; a table that fits lacks names
     shown.print(table)
 
 

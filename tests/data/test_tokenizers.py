@@ -100,6 +100,8 @@ def test_a_character_that_the_corpus_lacks_is_named() -> None:
     """The character, its place, and what to do."""
     with pytest.raises(DataError, match=r"the character 'Z' at 3 does not occur .* BPE\(\.\.\.\)"):
         Characters().fit(["abc"]).encode("abcZ")
+    with pytest.raises(DataError, match=r"the character 'z' at 1 "):  # behind the last that it knows
+        Characters().fit(["abc"]).encode("az")
 
 
 @both
@@ -202,7 +204,7 @@ def test_a_pair_that_occurs_once_is_no_token() -> None:
 def test_a_vocabulary_below_the_bytes_is_refused() -> None:
     """The separator and 256 bytes are the least."""
     assert BPE(vocabulary=257).fit(["x"]).vocabulary == 257
-    with pytest.raises(SpecError, match=r"^vocabulary: found 256"):
+    with pytest.raises(SpecError, match=r"^vocabulary: found 256; 257 or more is needed"):
         BPE(vocabulary=256)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_study import made_up_text
@@ -10,7 +11,16 @@ from vslm import Budget, Experiment, LossByPosition, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, timing
-from vslm.lab.budgets import Timed, baseline_tokens, relative_cost, seconds_whatever_the_tokens, slowed, tokens_of_arm
+from vslm.lab.budgets import (
+    Timed,
+    baseline_tokens,
+    minutes_of,
+    minutes_of_rounds,
+    relative_cost,
+    seconds_whatever_the_tokens,
+    slowed,
+    tokens_of_arm,
+)
 from vslm.lab.experiment import Averaging
 from vslm.lab.job import Job, Settings
 from vslm.lab.objects import scored_bytes_per_token
@@ -221,6 +231,56 @@ def test_seconds_that_no_number_of_tokens_changes(monkeypatch: pytest.MonkeyPatc
     assert seconds(2) == pytest.approx(5 * timing.START_SECONDS + (2 * 2000 + 3 * 10_000) / rate)
     assert seconds(4) == seconds(2)
     assert seconds(2, compile_seconds=80.0) == pytest.approx(seconds(2) + 80)
+
+
+def bench(**changes) -> budgets.Bench:
+    """Where nothing is timed."""
+    watcher = SimpleNamespace(say=lambda words: None)
+    return budgets.Bench(study(**changes), {}, Path("out"), None, watcher)  # type: ignore[arg-type]
+
+
+def test_tokens_are_guessed_before_the_timing() -> None:
+    """20,000 a second: of the minutes of a study its share, of a run's minutes all; five minutes for FLOPs."""
+    a_minute = 60 * 20_000
+    assert bench()._guessed_tokens(Options(), 4.0) == 5000
+    assert bench()._guessed_tokens(Options(tokens=77), 4.0) == 77
+    assert bench()._guessed_tokens(Options(minutes=8), 4.0) == 2 * a_minute
+    for budget, minutes in ((Budget(minutes=3), 3), (Budget(flops=1e9), 5)):
+        arms = {"full": dataclasses.replace(FULL, budget=budget)}
+        assert bench(arms=arms)._guessed_tokens(Options(), 4.0) == minutes * a_minute
+
+
+def test_the_timing_knows_what_it_is_for(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most runs that a stage has, all runs by their budgets, and every arm with its own speed."""
+    asked = []
+    said: list[str] = []
+
+    def answer(self: budgets.Bench, order) -> dict:
+        asked.append(order)
+        settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
+        kept = {"workers": 2, "rates": {}, "compile_seconds": 0, "compiled_from_tokens": 0}
+        timing = {"settings": settings, **kept, "remarks": [], "tokens_per_second": 1234.0}
+        return {"timing": timing, "rates": [100.0, 25.0]}
+
+    monkeypatch.setattr(budgets.Bench, "_ask", answer)
+    corpora = dict.fromkeys(("full", "wide"), open_corpus(job.corpus))
+    timed = dataclasses.replace(bench(), corpora=corpora, watcher=SimpleNamespace(say=said.append))
+    sizes = [{"stage": "screen", "num_runs": 7, "budget": 0.25}, {"stage": "judged", "num_runs": 5, "budget": 1.0}]
+    settings, rate = timed.choose_settings(Options(minutes=8), sizes)
+    assert rate == 1234.0
+    extent = asked[0].extent
+    assert (extent.num_runs, extent.num_arms, extent.full_runs, extent.minutes) == (7, 2, 6.75, 8)
+    assert (asked[0].job.init_seed, asked[0].job.data_seed, asked[0].job.arm) == (0, 0, "full")
+    assert said[-1].startswith("1,234 tokens/s a run; precision fp32")
+    assert timed.time_arms(["wide"], settings) == {"wide": Timed(25.0, 100.0)}
+    assert [one.arm for one in (asked[1].job, *asked[1].beside)] == ["full", "wide"]
+    assert said[-1] == "speed as a share of full's: wide 0.25"
+
+
+def test_minutes_of_a_study_by_hand() -> None:
+    """Rounds, tokens at a rate, a tenth beside training, and seconds that no number of tokens changes."""
+    assert minutes_of(3.0, 120_000, 1000.0, 90.0) == pytest.approx(3 * 2 * 1.1 + 1.5)
+    assert minutes_of_rounds(4.0, 0.5, 30.0) == pytest.approx(4 * 0.5 * 1.1 + 0.5)
 
 
 def test_minutes_count_what_dearer_arms_take() -> None:

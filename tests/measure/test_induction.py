@@ -69,7 +69,7 @@ class Copies(nn.Module):
 
 def test_the_gain_of_a_model_that_copies_by_hand() -> None:
     """ln 7 before, ln(e + 6) - 1 after, at each of the four places that are compared."""
-    numbers = CopyGainTaker(SEQUENCES_NT1)(Copies())  # type: ignore[arg-type]
+    numbers = CopyGainTaker(np.repeat(SEQUENCES_NT1, 3, axis=0))(Copies())  # type: ignore[arg-type]
     first, second = math.log(7), math.log(math.e + 6) - 1
     np.testing.assert_allclose(numbers["first_loss_nats_T"], [first] * 4, rtol=1e-6)
     np.testing.assert_allclose(numbers["second_loss_nats_T"], [second] * 4, rtol=1e-6)
@@ -100,6 +100,22 @@ def test_prefix_matching_by_hand() -> None:
     nan = math.nan
     even = (1 / (N + 1) + sum(1 / (i + 1) for i in range(N + 2, num_inputs))) / (N - 2)
     np.testing.assert_allclose(score_LH, [[nan] * 3, [1, even, 0], [nan] * 3], atol=1e-12)
+
+
+def test_prefix_matching_is_a_mean_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sequence at a time: a head that looks at the next token in every second of five of them scores 3 / 5."""
+    monkeypatch.setattr("vslm.measure.prefix_matching.windows_of_weights", lambda num_tokens: 1)
+    num_inputs = 2 * N - 1
+    attends = Attends(torch.zeros(1, num_inputs, num_inputs))
+    next_TS = torch.zeros(num_inputs, num_inputs)
+    for i in range(N, num_inputs):
+        next_TS[i, i - N + 1] = 1.0
+    sequence = iter((next_TS, torch.eye(num_inputs)) * 3)
+    attends.register_forward_pre_hook(
+        lambda *_: setattr(attends.attention.normalizer, "weights_HTS", next(sequence)[None])
+    )
+    score_LH = PrefixMatchingTaker(np.repeat(SEQUENCES_NT1, 5, axis=0))(known(attends))["score_LH"]
+    np.testing.assert_allclose(score_LH, [[3 / 5]])
 
 
 def test_a_real_head_that_is_wired_to_the_next_token_scores_one() -> None:
@@ -161,6 +177,14 @@ def test_heads_of_two_streams_are_seen(corpus: Corpus) -> None:
     score_LH = PrefixMatching().build(model=model, corpus=corpus, context_tokens=11)(model)["score_LH"]
     assert np.isfinite(score_LH).all()
     assert len(score_LH) == len(model.visits)
+
+
+def test_occurrences_are_counted_in_pieces(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece that lacks the last ids counts like any other."""
+    whole_V = training_counts(corpus)
+    monkeypatch.setattr("vslm.measure.token_counts._TOKENS_AT_A_TIME", 7)
+    np.testing.assert_array_equal(training_counts(corpus), whole_V)
+    np.testing.assert_array_equal(whole_V, np.bincount(corpus.train.tokens, minlength=corpus.vocabulary))
 
 
 def test_blocks_are_drawn_evenly_from_what_training_shows(corpus: Corpus) -> None:

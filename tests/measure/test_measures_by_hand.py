@@ -234,6 +234,12 @@ def test_recall_by_hand() -> None:
     right, wrong = math.log(math.exp(10) + 5) - 10, math.log(math.exp(10) + 5)
     np.testing.assert_allclose(numbers["loss_nats_P"], [math.nan, (right + wrong) / 2, right], rtol=1e-4, atol=1e-6)
     assert numbers["accuracy"] == pytest.approx(2 / 3)
+    # Eight tokens reach back 7, and nine reach 8, which is an octave more.
+    for num_tokens, octaves in ((8, 3), (9, 4)):
+        windows_NT1, distances_NT = np.zeros((1, num_tokens + 1), int), np.zeros((1, num_tokens), int)
+        distances_NT[0, -1] = num_tokens - 1
+        numbers = RecallAccuracyTaker(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(numbers["num_queries_P"], [0] * (octaves - 1) + [1])
 
 
 def test_recall_needs_its_source() -> None:

@@ -1,6 +1,7 @@
 """What prompts do, on models whose answer is known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,6 +138,24 @@ def test_counts_that_leave_nothing_are_refused(fields: dict[str, int], words: st
     """When declared."""
     with pytest.raises(SpecError, match=words):
         PromptEffect(**fields)
+
+
+def test_prompts_are_what_stands_before_their_continuations() -> None:
+    """A quarter and a half of the context where no lengths are given; given lengths are taken."""
+    model = uniform(depth=1, width=8, heads=1, context_tokens=12).build(vocabulary=7, init=Init(1))
+    tokens = np.arange(997) % 7
+    corpus = SimpleNamespace(val=SimpleNamespace(tokens=tokens), tokenizer=SimpleNamespace(end_of_text=None))
+    for fields, prompt_tokens, continuation_tokens in (
+        ({}, 3, 6),
+        ({"prompt_tokens": 5}, 5, 6),
+        ({"continuation_tokens": 2}, 3, 2),
+    ):
+        taker = PromptEffect(**fields).build(model=model, corpus=corpus, context_tokens=12)  # type: ignore[arg-type]
+        assert isinstance(taker, PromptEffectTaker)
+        prompts, continuations = taker.prompts_IT, taker.continuations_IT
+        assert prompts.shape == (12, prompt_tokens)
+        assert continuations.shape == (12, continuation_tokens)
+        np.testing.assert_array_equal((prompts[:, -1] + 1) % 7, continuations[:, 0])
 
 
 def test_lengths_beyond_the_context_are_refused() -> None:

@@ -43,7 +43,7 @@ _SWAPPED_NAMES = dict(
     ]
 )
 # Methods that can be forgotten without an error: len(text.encode()), x.abs().max().
-_DROPPED = {"encode", "strip", "lower", "casefold", "abs", "square", "sqrt", "log", "exp", "double", "float", "round"}
+_DROPPED = {"encode", "strip", "lower", "casefold", "abs", "square", "sqrt", "log", "exp", "round"}
 # Parts of a node that say nothing about what is computed.
 _LEFT_ALONE = {"annotation", "returns", "decorator_list", "bases", "keywords_of_class", "format_spec", "type_params"}
 _STATEMENTS_LEFT_ALONE = (ast.Raise, ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal)

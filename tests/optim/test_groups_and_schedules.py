@@ -105,6 +105,21 @@ def test_an_injected_state_is_not_decayed():
     assert sum(role == "stream map" for role in roles(net).values()) == 1
 
 
+def test_an_injected_state_has_the_rate_of_its_fan_in():
+    """It reads twice the width, and is decayed no more for it."""
+    model = looped(plain_model(), times=2, inject=INJECT_MATRIX)
+    net = model.build(vocabulary=11, init=Init(0))
+    optimizer = AdamW(learning_rate=0.01, rate_by_width=RateByWidth(reference_width=6)).build(net)
+    (matrix,) = (p for name, p in net.named_parameters() if roles(net)[name] == "stream map")
+    (group,) = (group for group in optimizer.param_groups if any(p is matrix for p in group["params"]))
+    assert (group["lr"], group["weight_decay"]) == (pytest.approx(0.01 * 6 / fan_in(matrix)), 0.0)
+
+
+def test_a_model_without_a_matrix_can_be_trained():
+    """A table alone is one group."""
+    assert [g["weight_decay"] for g in AdamW(learning_rate=0.01).build(nn.Embedding(5, 3)).param_groups] == [0.0]
+
+
 def test_the_rate_of_a_matrix_follows_what_it_reads():
     """reference / fan-in for matrices, by shape; one rate for all else, and it comes first, where the record looks."""
     net = nn.ModuleDict(
@@ -196,6 +211,8 @@ def test_schedules_by_hand():
         lambda: AdamW(learning_rate=0.0),
         lambda: AdamW(learning_rate=0.1, betas=(0.9, 1.0)),
         lambda: AdamW(learning_rate=0.1, clip_norm=0.0),
+        lambda: AdamW(learning_rate=0.1, epsilon=0.0),
+        lambda: AdamW(learning_rate=0.1, weight_decay=-0.1),
         lambda: RateByWidth(reference_width=0),
         lambda: WarmupCosine(warmup_fraction=1.5),
         lambda: WarmupStableDecay(warmup_fraction=0.6, decay_fraction=0.6),

@@ -221,6 +221,28 @@ def test_another_corpus_another_budget(two: tuple[Path, Path]) -> None:
     assert one.paired_seeds == []
 
 
+def test_budgets_within_half_a_percent_are_one(two: tuple[Path, Path]) -> None:
+    """Whole steps do not meet a budget to the token."""
+    (one, other), fields = two, []
+    tokens = read_json(one / "a" / "seed0" / "done.json")["tokens"]
+    for share in (0.996, 1.004, 0.994, 1.006):
+        for seed in range(3):
+            done = other / "c" / f"seed{seed}" / "done.json"
+            write_json(done, {**read_json(done), "tokens": share * tokens})
+        fields.append([w.field for w in _compared(one / "a", other / "c").differences[0].warnings])
+    assert fields == [[], [], ["budget"], ["budget"]]
+
+
+def test_a_run_without_one_of_its_final_losses_is_left_out(two: tuple[Path, Path]) -> None:
+    """Both are needed: which one is compared depends on the other side."""
+    for seed, measure in enumerate(("val_loss", "val_bpb")):
+        done = two[1] / "c" / f"seed{seed}" / "done.json"
+        write_json(done, {**read_json(done), measure: None})
+    side = read_sides([two[0] / "a", two[1] / "c"])[1]
+    assert list(side.runs) == [2]
+    assert side.left_out == [f"seed {seed} has no final loss on the validation text" for seed in (0, 1)]
+
+
 def test_what_one_record_lacks_is_unknown_and_not_another(two: tuple[Path, Path]) -> None:
     """Without the sizes of a validation text nobody can say that it is another one; a corpus is told by what there is.
 

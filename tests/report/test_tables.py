@@ -40,7 +40,7 @@ def test_a_torn_study_is_one_row_that_says_why_and_the_others_stay(tmp_path: Pat
     (tmp_path / "torn" / "study.json").write_text('{"format": 1, "arms"')
     good, torn = list_arms(tmp_path)
     assert (good["arm"], good["problem"], good["verdict"]) == ("a", None, None)
-    assert torn["arm"] is None
+    assert (torn["arm"], torn["seeds"], torn["study"]) == (None, 0, "torn")
     assert "study.json" in torn["problem"]
 
 

@@ -147,9 +147,10 @@ def test_batch_rows_are_independent(spec: Attention) -> None:
     assert torch.equal(module(x_BTD, x_BTD)[0], before)
 
 
-def test_dropout_draws_from_torch_and_only_in_training() -> None:
+@pytest.mark.parametrize("kernel", ["oracle", "chunked"])
+def test_dropout_draws_from_torch_and_only_in_training(kernel: str) -> None:
     """The same torch seed drops the same weights; nothing is dropped in evaluation."""
-    module = built(Attention(heads=3, dropout=0.5, window_tokens=5))
+    module = built(Attention(heads=3, dropout=0.5, window_tokens=5), kernel=kernel)
     x_BTD = normal(BATCH, 67, WIDTH)
     assert torch.equal(module(x_BTD, x_BTD), module(x_BTD, x_BTD))
     module.train()

@@ -10,7 +10,7 @@ from small_study import made_up_text
 from vslm import Budget, Experiment, LossByPosition, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
-from vslm.lab import budgets, timing
+from vslm.lab import budgets, plan, timing
 from vslm.lab.budgets import (
     Timed,
     baseline_tokens,
@@ -27,8 +27,10 @@ from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.run import run_job
+from vslm.lab.screening import Screen
 from vslm.lab.stages import num_rounds
 from vslm.lab.timing import Extent
+from vslm.lab.tuning import LearningRates
 
 FULL = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=17),
@@ -320,6 +322,44 @@ def test_a_plan_knows_what_runs_leave_on_disk(job: Job, tmp_path: Path) -> None:
     run_job(job, tmp_path / "run", lambda message: None, checkpoint_seconds=0.0)
     found = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*.safetensors")) / 1e6
     assert planned == pytest.approx(found, rel=0.15)  # the rest is names and what was looked at
+
+
+def test_disk_counts_every_run_of_an_arm() -> None:
+    """Weights of 4 bytes, and for judged runs two checkpoints of them and both moments; kept ones by run and budget."""
+    plain = study(budgets=(0.5, 1.0))
+    assert plan._bytes_per_parameter(plain, FULL, 3) == 4 * 3 * 2 * (1 + 2 * 3)
+    averaged = dataclasses.replace(FULL, averaging=Averaging())
+    assert plan._bytes_per_parameter(plain, averaged, 3) == 4 * 3 * 2 * (1 + 2 * 4)
+    chosen = study(screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1))
+    assert chosen.tune is not None
+    assert plan._bytes_per_parameter(chosen, FULL, 1) == 4 * (1 + chosen.tune.most_runs() + 1 + 2 * 3)
+    kept = dataclasses.replace(FULL, keep_weights=4)
+    steps = [len(kept.kept_steps((round(tokens / kept.tokens_per_step),))) - 1 for tokens in (2500, 5000)]
+    assert plan._num_kept(plain, kept, 5000, 3) == 3 * sum(steps) > 0
+    assert plan._num_kept(plain, FULL, 5000, 3) == 0
+
+
+def test_a_plan_tells_more_comparisons_and_what_is_kept(job: Job) -> None:
+    """An arm more makes the effect that can be resolved larger; kept weights are two bytes a number."""
+    kept = dataclasses.replace(FULL, keep_weights=4)
+    two = plan_study(study(arms={"full": kept, "same": FULL}))
+    three = plan_study(study(arms={"full": kept, "same": FULL, "again": FULL}))
+    assert three["resolvable_effect"] > two["resolvable_effect"]
+    arm = two["arms"]["full"]
+    assert arm["kept_mb"] == pytest.approx(2e-6 * arm["num_parameters"] * arm["kept_weights"]) > 0
+    assert arm["disk_mb"] - two["arms"]["same"]["disk_mb"] == pytest.approx(arm["kept_mb"])
+    assert not [lint for lint in plan_study(study(budgets=(0.5, 1.0)))["lints"] if "rates are tuned" in lint]
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And auto is the one that is."""
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    for there in (True, False):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert budgets.device("auto") == ("cuda" if there else "cpu")
+    assert budgets.device("cpu") == "cpu"
+    with pytest.raises(SpecError, match="torch sees no mps device here; auto or cpu is needed"):
+        budgets.device("mps")
 
 
 def test_bits_per_byte_are_those_of_what_was_scored(job: Job) -> None:

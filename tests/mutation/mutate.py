@@ -57,6 +57,7 @@ CONCERNED = {
     "training": ("training", "optim", "lab"),
 }
 _CHOSEN = "not slow and not gpu and not browser"
+UNNOTICED = ("survived", "unseen")  # unseen: no test executes it
 Live = dict[tuple[str, int, str], list[FunctionType]]
 _LONGEST_S = 60.0  # of tests for one mutant; the cheapest files go first
 
@@ -118,7 +119,7 @@ class Tests:
 
     def _note(self, mutant: Mutant, tests: int, left_out: int, code: str, seconds: float, nodes: Any = None) -> None:
         self.results.append(_result(mutant, code, tests, left_out, seconds, nodes))
-        if code in ("survived", "unseen"):
+        if code in UNNOTICED:
             missing = f" ({left_out} tests too long to run)" if left_out else ""
             self.told(f"  {code:9} {_where(mutant)}{missing}")
 
@@ -228,6 +229,10 @@ class Pool:
                 done("timeout" if not ended else "survived" if status == 0 else "killed", seconds)
                 return
             time.sleep(0.005)
+
+
+def _key(mutant: Mutant) -> tuple[str, str]:
+    return str(mutant.file.relative_to(ROOT)), mutant.name
 
 
 def _where(mutant: Mutant) -> str:
@@ -361,7 +366,7 @@ def _room(room: str, mutants: list[Mutant], jobs: int, extra: list[str]) -> list
     if not results:
         print(Path(said).read_text(encoding="utf-8")[-3000:])
     Path(said).unlink()
-    by_name = {(str(m.file.relative_to(ROOT)), m.name): m for m in mutants}
+    by_name = {_key(mutant): mutant for mutant in mutants}
     pool, done = Pool(jobs), [one for one in results if one["result"] != "cold"]
     waiting = [one for one in results if one["result"] == "cold"]
 
@@ -399,7 +404,7 @@ def _table(results: list[dict[str, Any]], nothing_told: dict[tuple[str, str], st
     rooms = sorted({one["file"].split("/")[2] for one in results})
     for room in [*rooms, "all"]:
         mine = [one for one in results if room in ("all", one["file"].split("/")[2])]
-        unnoticed = [one for one in mine if one["result"] in ("survived", "unseen")]
+        unnoticed = [one for one in mine if one["result"] in UNNOTICED]
         nothing = sum((one["file"], one["name"]) in nothing_told for one in unnoticed)
         matter = len(unnoticed) - nothing
         rows.append(
@@ -419,11 +424,18 @@ def main() -> None:
     parser.add_argument("--tests", nargs="*", default=[], help="tests in place of those of the room")
     parser.add_argument("--match", default="", help="only mutants whose name has this in it")
     parser.add_argument("--json", type=Path, help="where to write every mutant and what became of it")
+    parser.add_argument("--again", type=Path, help="what --json wrote: try only what was not noticed then")
     asked = parser.parse_args()
     files = sorted({f.resolve() for p in asked.files for f in (p.rglob("*.py") if p.is_dir() else [p])})
     rooms: dict[str, list[Mutant]] = defaultdict(list)
+    earlier = json.loads(asked.again.read_text(encoding="utf-8")) if asked.again else []
+    before = {(one["file"], one["name"]) for one in earlier if one["result"] in UNNOTICED}
     for file in files:
         found = [mutant for mutant in mutants_of(file) if asked.match in mutant.name]
+        if before:
+            found = [mutant for mutant in found if _key(mutant) in before]
+            rooms[file.relative_to(SOURCE).parts[0]] += found
+            continue
         rooms[file.relative_to(SOURCE).parts[0]] += sample(found, asked.sample or len(found), asked.seed)
     os.chdir(ROOT)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -434,6 +446,8 @@ def main() -> None:
     for room, mutants in rooms.items():
         print(f"{room}: {len(mutants)} mutants of {len({m.file for m in mutants})} files", flush=True)
         results += _room(room, mutants, asked.jobs, asked.tests)
+    tried = {(one["file"], one["name"]) for one in results}
+    results += [one for one in earlier if (one["file"], one["name"]) not in tried]
     print(_table(results, without_effect()))
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=1), encoding="utf-8")

@@ -431,6 +431,9 @@ def main() -> None:
     earlier = json.loads(asked.again.read_text(encoding="utf-8")) if asked.again else []
     before = {(one["file"], one["name"]) for one in earlier if one["result"] in UNNOTICED}
     for file in files:
+        there = {_key(mutant) for mutant in mutants_of(file)}
+        for stale in (key for key in without_effect() if key[0] == str(file.relative_to(ROOT)) and key not in there):
+            print(f"a reason in {EQUIVALENT.name} is for a line that is gone: {stale[0]} {stale[1]}")
         found = [mutant for mutant in mutants_of(file) if asked.match in mutant.name]
         if before:
             found = [mutant for mutant in found if _key(mutant) in before]

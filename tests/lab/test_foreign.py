@@ -1,12 +1,16 @@
 """A folder that is somebody else's: packed and joined without what its links lead to."""
 
 import json
+import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from vslm import cli
 from vslm.core.errors import ResultError
+from vslm.lab import sampling
 from vslm.lab.merging import merge_studies, pack_study
 
 
@@ -40,3 +44,16 @@ def test_a_study_with_links_is_not_joined(study: Path, tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"notes\.txt: a link to .*links in it are not followed"):
         merge_studies([study, study], tmp_path / "joined")
     assert not (tmp_path / "joined").exists()
+
+
+@pytest.mark.parametrize(("on_terminal", "expected"), [(True, "a\\x1b[2J\n"), (False, "a\x1b[2J\n")])
+def test_a_sample_is_shown_on_a_terminal_and_whole_in_a_file(
+    on_terminal: bool, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a model writes may hold anything; who sends it into a file wants all of it."""
+    writer = SimpleNamespace(stream=lambda prompt: iter([prompt, "a\x1b", "[2J"]))
+    monkeypatch.setattr(sampling, "open_run", lambda *_, **__: writer)
+    monkeypatch.setattr(sys, "argv", ["vslm", "sample", "runs/study"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: on_terminal)
+    cli.main()
+    assert capsys.readouterr().out == expected

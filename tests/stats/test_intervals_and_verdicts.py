@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vslm.stats.intervals import confidence_band, student_interval
-from vslm.stats.looks import error_of_look, fixed_plan, sequential_plan
-from vslm.stats.power import minutes_to_resolve, power, resolvable_effect, seeds_to_resolve
-from vslm.stats.verdicts import in_words, judge, take_look
+from vslm.stats.looks import error_of_look, fixed_plan, plan_of_added_arms, sequential_plan
+from vslm.stats.power import power, resolvable_effect, seeds_to_resolve, seeds_until_decided
+from vslm.stats.verdicts import Look, MoreTime, in_words, judge, look_at, take_look
 
 
 def test_a_student_interval_is_the_textbooks():
@@ -41,16 +41,27 @@ def test_the_verdict_is_read_from_the_interval_alone(low: float, high: float, ve
     assert judge(low, high, 0.01) == verdict
 
 
-def test_no_sequence_of_looks_spends_more_than_alpha():
-    """Planned looks and ten unplanned ones add up to less than 5%."""
+def test_no_sequence_of_looks_and_added_arms_spends_more_than_alpha():
+    """Planned looks, ten unplanned ones, and arms added five times with as many looks each add up to less than 5%."""
     for plan in (fixed_plan(3), sequential_plan((4, 8, 16))):
-        taken = list(plan.looks)
-        spent = sum(plan.errors)
-        for seeds in range(20, 30):
-            spent += error_of_look(plan, taken, seeds)
-            taken.append(seeds)
-        assert spent < 0.05
+        spent = 0.0
+        for one in (plan, *(plan_of_added_arms(plan, addition) for addition in range(1, 6))):
+            taken = list(one.looks)
+            spent += sum(one.errors)
+            for seeds in range(20, 30):
+                spent += error_of_look(one, taken, seeds)
+                taken.append(seeds)
+        assert 0.0475 < spent < 0.05
         assert error_of_look(plan, taken, 20) == error_of_look(plan, plan.looks, 20)
+
+
+def test_each_addition_of_arms_spends_half_of_the_one_before():
+    """And every look of it in the proportion of the plan."""
+    plan = sequential_plan((4, 8, 16))
+    first, second = (plan_of_added_arms(plan, addition) for addition in (1, 2))
+    assert first.errors[1] == pytest.approx(2 * first.errors[0])
+    assert second.errors[2] == pytest.approx(first.errors[2] / 2)
+    assert sum(first.errors) + first.reserve == pytest.approx(plan.reserve / 4)
 
 
 def test_more_arms_make_wider_intervals():
@@ -70,19 +81,100 @@ def test_the_resolvable_effect_has_the_power_it_claims():
     assert seeds_to_resolve(effect, 0.014, 0.05) <= 5
 
 
-def test_minutes_to_resolve_counts_further_seeds():
-    """Clear differences need one more seed at most; pure scatter needs many."""
-    assert minutes_to_resolve(np.array([0.1, 0.1001, 0.0999]), 0.01, 0.05, 2.0) == 2.0
-    assert minutes_to_resolve(np.array([0.1, -0.1, 0.001]), 0.01, 0.05, 2.0) > 100
+def _decided(differences: list[float], effect: float = 0.01, error: float = 0.04) -> tuple[float, float]:
+    return seeds_until_decided(np.array(differences), effect, error, np.random.default_rng(7))
+
+
+def test_seeds_until_decided_says_half_and_nine_in_ten():
+    """A clear difference needs one more seed; pure scatter needs many, and how many is not known well."""
+    assert _decided([0.1, 0.1001, 0.0999]) == (1, 1)
+    half, most = _decided([0.1, -0.1, 0.001])
+    assert 10 < half < most
+    assert _decided([0.02]) == (math.inf, math.inf)
+
+
+def test_what_is_within_the_smallest_effect_is_decided_too():
+    """Differences around 0 that scatter by a fiftieth of the smallest effect: equivalence is near."""
+    near = [0.0002, -0.0003, 0.0001, 0.0, -0.0001]
+    assert _decided(near, effect=0.01)[0] < _decided(near, effect=0.001)[0]
+    assert _decided(near, effect=0.01)[1] <= 3
+
+
+@pytest.mark.slow
+def test_half_of_studies_are_decided_when_it_says_half_and_nine_in_ten_when_it_says_so():
+    """Drawn from a wide prior of differences, because what is said is about what the differences seen allow."""
+    rng, error, effect = np.random.default_rng(20261130), 0.04, 0.5
+    at_half, at_most = [], []
+    while len(at_half) < 400:
+        true, sd = 3 * rng.standard_normal(), math.exp(rng.normal(0, 0.7))
+        seen = true + sd * rng.standard_normal(4)
+        if take_look({"a": seen}, fixed_plan(4), [], effect)["a"].verdict != "unresolved":
+            continue
+        half, most = seeds_until_decided(seen, effect, error, rng)
+        if not math.isfinite(most):
+            continue
+        for further, noted in ((half, at_half), (most, at_most)):
+            values = np.concatenate([seen, true + sd * rng.standard_normal(int(further))])
+            noted.append(look_at(values, error=error, smallest_effect=effect).verdict != "unresolved")
+    assert 0.42 < np.mean(at_half) < 0.68
+    assert np.mean(at_most) > 0.82
+
+
+AT = {"smallest_effect": 0.01, "tokens": 2e6, "unit": "nats"}
 
 
 def test_words_say_the_direction_and_the_budget():
-    """One sentence, no jargon."""
+    """One sentence, no jargon; what more would decide is a probability."""
     look = take_look({"a": np.array([0.10, 0.11, 0.12])}, fixed_plan(3), [], 0.01)["a"]
-    assert "worse at 2M tokens" in in_words(look, smallest_effect=0.01, tokens=2e6, minutes=None, unit="nats")
+    assert "worse at 2M tokens" in in_words(look, more=None, **AT)
     open_look = take_look({"a": np.array([0.10, -0.11, 0.02])}, fixed_plan(3), [], 0.01)["a"]
-    words = in_words(open_look, smallest_effect=0.01, tokens=2e6, minutes=40.2, unit="nats")
-    assert words.endswith("at 2M tokens; about 40 more minutes would decide")
+    words = in_words(open_look, more=MoreTime(9.2, 30.4), **AT)
+    assert words.endswith(
+        "at 2M tokens; half of such studies are decided after 9 minutes more, nine in ten after 30 minutes"
+    )
+    words = in_words(open_look, more=MoreTime(9.2, math.inf), **AT)
+    assert words.endswith("after 9 minutes, one in ten not after any number of seeds that can be planned")
+    assert in_words(open_look, more=MoreTime(math.inf, math.inf), **AT).endswith(
+        "more seeds than can be planned would be needed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "words"),
+    [
+        (-0.02, 0.05, "unresolved", "between 0.020 better and 0.050 worse at 2M tokens; more seeds would be needed"),
+        (-0.05, -0.02, "better", "0.020 to 0.050 nats better at 2M tokens"),
+        (0.02, 0.05, "worse", "0.020 to 0.050 nats worse at 2M tokens"),
+        (0.002, 0.006, "equivalent", "no difference beyond 0.01 nats at 2M tokens: 0.0020 to 0.0060 worse"),
+        (-0.006, -0.002, "equivalent", "no difference beyond 0.01 nats at 2M tokens: 0.0020 to 0.0060 better"),
+        (
+            -0.002,
+            0.006,
+            "equivalent",
+            "no difference beyond 0.01 nats at 2M tokens: between 0.0020 better and 0.0060 worse",
+        ),
+        (-math.inf, math.inf, "unresolved", "2 seeds have no interval that holds; run at least 3 seeds (at 2M tokens)"),
+    ],
+)
+def test_each_end_of_an_interval_is_told_on_its_own_side(low: float, high: float, verdict: str, words: str):
+    """Unequal ends, so that a swap is seen, and intervals on one side of 0."""
+    look = Look(2, (low + high) / 2 if math.isfinite(low) else 0.0, low, high, 0.04, verdict)  # type: ignore[arg-type]
+    assert in_words(look, more=None, **AT) == words
+
+
+def test_an_interval_that_grows_says_why():
+    """By an unplanned look, by scatter, or by neither; and nothing where it shrinks."""
+    before = Look(3, 0.0, -0.02, 0.03, 0.04, "unresolved", sd=0.01)
+
+    def said(**changed: float) -> str:
+        now = {"seeds": 5, "delta": 0.0, "low": -0.06, "high": 0.08, "error": 0.04, "sd": 0.01} | changed
+        return in_words(Look(**now, verdict="unresolved"), more=None, before=before, **AT)  # type: ignore[arg-type]
+
+    why = "wider than with 3 seeds, because "
+    assert said(error=0.0025).endswith(f"{why}this look was not planned and may spend an error of 0.25%, not 4.00%")
+    assert said(sd=0.025).endswith(f"{why}the differences scatter more, by 0.025 in place of 0.01")
+    assert said().endswith(f"{why}the differences are more skewed")
+    assert "wider" not in said(low=-0.01, high=0.02)
 
 
 def test_a_band_is_pointwise():

@@ -75,6 +75,7 @@ def declared(bench: Bench, options: Options) -> Record:
             bench.watcher.say(f"minutes were turned into {base_tokens:,} tokens a run when this study began")
     old_arms = before["arms"] if before else {}
     new = [arm for arm in study.arms if arm not in old_arms]
+    addition = _number_of_addition(old_arms, out)
     to_time = [arm for arm in new if arm != study.baseline] if study.match == "time" else []
     timed = bench.time_arms(to_time, settings) if to_time else {}
     for arm, row in rows.items():
@@ -83,6 +84,7 @@ def declared(bench: Bench, options: Options) -> Record:
         if options.more_tokens and not _goes_on(out, arm, old, options.more_tokens):
             stages_tokens.append(options.more_tokens)
         row["stages_tokens"], row["tokens"] = stages_tokens, sum(stages_tokens)
+        row["addition"] = old.get("addition", 0) if old else addition
         row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
         model = study.arms[arm].model
         row["kernels"] = model.kernels(settings["device"])
@@ -126,6 +128,13 @@ def _row(bench: Bench, arm: str) -> Record:
         "bytes_per_token": scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
         "start_sha256": start_checksum(experiment),
     }
+
+
+def _number_of_addition(old_arms: Record, out: Path) -> int:
+    """How often arms will have been added when new ones are now; 0 before the first look."""
+    if not old_arms or not (out / "verdict.json").exists():
+        return 0
+    return 1 + max(row.get("addition", 0) for row in old_arms.values())
 
 
 def _prediction(bench: Bench, before: Record | None) -> str | None:

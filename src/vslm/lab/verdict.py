@@ -9,11 +9,13 @@ from vslm.core.errors import ResultError
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
 from vslm.stats.intervals import per_arm_error
-from vslm.stats.looks import LookPlan, error_of_look
-from vslm.stats.power import minutes_to_resolve
+from vslm.stats.kinds import clearest, share_interval
+from vslm.stats.looks import LookPlan, error_of_look, plan_of_added_arms
+from vslm.stats.power import seeds_until_decided
 from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
-from vslm.stats.verdicts import UNITS, Look, in_words, take_look
+from vslm.stats.tuned_rates import Search, costs_of_rates
+from vslm.stats.verdicts import UNITS, Look, MoreTime, RateCost, in_words, look_at
 
 
 def primary_value(
@@ -68,13 +70,34 @@ def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any])
     verdict |= judged[1.0]
     verdict["budgets"] = {budget_name(budget): row for budget, row in judged.items() if budget != 1}
     verdict["missing"] = [gone for row in judged.values() for gone in row["missing"]]
-    verdict["trends"] = _trends(judged, study, before.get("trends", {})) if len(budgets) > 1 else {}
+    verdict["trends"] = _trends(judged, study, before.get("trends", {}), len(budgets)) if len(budgets) > 1 else {}
     verdict["screened_out"] = {
         arm: {**row, "words": "screened out, no verdict"}
         for arm, row in study.get("screening", {}).get("arms", {}).items()
         if row["role"] == "screened out"
     }
     return verdict
+
+
+class _Errors:
+    """What every arm may spend at a look: the arms that a study began with share its planned errors, arms that were
+    added later share what is kept for them.
+    """
+
+    def __init__(self, study: dict[str, Any], others: list[str], num_budgets: int) -> None:
+        self._plan, self._num_budgets = _plan(study), num_budgets
+        self._addition = {arm: study["arms"][arm].get("addition", 0) for arm in others}
+
+    def addition(self, arm: str) -> int:
+        """0 for an arm that was there at the beginning, n for one that was added the n-th time that arms were."""
+        return self._addition[arm]
+
+    def of_look(self, arm: str, taken: list[int], seeds: int) -> float:
+        """The error of one interval of this arm at a look at so many seeds."""
+        addition = self._addition[arm]
+        plan = plan_of_added_arms(self._plan, addition) if addition else self._plan
+        together = num_comparisons(sum(other == addition for other in self._addition.values()), self._num_budgets)
+        return per_arm_error(error_of_look(plan, taken, seeds), together)
 
 
 class _Judge:
@@ -85,8 +108,8 @@ class _Judge:
         self.baseline, self.primary = study["baseline"], study["primary"]
         self.arms = folder.judged_arms
         self.others = [arm for arm in self.arms if arm != self.baseline]
-        self.num_comparisons = num_comparisons(len(self.others), len(folder.budgets))
-        self.plan = _plan(study)
+        self.errors = _Errors(study, self.others, len(folder.budgets))
+        self.costs = _rate_costs(study, self.others)
         self.runs = {
             arm: {run.seed: run for run in folder.runs(arm, budget) if folder.ended(run, budget) is not None}
             for arm in self.arms
@@ -98,6 +121,7 @@ class _Judge:
             }
             for arm, found in self.runs.items()
         }
+        self.kinds = clearest({arm: np.array(_known(found)) for arm, found in self.values.items()})
 
     def judge(self, before: dict[str, Any]) -> dict[str, Any]:
         """The arms' records, and which runs are missing. Looks taken before are kept."""
@@ -114,18 +138,29 @@ class _Judge:
         return {
             "arms": {arm: self._arm(arm, before.get(arm, {}).get("looks", [])) for arm in self.others},
             "baseline_per_seed": {str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
+            "kinds": self._kinds(),
             "missing": missing,
         }
+
+    def _kinds(self) -> dict[str, Any]:
+        """Whether runs are of two kinds, and how many of each arm have got going, with the exact 95% interval."""
+        if self.kinds.state != "two":
+            return {"state": self.kinds.state}
+        rows = {}
+        for arm, found in self.values.items():
+            known = _known(found)
+            going = sum(value < self.kinds.between for value in known)
+            rows[arm] = {"going": going, "seeds": len(known), "interval": list(share_interval(going, len(known)))}
+        return {"state": "two", "between": self.kinds.between, "arms": rows}
 
     def _arm(self, arm: str, looks_before: list[dict[str, Any]]) -> dict[str, Any]:
         values, baseline, primary = self.values[arm], self.values[self.baseline], self.primary
         seeds = sorted(set(values) & set(baseline))
         diverged = [seed for seed in seeds if values[seed] is None or baseline[seed] is None]
         per_seed = {str(seed): _pair(baseline[seed], values[seed]) for seed in seeds if seed not in diverged}
-        differences_N = np.array([pair["difference"] for pair in per_seed.values()])
         looks = [dict(look) for look in looks_before]
-        taken = [look["seeds"] for look in looks]
         tokens = sum(max(1, round(tokens * self.budget)) for tokens in self.study["arms"][arm]["stages_tokens"])
+        cost = self.costs.get(arm, RateCost())
         record: dict[str, Any] = {
             "verdict": "unresolved",
             "words": "no seed is finished on both sides",
@@ -135,40 +170,106 @@ class _Judge:
             "diverged": diverged,
             "smallest_effect": primary["smallest_effect"],
             "minutes_to_resolve": None,
+            "minutes_to_resolve_nine_in_ten": None,
             "tokens": tokens,
             "num_parameters": self.study["arms"][arm]["num_parameters"],
             "flops": _mean(self.runs[arm], "flops"),
             "seconds": _mean(self.runs[arm], "seconds"),
+            "addition": self.errors.addition(arm),
+            "rate_cost": {"arm": _finite(cost.arm), "baseline": _finite(cost.baseline)},
             "looks": looks,
             "per_seed": per_seed,
         }
         if diverged:
             record["words"] = f"unresolved ({len(diverged)} of {len(seeds)} diverged)"
         elif seeds:
-            effect = primary["smallest_effect"]
-            found = take_look({arm: differences_N}, self.plan, taken, effect, num_arms=self.num_comparisons)[arm]
-            look = _take_in(record, found, looks)
-            minutes = None
-            if look.verdict == "unresolved" and len(seeds) > 1:
-                error = error_of_look(self.plan, [*taken, len(seeds)], len(seeds) + 1)
-                next_error = per_arm_error(error, self.num_comparisons)
-                per_seed_minutes = _minutes_per_seed(self.runs, arm, self.baseline, self.study)
-                minutes = minutes_to_resolve(differences_N, effect, next_error, per_seed_minutes)
-            record["minutes_to_resolve"] = minutes if minutes is not None and math.isfinite(minutes) else None
-            record["words"] = in_words(
-                look, smallest_effect=effect, tokens=tokens, minutes=minutes, unit=UNITS[primary["measure"]]
-            )
+            self._look(arm, record, cost)
         return record
+
+    def _look(self, arm: str, record: dict[str, Any], cost: RateCost) -> None:
+        """Look at an arm of which every pair ended well, and write down what follows."""
+        looks, seeds, effect = record["looks"], record["seeds"], self.primary["smallest_effect"]
+        differences_N = np.array([pair["difference"] for pair in record["per_seed"].values()])
+        taken = [look["seeds"] for look in looks]
+        found = look_at(
+            differences_N,
+            error=self.errors.of_look(arm, taken, len(seeds)),
+            smallest_effect=effect,
+            kinds=self.kinds,
+            uneven=self._uneven(record["per_seed"]),
+            cost=cost,
+        )
+        look, before = _take_in(record, found, looks, seeds)
+        more = None
+        if look.verdict == "unresolved" and len(seeds) > 1 and not look.remarks:
+            error = self.errors.of_look(arm, [*taken, len(seeds)], len(seeds) + 1)
+            per_seed = _minutes_per_seed(self.runs, arm, self.baseline, self.study)
+            rng = np.random.default_rng(len(seeds))  # the same answer for the same numbers
+            half, most = seeds_until_decided(differences_N, effect, error, rng)
+            more = MoreTime(half * per_seed, most * per_seed)
+            record["minutes_to_resolve"] = _finite(more.half)
+            record["minutes_to_resolve_nine_in_ten"] = _finite(more.nine_in_ten)
+        words = in_words(
+            look,
+            smallest_effect=effect,
+            tokens=record["tokens"],
+            more=more,
+            unit=UNITS[self.primary["measure"]],
+            before=before,
+        )
+        if self.kinds.state == "two":
+            words = f"{words}; {self._share_in_words(arm)}"
+        if record["addition"]:
+            words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"
+        record["words"] = words
+
+    def _share_in_words(self, arm: str) -> str:
+        rows = self._kinds()["arms"]
+        own, base = (
+            f"{rows[name]['going']} of {rows[name]['seeds']} ({rows[name]['interval'][0]:.0%} to "
+            f"{rows[name]['interval'][1]:.0%})"
+            for name in (arm, self.baseline)
+        )
+        return f"runs are of two kinds: {own} ended low, of {self.baseline} {base}, and Student's t does not hold"
+
+    def _uneven(self, per_seed: dict[str, dict[str, float]]) -> tuple[int, int] | None:
+        """Pairs of which the arm's run alone, and the baseline's alone, ended high; None for runs of one kind."""
+        if self.kinds.state != "two":
+            return None
+        high = [(pair["arm"] > self.kinds.between, pair["baseline"] > self.kinds.between) for pair in per_seed.values()]
+        return sum(arm and not base for arm, base in high), sum(base and not arm for arm, base in high)
+
+
+def _known(values: dict[int, float | None]) -> list[float]:
+    return [value for _, value in sorted(values.items()) if value is not None]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _rate_costs(study: dict[str, Any], others: list[str]) -> dict[str, RateCost]:
+    """What the searches for learning rates leave open on both sides; none where rates are as declared."""
+    rows = study.get("tuning") or {}
+    searches = {
+        arm: Search([at["rate"] for at in row["rates"]], [at["values"] for at in row["rates"]], row["chosen"])
+        for arm, row in rows.items()
+    }
+    costs = costs_of_rates(searches)
+    return {arm: RateCost(costs.get(arm, 0.0), costs.get(study["baseline"], 0.0)) for arm in others if costs}
 
 
 def _plan(study: dict[str, Any]) -> LookPlan:
     return LookPlan(tuple(study["plan"]["looks"]), tuple(study["plan"]["errors"]), study["plan"]["reserve"])
 
 
-def _trends(judged: dict[float, dict[str, Any]], study: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+def _trends(
+    judged: dict[float, dict[str, Any]], study: dict[str, Any], before: dict[str, Any], num_budgets: int
+) -> dict[str, Any]:
     """How each arm's difference goes from the smallest budget to the largest, paired by seed."""
     small, large = min(judged), max(judged)
-    effect, plan = study["primary"]["smallest_effect"], _plan(study)
+    effect = study["primary"]["smallest_effect"]
+    errors = _Errors(study, list(judged[1.0]["arms"]), num_budgets)
     found: dict[str, Any] = {}
     for arm in judged[1.0]["arms"]:
         ends = [judged[budget]["arms"][arm] for budget in (small, large)]
@@ -189,14 +290,23 @@ def _trends(judged: dict[float, dict[str, Any]], study: dict[str, Any], before: 
             changes_N = np.array(
                 [ends[1]["per_seed"][s]["difference"] - ends[0]["per_seed"][s]["difference"] for s in seeds]
             )
-            comparisons = num_comparisons(len(judged[1.0]["arms"]), len(judged))
-            taken = [look["seeds"] for look in looks]
-            change: dict[str, Any] = {}
-            look = _take_in(change, take_look({arm: changes_N}, plan, taken, effect, num_arms=comparisons)[arm], looks)
+            error = errors.of_look(arm, [look["seeds"] for look in looks], len(seeds))
+            # Rates were searched at one budget, so what they cost at another may be as much again on either side.
+            cost = sum(ends[0]["rate_cost"][side] or 0.0 for side in ("arm", "baseline"))
+            taken = look_at(changes_N, error=error, smallest_effect=effect, cost=RateCost(cost, cost))
+            look, _ = _take_in({}, taken, looks, record["seeds"])
             way = trend(_span(ends[0]), _span(ends[1]), Span(look.low, look.high), effect)
-            record |= {"trend": way, "words": trend_in_words(way), "change": look.delta, "interval": change["interval"]}
+            if _is_barred(ends, [judged[budget]["kinds"]["state"] for budget in (small, large)]):
+                way = "unresolved"
+            interval = [_finite(look.low), _finite(look.high)]
+            record |= {"trend": way, "words": trend_in_words(way), "change": look.delta, "interval": interval}
         found[arm] = record
     return found
+
+
+def _is_barred(ends: list[dict[str, Any]], states: list[str]) -> bool:
+    """Whether the intervals that a trend is deduced from do not hold: runs of two kinds, or a rate at the edge."""
+    return "two" in states or any(cost is None for end in ends for cost in end["rate_cost"].values())
 
 
 def _span(record: dict[str, Any]) -> Span:
@@ -210,32 +320,53 @@ def _pair(baseline: float | None, arm: float | None) -> dict[str, float]:
     return {"baseline": baseline, "arm": arm, "difference": arm - baseline}
 
 
-def _take_in(record: dict[str, Any], look: Look, looks: list[dict[str, Any]]) -> Look:
-    """Write a look down, and return the one that stands: the newest, unless it is open and an earlier one was not.
+def _take_in(
+    record: dict[str, Any], look: Look, looks: list[dict[str, Any]], seeds: list[int]
+) -> tuple[Look, Look | None]:
+    """Write a look down, and return the one that stands: the newest, unless it is open and an earlier one was not. And
+    the one before the newest, if the newest stands.
 
     All intervals of a study hold together, so what an earlier look resolved stays resolved.
     """
-    finite = math.isfinite(look.low)
     row = {
         "seeds": look.seeds,
+        "of": seeds,
         "delta": look.delta,
-        "interval": [look.low, look.high] if finite else [None, None],
+        "interval": [_finite(look.low), _finite(look.high)],
         "error": look.error,
         "verdict": look.verdict,
+        "sd": _finite(look.sd),
+        "remarks": list(look.remarks),
     }
-    for i, old in enumerate(looks):
-        if old["seeds"] == look.seeds:
-            looks[i] = row
-            break
-    else:
-        looks.append(row)
+    earlier = [old for old in looks if old["seeds"] < look.seeds]
+    before = _look_of(max(earlier, key=lambda old: old["seeds"])) if earlier else None
+    looks[:] = [*(old for old in looks if old["seeds"] != look.seeds), row]
     resolved = [old for old in looks if old["verdict"] != "unresolved"]
     if look.verdict == "unresolved" and resolved:
-        row = resolved[0]
-        low, high = row["interval"]
-        look = Look(row["seeds"], row["delta"], low, high, row["error"], row["verdict"])
-    record |= {"verdict": look.verdict, "delta": look.delta, "interval": row["interval"]}
-    return look
+        row, before = resolved[0], None
+        look = _look_of(row)
+    record |= {
+        "verdict": look.verdict,
+        "delta": look.delta,
+        "interval": row["interval"],
+        "seeds": row.get("of", seeds),
+    }
+    return look, before
+
+
+def _look_of(row: dict[str, Any]) -> Look:
+    """A look as it was written down, perhaps by an earlier vslm, which kept less of it."""
+    low, high = row["interval"]
+    return Look(
+        row["seeds"],
+        row["delta"],
+        -math.inf if low is None else low,
+        math.inf if high is None else high,
+        row["error"],
+        row["verdict"],
+        math.nan if row.get("sd") is None else row["sd"],
+        tuple(row.get("remarks", ())),
+    )
 
 
 def _mean(runs: dict[int, RunFolder], key: str) -> float | None:

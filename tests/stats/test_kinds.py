@@ -1,0 +1,126 @@
+"""Runs of two kinds: when they are seen, and what they take away from a verdict."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from vslm.stats.kinds import clearest, kinds_of, share_interval, sign_probability, unseen_share
+from vslm.stats.looks import fixed_plan
+from vslm.stats.verdicts import RateCost, judge, look_at, take_look
+
+LOW, HIGH = [0.00, 0.02, -0.03, 0.01, 0.03], [1.01, 0.98, 1.03]
+
+
+def test_two_clear_groups_are_seen_and_split_in_the_middle_of_the_gap():
+    """Five low and three high, in any order."""
+    found = kinds_of(np.array([*LOW, *HIGH])[[6, 0, 3, 7, 1, 5, 2, 4]])
+    assert found.state == "two"
+    assert found.between == pytest.approx((0.03 + 0.98) / 2)
+    assert found.gap == pytest.approx(0.95)
+
+
+def test_few_values_cannot_tell():
+    """The same gap among three is unknown; scatter without a gap is one kind, and so is no scatter."""
+    assert kinds_of(np.array([0.0, 0.02, 1.0])).state == "unknown"
+    assert kinds_of(np.array([0.0, 0.4, 1.0])).state == "one"
+    assert kinds_of(np.full(8, 2.5)).state == kinds_of(np.array([0.0, 9.0])).state == "one"
+
+
+def test_one_arm_that_shows_two_kinds_is_enough_for_the_study():
+    """The clearest counts; without any there is nothing to see."""
+    apart, mixed = np.array([0.0, 0.1, 0.25, 0.3, 0.42, 0.5, 0.61, 0.7]), np.array([*LOW, *HIGH])
+    assert clearest({"apart": apart, "mixed": mixed}) == kinds_of(mixed)
+    assert clearest({}).state == "one"
+
+
+@pytest.mark.parametrize("count", [4, 6, 8, 16])
+def test_of_normal_samples_about_one_in_a_hundred_is_taken_for_two_kinds(count: int):
+    """Also the share of samples with a gap of 10 SDs that is seen, which few values do not allow."""
+    rng = np.random.default_rng(20261130)
+    normal = [kinds_of(rng.standard_normal(count)).state for _ in range(1500)]
+    assert np.mean([state == "two" for state in normal]) < 0.02
+    seen = {4: 0.05, 6: 0.4, 8: 0.75, 16: 0.95}[count]
+    mixed = [kinds_of(rng.standard_normal(count) + 10 * (np.arange(count) < count // 3 + 1)).state for _ in range(300)]
+    assert np.mean([state == "two" for state in mixed]) > seen
+
+
+def test_share_and_luck_are_the_exact_ones():
+    """Clopper and Pearson's interval, the two-sided binomial test, and the rule of what stays unseen."""
+    for count, seeds in ((5, 8), (0, 7), (7, 7)):
+        exact = binomtest(count, seeds).proportion_ci(0.95, method="exact")
+        assert share_interval(count, seeds) == (pytest.approx(exact.low), pytest.approx(exact.high))
+    for above, below in ((5, 1), (2, 2), (7, 0)):
+        assert sign_probability(above, below) == pytest.approx(binomtest(above, above + below).pvalue)
+    assert (1 - unseen_share(7, 0.02)) ** 7 == pytest.approx(0.02)
+
+
+def test_equivalence_on_few_seeds_needs_scatter_that_is_small_beside_what_may_be_unseen():
+    """Inside the zone with SD 1/8 of the smallest effect; not with 1/3, where a rarer kind would lead out of it."""
+    unit = np.array([-1.2, 0.3, 0.9, -0.4, 0.1, 0.8, -1.1, 0.6])
+    sd = unit.std(ddof=1)
+    ends = {}
+    for share in (8, 3):
+        look = look_at(unit / sd / share, error=0.04, smallest_effect=1.0)
+        ends[share] = look
+        assert judge(look.low, look.high, 1.0) == "equivalent"
+    assert ends[8].verdict == "equivalent"
+    assert ends[3].verdict == "unresolved"
+    assert "may have missed" in ends[3].remarks[0]
+
+
+def test_what_is_not_equivalent_for_that_reason_may_still_have_a_direction():
+    """An interval within the smallest effect and wholly above 0."""
+    look = look_at(0.6 + 0.02 * np.array([-1.2, 0.3, 0.9, -0.4]), error=0.04, smallest_effect=0.7)
+    assert look.verdict == "worse"
+
+
+def test_two_kinds_take_the_direction_unless_the_uneven_pairs_cannot_be_luck():
+    """Four pairs that agree may be luck (12%); nine may not."""
+    mixed = kinds_of(np.array([*LOW, *HIGH]))
+    for count, verdict in ((4, "unresolved"), (9, "worse")):
+        differences_N = 1 + 0.01 * np.sin(np.arange(count))
+        assert look_at(differences_N, error=0.04, smallest_effect=0.01).verdict == "worse"
+        look = look_at(differences_N, error=0.04, smallest_effect=0.01, kinds=mixed)
+        assert look.verdict == verdict
+        assert ("may be luck" in "".join(look.remarks)) == (verdict == "unresolved")
+
+
+def test_even_pairs_have_a_direction_beside_two_kinds_elsewhere():
+    """Both runs of every pair got going, so the difference is one of a kind; never equivalent, though."""
+    mixed = kinds_of(np.array([*LOW, *HIGH]))
+    small = 0.05 + 0.002 * np.sin(np.arange(5))
+    assert look_at(small, error=0.04, smallest_effect=0.01, kinds=mixed, uneven=(0, 0)).verdict == "worse"
+    assert look_at(small - 0.05, error=0.04, smallest_effect=0.5, kinds=mixed, uneven=(0, 0)).verdict == "unresolved"
+
+
+def test_a_rate_at_the_edge_takes_the_verdict_against_its_side():
+    """An arm at the edge is not worse, may be better; one whose baseline is at the edge the other way round."""
+    up = 0.5 + 0.01 * np.sin(np.arange(5))
+    edge = {"arm": RateCost(arm=math.inf), "baseline": RateCost(baseline=math.inf), "none": RateCost()}
+    said = {
+        (side, sign): look_at(sign * up, error=0.04, smallest_effect=0.01, cost=cost)
+        for side, cost in edge.items()
+        for sign in (1, -1)
+    }
+    assert {key: look.verdict for key, look in said.items()} == {
+        ("arm", 1): "unresolved",
+        ("arm", -1): "better",
+        ("baseline", 1): "worse",
+        ("baseline", -1): "unresolved",
+        ("none", 1): "worse",
+        ("none", -1): "better",
+    }
+    assert said["arm", 1].remarks == ("its best learning rate may lie beyond what was tried",)
+    assert said["baseline", 1].remarks == ("the baseline's best learning rate may lie beyond what was tried",)
+
+
+def test_what_a_rate_costs_moves_the_end_on_its_own_side():
+    """The arm might be lower by its cost, the baseline by its own."""
+    values = np.array([0.10, 0.12, 0.09, 0.13])
+    plan = fixed_plan(4)
+    plain = take_look({"a": values}, plan, [], 0.01)["a"]
+    moved = take_look({"a": values}, plan, [], 0.01, costs={"a": RateCost(arm=0.03, baseline=0.002)})["a"]
+    assert moved.low == pytest.approx(plain.low - 0.03)
+    assert moved.high == pytest.approx(plain.high + 0.002)

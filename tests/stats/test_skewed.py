@@ -1,0 +1,59 @@
+"""The interval of verdicts: its formula at values that are no degenerate ones, and the table behind it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import skew, t
+
+from vslm.stats.skewed import skewed_interval, skewness, usual_multiplier, widening
+
+
+def test_both_ends_by_hand():
+    """Seven values with a tail above: w from the table between 6 and 8, t and g by scipy, the upper end further."""
+    values = np.array([0.02, -0.01, 0.0, 0.01, 0.03, -0.02, 0.19])
+    error = 0.02
+    share = (math.log(7) - math.log(6)) / (math.log(8) - math.log(6))
+    w = 1.94 + share * (1.76 - 1.94)
+    quantile, g = t.ppf(1 - error / 2, 6), skew(values)
+    half = w * quantile * values.std(ddof=1) / math.sqrt(7)
+    found = skewed_interval(values, error)
+    assert g > 1
+    assert found.high - found.mean == pytest.approx(half * (1 + quantile * g / 6))
+    assert found.mean - found.low == pytest.approx(half)
+    mirrored = skewed_interval(-values, error)
+    assert (mirrored.low, mirrored.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+
+
+def test_skewness_is_that_of_scipy():
+    """Biased moments, and nothing where nothing scatters."""
+    values = np.array([1.0, 2.0, 2.5, 7.0, -1.0])
+    assert skewness(values) == pytest.approx(skew(values))
+    assert skewness(np.full(5, 3.0)) == 0.0
+
+
+def test_few_values_have_no_interval_and_equal_ones_no_width():
+    """Two seeds agree by luck too often."""
+    assert skewed_interval(np.array([0.1, 0.1001]), 0.04).low == -math.inf
+    assert skewed_interval(np.full(3, 0.25), 0.04).low == skewed_interval(np.full(3, 0.25), 0.04).high == 0.25
+    assert usual_multiplier(2, 0.04) == math.inf
+
+
+def test_the_table_is_interpolated_in_logarithms_and_ends():
+    """Between the errors 0.02 and 0.01 of eight values; beyond both ends it stays."""
+    share = (math.log(0.02) - math.log(0.015)) / (math.log(0.02) - math.log(0.01))
+    assert widening(8, 0.015) == pytest.approx(1.76 + share * (1.92 - 1.76))
+    assert widening(8, 1e-6) == widening(8, 0.001)
+    assert widening(8, 0.3) == widening(8, 0.05)
+    assert widening(1000, 0.01) == 1.0
+
+
+@pytest.mark.parametrize(("count", "error"), [(3, 0.04), (8, 0.013), (16, 0.04), (40, 0.01)])
+def test_the_usual_multiplier_is_about_half_the_width_for_normal_values(count: int, error: float):
+    """In standard errors, on average over both ends; within a twentieth."""
+    rng = np.random.default_rng(20261130)
+    widths = []
+    for _ in range(600):
+        found = skewed_interval(rng.standard_normal(count), error)
+        widths.append((found.high - found.low) / 2 / (found.sd / math.sqrt(count)))
+    assert np.mean(widths) == pytest.approx(usual_multiplier(count, error), rel=0.05)

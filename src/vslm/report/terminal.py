@@ -34,12 +34,11 @@ def verdict_table(folder: StudyFolder) -> Table:
         ("tokens", "right"),
         ("parameters", "right"),
         ("time", "right"),
-        ("more minutes", "right"),
+        ("minutes to decide", "right"),
     ):
         table.add_column(heading, justify=justify, no_wrap=heading != "arm")  # type: ignore[arg-type]
     for row in verdict_rows(folder):
         decimals = decimals_for(row.get("smallest_effect"))
-        minutes = row.get("minutes_to_resolve")
         table.add_row(
             _named(row["arm"]),
             _verdict_text(row.get("verdict")),
@@ -49,9 +48,21 @@ def verdict_table(folder: StudyFolder) -> Table:
             count(row.get("tokens")),
             count(row.get("num_parameters")),
             duration(row.get("seconds")),
-            f"{minutes:,.0f}" if is_number(minutes) else "",
+            _more_minutes(row.get("minutes_to_resolve"), row.get("minutes_to_resolve_nine_in_ten")),
         )
     return table
+
+
+def _more_minutes(half: Any, most: Any) -> str:
+    """Minutes after which half of such studies are decided, and nine in ten.
+
+    >>> _more_minutes(9.2, 30.4), _more_minutes(0.2, None), _more_minutes(None, None)
+    ('9 to 30', '1 or more', '')
+    """
+    if not is_number(half):
+        return ""
+    least = f"{max(1, round(half)):,}"
+    return f"{least} to {max(1, round(most)):,}" if is_number(most) else f"{least} or more"
 
 
 def arms_table(rows: list[dict[str, Any]]) -> Table:

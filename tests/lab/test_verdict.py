@@ -1,0 +1,185 @@
+"""The verdict of a folder: what is read from its runs, what each arm may spend, and what is said."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vslm.lab.verdict import is_resolved, write_verdict
+from vslm.results.files import write_arrays, write_json
+from vslm.results.folder import FORMAT, StudyFolder
+from vslm.stats.intervals import per_arm_error
+from vslm.stats.looks import LookPlan, fixed_plan, plan_of_added_arms
+from vslm.stats.verdicts import look_at
+
+BASE = [3.00, 3.04, 2.97, 3.02, 2.99, 3.03, 3.01, 2.98]
+UP = [0.21, 0.18, 0.22, 0.19, 0.20, 0.23, 0.17, 0.205]
+
+
+def folder_of(
+    path: Path,
+    losses: dict[str, list[float | None]],
+    *,
+    plan: LookPlan | None = None,
+    workers: int = 1,
+    **changes: Any,
+) -> StudyFolder:
+    """A study with finished runs of 30 seconds; None: diverged. `additions` says when arms were added."""
+    seeds = list(range(max(map(len, losses.values()))))
+    plan = plan or fixed_plan(len(seeds))
+    additions = changes.pop("additions", {})
+    arms = {
+        arm: {
+            "stages_tokens": [7_000],
+            "num_parameters": 11,
+            "bytes_per_token": 3.7,
+            "runs": {str(seed): f"{arm}{seed}" for seed in seeds},
+            **({"addition": additions[arm]} if arm in additions else {}),
+        }
+        for arm in losses
+    }
+    record = {
+        "format": FORMAT,
+        "name": "made",
+        "question": "Which?",
+        "baseline": "base",
+        "arms": arms,
+        "seeds": seeds,
+        "budgets": [1.0],
+        "corpora": {},
+        "primary": {"measure": "val_loss", "smallest_effect": 0.01, "positions": None},
+        "plan": {"looks": list(plan.looks), "errors": list(plan.errors), "reserve": plan.reserve},
+        "settings": {"workers": workers},
+    } | changes
+    write_json(path / "study.json", record)
+    for arm, values in losses.items():
+        for seed, value in enumerate(values):
+            run = path / arm / f"seed{seed}"
+            if value is not None:
+                # Two positions around the loss: what is judged is their mean.
+                write_arrays(run / "arrays.npz", {"final_val_loss_nats_T": np.array([value - 0.5, value + 0.5])})
+            status = "done" if value is not None else "diverged"
+            done = {"status": status, "fingerprint": f"{arm}{seed}", "seconds": 30.0, "flops": 1.0, "val_loss": value}
+            write_json(run / "done.json", done)
+    return StudyFolder(path)
+
+
+def plus(differences: list[float]) -> list[float]:
+    """The baseline's losses with something added."""
+    return [base + difference for base, difference in zip(BASE, differences, strict=False)]
+
+
+def test_a_verdict_is_the_look_at_paired_differences(tmp_path: Path) -> None:
+    """Of one arm among two, at the planned error; what is not finished is missing and no seed of the look."""
+    losses = {"base": BASE[:5], "up": plus(UP)[:5], "short": plus(UP)[:3]}
+    verdict = write_verdict(folder_of(tmp_path, losses))
+    look = look_at(np.array(UP[:5]), error=0.04 / 2, smallest_effect=0.01)
+    up, short = verdict["arms"]["up"], verdict["arms"]["short"]
+    assert (up["verdict"], up["seeds"]) == ("worse", [0, 1, 2, 3, 4])
+    assert up["interval"] == pytest.approx([look.low, look.high])
+    assert short["seeds"] == [0, 1, 2]
+    assert [(gone["arm"], gone["seed"]) for gone in verdict["missing"]] == [("short", 3), ("short", 4)]
+    assert verdict["kinds"] == {"state": "one"}
+
+
+def test_minutes_to_decide_are_divided_by_the_workers(tmp_path: Path) -> None:
+    """Two runs of 30 seconds a seed, by one worker or by three; nine in ten take longer than half."""
+    noise = [0.1, -0.1, 0.02, -0.05, 0.08]
+    found = [
+        write_verdict(folder_of(tmp_path / str(n), {"base": BASE[:5], "a": plus(noise)}, workers=n))["arms"]["a"]
+        for n in (1, 3)
+    ]
+    for name in ("minutes_to_resolve", "minutes_to_resolve_nine_in_ten"):
+        if found[0][name] is not None:
+            assert found[0][name] == pytest.approx(3 * found[1][name])
+    assert found[0]["minutes_to_resolve"] == int(found[0]["minutes_to_resolve"]), "a minute a seed"
+    assert "half of such studies are decided after" in found[0]["words"]
+
+
+def test_runs_of_two_kinds_are_said_with_their_shares(tmp_path: Path) -> None:
+    """Three of eight runs of an arm have not got going: no direction, and the share of both sides in words."""
+    mixed = plus([0.9 if seed in (1, 4, 6) else 0.01 * seed for seed in range(8)])
+    verdict = write_verdict(folder_of(tmp_path, {"base": BASE, "mixed": mixed, "up": plus(UP)}))
+    assert verdict["kinds"]["state"] == "two"
+    assert verdict["kinds"]["arms"]["mixed"]["going"] == 5
+    assert verdict["kinds"]["arms"]["base"] == {
+        "going": 8,
+        "seeds": 8,
+        "interval": [pytest.approx(0.6306, abs=1e-4), 1.0],
+    }
+    row = verdict["arms"]["mixed"]
+    assert row["verdict"] == "unresolved"
+    assert "runs are of two kinds: 5 of 8 (24% to 91%) ended low, of base 8 of 8 (63% to 100%)" in row["words"]
+    assert "Student's t does not hold" in row["words"]
+    assert verdict["arms"]["up"]["verdict"] == "worse", "all its pairs got going on both sides"
+
+
+def test_arms_that_are_added_share_what_is_kept_for_them(tmp_path: Path) -> None:
+    """Those of the beginning keep their intervals whatever is added; the added ones are told to be."""
+    losses: dict[str, list[float | None]] = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
+    before = write_verdict(folder_of(tmp_path / "before", losses))
+    more = {**losses, "b": [*plus(UP)[:5]], "c": [*plus(UP)[:5]], "d": [*plus(UP)[:5]]}
+    after = write_verdict(folder_of(tmp_path / "after", more, additions={"a": 0, "b": 1, "c": 1, "d": 2}))
+    assert after["arms"]["a"]["interval"] == before["arms"]["a"]["interval"]
+    plan = fixed_plan(5)
+    first, second = (plan_of_added_arms(plan, addition).errors[0] for addition in (1, 2))
+    errors = {arm: row["looks"][0]["error"] for arm, row in after["arms"].items()}
+    assert errors["b"] == errors["c"] == pytest.approx(per_arm_error(first, 2))
+    assert errors["d"] == pytest.approx(second)
+    assert f"added after the study had begun, so judged at an error of {errors['b']:.2%}" in after["arms"]["b"]["words"]
+    assert "added" not in after["arms"]["a"]["words"]
+    assert sum(errors.values()) < 0.05
+
+
+def test_a_later_look_keeps_what_was_resolved_and_its_seeds(tmp_path: Path) -> None:
+    """Resolved at five seeds; at eight the differences scatter and nothing would be: the look at five stands."""
+    plan = fixed_plan(5)
+    folder_of(tmp_path, {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}, plan=plan)
+    assert write_verdict(StudyFolder(tmp_path))["arms"]["a"]["verdict"] == "worse"
+    wild = plus([*UP[:5], -0.9, 1.1, -0.8])
+    row = write_verdict(folder_of(tmp_path, {"base": BASE, "a": wild}, plan=plan))["arms"]["a"]
+    assert (row["verdict"], row["seeds"]) == ("worse", [0, 1, 2, 3, 4])
+    assert [(look["seeds"], look["verdict"]) for look in row["looks"]] == [(5, "worse"), (8, "unresolved")]
+    assert len(row["per_seed"]) == 8
+
+
+def test_an_interval_that_grew_is_explained(tmp_path: Path) -> None:
+    """Not resolved at four seeds, and wider at six, because that look was not planned."""
+    noise, plan = [0.05, -0.04, 0.06, -0.03, 0.05, -0.05], fixed_plan(4)
+    folder_of(tmp_path, {"base": BASE[:4], "a": plus(noise[:4])}, plan=plan)
+    first = write_verdict(StudyFolder(tmp_path))["arms"]["a"]
+    row = write_verdict(folder_of(tmp_path, {"base": BASE[:6], "a": plus(noise)}, plan=plan))["arms"]["a"]
+    assert row["interval"][1] - row["interval"][0] > first["interval"][1] - first["interval"][0]
+    assert "wider than with 4 seeds, because this look was not planned and may spend an error of 0.25%" in row["words"]
+
+
+def test_a_diverged_run_leaves_its_arm_unresolved(tmp_path: Path) -> None:
+    """And is named; a study with it is not resolved."""
+    verdict = write_verdict(folder_of(tmp_path, {"base": [*BASE[:4]], "a": [*plus(UP)[:3], None]}))
+    assert verdict["arms"]["a"]["words"] == "unresolved (1 of 4 diverged)"
+    assert verdict["arms"]["a"]["diverged"] == [3]
+    assert not is_resolved(verdict)
+
+
+def searched(chosen: float, losses: dict[float, list[float]]) -> dict[str, Any]:
+    """A search as it is recorded."""
+    return {"chosen": chosen, "rates": [{"rate": rate, "values": values} for rate, values in losses.items()]}
+
+
+def test_what_a_search_leaves_open_is_in_the_interval(tmp_path: Path) -> None:
+    """An inner optimum moves the end on the arm's side a little; one at the edge takes the "worse"."""
+    inner = searched(0.004, {0.002: [3.1, 3.11, 3.09], 0.004: [3.0, 3.02, 2.99], 0.008: [3.11, 3.1, 3.12]})
+    edge = searched(0.008, {0.002: [3.3], 0.004: [3.2, 3.19, 3.2], 0.008: [3.1, 3.11, 3.1]})
+    losses = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
+    plain = write_verdict(folder_of(tmp_path / "plain", losses))["arms"]["a"]
+    both = write_verdict(folder_of(tmp_path / "inner", losses, tuning={"base": inner, "a": inner}))["arms"]["a"]
+    assert 0 < both["rate_cost"]["arm"] < 0.02
+    assert both["interval"][0] == pytest.approx(plain["interval"][0] - both["rate_cost"]["arm"])
+    assert both["interval"][1] == pytest.approx(plain["interval"][1] + both["rate_cost"]["baseline"])
+    row = write_verdict(folder_of(tmp_path / "edge", losses, tuning={"base": inner, "a": edge}))["arms"]["a"]
+    assert (row["verdict"], row["rate_cost"]["arm"]) == ("unresolved", None)
+    assert row["words"].endswith("its best learning rate may lie beyond what was tried")
+    better = {"base": [*BASE[:5]], "a": [*plus([-up for up in UP])[:5]]}
+    row = write_verdict(folder_of(tmp_path / "better", better, tuning={"base": inner, "a": edge}))["arms"]["a"]
+    assert row["verdict"] == "better", "at its best rate it would be further ahead"

@@ -55,12 +55,12 @@ class VisibleStream(io.TextIOBase):
         return True
 
     @property
-    def encoding(self) -> Any:
+    def encoding(self) -> Any:  # type: ignore[override]
         """The other stream's."""
         return self.stream.encoding
 
     @property
-    def errors(self) -> Any:
+    def errors(self) -> Any:  # type: ignore[override]
         """The other stream's."""
         return self.stream.errors
 

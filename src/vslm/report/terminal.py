@@ -127,9 +127,7 @@ def show(table: Table, file: TextIO | None = None) -> None:
         shown = console(file, width=_PLAIN_WIDTH, no_color=True)
         table.box = box.ASCII2
     elif (needed := shown.measure(table, options=shown.options.update(max_width=_WIDEST)).maximum) > shown.width:
-        shown = console(
-            file, width=needed
-        )  # the terminal folds lines; a table that fits lacks names
+        shown = console(file, width=needed)  # the terminal folds lines; a table that fits lacks names
     shown.print(table)
 
 

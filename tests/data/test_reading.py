@@ -226,6 +226,9 @@ def test_parquet_and_arrow_are_read_by_column(tmp_path: Path) -> None:
         with opener(str(tmp_path / name), rows.schema) as writer:
             writer.write_table(rows)
         assert read(tmp_path / name)[0] == STORIES
+        content = (tmp_path / name).read_bytes()
+        spoiled = put(tmp_path / f"spoiled-{name}", content.replace(b"Ada", b"\xff\xfe\xfd"))
+        assert "cannot be read as Arrow" in message(spoiled)
     torn = put(tmp_path / "c.parquet", (tmp_path / "a.parquet").read_bytes()[:-30])
     assert "cannot be read as Parquet" in message(torn)
 

@@ -378,6 +378,10 @@ def test_a_plan_takes_the_budget_of_the_command_line_and_says_what_to_mind(job: 
     """Tokens, minutes, seeds and workers; lints for what would mislead."""
     declared = study()
     planned = plan_study(declared, Options(tokens=7000, seeds="3-7"))
+    row = planned["arms"]["full"]
+    corpus = prepare(declared.arms["full"].data)
+    assert row["passes"] == pytest.approx(row["tokens"] / corpus.train.num_tokens)
+    assert planned["read"] == corpus.meta["read"]
     assert planned["seeds"] == 5
     assert planned["arms"]["wide"]["tokens"] == 7000
     half, whole = (plan_study(declared, Options(minutes=m))["arms"]["full"]["tokens"] for m in (5, 10))

@@ -1,12 +1,14 @@
 """How often a run sees its text, and what is said of it."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from vslm.data.corpus import Corpus
 from vslm.lab.passes import lints_of_passes, passes, passes_words
+from vslm.lab.runner import _say_passes
 from vslm.report.content import corpora, facts
 
 
@@ -59,3 +61,15 @@ def test_the_page_tells_what_was_read_a_line_each() -> None:
     assert (key, len(read)) == ("c0", 2)
     assert dict(told) == {"splits.train.num_tokens": "5,000", "vocabulary": "300"}
     assert corpora({"corpora": {"c0": {"read": [3, "x"]}}})[0][2] == ["x"]
+
+
+def test_before_training_the_passes_of_a_run_are_told() -> None:
+    """A line where there is nothing to warn of, of the arm that makes the most; the warning where there is."""
+    said: list[str] = []
+    watcher = SimpleNamespace(say=said.append)
+    made = {"a": corpus(10_000), "b": corpus(100_000)}
+    _say_passes({"arms": {"a": {"tokens": 20_000}, "b": {"tokens": 100_000}}}, made, cast(Any, watcher))
+    assert said == ["a run: 20,000 tokens, 2.0 passes over the text"]
+    _say_passes({"arms": {"a": {"tokens": 50_000}, "b": {"tokens": 100_000}}}, made, cast(Any, watcher))
+    assert said[1].startswith("arm 'a': 5.0 passes over the text: a run trains on 50,000 tokens")
+    assert len(said) == 2

@@ -171,7 +171,7 @@ def table_entries(where: str, file: Path, data: bytes | None, kind: str, field: 
             for value in batch:
                 number += 1
                 yield Entry(f"{where}: row {number}", value)
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TornFileError(where, f"cannot be read as {kind} ({reason})") from None
 
@@ -181,6 +181,7 @@ def _parquet_batches(where: str, source: Any, field: str) -> Iterator[list[Any]]
     with parquet.ParquetFile(source) as file:
         root = _root(where, field, file.schema_arrow)
         for batch in file.iter_batches(batch_size=_ROWS_AT_A_TIME, columns=[root]):
+            batch.validate(full=True)
             yield [{root: value} for value in batch.column(0).to_pylist()]
 
 
@@ -195,6 +196,7 @@ def _arrow_batches(where: str, source: Any, field: str) -> Iterator[list[Any]]:
         root = _root(where, field, reader.schema)
         batches = map(reader.get_batch, range(reader.num_record_batches)) if begin == b"ARROW1" else reader
         for batch in batches:
+            batch.validate(full=True)  # offsets of a torn file may lead anywhere in memory
             yield [{root: value} for value in batch.column(root).to_pylist()]
 
 

@@ -121,8 +121,10 @@ def run(
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
     from vslm.lab.runner import run_study
+    from vslm.lab.study_module import end_reading
     from vslm.report.page import write_report
 
+    end_reading()
     place = Path(out) if out else Path("runs") / (study_file.stem if study_file else "study")
     options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, workers=workers)
     with progress_for(quiet=json_) as watcher:

@@ -1,5 +1,7 @@
 """Contracts of every feedforward, norm, residual and weight scale."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from model_facts import (
@@ -9,15 +11,37 @@ from model_facts import (
     assert_reads_back,
     with_new_classes,
 )
+from torch import nn
+from torch.nn import functional
 
 from vslm.core.errors import SpecError
-from vslm.models.feedforward import GELU, Feedforward, SwiGLU
+from vslm.models.activations import Activation, GELUActivation, Pointwise, SiLUActivation
+from vslm.models.feedforward import GELU, MLP, Feedforward, GatedMLP, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.norms import LayerNorm, Norm, RMSNorm
 from vslm.models.residuals import PlainAdd, Residual, ScaledAdd
 from vslm.models.scales import FanIn, FixedStd, WeightScale
 
+
+@dataclass(frozen=True, kw_only=True)
+class Slope(Activation):
+    """An activation that learns, as a user may write one: max(h, 0) + s * min(h, 0), s learned."""
+
+    def build(self, *, hidden: int, init: Init) -> nn.Module:
+        """The module."""
+        return nn.PReLU()
+
+    def num_parameters(self, hidden: int) -> int:
+        """One slope."""
+        return 1
+
+
+ACTIVATIONS = with_new_classes(Activation, [])
 FEEDFORWARDS = [SwiGLU(), SwiGLU(hidden=17, bias=True), GELU(), GELU(hidden=17, bias=True)]
+FEEDFORWARDS += [MLP(activation=activation, hidden=17) for activation in ACTIVATIONS]
+FEEDFORWARDS += [MLP(activation=ACTIVATIONS[0], bias=True), GatedMLP(activation=ACTIVATIONS[0], hidden=17, bias=True)]
+FEEDFORWARDS += [GatedMLP(activation=ACTIVATIONS[-1])]
+OWN = [MLP(activation=Slope(), hidden=17), GatedMLP(activation=Slope())]  # of no table
 NORMS = [RMSNorm(), RMSNorm(epsilon=0.1), LayerNorm(), LayerNorm(bias=False)]
 RESIDUALS = [PlainAdd(), ScaledAdd(), ScaledAdd(start=0.1)]
 SCALES = [FanIn(), FanIn(gain=0.5), FixedStd(), FixedStd(value=0.1)]
@@ -28,7 +52,7 @@ SCALES = with_new_classes(WeightScale, SCALES)
 WIDTH = 19
 
 
-@pytest.fixture(params=FEEDFORWARDS, ids=repr)
+@pytest.fixture(params=FEEDFORWARDS + OWN, ids=repr)
 def feedforward(request: pytest.FixtureRequest) -> Feedforward:
     """Each feedforward."""
     return request.param
@@ -53,7 +77,13 @@ def normal(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_the_lists_are_complete() -> None:
     """Every class of the four families is in the lists above, and its record makes the same value."""
-    families = ((Feedforward, FEEDFORWARDS), (Norm, NORMS), (Residual, RESIDUALS), (WeightScale, SCALES))
+    families = (
+        (Activation, ACTIVATIONS),
+        (Feedforward, FEEDFORWARDS),
+        (Norm, NORMS),
+        (Residual, RESIDUALS),
+        (WeightScale, SCALES),
+    )
     for interface, specs in families:
         assert_every_class_is_tested(interface, specs)
         for spec in specs:
@@ -96,6 +126,35 @@ def test_swiglu_and_gelu_by_hand() -> None:
     hidden = x_BTD @ w["input.weight"].T
     expected = (hidden * (1 + torch.erf(hidden / 2**0.5)) / 2) @ w["output.weight"].T
     torch.testing.assert_close(module(x_BTD), expected)
+
+
+def test_an_mlp_with_gelu_and_a_gated_one_with_silu_are_the_classes_that_were_there() -> None:
+    """To the bit, initial weights included."""
+    sizes = {"width": WIDTH, "scale": FanIn(), "output_factor": 0.5, "init": Init(0)}
+    for new, old in (
+        (MLP(activation=GELUActivation(), bias=True), GELU(bias=True)),
+        (GatedMLP(activation=SiLUActivation(), hidden=17), SwiGLU(hidden=17)),
+    ):
+        assert torch.equal(new.build(**sizes)(normal(2, 5, WIDTH)), old.build(**sizes)(normal(2, 5, WIDTH)))
+        assert new.hidden_at(WIDTH) == old.hidden_at(WIDTH)
+        assert new.num_parameters(WIDTH) == old.num_parameters(WIDTH)
+
+
+def test_activations_by_hand() -> None:
+    """The formulas, away from zero and on both sides of it."""
+    h = torch.tensor([-2.0, -0.5, 0.25, 3.0])
+    expected = {
+        "ReLUActivation": [0.0, 0.0, 0.25, 3.0],
+        "SquaredReLUActivation": [0.0, 0.0, 0.0625, 9.0],
+        "SiLUActivation": (h / (1 + torch.exp(-h))).tolist(),
+        "TanhActivation": ((1 - torch.exp(-2 * h)) / (1 + torch.exp(-2 * h))).tolist(),
+        "GELUActivation": (h * (1 + torch.erf(h / 2**0.5)) / 2).tolist(),
+    }
+    assert {type(activation).__name__ for activation in ACTIVATIONS} == set(expected)
+    for activation in ACTIVATIONS:
+        module = activation.build(hidden=4, init=Init(0))
+        torch.testing.assert_close(module(h), torch.tensor(expected[type(activation).__name__]))
+    assert torch.equal(Pointwise(functional.relu)(h), torch.relu(h))
 
 
 def test_the_output_factor_scales_the_output_alone(feedforward: Feedforward) -> None:

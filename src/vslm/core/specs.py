@@ -16,9 +16,11 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vslm.core.declarations import check_declaration
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.types import conform
+from vslm.core.user_modules import is_own
 
 _FINGERPRINT_DIGITS = 12  # 48 bits: a collision among a million specs has odds of 1 in 500
 
@@ -27,7 +29,9 @@ class Spec:
     """Base of all specs: unknown fields are refused with the nearest name, values are checked against their types."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> typing.Self:
-        """Refuse a misspelt field before the dataclass does, in words."""
+        """Refuse a class of one's own that is none, and a misspelt field before the dataclass does, in words."""
+        if is_own(cls):
+            check_declaration(cls)
         known = list(inspect.signature(cls.__init__).parameters)[1:]
         for name in kwargs:
             if name not in known:
@@ -49,6 +53,8 @@ class Spec:
 
     def check(self) -> None:
         """Raise SpecError for what the types alone cannot say. Changes nothing."""
+
+    _is_spec: typing.ClassVar[bool] = True  # for rooms that specs import
 
 
 def _is_required(cls: type, name: str) -> bool:

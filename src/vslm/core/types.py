@@ -5,6 +5,7 @@ It does not cover protocols or generics of any other kind: a spec that needs one
 """
 
 import contextlib
+import dataclasses
 import math
 import types
 import typing
@@ -15,6 +16,7 @@ from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.numbers import Typed, typed_number
 
+_HOW = "docs/adding-a-feedforward.md"
 _LARGEST_INT = 2**63  # torch, numpy and most readers of JSON hold no more
 
 
@@ -26,6 +28,7 @@ def conform(value: Any, hint: Any, where: str) -> Any:
     origin = typing.get_origin(hint)
     if isinstance(value, Typed):
         return _conform_typed(value, hint, where)
+    _check_no_code(value, hint, where)
     if hint is Any:
         return value
     _check_recordable(value, where)
@@ -42,7 +45,42 @@ def conform(value: Any, hint: Any, where: str) -> Any:
         return FrozenDict({_text_key(k, where): conform(v, inner, f"{where}.{k}") for k, v in value.items()})
     if origin is None and isinstance(hint, type) and _is_of(value, hint):
         return _finite(value, where) if hint is float else value
-    raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+    raise _unfit(value, hint, where)
+
+
+def _check_no_code(value: Any, hint: Any, where: str) -> None:
+    """Refuse a class, a function or a torch module: code, where a value that can be written down is needed."""
+    needed = f"{type_name(hint)} is needed"
+    if isinstance(value, type):
+        if _is_torch_module(value):
+            do = f"make it in the `build` of a class of your own ({_HOW})"
+            raise SpecError(where, f"found the class {value.__name__}, a torch module", needed, do)
+        raise SpecError(where, f"found the class {value.__name__} itself", needed, f"write {value.__name__}()")
+    if _is_torch_module(type(value)):
+        found = f"found a torch module ({type(value).__name__})"
+        raise SpecError(where, found, f"{needed}, which builds one", f"make it in the `build` of your class ({_HOW})")
+    if callable(value) and not dataclasses.is_dataclass(value):
+        found = f"found the function {getattr(value, '__name__', type(value).__name__)}"
+        allowed = f"{needed}; a record holds numbers, strings, tuples and other specs"
+        raise SpecError(where, found, allowed, f"call it in a method of a class of your own ({_HOW})")
+
+
+def _is_torch_module(kind: type) -> bool:
+    return any(base.__module__ == "torch.nn.modules.module" for base in kind.__mro__)
+
+
+def _unfit(value: Any, hint: Any, where: str) -> SpecError:
+    """A value of another type than the declared one."""
+    do, family = "", _family(hint)
+    if family is not None and type(value).__module__.partition(".")[0] not in ("vslm", "builtins"):
+        do = f"let {type(value).__name__} derive from {family}: class {type(value).__name__}({family})"
+    return SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed", do)
+
+
+def _family(hint: Any) -> str | None:
+    """The first class of specs in a type."""
+    hints = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return next((one.__name__ for one in hints if isinstance(one, type) and hasattr(one, "_is_spec")), None)
 
 
 def _conform_typed(value: Typed, hint: Any, where: str) -> Any:
@@ -96,7 +134,7 @@ def _conform_union(value: Any, hint: Any, where: str) -> Any:
             return conform(value, member, where)
         except SpecError:
             continue
-    raise SpecError(where, f"found {describe(value)}", f"{type_name(hint)} is needed")
+    raise _unfit(value, hint, where)
 
 
 def _conform_tuple(value: tuple[Any, ...], args: tuple[Any, ...], where: str) -> tuple[Any, ...]:

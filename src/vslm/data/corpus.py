@@ -29,7 +29,9 @@ import filelock
 import numpy as np
 
 from vslm.core.errors import DataError, ResultError, RunError, SpecError
+from vslm.core.own_code import parts_of_class
 from vslm.core.specs import to_plain
+from vslm.core.user_modules import is_own
 from vslm.data.documents import Document
 from vslm.data.reading.notes import Notes
 from vslm.data.sources.source import Source
@@ -209,11 +211,17 @@ def _fingerprint(source: Source, content: str) -> str:
     made_by = [FORMAT, content, to_plain(source.tokenizer), to_plain(source.splits)]
     if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
         made_by.append({"align_tokens": source.align_tokens})
+    if is_own(type(source.tokenizer)):
+        made_by.append({"own_code": parts_of_class(type(source.tokenizer))})
     return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _files_key(source: Source) -> str | None:
-    """A name for the state of the source's files, or None where there are none or one is too young to trust."""
+    """A name for the state of the source's files, or None where there are none, where one is too young to trust, or
+    where the source is of a class of the user's own, whose code may have changed.
+    """
+    if is_own(type(source)):
+        return None
     files = [(path.resolve(), path.stat()) for path in source.files()]
     newest = max((stat.st_mtime for _, stat in files), default=time.time())
     if time.time() - newest < _SETTLED_SECONDS:

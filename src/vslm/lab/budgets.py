@@ -16,12 +16,14 @@ from vslm.core.machine import available_cores
 from vslm.data.corpus import Corpus
 from vslm.lab.job import Job, Settings, start_checksum
 from vslm.lab.options import Options, Watcher
+from vslm.lab.own_classes import OwnCode
 from vslm.lab.pool import Order, run_orders
 from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
 from vslm.lab.timing import START_SECONDS, Extent
 from vslm.results.places import read_shown, remove_folder
 
+_TIMING = ".timing"  # a folder that is there while something is timed
 _KEPT = ("workers", "rates", "compile_seconds", "compiled_from_tokens")  # of a timing, beside the settings of a run
 _BESIDE_TRAINING = 1.1  # measures, checkpoints, and the caches and memory that runs side by side share
 _EVALUATION_SPEED = 2.3  # tokens of an evaluation in the time of one in training; measured, width 64, eager
@@ -47,6 +49,7 @@ class Bench:
     out: Path
     study_file: Path | None
     watcher: Watcher
+    code: OwnCode = OwnCode()
 
     def choose_settings(self, options: Options, sizes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
         """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
@@ -62,8 +65,8 @@ class Bench:
         job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_rounds(sizes, cores)))
         order = Order(
             job,
-            self.out / ".timing",
-            self.study_file,
+            self.out / _TIMING,
+            self._copy(),
             task="settings",
             extent=extent,
             cores=cores,
@@ -82,12 +85,19 @@ class Bench:
         self.watcher.say(f"timing {', '.join(arms)} beside {self.study.baseline}")
         chosen = Settings(**{key: settings[key] for key in ("device", "precision", "compiled", "threads")})
         baseline, *beside = (self._job(arm, chosen, 1) for arm in (self.study.baseline, *arms))
-        order = Order(baseline, self.out / ".timing", self.study_file, task="rates", beside=tuple(beside))
+        order = Order(baseline, self.out / _TIMING, self._copy(), task="rates", beside=tuple(beside))
         first, *rest = self._ask(order)["rates"]
         timed = {arm: Timed(rate, first) for arm, rate in zip(arms, rest, strict=True)}
         words = ", ".join(f"{arm} {row.tokens_per_second / first:.2f}" for arm, row in timed.items())
         self.watcher.say(f"speed as a share of {self.study.baseline}'s: {words}")
         return timed
+
+    def _copy(self) -> Path | None:
+        """The study file for what is timed. That of the study is not written before its record stands."""
+        if self.code.text is None:
+            return None
+        self.code.write(copy := self.out / _TIMING / "study.py")
+        return copy
 
     def _job(self, arm: str, settings: Settings, tokens: int) -> Job:
         experiment = self.study.arms[arm]

@@ -31,10 +31,17 @@ from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
 from vslm.measure.token_view import TokenView
+from vslm.models.activations import (
+    GELUActivation,
+    ReLUActivation,
+    SiLUActivation,
+    SquaredReLUActivation,
+    TanhActivation,
+)
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.exits import Exit
-from vslm.models.feedforward import GELU, SwiGLU
+from vslm.models.feedforward import GELU, MLP, GatedMLP, SwiGLU
 from vslm.models.gates import SigmoidGate, SignedPower
 from vslm.models.language_model import Model
 from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
@@ -107,6 +114,13 @@ MODELS = {
     "NoPositions": NoPositions,
     "SwiGLU": SwiGLU,
     "GELU": GELU,
+    "MLP": MLP,
+    "GatedMLP": GatedMLP,
+    "ReLUActivation": ReLUActivation,
+    "SquaredReLUActivation": SquaredReLUActivation,
+    "SiLUActivation": SiLUActivation,
+    "TanhActivation": TanhActivation,
+    "GELUActivation": GELUActivation,
     "RMSNorm": RMSNorm,
     "LayerNorm": LayerNorm,
     "PlainAdd": PlainAdd,

@@ -18,6 +18,7 @@ from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import check_equal
+from vslm.lab.own_builds import check_builds
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
 from vslm.results.files import read_json
@@ -42,6 +43,7 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
             _check_windows(experiment, corpora[arm], chooses=bool(study.screen or study.tune))
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None
+    check_builds(study.arms, corpora)
     _check_comparable(study, corpora)
     _check_same_val(study, corpora)
     if study.equal is not None:

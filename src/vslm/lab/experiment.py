@@ -12,7 +12,8 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, log_spaced_steps
 from vslm.models.exits import Exit
 from vslm.models.language_model import Model
-from vslm.optim.adamw import AdamW, Optimizer
+from vslm.optim.adamw import AdamW
+from vslm.optim.optimizer import Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
 
 _MOST_KEPT = 1000  # files of weights beside one run

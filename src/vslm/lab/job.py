@@ -1,7 +1,10 @@
 """A job: one arm with one seed, as a record. Running it is a pure function of the record and a folder."""
 
 import dataclasses
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,6 +47,8 @@ class Job(Spec):
         start_sha256: of the weights to start from; None: new ones.
         split: where it is evaluated: "val" for verdicts, "select" for choices made during a study. What is written is
             named after it (`val_loss`, `select_loss`), so that no choice can read `val` by mistake.
+        own_code: a digest of the code of classes that are not the package's; None: there is none, or the run is older
+            than this field.
     """
 
     arm: str
@@ -55,16 +60,17 @@ class Job(Spec):
     corpus: str
     start_sha256: str | None = None
     split: Literal["val", "select"] = "val"
+    own_code: str | None = field(default=None, metadata={"in_fingerprint": False})  # but see `_named`
 
     @property
     def fingerprint(self) -> str:
         """Names the run: equal records give equal numbers."""
-        return fingerprint(self)
+        return _named(self)
 
     @property
     def lineage(self) -> str:
         """Names all jobs that may go on from one another's checkpoints: the same but for how many stages they have."""
-        return fingerprint(dataclasses.replace(self, stages_tokens=self.stages_tokens[:1]))
+        return _named(dataclasses.replace(self, stages_tokens=self.stages_tokens[:1]))
 
     @property
     def is_made_to_choose(self) -> bool:
@@ -75,6 +81,18 @@ class Job(Spec):
     def stages_steps(self) -> tuple[int, ...]:
         """Optimizer steps of each stage."""
         return tuple(max(1, round(tokens / self.experiment.tokens_per_step)) for tokens in self.stages_tokens)
+
+
+def _named(job: Job) -> str:
+    # Jobs of the package's own classes keep the names that they always had.
+    return fingerprint(job) if job.own_code is None else fingerprint({"job": job, "own_code": job.own_code})
+
+
+def digest_of(parts: Mapping[str, str] | None) -> str | None:
+    """The name of a code that is recorded as a digest of every part; None for none."""
+    if not parts:
+        return None
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def start_checksum(experiment: Experiment) -> str | None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.core.specs import differences
+from vslm.lab.own_classes import changed_parts
 from vslm.lab.verdict import write_verdict
 from vslm.results.files import write_json, written_whole
-from vslm.results.folder import KEPT, StudyFolder, budget_name
+from vslm.results.folder import KEPT, MODULES, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
@@ -55,6 +56,8 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
             _copy(folders[0].path / stage, out / stage)
     for copy in folders[0].path.glob("*.py"):
         copy_file(copy, out / copy.name)
+    if (folders[0].path / MODULES).is_dir():
+        _copy(folders[0].path / MODULES, out / MODULES)
     write_json(out / "study.json", whole)
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
@@ -73,6 +76,9 @@ def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Pa
                     rows = differences(a["arms"][arm]["experiment"], b["arms"][arm]["experiment"])
                     paths = ", ".join(path for path, _, _ in rows)
                     different.append(f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}")
+            codes = [study["arms"][arm].get("own_code", {}) for study in (a, b)]
+            if changed := changed_parts(*codes):
+                different.append(f"the code of arm {arm!r} ({', '.join(changed)})")
     if different:
         found = f"not the same study as {where_a}: {'; '.join(different)}"
         raise ResultError(str(where_b), found, "the same arms, corpus, tokenizer and plan are needed")

@@ -23,6 +23,7 @@ from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
+from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds
@@ -62,6 +63,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     Raises: whatever running the study would raise before its first run.
     """
     options = options or Options()
+    own_code(study)
     corpora = prepared_corpora(study)
     card = noise_card()
     flops_rate = card["flops_per_second"] if card else _GUESSED_FLOPS_PER_SECOND

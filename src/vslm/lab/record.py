@@ -21,9 +21,10 @@ from vslm.lab.budgets import (
 from vslm.lab.job import start_checksum
 from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
+from vslm.lab.own_classes import changed_parts, parts_of_copy
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
-from vslm.results.folder import FORMAT, StudyFolder
+from vslm.results.folder import FORMAT, MODULES, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
 _ANOTHER = "choose another place with --out"
@@ -45,6 +46,7 @@ def declared(bench: Bench, options: Options) -> Record:
     for arm, row in rows.items():
         if before and arm in before["arms"]:
             _check_unchanged(arm, before["arms"][arm], row, out)
+            _check_own_code(bench, arm, before, row)
             if before["arms"][arm].get("screened_out"):  # compared with the baseline before its rate was tuned
                 row["differences"] = before["arms"][arm]["differences"]
     _check_more_tokens(study, options, before, out)
@@ -91,7 +93,7 @@ def declared(bench: Bench, options: Options) -> Record:
         row["executed_flops_per_token"] = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row["kernels"])
     record: Record = {
         "format": FORMAT,
-        "name": bench.study_file.stem if bench.study_file else out.name,
+        "name": study_name(bench.study_file, out),
         "question": study.question,
         "prediction": _prediction(bench, before),
         "baseline": study.baseline,
@@ -114,10 +116,17 @@ def declared(bench: Bench, options: Options) -> Record:
     return record
 
 
+def study_name(study_file: Path | None, out: Path) -> str:
+    """What a study is called, and the copy of its file, with .py behind it."""
+    return study_file.stem if study_file else out.resolve().name or "study"
+
+
 def _row(bench: Bench, arm: str) -> Record:
     """What an arm is, without how long it is trained."""
     experiment, corpus = bench.study.arms[arm], bench.corpora[arm]
+    own = {"own_code": dict(bench.code.parts[arm])} if arm in bench.code.parts else {}
     return {
+        **own,
         "experiment": to_plain(experiment),
         "fingerprint": fingerprint(experiment),
         "differences": [list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
@@ -194,6 +203,23 @@ def _check_unchanged(arm: str, old: Record, new: Record, out: Path) -> None:
     if old["start_sha256"] != new["start_sha256"]:
         found = f"the weights that arm {arm!r} starts from have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
+
+
+def _check_own_code(bench: Bench, arm: str, before: Record, row: Record) -> None:
+    """Refuse to mix runs of a class of one's own with runs of what it was changed into."""
+    old, new = before["arms"][arm].get("own_code"), row.get("own_code", {})
+    if old is None:
+        # Begun before code was recorded: known is what stands in the copy, and the runs keep the names they have.
+        row.pop("own_code", None)
+        if not new:
+            return
+        copy = bench.out / f"{before['name']}.py"
+        old = {**new, **parts_of_copy(bench.study.arms[arm], copy, new)}
+    if changed := changed_parts(old, new):
+        shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
+        found = f"the code of arm {arm!r} has changed since it was run: {shown}"
+        do = f"bring the old code back ({before['name']}.py and {MODULES} in it were run), or {_ANOTHER}"
+        raise SpecError(str(bench.out), found, "an arm that was run does not change", do)
 
 
 def _check_same_runs(before: Record, record: Record, out: Path) -> None:

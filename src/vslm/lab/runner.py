@@ -12,6 +12,7 @@ from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
 from vslm.lab.options import Options, Watcher
+from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes, passes_words
 from vslm.lab.pool import Crew, Order, run_orders
 from vslm.lab.record import declared
@@ -21,7 +22,7 @@ from vslm.lab.study import Study, auto_looks
 from vslm.lab.trust import code_of, remember
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
-from vslm.results.files import read_json, write_text, written_whole
+from vslm.results.files import read_json, write_text
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder
 from vslm.results.places import files_below, remove_file, remove_folder
 
@@ -33,20 +34,18 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         disk is full.
     """
     _check_folder(out)
+    code = own_code(study, study_file)
     corpora = prepared_corpora(study, watcher.say)
     with held(out), Crew() as crew:
         remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
-        record = declared(Bench(at_rates, corpora, out, study_file, watcher), options)
+        record = declared(Bench(at_rates, corpora, out, study_file, watcher, code), options)
         save(record, out)
         _say_passes(record, corpora, watcher)
-        copy = None
-        if study_file:
-            copy = out / study_file.name
-            if copy.resolve() != study_file.resolve():
-                with written_whole(copy) as file:
-                    file.write(study_file.read_bytes())
+        copy = None if code.text is None else out / f"{record['name']}.py"
+        if copy is not None:
+            code.write(copy)
             remember(code_of(copy))
 
         def train(tasks: Sequence[Task]) -> None:

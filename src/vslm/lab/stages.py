@@ -12,7 +12,7 @@ from typing import Any, Literal
 from vslm.core.errors import SpecError
 from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.lab.experiment import Experiment
-from vslm.lab.job import Job, Settings
+from vslm.lab.job import Job, Settings, digest_of
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
@@ -60,6 +60,7 @@ def job_of(
         corpus=row["corpus"],
         start_sha256=row["start_sha256"],
         split=split,
+        own_code=digest_of(row.get("own_code")),
     )
 
 

@@ -5,20 +5,18 @@ code, perhaps somebody else's, so reading results runs it only when a record nam
 then only if this user ran it before or says that it may be run (`trust.py`); the server never does.
 """
 
-import hashlib
-import re
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vslm.core.errors import ResultError, SpecError, VslmError
+from vslm.core.errors import ResultError, SpecError
 from vslm.core.specs import Spec
+from vslm.core.user_modules import is_own
 from vslm.lab.catalog import KINDS
 from vslm.lab.study import Study
+from vslm.lab.study_module import modules_of, study_module
 from vslm.lab.trust import UntrustedError, check_trusted
 from vslm.results.folder import StudyFolder, is_path_part
 from vslm.results.places import checked
@@ -29,7 +27,7 @@ def load_study(path: Path) -> Study:
 
     Raises: SpecError naming file and line for whatever is wrong with it.
     """
-    study = getattr(_module(path), "STUDY", None)
+    study = getattr(study_module(path), "STUDY", None)
     if not isinstance(study, Study):
         raise SpecError(str(path), "no STUDY", "a study file defines STUDY = Study(...)", "see studies/quickstart.py")
     return study
@@ -40,7 +38,7 @@ def answers_of(path: Path) -> Callable[[StudyFolder], Any] | None:
 
     Raises: SpecError if it defines something else of that name.
     """
-    answers = getattr(_module(path), "answers", None)
+    answers = getattr(study_module(path), "answers", None)
     if answers is not None and not callable(answers):
         found = f"answers is {type(answers).__name__}"
         raise SpecError(str(path), found, "answers is a function of the study's folder", "give it another name")
@@ -86,11 +84,18 @@ class Kinds(Mapping[str, type]):
         path = self._find() if self._may_run_code else None
         if path is None:
             return {}
-        return {
-            name: value
-            for name, value in vars(_module(path)).items()
-            if isinstance(value, type) and issubclass(value, Spec) and value.__module__ == _module_name(path)
-        }
+        return own_specs(study_module(path))
+
+
+def own_specs(module: ModuleType) -> dict[str, type]:
+    """The specs by name that a study's module defines or imports, or that lie in a module which it imports."""
+    inner = [value for value in vars(module).values() if isinstance(value, ModuleType)]
+    found: dict[str, type] = {}
+    for place in (module, *modules_of(module), *inner):
+        for value in list(vars(place).values()):
+            if isinstance(value, type) and issubclass(value, Spec) and is_own(value):
+                found.setdefault(value.__name__, value)
+    return found
 
 
 def kinds_with(path: Path | None) -> Kinds:
@@ -142,52 +147,3 @@ def study_file_of(folder: Path) -> Path | None:
                 raise ResultError(str(record), f"name leads to {name!r}", "a file beside the record is needed")
             return checked(place / name) if (place / name).is_file() else None
     return None
-
-
-def _module_name(path: Path) -> str:
-    # By place and content: read twice it is one module with one set of classes, changed it is another.
-    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:8]
-    return f"vslm_study_{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_{digest}"
-
-
-def _module(path: Path) -> ModuleType:
-    if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise SpecError(str(path), found, "a Python file that defines STUDY is needed", "see studies/quickstart.py")
-    name = _module_name(path)
-    if name in sys.modules:
-        return sys.modules[name]
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses look their module up here
-    try:
-        _execute(module, path)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _execute(module: ModuleType, path: Path) -> None:
-    """Run the file as the module.
-
-    Raises: SpecError naming file and line.
-    """
-    try:
-        # Compiled from what stands there now: a cached .pyc is told from the file by its size and second.
-        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
-    except SyntaxError as error:
-        raise SpecError(
-            f"{error.filename or path}:{error.lineno}", f"not valid Python ({error.msg})", "", "mend the line"
-        ) from None
-    except VslmError as error:
-        found = f"{error.where}: {error.found}" if error.where else error.found
-        raise type(error)(f"{path}:{_line_of(error, path)}", found, error.allowed, error.do) from None
-    except Exception as error:
-        do = "mend the file; `python` on it shows the whole traceback"
-        raise SpecError(f"{path}:{_line_of(error, path)}", f"{type(error).__name__}: {error}", "", do) from None
-
-
-def _line_of(error: BaseException, path: Path) -> int | str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return lines[-1] if lines and lines[-1] else "?"

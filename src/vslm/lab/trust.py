@@ -14,9 +14,8 @@ from pathlib import Path
 from vslm.core.errors import ResultError, VslmError
 from vslm.data.corpus import home
 from vslm.results.files import write_text
+from vslm.results.folder import MODULES
 from vslm.results.places import checked, files_below, odd_below, read_bytes
-
-MODULES = "_modules"  # beside the copy of a study file: the modules of the user's that it imports
 
 
 class UntrustedError(ResultError):

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
+from vslm.models.activations import Activation
 from vslm.models.initialization import Init
 from vslm.models.projections import linear, num_linear_parameters
 from vslm.models.scales import WeightScale
@@ -124,6 +125,117 @@ class GELU(Feedforward):
         return num_linear_parameters(width, hidden, bias=self.bias) + num_linear_parameters(
             hidden, width, bias=self.bias
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLP(Feedforward):
+    """Two matrices with an activation between them: `W_o act(W_i x)`.
+
+    Cost: 2 * width * hidden weights, and what the activation learns. `MLP(activation=GELUActivation())` computes what
+    `GELU` does.
+
+    Args:
+        activation: of the numbers in the middle.
+        hidden: numbers in the middle; None: 4 times the width.
+        bias: whether the two projections have one.
+    """
+
+    activation: Activation
+    hidden: int | None = None
+    bias: bool = False
+
+    def check(self) -> None:
+        """Refuse an empty middle."""
+        _check_hidden(self.hidden)
+
+    def hidden_at(self, width: int) -> int:
+        """Numbers in the middle at this width."""
+        return self.hidden or 4 * width
+
+    def build(self, *, width: int, scale: WeightScale, output_factor: float, init: Init) -> nn.Module:
+        """The module for a stream of `width` numbers."""
+        hidden = self.hidden_at(width)
+        output_std = scale.std(hidden) * output_factor
+        return MLPModule(
+            input=linear(width, hidden, bias=self.bias, std=scale.std(width), init=init.child("input")),
+            activation=self.activation.build(hidden=hidden, init=init.child("activation")),
+            output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
+        )
+
+    def num_parameters(self, width: int) -> int:
+        """Two matrices and their biases, and the activation's."""
+        hidden = self.hidden_at(width)
+        matrices = num_linear_parameters(width, hidden, bias=self.bias)
+        matrices += num_linear_parameters(hidden, width, bias=self.bias)
+        return matrices + self.activation.num_parameters(hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedMLP(Feedforward):
+    """A gated feedforward with any activation: `W_o (act(W_g x) * W_i x)`.
+
+    Paper: GLU Variants Improve Transformer, Shazeer, 2020, https://arxiv.org/abs/2002.05202. With `SiLUActivation()` it
+    computes what `SwiGLU` does, with `GELUActivation()` it is GEGLU, with `ReLUActivation()` ReGLU.
+    Cost: 3 * width * hidden weights, and what the activation learns.
+
+    Args:
+        activation: of the gate.
+        hidden: numbers in the middle; None: as `SwiGLU`.
+        bias: whether the three projections have one.
+    """
+
+    activation: Activation
+    hidden: int | None = None
+    bias: bool = False
+
+    def check(self) -> None:
+        """Refuse an empty middle."""
+        _check_hidden(self.hidden)
+
+    def hidden_at(self, width: int) -> int:
+        """Numbers in the middle at this width."""
+        return SwiGLU(hidden=self.hidden).hidden_at(width)
+
+    def build(self, *, width: int, scale: WeightScale, output_factor: float, init: Init) -> nn.Module:
+        """The module for a stream of `width` numbers."""
+        hidden, std = self.hidden_at(width), scale.std(width)
+        output_std = scale.std(hidden) * output_factor
+        return GatedMLPModule(
+            gate=linear(width, hidden, bias=self.bias, std=std, init=init.child("gate")),
+            activation=self.activation.build(hidden=hidden, init=init.child("activation")),
+            input=linear(width, hidden, bias=self.bias, std=std, init=init.child("input")),
+            output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
+        )
+
+    def num_parameters(self, width: int) -> int:
+        """Three matrices and their biases, and the activation's."""
+        hidden = self.hidden_at(width)
+        matrices = SwiGLU(hidden=hidden, bias=self.bias).num_parameters(width)
+        return matrices + self.activation.num_parameters(hidden)
+
+
+class MLPModule(nn.Module):
+    """See `MLP`."""
+
+    def __init__(self, *, input: nn.Module, activation: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.input, self.activation, self.output = input, activation, output
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """What to add to the stream."""
+        return self.output(self.activation(self.input(x_BTD)))
+
+
+class GatedMLPModule(nn.Module):
+    """See `GatedMLP`."""
+
+    def __init__(self, *, gate: nn.Module, activation: nn.Module, input: nn.Module, output: nn.Module) -> None:
+        super().__init__()
+        self.gate, self.activation, self.input, self.output = gate, activation, input, output
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """What to add to the stream."""
+        return self.output(self.activation(self.gate(x_BTD)) * self.input(x_BTD))
 
 
 class SwiGLUModule(nn.Module):

@@ -13,7 +13,7 @@ from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.cut_loops import unlearned
 from vslm.models.elements import Reach
-from vslm.models.feedforward import GELU, SwiGLU
+from vslm.models.feedforward import GELU, Feedforward, SwiGLU
 from vslm.models.initialization import Init
 from vslm.models.kernels import executed_mixing_flops_per_token
 from vslm.models.longer import lengthened
@@ -411,6 +411,7 @@ def uniform(
     tied_readout: bool = True,
     qk_norm: bool = False,
     dropout: float = 0.0,
+    feedforward: Feedforward | None = None,
 ) -> Model:
     """The plain Llama layout with equal blocks, named "0", "1", ...: RMSNorm, rotary positions, SwiGLU, no bias.
 
@@ -424,15 +425,18 @@ def uniform(
         tied_readout: whether the readout is the embedding.
         qk_norm: whether queries and keys are normalized per head.
         dropout: on the embedding, the attention weights and what each block adds.
+        feedforward: of every block, in place of `SwiGLU(hidden=hidden)`.
 
     Raises: SpecError at once where the numbers do not fit each other.
     """
+    if feedforward is not None and hidden is not None:
+        raise SpecError("hidden", f"found {hidden} beside feedforward", "one of the two is needed", "give it there")
     block = Block(
         width=width,
         attention=Attention(
             heads=heads, window_tokens=window_tokens, qk_norm=RMSNorm() if qk_norm else None, dropout=dropout
         ),
-        feedforward=SwiGLU(hidden=hidden),
+        feedforward=SwiGLU(hidden=hidden) if feedforward is None else feedforward,
         dropout=dropout,
     )
     readout = Tied() if tied_readout else Untied()

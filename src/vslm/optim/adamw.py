@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from vslm.core.errors import SpecError
-from vslm.core.specs import Spec
 from vslm.optim.groups import Rule, group_parameters
+from vslm.optim.optimizer import Optimizer
 from vslm.optim.rate_by_width import RateByWidth
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW(Spec):
+class AdamW(Optimizer):
     """AdamW, fused where torch has it.
 
         m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
@@ -71,6 +71,3 @@ class AdamW(Spec):
     def _rate_at(self, fan_in: int) -> dict[str, float]:
         assert self.rate_by_width is not None
         return {"lr": self.learning_rate * self.rate_by_width.factor(fan_in)}
-
-
-Optimizer = AdamW  # the union of all optimizer specs; a new one is added with `|`

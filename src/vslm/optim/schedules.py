@@ -4,6 +4,7 @@ A function of the fraction, not of the step, so that the same schedule serves ev
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from vslm.core.errors import SpecError
@@ -15,8 +16,16 @@ def _check_fraction(name: str, value: float) -> None:
         raise SpecError(name, f"found {value}", "a fraction between 0 and 1 is needed")
 
 
+class Schedule(Spec):
+    """Interface: the learning rate as a share of its peak."""
+
+    @abstractmethod
+    def factor(self, done_fraction: float) -> float:
+        """The share of the peak rate at `done_fraction` of the budget, between 0 and 1."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class WarmupCosine(Spec):
+class WarmupCosine(Schedule):
     """Linear warmup, then half a cosine down to `final_fraction` of the peak.
 
     Paper: SGDR, Loshchilov and Hutter, 2017, https://arxiv.org/abs/1608.03983 (one cycle, no restart).
@@ -47,7 +56,7 @@ class WarmupCosine(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmupStableDecay(Spec):
+class WarmupStableDecay(Schedule):
     """Linear warmup, a constant stretch, then a linear fall (WSD).
 
     Paper: MiniCPM, Hu et al., 2024, https://arxiv.org/abs/2404.06395, section 4; we fall linearly, not exponentially.
@@ -77,6 +86,3 @@ class WarmupStableDecay(Spec):
         if left >= self.decay_fraction:
             return 1.0
         return self.final_fraction + (1 - self.final_fraction) * max(left, 0.0) / self.decay_fraction
-
-
-Schedule = WarmupCosine | WarmupStableDecay

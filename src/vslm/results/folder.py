@@ -18,6 +18,7 @@ STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm i
 DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
+MODULES = "_modules"  # beside the copy of a study file: the user's modules that it imports
 ANSWERS = "answers.json"  # what a study's own function `answers` said
 _SHAPES = {  # of study.json, for what readers walk through
     **dict.fromkeys(("arms", "primary", "corpora"), dict),

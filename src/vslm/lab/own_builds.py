@@ -1,0 +1,108 @@
+"""Whether classes of one's own build what their families do: tried once, before any run."""
+
+import traceback
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vslm.core.declarations import place_of_class
+from vslm.core.errors import SpecError, VslmError
+from vslm.core.types import describe
+from vslm.core.user_modules import is_own, is_users_file
+from vslm.data.corpus import Corpus
+from vslm.lab.experiment import Experiment
+from vslm.lab.own_classes import own_kinds
+from vslm.models.initialization import Init
+
+
+def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) -> None:
+    """Build what arms with classes of their own are made of: the model, and measures and an optimizer of their own.
+
+    Raises: SpecError with class, file and line, for a `build` that fails or that returns something else.
+    """
+    for arm, experiment in arms.items():
+        kinds = own_kinds(experiment)
+        if not kinds:
+            continue
+        with _said_in_words(f"arms.{arm}"), _watched(kinds):
+            vocabulary = corpora[arm].vocabulary
+            model = experiment.model.build(vocabulary=vocabulary, init=Init(seed=0))
+            experiment.model.num_parameters(vocabulary)
+            for measure in experiment.measures:
+                if is_own(type(measure)):
+                    measure.build(model=model, corpus=corpora[arm], context_tokens=experiment.model.context_tokens)
+            if is_own(type(experiment.optimizer)) and experiment.optimizer is not None:
+                experiment.optimizer.build(model)
+            if is_own(type(experiment.schedule)):
+                _check_factor(experiment)
+
+
+def _check_factor(experiment: Experiment) -> None:
+    for done in (0.0, 0.5, 1.0):
+        factor = experiment.schedule.factor(done)
+        if not isinstance(factor, int | float):
+            kind = type(experiment.schedule)
+            found = f"{kind.__name__}.factor({done}) returned {describe(factor)}"
+            raise SpecError(place_of_class(kind), found, "a number is needed, the share of the peak rate")
+
+
+@contextmanager
+def _watched(kinds: Iterable[type]) -> Iterator[None]:
+    """Inside, every `build` of these classes says what is wrong with what it returns."""
+    before: list[tuple[type, Any]] = []
+    try:
+        for kind in kinds:
+            if callable(getattr(kind, "build", None)):
+                before.append((kind, vars(kind).get("build")))
+                kind.build = _checked(kind, kind.build)  # type: ignore[attr-defined]
+        yield
+    finally:
+        for kind, build in before:
+            if build is None:
+                del kind.build  # type: ignore[attr-defined]
+            else:
+                kind.build = build  # type: ignore[attr-defined]
+
+
+def _checked(kind: type, build: Callable[..., Any]) -> Callable[..., Any]:
+    wanted = _wanted(kind)
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        built = build(*args, **kwargs)
+        if wanted is not None and not isinstance(built, wanted):
+            code = getattr(build, "__code__", None)
+            place = f"{code.co_filename}:{code.co_firstlineno}" if code else place_of_class(kind)
+            found = f"{kind.__name__}.build returned {describe(built)}"
+            do = "return it at its end" if built is None else "build and return one"
+            raise SpecError(place, found, f"a {wanted.__module__}.{wanted.__name__} is needed", do)
+        return built
+
+    return checked
+
+
+def _wanted(kind: type) -> type | None:
+    """What the family's `build` returns, if that is a class."""
+    family = next((base for base in kind.__mro__ if not is_own(base) and "build" in vars(base)), None)
+    if family is None:
+        return None
+    try:
+        wanted = typing.get_type_hints(vars(family)["build"]).get("return")
+    except NameError:  # a name that its file knows only while types are checked
+        return None
+    return wanted if isinstance(wanted, type) else None
+
+
+@contextmanager
+def _said_in_words(where: str) -> Iterator[None]:
+    try:
+        yield
+    except VslmError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if is_users_file(Path(frame.filename))]
+        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+        found = f"cannot be built: {type(error).__name__}: {error}{place}"
+        raise SpecError(where, found, "every arm's model is built once before any run", "mend the line") from error

@@ -3,6 +3,7 @@
 Imports stand inside the commands on purpose: `--help` and `ls` must not wait a second for torch.
 """
 
+import atexit
 import io
 import itertools
 import json
@@ -121,6 +122,7 @@ def run(
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
     from vslm.lab.runner import run_study
+    from vslm.lab.study import say_how_to_run
     from vslm.lab.study_module import end_reading
     from vslm.report.page import write_report
 
@@ -129,6 +131,7 @@ def run(
     options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, workers=workers)
     with progress_for(quiet=json_) as watcher:
         folder = run_study(study, place, watcher, study_file=study_file, options=options)
+    atexit.unregister(say_how_to_run)
     problem = write_answers(folder, answers) if answers else None
     page = write_report(folder.path)
     _print_verdict(folder, page, as_json=json_)

@@ -1,6 +1,9 @@
 """Contracts of every feedforward, norm, residual and weight scale."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +44,12 @@ FEEDFORWARDS = [SwiGLU(), SwiGLU(hidden=17, bias=True), GELU(), GELU(hidden=17, 
 FEEDFORWARDS += [MLP(activation=activation, hidden=17) for activation in ACTIVATIONS]
 FEEDFORWARDS += [MLP(activation=ACTIVATIONS[0], bias=True), GatedMLP(activation=ACTIVATIONS[0], hidden=17, bias=True)]
 FEEDFORWARDS += [GatedMLP(activation=ACTIVATIONS[-1])]
+DOCS = Path(__file__).parents[2] / "docs" / "adding-a-feedforward.md"
+PAGE: dict[str, Any] = {}  # what the examples in the docs define
+for code in re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL):
+    exec(compile(code, str(DOCS), "exec"), PAGE)
 OWN = [MLP(activation=Slope(), hidden=17), GatedMLP(activation=Slope())]  # of no table
+OWN += [MLP(activation=PAGE["Snake"]()), PAGE["Bottleneck"]()]
 NORMS = [RMSNorm(), RMSNorm(epsilon=0.1), LayerNorm(), LayerNorm(bias=False)]
 RESIDUALS = [PlainAdd(), ScaledAdd(), ScaledAdd(start=0.1)]
 SCALES = [FanIn(), FanIn(gain=0.5), FixedStd(), FixedStd(value=0.1)]

@@ -1,6 +1,9 @@
 """The declaration of a question: arms against a baseline, seeds, and what number decides."""
 
+import atexit
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
@@ -104,11 +107,23 @@ class Study(Spec):
                 raise SpecError("primary.positions", found, f"at most {experiment.model.context_tokens}")
         planned_seeds(self)
         _check_stages(self)
+        atexit.unregister(say_how_to_run)
+        atexit.register(say_how_to_run)
 
     @property
     def others(self) -> list[str]:
         """The arms beside the baseline."""
         return [name for name in self.arms if name != self.baseline]
+
+
+def say_how_to_run() -> None:
+    """At the end of `python study.py`, where nothing ran what it declares: one line that says what does."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or not isinstance(getattr(main, "STUDY", None), Study) or hasattr(sys, "last_type"):
+        return
+    name = shlex.quote(file)
+    print(f"{file} declares a study: `vslm run {name}` runs it, `vslm plan {name}` says what it would cost")
 
 
 def _check_names(arms: Iterable[str]) -> None:

@@ -31,6 +31,15 @@ from vslm.results.places import refuse_links
 
 _PREFIX = "vslm_study_"
 ORIGIN = "origin.json"  # in `_modules`: where the study file stood, so that it finds what it reads beside itself
+_MEND = "mend the file; `python` on it shows the whole traceback"
+_OF_DATACLASSES = (  # what Python says of a class that is no spec, and what to write
+    (
+        "mutable default",
+        "what many values are in a spec is a tuple: write a tuple, such as sizes: tuple[int, ...] = ()",
+    ),
+    ("cannot inherit non-frozen dataclass", "write @dataclass(frozen=True, kw_only=True) above the class"),
+    ("follows default argument", "write @dataclass(frozen=True, kw_only=True) above the class"),
+)
 _is_reading: ContextVar[bool] = ContextVar("is_reading", default=False)
 
 
@@ -160,7 +169,7 @@ def _execute(module: ModuleType, text: bytes, path: Path, roots: Sequence[Path])
             do = f"put {error.name}.py into {roots[0]}, or install it"
         raise SpecError(_place_of(error, path, roots), f"there is no module {error.name!r}", allowed, do) from None
     except Exception as error:
-        do = "mend the file; `python` on it shows the whole traceback"
+        do = next((do for words, do in _OF_DATACLASSES if words in str(error)), _MEND)
         raise SpecError(_place_of(error, path, roots), f"{type(error).__name__}: {error}", "", do) from None
 
 

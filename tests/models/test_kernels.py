@@ -1,5 +1,8 @@
 """Which kernel serves what, which is chosen, and how queries are cut into chunks."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -67,11 +70,18 @@ def test_the_choice_serves() -> None:
 def test_a_normalizer_of_no_role_is_refused() -> None:
     """A class that says neither how it masks nor what it makes of the sum has no kernel."""
 
+    @dataclass(frozen=True, kw_only=True)
     class Roleless(Normalizer):
-        pass
+        sums_to_one: ClassVar[bool] = True
+
+        def build(self, *, heads: int, init: Init) -> torch.nn.Module:
+            return torch.nn.Identity()
+
+        def num_parameters(self, heads: int) -> int:
+            return 0
 
     with pytest.raises(SpecError, match="no kernel serves Roleless"):
-        choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, device_type="cpu")  # type: ignore[abstract]
+        choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, device_type="cpu")
 
 
 @pytest.mark.parametrize("window_tokens", [None, 1, 2, 5, 11, 13, 20])

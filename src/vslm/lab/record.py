@@ -24,7 +24,7 @@ from vslm.lab.options import Options
 from vslm.lab.own_classes import changed_parts, parts_of_copy
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
-from vslm.results.folder import FORMAT, MODULES, StudyFolder
+from vslm.results.folder import FORMAT, StudyFolder
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 
 _ANOTHER = "choose another place with --out"
@@ -218,7 +218,7 @@ def _check_own_code(bench: Bench, arm: str, before: Record, row: Record) -> None
     if changed := changed_parts(old, new):
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         found = f"the code of arm {arm!r} has changed since it was run: {shown}"
-        do = f"bring the old code back ({before['name']}.py and {MODULES} in it were run), or {_ANOTHER}"
+        do = f"bring the old code back (a copy lies in that folder), or {_ANOTHER}"
         raise SpecError(str(bench.out), found, "an arm that was run does not change", do)
 
 

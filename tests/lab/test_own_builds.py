@@ -107,16 +107,15 @@ def test_python_on_a_study_file_says_how_to_run_it(
     from vslm.lab.study import say_how_to_run
 
     study = load_study(place / "study.py")
-    main = SimpleNamespace(STUDY=study, __file__="studies/mine.py")
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    say_how_to_run()
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(STUDY=study))
+    say_how_to_run(str(place / "studies" / "my own.py"))
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert "vslm run studies/mine.py" in said
-    for changed in ({"STUDY": 3}, {"__file__": None}):
-        monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(**{**vars(main), **changed}))
-        say_how_to_run()
-    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert "`vslm run 'studies/my own.py'`" in said
+    say_how_to_run(None)  # a notebook
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(STUDY=3))
+    say_how_to_run("study.py")
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(STUDY=study))
     monkeypatch.setattr(sys, "last_type", ValueError, raising=False)
-    say_how_to_run()
+    say_how_to_run("study.py")
     assert capsys.readouterr().out == ""

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import Literal
 
 from vslm.core.errors import SpecError, nearest
@@ -108,7 +109,8 @@ class Study(Spec):
         planned_seeds(self)
         _check_stages(self)
         atexit.unregister(say_how_to_run)
-        atexit.register(say_how_to_run)
+        # At the end Python has forgotten which file it ran.
+        atexit.register(say_how_to_run, getattr(sys.modules.get("__main__"), "__file__", None))
 
     @property
     def others(self) -> list[str]:
@@ -116,14 +118,19 @@ class Study(Spec):
         return [name for name in self.arms if name != self.baseline]
 
 
-def say_how_to_run() -> None:
-    """At the end of `python study.py`, where nothing ran what it declares: one line that says what does."""
+def say_how_to_run(file: str | None) -> None:
+    """At the end of `python study.py`, where nothing ran what it declares: one line that says what does.
+
+    Args:
+        file: that was run; None where there is none.
+    """
     main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None)
     if file is None or not isinstance(getattr(main, "STUDY", None), Study) or hasattr(sys, "last_type"):
         return
-    name = shlex.quote(file)
-    print(f"{file} declares a study: `vslm run {name}` runs it, `vslm plan {name}` says what it would cost")
+    path = Path(file)
+    shown = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    name = shlex.quote(shown)
+    print(f"{shown} declares a study: `vslm run {name}` runs it, `vslm plan {name}` says what it would cost")
 
 
 def _check_names(arms: Iterable[str]) -> None:

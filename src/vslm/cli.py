@@ -4,15 +4,15 @@ Imports stand inside the commands on purpose: `--help` and `ls` must not wait a 
 """
 
 import atexit
+import contextlib
 import io
 import itertools
-import json
 import os
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -21,7 +21,9 @@ from vslm.arguments import Count, Minutes, Real, Size, in_words
 from vslm.cli_data import DocumentIs
 from vslm.cli_data import app as data_app
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
+from vslm.core.jsons import json_text
 from vslm.core.machine import available_cores, cpu_quota
+from vslm.core.system import refused
 from vslm.core.visible import plain, visible, visible_streams
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ app = App(
 )
 app.command(data_app)
 _GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
+_INTERRUPTED = 130  # as a shell says it
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -173,7 +176,7 @@ def plan(
     declared = _changed(load_study(study), set_, data, study)
     planned = plan_study(declared, options)
     if json_:
-        _print_json(planned, indent=1)
+        _print_json(planned)
     else:
         _print_plan(planned, declared.baseline)
 
@@ -305,18 +308,19 @@ def _name_of_text(path: str) -> str:
 
 
 @app.command
-def report(folder: Path, /, *, figures: Path | None = None) -> None:
+def report(folder: Path, /, *, out: Path | None = None, figures: Path | None = None) -> None:
     """Write the page of a study, report.html, again.
 
     Args:
         folder: Of a study (runs/NAME), or of one of its runs.
+        out: The page, an .html file. Default: report.html in the study's folder.
         figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
     """
     from vslm.report.page import write_report
     from vslm.results.folder import study_folder_of
 
     study = study_folder_of(folder).path
-    print(write_report(study))
+    print(write_report(study, out))
     if figures is not None:
         from vslm.report.images import write_images
 
@@ -337,7 +341,7 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
         raise SpecError(str(root), "a file" if root.exists() else "no such folder", "a folder of studies is needed")
     rows = list_arms(root)
     if json_:
-        _print_json(rows, indent=1, default=str)
+        _print_json(rows)
         return
     if not rows:
         print(f"no studies in {root} yet; vslm run STUDY.py makes one")
@@ -374,7 +378,7 @@ def compare(
 
         write_comparison(found, out)
     if json_:
-        _print_json(plain(found), indent=1)
+        _print_json(plain(found))
         return
     from vslm.report.terminal import comparison_table, show
 
@@ -594,7 +598,7 @@ def prompts(
     if out is not None or not json_:
         write_page(effect, page)
     if json_:
-        _print_json(effect, indent=1, allow_nan=False)
+        _print_json(effect)
         return
     for table in terminal_tables(effect):
         show(table)
@@ -665,9 +669,9 @@ def pack(folder: Path, /, *, out: Path | None = None) -> None:
     print(pack_study(folder, out or Path(f"{folder.resolve().name}.zip"), say))
 
 
-def _print_json(value: Any, **how: Any) -> None:
+def _print_json(value: Any) -> None:
     # JSON takes DEL as it is, and a terminal does not; everything else that acts on one is escaped already.
-    print(json.dumps(value, **how).replace("\x7f", "\\u007f"))
+    print(json_text(value).replace("\x7f", "\\u007f"))
 
 
 def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path | None) -> "Study":
@@ -741,7 +745,7 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
 
     verdict = folder.verdict or {"arms": {}}
     if as_json:
-        _print_json(verdict, indent=1)
+        _print_json(verdict)
         return
     print(f"\n{folder.study['question']}")
     if folder.study["prediction"]:
@@ -852,35 +856,74 @@ def _block_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """Run a command; what vslm has to say about a mistake goes to standard error, without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to stop
+    """Run a command; what vslm has to say about a mistake goes to standard error, without a traceback.
+
+    The exit status is 2 for what was asked wrongly, 1 for what went wrong, 130 after Ctrl-C.
+    """
+    _open_streams()
+    try:
+        _command()
+    except CycloptsError as error:
+        _end(str(in_words(error)), 2)
+    except (SpecError, DataError, ResultError) as error:
+        _end(str(error), 2)
+    except VslmError as error:
+        _end(str(error), 1)
+    except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
+        _forget_output()
+    except OSError as error:  # what nobody nearer could say more about
+        _forget_output()
+        _end(str(refused(error)), 1)
+    except MemoryError:
+        _end("memory ran out; give it a smaller model, batch or text, or end other programs.", 1)
+    except RecursionError:
+        _end("something in what was given is nested too deeply; at most some hundred levels are read.", 2)
+    except KeyboardInterrupt:
+        goes_on = sys.argv[1:2] and sys.argv[1] in _GO_ON
+        words = "; what was done is kept, and the same command goes on from here" if goes_on else ""
+        _end(f"stopped{words}", 130)
+
+
+def _command() -> None:
     if cpu_quota() is not None:  # torch would begin a thread for every core that it sees
         os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
     if sys.stdout.isatty():  # where help is drawn with what `visible_streams` would not let through
         from vslm.results.console import console
 
         app.console = console()
+    with visible_streams():
+        app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+    sys.stdout.flush()
+
+
+def _open_streams() -> None:
+    """See to it that everything can be printed: a stream that whoever started this had closed leads nowhere, and a
+    terminal that lacks a character is no reason to stop.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:  # else the next file that is opened would be the one that is printed to
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _forget_output() -> None:
+    """Let go of what cannot be printed, or it is tried once more when the interpreter ends."""
     try:
-        with visible_streams():
-            app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        print(f"vslm: {visible(str(in_words(error)))}", file=sys.stderr)
-        sys.exit(2)
-    except (SpecError, DataError, ResultError) as error:
-        print(f"vslm: {visible(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except VslmError as error:
-        print(f"vslm: {visible(str(error))}", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        goes_on = sys.argv[1:2] and sys.argv[1] in _GO_ON
-        words = "; what was done is kept, and the same command goes on from here" if goes_on else ""
-        print(f"\nvslm: stopped{words}", file=sys.stderr)
-        sys.exit(130)
+
+
+def _end(words: str, status: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        print(f"{chr(10) if status == _INTERRUPTED else ''}vslm: {visible(words)}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

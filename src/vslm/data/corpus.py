@@ -11,7 +11,6 @@ system's, taken through `filelock`, so a killed process leaves none behind. File
 Not for: corpora that do not fit into memory as text while they are built.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -19,38 +18,50 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from vslm.core.errors import DataError, ResultError, RunError, SpecError
 from vslm.core.own_code import parts_of_class
 from vslm.core.specs import to_plain
+from vslm.core.system import refused
 from vslm.core.user_modules import is_own
 from vslm.data.documents import Document
 from vslm.data.reading.notes import Notes
 from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, SplitName, split_documents
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
-from vslm.results.files import read_json, sha256, write_json
+from vslm.results.files import read_json, sha256, sync_folder, write_json
+from vslm.results.locks import lock
 
 FORMAT = 2  # of the folder; part of the fingerprint, so another format is another corpus
 _READING = 1  # of the rules by which files become documents; other rules read known files again
 _NUM_UINT16_IDS = 65_536
 _TEXTS_AT_A_TIME = 512  # encoded together; ids of the library take much more memory than ours
+_ROOM = "make room, or set VSLM_HOME to another folder"
 _SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
 
 Say = Callable[[str], None]
 
 
 def home() -> Path:
-    """Where vslm keeps what it can make again: `VSLM_HOME`, or `~/.cache/vslm`."""
-    return Path(os.environ.get("VSLM_HOME") or Path.home() / ".cache" / "vslm")
+    """Where vslm keeps what it can make again: `VSLM_HOME`, or `~/.cache/vslm`.
+
+    Raises: RunError for a user without a home where `VSLM_HOME` is not set.
+    """
+    if named := os.environ.get("VSLM_HOME"):
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "vslm"
+    except RuntimeError:  # no HOME, and nobody of this number in the list of users
+        do = "set VSLM_HOME to a folder that you may write in"
+        raise RunError("VSLM_HOME", "this user has no home, so there is no place for corpora", "", do) from None
 
 
 @dataclass(frozen=True)
@@ -170,12 +181,12 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
                 say(words)
         if corpus is None:
             corpus = _built_once(source, documents, folder, say)
-        if key and documents is not None and not notes.lacks_packages:
-            write_json(_read_record(key), {"content": content, "read": how_read})
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        do = "make room, or set VSLM_HOME to another folder"
-        raise RunError(str(home()), f"the cache of corpora cannot be used: {reason}", "", do) from error
+        found = "the cache of corpora cannot be used"
+        raise refused(error, home(), found=found, do=_ROOM) from error
+    if key and documents is not None and not notes.lacks_packages:
+        with suppress(RunError):  # it spares a reading next time, no more
+            write_json(_read_record(key), {"content": content, "read": how_read})
     # One corpus may be read from several places: what is said is how it was read now, not how it was built.
     return Corpus(corpus.folder, {**corpus.meta, "read": [*how_read, *_fewer_ids(source, corpus.vocabulary)]})
 
@@ -274,17 +285,17 @@ def _opened(folder: Path, say: Say | None = None) -> Corpus | None:
 
 def _built_once(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+    place = folder.with_name(f"{folder.name}.lock")
+    taken = lock(place, wait=False)
+    if taken is None:
         say(f"another process is preparing {source.describe()}; waiting for it")
-        lock.acquire()
+        taken = lock(place, wait=True)
     try:
         # Another process may have built it while we waited.
         return _opened(folder, say) or _built(source, documents, folder, say)
     finally:
-        lock.release()
+        if taken is not None:
+            taken.release()
 
 
 def _built(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
@@ -335,6 +346,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
         }
         write_json(temporary / "meta.json", meta)
         temporary.rename(folder)
+        sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)

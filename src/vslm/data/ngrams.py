@@ -18,11 +18,12 @@ Memory: 12 bytes for every different bigram and trigram, nothing of size V^2. Co
 Not for: text. Ids in, probabilities out; no torch.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from vslm.core.errors import ResultError
+from vslm.core.errors import ResultError, RunError
 from vslm.data.corpus import Corpus
 from vslm.results.files import read_arrays, write_arrays
 
@@ -153,9 +154,8 @@ def estimate(tokens: np.ndarray, vocabulary: int) -> NGrams:
 
 
 def ngrams_of(corpus: Corpus) -> NGrams:
-    """The estimates of a corpus's training split: counted once, then kept beside it as `ngrams.npz`.
-
-    Raises: RunError when the cache cannot be written.
+    """The estimates of a corpus's training split: counted once, then kept beside it as `ngrams.npz`
+    where the cache can be written.
     """
     path, made_for = corpus.folder / "ngrams.npz", [_FORMAT, int(corpus.fingerprint, 16), corpus.vocabulary]
     try:
@@ -169,7 +169,8 @@ def ngrams_of(corpus: Corpus) -> NGrams:
     arrays = {"made_for": np.array(made_for), "counts_V": ngrams.counts_V}
     for name, (keys, counts) in (("bigram", ngrams.bigrams), ("trigram", ngrams.trigrams)):
         arrays |= {f"{name}_keys": keys, f"{name}_counts": counts}
-    write_arrays(path, arrays)
+    with contextlib.suppress(RunError):
+        write_arrays(path, arrays)
     return ngrams
 
 

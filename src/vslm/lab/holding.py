@@ -1,5 +1,6 @@
 """Hold a study's folder, so that no two processes run it at once."""
 
+import contextlib
 import os
 import platform
 import time
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vslm.core.errors import ResultError, RunError, SpecError
-from vslm.results.files import read_json, write_json
+from vslm.core.system import why
+from vslm.results.files import read_json, remove_leftovers, write_json
+from vslm.results.locks import lock
 from vslm.results.places import checked, remove_file
 
 
@@ -21,26 +22,28 @@ def held(out: Path) -> Iterator[None]:
 
     Raises: RunError that says who holds it; SpecError where no folder can be.
     """
+    holder, taken = out / ".holder.json", None
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(out / ".lock"):  # which would be emptied
+            checked(out / ".lock", RunError)
+        taken = lock(out / ".lock", wait=False)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpecError(str(out), f"cannot be made: {reason}", "", "choose another place with --out") from None
-    if os.path.lexists(out / ".lock"):  # which would be emptied
-        checked(out / ".lock", RunError)
-    lock, holder = FileLock(str(out / ".lock")), out / ".holder.json"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        raise SpecError(
+            str(out), f"no study can be kept there: {why(error)}", "", "choose another place with --out"
+        ) from None
+    if taken is None:
         do = "wait for it, stop it, or choose another place with --out"
-        raise RunError(str(out), f"held by {_who(holder)}", "", do) from None
+        raise RunError(str(out), f"held by {_who(holder)}", "", do)
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         write_json(holder, {"process": os.getpid(), "machine": platform.node(), "since": since})
+        remove_leftovers(out)
         yield
     finally:
-        remove_file(holder)
-        lock.release()
+        with contextlib.suppress(OSError):  # the place may have become read-only
+            remove_file(holder)
+        taken.release()
 
 
 def _who(holder: Path) -> str:

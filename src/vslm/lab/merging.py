@@ -9,7 +9,7 @@ from vslm.core.errors import ResultError
 from vslm.core.specs import differences
 from vslm.lab.own_classes import changed_parts
 from vslm.lab.verdict import write_verdict
-from vslm.results.files import write_json, written_whole
+from vslm.results.files import is_leftover, write_json, written_whole
 from vslm.results.folder import KEPT, MODULES, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
 
@@ -122,10 +122,19 @@ def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
         raise ResultError(str(target), "a folder", "the name of a file is needed", f"try --out {target / 'study.zip'}")
     for odd in odd_below(folder):
         say(f"{odd} is left out: it is a link, or no file")
-    paths = list(files_below(folder))  # before the archive is one of them
+    # Before the archive is one of them.
+    paths = [path for path in files_below(folder) if not _is_left_out(path.relative_to(folder))]
     with written_whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
-            parts = path.relative_to(folder).parts
-            if path.name not in _LEFT_OUT and path != target and path.parent.name not in _FOLDERS_LEFT_OUT:
-                archive.write(checked(path), Path(folder.resolve().name, *parts))
+            if path.resolve() != target.resolve():
+                archive.write(checked(path), Path(folder.resolve().name, path.relative_to(folder)))
     return target
+
+
+def _is_left_out(place: Path) -> bool:
+    """Whether a file of a study is not packed, by its place in the study's folder. The study itself, or an arm, may be
+    named as what is left out of a run.
+    """
+    in_run = place.parts[-3:-2]
+    is_kept = bool(in_run) and in_run[0].startswith("seed") and place.parts[-2] in _FOLDERS_LEFT_OUT
+    return is_kept or place.name in _LEFT_OUT or is_leftover(place.name)

@@ -1,6 +1,7 @@
 """Run a study in a folder: what is not done is done, what was chosen once stays, and every look is a verdict."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,10 @@ def _check_folder(out: Path) -> None:
     if out.exists() and not (out / "study.json").exists() and any(p for p in out.iterdir() if p.name[0] != "."):
         found = "a folder with other files in it, and no study"
         raise SpecError(str(out), found, "an empty or new folder is needed", "choose another place with --out")
+    there = next((place for place in (out, *out.absolute().parents) if place.exists()), out)
+    if not os.access(there, os.W_OK | os.X_OK):  # known before a corpus is prepared for minutes
+        found = "no study can be kept there: the place is read-only for you"
+        raise SpecError(str(out), found, "", "choose another place with --out")
 
 
 def _rounds(study: Study, record: Record, options: Options) -> list[list[int]]:

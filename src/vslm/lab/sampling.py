@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 
 from vslm.core.errors import DataError, ResultError, SpecError
+from vslm.core.types import describe
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.lab.checks import finished
 from vslm.lab.stored_run import StoredRun
 from vslm.models.generation import generate
 from vslm.models.language_model import LanguageModel
 from vslm.results.folder import StudyFolder
+
+_MOST_TOKENS = 1_000_000  # days of writing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +39,14 @@ class Draws:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.tokens < 1:
-            raise SpecError("--tokens", f"found {self.tokens}", "1 or more is needed")
+        if not 1 <= self.tokens <= _MOST_TOKENS:
+            raise SpecError("--tokens", f"found {describe(self.tokens)}", f"1 to {_MOST_TOKENS:,} can be written")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise SpecError("--temperature", f"found {self.temperature}", "0 or more is needed")
         if self.top_k is not None and self.top_k < 1:
-            raise SpecError("--top-k", f"found {self.top_k}", "1 or more is needed")
+            raise SpecError("--top-k", f"found {describe(self.top_k)}", "1 or more is needed")
         if not 0 <= self.seed < 2**63:
-            raise SpecError("--seed", f"found {self.seed}", "a whole number from 0 on, of at most 63 bits")
+            raise SpecError("--seed", f"found {describe(self.seed)}", "a whole number from 0 on, of at most 63 bits")
 
 
 @dataclass(frozen=True)

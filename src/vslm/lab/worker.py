@@ -5,7 +5,6 @@ last of every order `{"free": true}`. When its standard input closes, whoever st
 and it ends at once: what it had is in its checkpoint.
 """
 
-import errno
 import gc
 import json
 import os
@@ -21,6 +20,7 @@ import torch
 
 from vslm.core.errors import VslmError
 from vslm.core.specs import from_plain
+from vslm.core.system import is_full, refused
 from vslm.lab.run import run_job
 from vslm.lab.study_file import kinds_with
 from vslm.lab.timing import Extent, choose_settings, time_side_by_side
@@ -55,8 +55,9 @@ def carry_out(path: Path) -> bool:
             _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"])})
     except VslmError as error:
         # With a full disk no other run could do better, so the study stops.
-        full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
-        _say({"failed": str(error), "disk_full": full})
+        _say({"failed": str(error), "disk_full": is_full(error.__cause__)})
+    except OSError as error:
+        _say({"failed": str(refused(error)), "disk_full": is_full(error)})
     except Exception:
         _say({"failed": traceback.format_exc(limit=-3)})
         return False

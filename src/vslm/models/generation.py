@@ -5,8 +5,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vslm.core.errors import RunError
 from vslm.models.language_model import LanguageModel
 from vslm.models.past import TextSoFar
+
+_FLOAT32 = torch.finfo(torch.float32)
 
 
 @torch.no_grad()
@@ -29,9 +32,11 @@ def generate(
         model: is put in evaluation mode.
         prompt_T: one token or more.
         num_tokens: how many to yield.
-        temperature: logits are divided by it; 0 takes the likeliest token.
+        temperature: logits are divided by it; 0 takes the likeliest token, and so does what is nearly 0, but for ties.
         top_k: only the k likeliest tokens can be drawn; None: all.
         generator: every draw comes from it, on the CPU.
+
+    Raises: RunError for a model whose logits are no numbers.
     """
     model.eval()
     tokens_T = prompt_T
@@ -40,11 +45,24 @@ def generate(
         if not model.can_continue or len(tokens_T) > model.context_tokens:
             so_far = TextSoFar()
         logits_V = model.next_logits(tokens_T[None, -model.context_tokens :], so_far)[0].float().cpu()
+        if not bool(logits_V.max().isfinite()):
+            found = "its logits are not finite, so no token can be drawn"
+            raise RunError("the model", found, "", "its training diverged, or its weights are damaged")
         if temperature == 0:
             token = int(logits_V.argmax())
         else:
             if top_k is not None and top_k < len(logits_V):
                 logits_V[logits_V < logits_V.topk(top_k).values[-1]] = -torch.inf
-            token = int(torch.multinomial(torch.softmax(logits_V / temperature, dim=-1), 1, generator=generator))
+            token = int(torch.multinomial(_probabilities(logits_V, temperature), 1, generator=generator))
         yield token
         tokens_T = torch.cat([tokens_T, tokens_T.new_tensor([token])])
+
+
+def _probabilities(logits_V: Tensor, temperature: float) -> Tensor:
+    """Softmax of the logits over a temperature, for any above 0.
+
+    The largest is subtracted before and not after the division, so that nothing overflows but what has probability 0;
+    a temperature that fp32 would take for 0 or for infinite is the nearest one that it holds.
+    """
+    held = min(max(temperature, _FLOAT32.tiny), _FLOAT32.max)
+    return torch.softmax((logits_V - logits_V.max()) / held, dim=-1)

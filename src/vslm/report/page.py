@@ -34,13 +34,16 @@ SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
 _TOKENS = "token_view"  # the name of its script, its style and its section
 
 
-def write_report(study_dir: Path) -> Path:
+def write_report(study_dir: Path, out: Path | None = None) -> Path:
     """Write `report.html` into a study's folder, from what is there, and return its path.
 
-    Raises: ResultError if `study.json` is missing, torn or of a newer format. Everything else that is missing is
-    missing on the page.
+    Args:
+        study_dir: the study's folder.
+        out: the page in place of `report.html`, for a folder that nobody may write into.
+    Raises: ResultError if `study.json` is missing, torn or of a newer format; RunError if the page cannot be written.
+    Everything else that is missing is missing on the page.
     """
-    target = study_dir / "report.html"
+    target = out or study_dir / "report.html"
     write_text(target, render(StudyFolder(study_dir)))
     return target
 

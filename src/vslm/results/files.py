@@ -4,6 +4,7 @@ Every write goes to a temporary name beside the target and is renamed over it, s
 or the new one. No file is opened with pickle allowed, and none through a link in a study's folder (`places.py`).
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -17,10 +18,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vslm.core.errors import ResultError, RunError
+from vslm.core.errors import ResultError
+from vslm.core.system import refused, why
 from vslm.results.places import MOST_TEXT_BYTES, make_folder, opened, read_bytes
 
 RUN_ANEW = "delete done.json beside it and run the study again, which makes it anew"
+
+
+_NAME_LETTERS = 40  # of a target that its temporary name repeats: a name may be as long as the file system takes
+_RANDOM_DIGITS = 8
+_UNSYNCED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
@@ -29,28 +36,74 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
     Raises: RunError when the disk is full or the folder cannot be written.
     """
-    make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:_NAME_LETTERS]}.{secrets.token_hex(_RANDOM_DIGITS // 2)}.tmp")
     try:
+        make_folder(path.parent)
         with temporary.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _synced(file.fileno())
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        raise RunError(
-            str(path), f"cannot be written: {reason}", "", "make room and run the same command again"
-        ) from error
+        raise refused(error, path, found="cannot be written") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that is gone or cannot be written: said above
+            temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: a file that was synced is found after a power cut if its name was, too.
+    Systems that cannot do this to a folder (Windows, some network drives) do it in their own time.
+    """
+    try:
+        number = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError:  # Windows opens no folders; a folder may be written into and not be read
+        return
+    try:
+        _synced(number)
+    finally:
+        os.close(number)
+
+
+def _synced(number: int) -> None:
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file's name is one that `written_whole` gives while it writes.
+
+    >>> is_leftover(".study.json.0a1b2c3d.tmp"), is_leftover("notes.tmp"), is_leftover(".mine.tmp")
+    (True, False, False)
+    """
+    stem, _, digits = name.removesuffix(".tmp").rpartition(".")
+    is_random = len(digits) == _RANDOM_DIGITS and all(digit in "0123456789abcdef" for digit in digits)
+    return name.endswith(".tmp") and stem.startswith(".") and is_random
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder and below it. Only for who holds the folder: a file that
+    somebody writes at the moment looks the same. Links are not followed.
+    """
+    for place, _, names in os.walk(folder, onerror=None, followlinks=False):
+        for name in names:
+            if is_leftover(name):
+                with contextlib.suppress(OSError):
+                    (Path(place) / name).unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON. NaN and infinities are refused: they are not JSON."""
-    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    try:
+        content = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a path with bytes that are no text: JSON can escape what UTF-8 cannot hold
+        content = json.dumps(value, indent=1, allow_nan=False).encode()
     with written_whole(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(content + b"\n")
 
 
 def read_json(path: Path) -> Any:
@@ -66,12 +119,14 @@ def read_json(path: Path) -> Any:
         raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
     except (ValueError, RecursionError) as error:  # no JSON, brackets too deep, or a number too long
         raise ResultError(str(path), f"the file is torn; JSON says: {error}") from None
+    except OSError as error:
+        raise ResultError(str(path), f"cannot be read: {why(error)}") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8, with the line ends it has."""
+    """Write text as UTF-8, with the line ends it has. What UTF-8 cannot hold (odd bytes of a path) becomes `?`."""
     with written_whole(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="replace"))
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -92,6 +147,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         lines = read_bytes(path, most=MOST_TEXT_BYTES).decode().splitlines()
     except UnicodeDecodeError as error:
         raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
+    except OSError as error:
+        raise ResultError(str(path), f"cannot be read: {why(error)}") from None
     try:
         rows = json.loads(f"[{','.join(lines)}]")  # one call for all of them: a page reads many thousands
         if len(rows) == len(lines):

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vslm.core.bounds import bounds_of, check_bound
 from vslm.core.declarations import check_declaration
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
@@ -46,9 +47,11 @@ class Spec:
         return super().__new__(cls)
 
     def __post_init__(self, *init_only: Any) -> None:
-        """Check every field against its declared type, then call `check`."""
+        """Check every field against its declared type and bound, then call `check`."""
         for name, hint in field_types(type(self)).items():
             object.__setattr__(self, name, conform(getattr(self, name), hint, name))
+        for name, bound in bounds_of(type(self)).items():
+            check_bound(getattr(self, name), bound, name)
         self.check()
 
     def check(self) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from vslm.core.errors import RunError
 
-_ROOM = "make room and run the same command again"
+_ROOM = "make room, in bytes or in numbers of files, and run the same command again"
 _ELSEWHERE = "choose another place with --out, or copy the folder to where you may write"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV}
 _WORDS = {
-    errno.ENOSPC: ("the disk is full, or holds no more files", _ROOM),
+    errno.ENOSPC: ("the disk is full", _ROOM),
     errno.EDQUOT: ("the disk is full for you: your quota is used up", _ROOM),
     errno.EFBIG: ("the file is larger than the place or a limit (`ulimit -f`) allows", _ROOM),
     errno.EROFS: ("the place is read-only", _ELSEWHERE),
@@ -52,7 +52,7 @@ def why(error: OSError) -> str:
     """The reason alone, in words.
 
     >>> why(OSError(errno.ENOSPC, "No space left on device"))
-    'the disk is full, or holds no more files'
+    'the disk is full'
     """
     known = _WORDS.get(error.errno or 0)
     return known[0] if known else (error.strerror or str(error) or type(error).__name__)

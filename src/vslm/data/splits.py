@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
 from vslm.data.documents import Document
@@ -43,9 +44,9 @@ class Splits(Spec):
     Raises: SpecError for fractions outside (0, 0.5], or a negative number of tokens.
     """
 
-    val_fraction: float = 0.1
-    select_fraction: float = 0.05
-    min_val_tokens: int = 200_000
+    val_fraction: Real = 0.1
+    select_fraction: Real = 0.05
+    min_val_tokens: Tokens = 200_000
 
     def check(self) -> None:
         """Refuse shares that leave nothing for one of the three."""

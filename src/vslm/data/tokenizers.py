@@ -22,6 +22,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from vslm.core.bounds import Vocabulary
 from vslm.core.errors import DataError, ResultError, SpecError
 from vslm.core.specs import Spec
 from vslm.results.files import read_json, write_text
@@ -229,7 +230,7 @@ class BPE(Tokenizer):
     Raises: SpecError, when fitted, if the text has fewer pairs than this needs, and it is not the default.
     """
 
-    vocabulary: int = _DEFAULT_VOCABULARY
+    vocabulary: Vocabulary = _DEFAULT_VOCABULARY
 
     def check(self) -> None:
         """Refuse a vocabulary too small for the bytes."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from vslm.core.bounds import Width
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
@@ -184,7 +185,7 @@ class FeedforwardMultiplier(Change):
         multiple: hidden numbers come in these; 8 keeps matrix products in whole vector registers.
     """
 
-    multiple: int = 8
+    multiple: Width = 8
 
     def check(self) -> None:
         """Refuse a multiple below 1."""
@@ -239,7 +240,7 @@ class WidthScale(Change):
         multiple: widths come in these.
     """
 
-    multiple: int = 8
+    multiple: Width = 8
 
     def check(self) -> None:
         """Refuse a multiple below 1."""

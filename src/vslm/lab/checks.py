@@ -18,6 +18,7 @@ from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import check_equal
+from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.own_builds import check_builds
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
@@ -41,6 +42,7 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
                 prepared[experiment.data] = prepare(experiment.data, say=say)
             corpora[arm] = prepared[experiment.data]
             _check_windows(experiment, corpora[arm], chooses=bool(study.screen or study.tune))
+            check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None
     check_builds(study.arms, corpora)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vslm.core.bounds import BatchTokens, Flops, Minutes, Real, Seed, Some, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
 from vslm.data.sources import Source
@@ -30,9 +31,9 @@ class Budget(Spec):
         flops: training FLOPs, by the useful-FLOPs formula.
     """
 
-    tokens: int | None = None
-    minutes: float | None = None
-    flops: float | None = None
+    tokens: Tokens | None = None
+    minutes: Minutes | None = None
+    flops: Flops | None = None
 
     def check(self) -> None:
         """Refuse none, several, or nothing to spend."""
@@ -53,7 +54,7 @@ class FreshStart(Spec):
         flip_last_bit: change the last bit of every initial weight: the smallest possible difference.
     """
 
-    init_offset: int = 0
+    init_offset: Seed = 0
     flip_last_bit: bool = False
 
 
@@ -65,7 +66,7 @@ class Averaging(Spec):
         horizon_fraction: the length of its memory, as a share of the budget.
     """
 
-    horizon_fraction: float = 0.05
+    horizon_fraction: Real = 0.05
 
     def check(self) -> None:
         """Refuse a share outside (0, 1]."""
@@ -96,14 +97,14 @@ class Experiment(Spec):
     model: Model
     data: Source
     budget: Budget
-    batch_tokens: int | None = None
+    batch_tokens: BatchTokens | None = None
     optimizer: Optimizer | None = None
     schedule: Schedule = WarmupCosine()
     measures: tuple[Measure, ...] = (LossByPosition(),)
     averaging: Averaging | None = None
-    accumulation: int = 1
+    accumulation: Some = 1
     start_from: str | FreshStart = FreshStart()
-    keep_weights: int = field(default=0, metadata={"in_fingerprint": False})
+    keep_weights: Some = field(default=0, metadata={"in_fingerprint": False})
 
     def __post_init__(self) -> None:
         """Fill in what depends on size, then check."""

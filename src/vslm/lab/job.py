@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from vslm.core.bounds import Seed, Some, Tokens
 from vslm.core.specs import Spec, fingerprint
 from vslm.lab.experiment import Experiment
 from vslm.results.files import sha256
@@ -28,7 +29,7 @@ class Settings(Spec):
     device: Literal["cpu", "cuda", "mps"]
     precision: Precision
     compiled: bool
-    threads: int
+    threads: Some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,9 @@ class Job(Spec):
 
     arm: str
     experiment: Experiment
-    stages_tokens: tuple[int, ...]
-    init_seed: int
-    data_seed: int
+    stages_tokens: tuple[Tokens, ...]
+    init_seed: Seed
+    data_seed: Seed
     settings: Settings
     corpus: str
     start_sha256: str | None = None

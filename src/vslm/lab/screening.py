@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vslm.core.bounds import Real, Some
 from vslm.core.errors import RunError, SpecError
 from vslm.core.specs import Spec
 from vslm.lab.experiment import Experiment
@@ -33,8 +34,8 @@ class Screen(Spec):
     """
 
     controls: tuple[str, ...] = ()
-    keep: int = 2
-    budget_fraction: float = 0.25
+    keep: Some = 2
+    budget_fraction: Real = 0.25
 
     def check(self) -> None:
         """Refuse to keep nothing, and a budget that is none."""

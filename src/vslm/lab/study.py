@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Literal
 
+from vslm.core.bounds import Context, Minutes, Real, Seed, Some
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
 from vslm.core.types import describe
@@ -36,8 +37,8 @@ class Primary(Spec):
 
     measure: Literal["val_loss", "val_bpb"] = "val_loss"
     _: KW_ONLY
-    smallest_effect: float = 0.01
-    positions: tuple[int, int] | None = None
+    smallest_effect: Real = 0.01
+    positions: tuple[Context, Context] | None = None
 
     def check(self) -> None:
         """Refuse an effect below 0 and an empty stretch of positions."""
@@ -76,17 +77,17 @@ class Study(Spec):
     question: str
     baseline: str
     arms: Mapping[str, Experiment]
-    seeds: int | str | tuple[int, ...] = 3
+    seeds: Seed | str | tuple[Seed, ...] = 3
     primary: Primary = Primary()
     prediction: str | None = None
     match: Literal["tokens", "flops", "time"] = "tokens"
-    max_seeds: int = 16
-    max_minutes: float | None = None
+    max_seeds: Some = 16
+    max_minutes: Minutes | None = None
     equal: Size | None = None
     unequal: tuple[str, ...] = ()
     tune: LearningRates | None = None
     screen: Screen | None = None
-    budgets: tuple[float, ...] = (1.0,)
+    budgets: tuple[Real, ...] = (1.0,)
 
     def check(self) -> None:
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""

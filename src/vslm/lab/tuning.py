@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vslm.core.bounds import Real, Some
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import Spec
@@ -56,11 +57,11 @@ class LearningRates(Spec):
         max_widenings: rates added at most, both sides together.
     """
 
-    values: int = 4
-    factor: float = 2.0
-    num_seeds: int = 1
-    more_seeds: int = 2
-    max_widenings: int = 2
+    values: Some = 4
+    factor: Real = 2.0
+    num_seeds: Some = 1
+    more_seeds: Some = 2
+    max_widenings: Some = 2
 
     def check(self) -> None:
         """Refuse a grid without an inside."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vslm.core.bounds import Context, Some
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.windows import evaluation_windows
@@ -43,9 +44,9 @@ class AttentionMaps(Measure):
     """
 
     recorded_as: ClassVar[str] = "attention_maps"
-    num_visits: int = 4
-    num_heads: int = 4
-    num_tokens: int = 48
+    num_visits: Some = 4
+    num_heads: Some = 4
+    num_tokens: Context = 48
 
     def check(self) -> None:
         """Refuse nothing to show, and more than a record should hold."""

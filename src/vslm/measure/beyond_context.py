@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Loops, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
@@ -40,8 +41,8 @@ class BeyondContext(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "beyond_context"
-    num_tokens: int = 32_768
-    times: int = 4
+    num_tokens: Tokens = 32_768
+    times: Loops = 4
 
     def check(self) -> None:
         """Refuse what is not beyond, and counts below one."""

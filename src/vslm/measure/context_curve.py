@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.data.windows import spread_windows
 from vslm.measure.measure import OnWindows, Taker
@@ -52,7 +53,7 @@ class ContextCurve(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "context_curve"
-    num_tokens: int = 65_536
+    num_tokens: Tokens = 65_536
 
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
         """A whole context before each target, and the target, [N, T + 1]. They may overlap: targets are what counts."""

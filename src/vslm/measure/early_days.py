@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from vslm.core.bounds import Some, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.ngrams import NOTHING, ORDERS, NGrams, ngrams_of
@@ -52,8 +53,8 @@ class EarlyDays(Measure):
     """
 
     recorded_as: ClassVar[str] = "early_days"
-    num_tokens: int = 4096
-    steps_per_doubling: int = 1
+    num_tokens: Tokens = 4096
+    steps_per_doubling: Some = 1
 
     def check(self) -> None:
         """Refuse counts below one."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Loops, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
@@ -34,8 +35,8 @@ class LossByLoops(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "loss_by_loops"
-    num_tokens: int = 8192
-    times: tuple[int, ...] = (1, 2, 3, 4, 6, 8)
+    num_tokens: Tokens = 8192
+    times: tuple[Loops, ...] = (1, 2, 3, 4, 6, 8)
 
     def check(self) -> None:
         """Refuse no numbers, a number below one, and numbers that do not rise."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Some, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.windows import evaluation_windows
@@ -34,9 +35,9 @@ class LossByPosition(Measure):
     """
 
     recorded_as: ClassVar[str] = "loss_by_position"
-    num_evaluations: int = 24
-    num_tokens: int = 8192
-    num_final_tokens: int = 204_800
+    num_evaluations: Some = 24
+    num_tokens: Tokens = 8192
+    num_final_tokens: Tokens = 204_800
 
     def check(self) -> None:
         """Refuse counts below one."""

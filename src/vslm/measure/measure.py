@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Some, Tokens
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.data.corpus import Corpus
@@ -90,8 +91,8 @@ class OnWindows(Measure):
         num_tokens: validation tokens at each of them, rounded up to whole windows.
     """
 
-    num_evaluations: int = 1
-    num_tokens: int = 4096
+    num_evaluations: Some = 1
+    num_tokens: Tokens = 4096
 
     def check(self) -> None:
         """Refuse counts below one."""

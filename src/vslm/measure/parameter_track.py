@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Some
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import Measure, Taker, log_spaced_steps
@@ -32,8 +33,8 @@ class ParameterTrack(Measure):
 
     recorded_as: ClassVar[str] = "parameters"
     names: tuple[str, ...]
-    num_evaluations: int = 24
-    most_numbers: int = 1024
+    num_evaluations: Some = 24
+    most_numbers: Some = 1024
 
     def check(self) -> None:
         """Refuse no name at all, and counts that leave nothing."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds, document_of_windows, evaluation_starts
 from vslm.measure.measure import OnWindows, Taker
@@ -45,7 +46,7 @@ class PositionProfile(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "position_profile"
-    num_tokens: int = 16_384
+    num_tokens: Tokens = 16_384
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.measure.attention_weights import by_visit_and_head, place_of, weights_patterns, windows_of_weights
 from vslm.measure.measure import Taker, in_batches
@@ -37,7 +38,7 @@ class PrefixMatching(OnRepeatedBlocks):
     """
 
     recorded_as: ClassVar[str] = "prefix_matching"
-    num_tokens: int = 2048
+    num_tokens: Tokens = 2048
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Context, Some
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
@@ -42,10 +43,10 @@ class PromptEffect(Measure):
     """
 
     recorded_as: ClassVar[str] = "prompt_effect"
-    num_prompts: int = 12
-    prompt_tokens: int | None = None
-    continuation_tokens: int | None = None
-    num_evaluations: int = 1
+    num_prompts: Some = 12
+    prompt_tokens: Context | None = None
+    continuation_tokens: Context | None = None
+    num_evaluations: Some = 1
 
     def check(self) -> None:
         """Refuse counts that leave nothing."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from torch.nn import functional
 
+from vslm.core.bounds import Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.associative_recall import AssociativeRecall, query_distances
@@ -34,7 +35,7 @@ class RecallAccuracy(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "recall"
-    num_tokens: int = 32_768
+    num_tokens: Tokens = 32_768
 
     def check_fits(self, *, model: Model, source: Source) -> None:
         """Queries are known of `AssociativeRecall` alone."""

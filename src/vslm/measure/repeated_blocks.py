@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vslm.core.bounds import Context, Some, Tokens
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
@@ -34,9 +35,9 @@ class OnRepeatedBlocks(OnWindows):
         block_tokens: N, 2 or more, with 2 * N - 1 no more than the context; None: as many as fit.
     """
 
-    num_evaluations: int = 16
-    num_tokens: int = 4096
-    block_tokens: int | None = None
+    num_evaluations: Some = 16
+    num_tokens: Tokens = 4096
+    block_tokens: Context | None = None
 
     def check(self) -> None:
         """Refuse a block in which nothing is compared."""

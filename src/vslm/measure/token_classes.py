@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.parts_of_word import parts_of_word
@@ -36,7 +37,7 @@ class TokenClasses(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "token_classes"
-    num_tokens: int = 32_768
+    num_tokens: Tokens = 32_768
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
@@ -48,8 +49,8 @@ class TokenProbe(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "token_probe"
-    num_tokens: int = 16_384
-    ridge: float = 1e-3
+    num_tokens: Tokens = 16_384
+    ridge: Real = 1e-3
 
     def check(self) -> None:
         """Refuse a ridge that is none."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vslm.core.bounds import Context, Some
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.tokenizers import FittedTokenizer
@@ -43,10 +44,10 @@ class TokenView(Measure):
     """
 
     recorded_as: ClassVar[str] = "token_view"
-    num_evaluations: int = 10
-    num_pieces: int = 2
-    piece_tokens: int = 192
-    top: int = 5
+    num_evaluations: Some = 10
+    num_pieces: Some = 2
+    piece_tokens: Context = 192
+    top: Some = 5
 
     def check(self) -> None:
         """Refuse counts below one, and more pieces than anybody chooses from."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Context, Heads, Real, Width
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.gates import Gate, NoGateModule
@@ -47,15 +48,15 @@ class Attention(Spec):
         dropout: probability that a weight is dropped in training.
     """
 
-    heads: int
-    head_width: int | None = None
-    window_tokens: int | None = None
+    heads: Heads
+    head_width: Width | None = None
+    window_tokens: Context | None = None
     positions: Positions = Rotary()
     normalizer: Normalizer = Softmax()
     qk_norm: Norm | None = None
     gate: Gate | None = None
     bias: bool = False
-    dropout: float = 0.0
+    dropout: Real = 0.0
 
     def check(self) -> None:
         """Refuse numbers below 1 and a dropout that leaves nothing."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
 from vslm.models.elements import Mixing, PathElement, Reach, Surroundings
@@ -42,13 +43,13 @@ class Block(PathElement):
         scale: of the initial weights.
     """
 
-    width: int
+    width: Width
     attention: Attention
     feedforward: Feedforward = SwiGLU()
     norm: Norm = RMSNorm()
     reads: Reads = StreamReads()
     residual: Residual = PlainAdd()
-    dropout: float = 0.0
+    dropout: Real = 0.0
     scale: WeightScale = FanIn()
 
     def check(self) -> None:

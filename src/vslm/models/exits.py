@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from vslm.core.bounds import Context, Real
 from vslm.core.errors import SpecError
 from vslm.models.elements import PathElement, Surroundings
 from vslm.models.initialization import Init
@@ -25,8 +26,8 @@ class Exit(PathElement):
         weight: of its loss, above 0.
     """
 
-    offset: int = 1
-    weight: float = 0.1
+    offset: Context = 1
+    weight: Real = 0.1
 
     def check(self) -> None:
         """Refuse a token that was seen, and a loss that does not count."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Width
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.activations import Activation
@@ -52,7 +53,7 @@ class SwiGLU(Feedforward):
         bias: whether the three projections have one.
     """
 
-    hidden: int | None = None
+    hidden: Width | None = None
     bias: bool = False
 
     def check(self) -> None:
@@ -99,7 +100,7 @@ class GELU(Feedforward):
         bias: whether the two projections have one.
     """
 
-    hidden: int | None = None
+    hidden: Width | None = None
     bias: bool = False
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
@@ -68,9 +69,9 @@ class SignedPower(Gate):
         epsilon: above 0; below its square root the power becomes linear, since |y| ** p has no gradient at 0 for p < 1.
     """
 
-    exponent: float
+    exponent: Real
     learned: bool = False
-    epsilon: float = 1e-6
+    epsilon: Real = 1e-6
 
     def check(self) -> None:
         """Refuse an exponent outside its range, and an epsilon that leaves a gradient of infinity."""

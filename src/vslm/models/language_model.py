@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Context
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
+from vslm.core.types import describe
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
 from vslm.models.cut_loops import unlearned
@@ -25,6 +27,7 @@ from vslm.models.repeats import Repeat
 from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.scales import FixedStd
 from vslm.models.stack import (
+    MOST_VISITS,
     Entry,
     Loop,
     PathItem,
@@ -61,7 +64,7 @@ class Model(Spec):
     blocks: Mapping[str, Entry]
     path: tuple[PathItem, ...]
     readout: Readout
-    context_tokens: int
+    context_tokens: Context
 
     def check(self) -> None:
         """Refuse a context below 1."""
@@ -471,6 +474,8 @@ def gpt2(*, depth: int, width: int, heads: int, context_tokens: int, dropout: fl
 def _repeated(root: Root, block: Block, depth: int, readout: Readout, context_tokens: int) -> Model:
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         raise SpecError("depth", f"found {depth!r}", "a whole number of 1 or more is needed")
+    if depth > MOST_VISITS:  # before so many names are made
+        raise SpecError("depth", f"found {describe(depth)}", f"at most {MOST_VISITS:,} blocks are built")
     names = tuple(str(i) for i in range(depth))
     model = Model(
         root=root,

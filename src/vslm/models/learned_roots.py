@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.projections import linear, num_linear_parameters, through_stream_layer
@@ -73,9 +74,9 @@ class LearnedRoot(DerivedRoot):
         std: deviation of the initial vector, above 0.
     """
 
-    width: int
+    width: Width
     tokens: Root
-    std: float = LEARNED_STD
+    std: Real = LEARNED_STD
 
     def check(self) -> None:
         """Refuse an empty stream and a vector of nothing."""
@@ -116,7 +117,7 @@ class ShiftedRoot(DerivedRoot):
     """
 
     tokens: Root
-    std: float = LEARNED_STD
+    std: Real = LEARNED_STD
 
     def check(self) -> None:
         """Refuse a vector of nothing."""
@@ -154,7 +155,7 @@ class MixedRoot(DerivedRoot):
 
     tokens: Root
     gate_per_coordinate: bool = False
-    std: float = LEARNED_STD
+    std: Real = LEARNED_STD
 
     def check(self) -> None:
         """Refuse a vector of nothing."""
@@ -198,9 +199,9 @@ class WidenedRoot(DerivedRoot):
         std: deviation of the initial vector, above 0.
     """
 
-    learned_width: int
+    learned_width: Width
     tokens: Root
-    std: float = LEARNED_STD
+    std: Real = LEARNED_STD
 
     def check(self) -> None:
         """Refuse no learned coordinate and a vector of nothing."""
@@ -239,7 +240,7 @@ class ProjectedRoot(DerivedRoot):
         scale: of the initial weights.
     """
 
-    width: int
+    width: Width
     tokens: Root
     scale: WeightScale = FanIn()
 

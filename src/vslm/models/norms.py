@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
@@ -39,7 +40,7 @@ class RMSNorm(Norm):
         epsilon: added to the mean square, above 0.
     """
 
-    epsilon: float = 1e-5
+    epsilon: Real = 1e-5
 
     def check(self) -> None:
         """Refuse an epsilon that would divide zero by zero."""
@@ -66,7 +67,7 @@ class LayerNorm(Norm):
         bias: whether there is a shift.
     """
 
-    epsilon: float = 1e-5
+    epsilon: Real = 1e-5
     bias: bool = True
 
     def check(self) -> None:

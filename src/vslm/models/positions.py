@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Period
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
@@ -39,7 +40,7 @@ class Rotary(Positions):
     Raises: SpecError for an odd head width.
     """
 
-    base: float = 10_000.0
+    base: Period = 10_000.0
 
     def check(self) -> None:
         """Refuse a base that would turn all pairs alike or backwards."""

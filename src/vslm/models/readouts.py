@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
@@ -133,7 +134,7 @@ class Untied(Readout):
     """
 
     norm: Norm = RMSNorm()
-    std: float = 0.02
+    std: Real = 0.02
 
     def check(self) -> None:
         """Refuse a deviation of zero or less."""

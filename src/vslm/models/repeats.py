@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vslm.core.bounds import Loops, Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.elements import PathElement
@@ -52,7 +53,7 @@ class UniformLoops(LoopCounts):
         counts: each 1 or more, without repeats.
     """
 
-    counts: tuple[int, ...]
+    counts: tuple[Loops, ...]
 
     def check(self) -> None:
         """Refuse no counts, a count below 1 and a repeated one."""
@@ -83,9 +84,9 @@ class PoissonLognormalLoops(LoopCounts):
         largest: the most loops; 1 or more.
     """
 
-    mean: float
-    largest: int
-    sigma: float = 0.5
+    mean: Real
+    largest: Loops
+    sigma: Real = 0.5
 
     def check(self) -> None:
         """Refuse what makes no distribution."""
@@ -144,9 +145,9 @@ class Repeat(Spec):
     """
 
     body: tuple[str | PathElement | Shares | PerLoop, ...]
-    times: int
+    times: Loops
     training: LoopCounts | None = None
-    gradient_loops: int | None = None
+    gradient_loops: Loops | None = None
 
     def check(self) -> None:
         """Refuse nothing to repeat, no loops, and gradients and elements for loops that never come."""

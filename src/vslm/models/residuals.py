@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 
@@ -48,7 +49,7 @@ class ScaledAdd(Residual):
         start: the initial factor; the paper uses 0.1 and less for deep models.
     """
 
-    start: float = 1.0
+    start: Real = 1.0
 
     def build(self, *, width: int, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
 from vslm.models.elements import PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
@@ -70,7 +71,7 @@ class ZeroPad(Resize):
         width: of the stream afterwards.
     """
 
-    width: int
+    width: Width
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
@@ -94,8 +95,8 @@ class LearnedPad(Resize):
             deviation of 1 leaves next to nothing of it behind the next norm.
     """
 
-    width: int
-    std: float = 0.0
+    width: Width
+    std: Real = 0.0
 
     def check(self) -> None:
         """Refuse a width below 1 and a deviation below 0."""
@@ -127,7 +128,7 @@ class Carry(Resize):
         width: of the stream afterwards.
     """
 
-    width: int
+    width: Width
 
     def saves(self, around: Surroundings) -> Mapping[str, int]:
         """The coordinates kept so far, those that are still in the stream included."""
@@ -168,9 +169,9 @@ class Project(Resize):
         bias: whether there is one.
     """
 
-    width: int
-    std: float = 1e-3
-    identity: float = 1.0
+    width: Width
+    std: Real = 1e-3
+    identity: Real = 1.0
     bias: bool = False
 
     def check(self) -> None:
@@ -207,8 +208,8 @@ class UNet(Resize):
         std: deviation of what is added to the identity.
     """
 
-    width: int
-    std: float = 1e-3
+    width: Width
+    std: Real = 1e-3
 
     def check(self) -> None:
         """Refuse a width below 1 and a deviation below 0."""

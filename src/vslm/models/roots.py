@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
@@ -80,10 +81,10 @@ class TokenRoot(Root):
         dropout: probability that a number of the embedding is dropped in training.
     """
 
-    width: int
-    std: float = 0.02
-    multiplier: float = EMBEDDING_MULTIPLIER
-    dropout: float = 0.0
+    width: Width
+    std: Real = 0.02
+    multiplier: Real = EMBEDDING_MULTIPLIER
+    dropout: Real = 0.0
 
     def check(self) -> None:
         """Refuse what no embedding can have."""
@@ -128,9 +129,9 @@ class TokenPositionRoot(Root):
         dropout: probability that a number of the sum is dropped in training.
     """
 
-    width: int
-    std: float = 0.02
-    dropout: float = 0.0
+    width: Width
+    std: Real = 0.02
+    dropout: Real = 0.0
 
     def check(self) -> None:
         """Refuse what no embedding can have."""

@@ -8,6 +8,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
@@ -30,7 +31,7 @@ class FixedStd(WeightScale):
         value: the standard deviation, above 0.
     """
 
-    value: float = 0.02
+    value: Real = 0.02
 
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
@@ -52,7 +53,7 @@ class FanIn(WeightScale):
         gain: factor on `1 / sqrt(fan_in)`, above 0.
     """
 
-    gain: float = 1.0
+    gain: Real = 1.0
 
     def check(self) -> None:
         """Refuse a gain of zero or less."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.core.bounds import Width
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
@@ -33,7 +34,7 @@ class LowRank(Spec):
         rank: 1 or more; 4 to 16 is usual.
     """
 
-    rank: int
+    rank: Width
 
     def check(self) -> None:
         """Refuse a rank below 1."""

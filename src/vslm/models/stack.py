@@ -24,6 +24,8 @@ from vslm.models.stream import PRIVATE
 Entry = PathElement | Shares
 PathItem = str | PathElement | Shares | Repeat
 
+MOST_VISITS = 1_024  # of a path; every one is a module, and a thousand of them are planned in a second or two
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -132,6 +134,7 @@ def visits_of(
     _check_names(blocks, path)
     route, entries = route_of(blocks, path)
     elements = {where: _element(entry, blocks, where) for where, entry in entries.items()}
+    _check_number(route, times)
     additions = Additions()
     for step in steps_of(route):
         additions = elements[step.where].additions(additions)
@@ -156,6 +159,17 @@ def visits_of(
     _check_repeats(visits)
     around = {visit.where: visit.around for visit in visits}
     return tuple(_with_shared(visit, entries[visit.where], blocks, around) for visit in visits), width
+
+
+def _check_number(route: Route, times: tuple[int, ...] | None) -> None:
+    """Refuse a path of more visits than can be followed and built in seconds, before any is."""
+    loops = [item for item in route if isinstance(item, Loop)]
+    number = len(route) - len(loops)
+    for loop, asked in zip(loops, times or (loop.times for loop in loops), strict=True):
+        number += len(loop.body) * max(asked, loop.times)
+    if number > MOST_VISITS:
+        found = f"{number:,} visits, loops counted as often as they are passed"
+        raise SpecError("path", found, f"at most {MOST_VISITS:,} are built", "choose a smaller depth or fewer loops")
 
 
 def route_of(blocks: Mapping[str, Entry], path: tuple[PathItem, ...]) -> tuple[Route, dict[str, Entry]]:

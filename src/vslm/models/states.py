@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, cat, nn
 
+from vslm.core.bounds import Real, Seed
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.models.elements import Additions, PathElement, Reach, Surroundings
@@ -126,7 +127,7 @@ class LearnedState(StateElement):
         std: of the initial vector, above 0; the default is that of an embedding where it enters the stream.
     """
 
-    std: float = 0.2
+    std: Real = 0.2
 
     def check(self) -> None:
         """Refuse a deviation of zero or less."""
@@ -166,8 +167,8 @@ class NoiseState(StateElement):
         seed: names the fixed noise.
     """
 
-    std: float = 0.2
-    seed: int = 0
+    std: Real = 0.2
+    seed: Seed = 0
 
     def check(self) -> None:
         """Refuse a deviation of zero or less."""

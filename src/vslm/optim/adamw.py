@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.optim.groups import Rule, group_parameters
 from vslm.optim.optimizer import Optimizer
@@ -34,11 +35,11 @@ class AdamW(Optimizer):
         rate_by_width: the rate of each matrix from its fan-in; None: one rate for all.
     """
 
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.95)
-    epsilon: float = 1e-8
-    weight_decay: float = 0.1
-    clip_norm: float | None = 1.0
+    learning_rate: Real
+    betas: tuple[Real, Real] = (0.9, 0.95)
+    epsilon: Real = 1e-8
+    weight_decay: Real = 0.1
+    clip_norm: Real | None = 1.0
     rate_by_width: RateByWidth | None = None
 
     def check(self) -> None:

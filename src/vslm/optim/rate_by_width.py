@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vslm.core.bounds import Width
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
@@ -27,7 +28,7 @@ class RateByWidth(Spec):
         reference_width: the fan-in at which a matrix gets the learning rate itself.
     """
 
-    reference_width: int = 128
+    reference_width: Width = 128
 
     def check(self) -> None:
         """Refuse a width below 1."""

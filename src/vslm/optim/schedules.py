@@ -7,6 +7,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 
@@ -35,8 +36,8 @@ class WarmupCosine(Schedule):
         final_fraction: the rate at the end, as a share of the peak.
     """
 
-    warmup_fraction: float = 0.05
-    final_fraction: float = 0.0
+    warmup_fraction: Real = 0.05
+    final_fraction: Real = 0.0
 
     def check(self) -> None:
         """Refuse fractions outside [0, 1]."""
@@ -67,9 +68,9 @@ class WarmupStableDecay(Schedule):
         final_fraction: the rate at the end, as a share of the peak.
     """
 
-    warmup_fraction: float = 0.05
-    decay_fraction: float = 0.3
-    final_fraction: float = 0.0
+    warmup_fraction: Real = 0.05
+    decay_fraction: Real = 0.3
+    final_fraction: Real = 0.0
 
     def check(self) -> None:
         """Refuse fractions outside [0, 1], and phases that overlap."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vslm.core.bounds import Context, Documents, Seed, Vocabulary
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.documents import Document
@@ -32,6 +33,7 @@ VALUES = KEYS.upper()
 
 _END_TOKENS = 2  # a line end and the separator close every document
 _DOCUMENTS_AT_A_TIME = 4096  # drawn together, so that a longer corpus starts with the documents of a shorter one
+_MOST_TOKENS = 2**24  # drawn in about a minute, and held in memory as text
 _FEWEST_DOCUMENTS = 64  # below, the splits would cut documents into blocks
 _MANTISSA_BITS = 53
 
@@ -80,11 +82,11 @@ class AssociativeRecall(Source):
     """
 
     tokenizer: Tokenizer = Characters()
-    num_pairs: int = 16
-    document_tokens: int = 128
-    num_letters: int = 64
-    num_documents: int = 16_384
-    seed: int = 0
+    num_pairs: Context = 16
+    document_tokens: Context = 128
+    num_letters: Vocabulary = 64
+    num_documents: Documents = 16_384
+    seed: Seed = 0
 
     def check(self) -> None:
         """Refuse what cannot be drawn, and a document without a query."""
@@ -102,6 +104,9 @@ class AssociativeRecall(Source):
             raise SpecError("document_tokens", f"found {self.document_tokens}", allowed)
         if self.num_documents < _FEWEST_DOCUMENTS:
             raise SpecError("num_documents", f"found {self.num_documents}", f"{_FEWEST_DOCUMENTS} or more are needed")
+        if self.num_documents * self.document_tokens > _MOST_TOKENS:
+            found = f"{self.num_documents:,} documents of {self.document_tokens:,} tokens"
+            raise SpecError("num_documents", found, f"at most {_MOST_TOKENS:,} tokens in all are drawn")
 
     @property
     def align_tokens(self) -> int:

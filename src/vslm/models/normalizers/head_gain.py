@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import SumGate, SumGateModule
 
@@ -24,7 +25,7 @@ class HeadGain(SumGate):
     """
 
     sums_to_one: ClassVar[bool] = False
-    start: float = 1.0
+    start: Real = 1.0
 
     def build(self, *, heads: int, init: Init) -> nn.Module:
         """The module for `heads` heads."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import SumGate, SumGateModule
 from vslm.models.per_head import check_exponent, held_exponent, keep
@@ -26,7 +27,7 @@ class LengthPower(SumGate):
     """
 
     sums_to_one: ClassVar[bool] = False
-    exponent: float
+    exponent: Real
     learned: bool = False
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import SumGate, SumGateModule
@@ -42,10 +43,10 @@ class Power(SumGate):
     """
 
     sums_to_one: ClassVar[bool] = False
-    exponent: float
+    exponent: Real
     learned: bool = False
     centered: bool = False
-    clamp: float | None = None
+    clamp: Real | None = None
 
     def check(self) -> None:
         """Refuse an exponent outside its range and a clamp that leaves nothing."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import RowNormalizer
 
@@ -27,7 +28,7 @@ class Sigmoid(RowNormalizer):
     """
 
     sums_to_one: ClassVar[bool] = False
-    bias: float = 0.0
+    bias: Real = 0.0
 
     def build(self, *, heads: int, init: Init) -> nn.Module:
         """The module; it holds nothing but its bias."""

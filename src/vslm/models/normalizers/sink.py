@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import SumGate, SumGateModule
 from vslm.models.per_head import keep
@@ -28,7 +29,7 @@ class Sink(SumGate):
     """
 
     sums_to_one: ClassVar[bool] = False
-    start: float = 0.0
+    start: Real = 0.0
     learned: bool = True
 
     def build(self, *, heads: int, init: Init) -> nn.Module:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule, hidden_at_minus_infinity
@@ -24,7 +25,7 @@ class Softmax(ScoreFactor):
     """
 
     sums_to_one: ClassVar[bool] = True
-    temperature: float = 1.0
+    temperature: Real = 1.0
 
     def check(self) -> None:
         """Refuse a temperature of zero or less."""

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule
@@ -31,7 +32,7 @@ class SSMax(ScoreFactor):
     """
 
     sums_to_one: ClassVar[bool] = True
-    start: float = 0.22
+    start: Real = 0.22
     learned: bool = True
 
     def check(self) -> None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.normalizers.normalizer import ScoreFactor, ScoreFactorModule
@@ -28,7 +29,7 @@ class WeightPower(ScoreFactor):
     """
 
     sums_to_one: ClassVar[bool] = True
-    exponent: float = 1.0
+    exponent: Real = 1.0
     learned: bool = True
 
     def check(self) -> None:

@@ -4,28 +4,23 @@ Not for: saying how much it will take. This is a lower bound, so that nothing is
 """
 
 import os
-from pathlib import Path
 
 from vslm.core.errors import SpecError
+from vslm.core.machine import memory_limit
 from vslm.lab.experiment import Experiment
 
 _BYTES_PER_NUMBER = 4  # fp32
 _NUMBERS_PER_PARAMETER = 2  # its value and its gradient; most optimizers keep more
-_QUOTAS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def machine_bytes() -> int | None:
     """Memory of this machine, or the part of it that this process may use; None where nobody says."""
     try:
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+        seen = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on Windows
         return None
-    for quota in _QUOTAS:
-        try:
-            found.append(int(Path(quota).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # no such quota, or "max"
-            continue
-    return min(found)
+    limit = memory_limit()
+    return seen if limit is None else min(seen, limit)
 
 
 def least_bytes(experiment: Experiment, vocabulary: int) -> int:

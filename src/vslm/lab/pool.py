@@ -13,6 +13,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,10 @@ class Order:
     beside: tuple[Job, ...] = ()
 
 
+_COMMAND = (sys.executable, "-m", "vslm.lab.worker")
+_SILENT_SECONDS = 60.0  # a process says every few seconds that it lives
+_STARTING_SECONDS = 600.0  # before its first word it loads torch, from a slow disk perhaps
+_TURN_SECONDS = 2.0
 _SIGKILL = 9  # as a negative exit code; Windows has no such thing
 
 Hear = Callable[[Order, dict[str, Any]], None]
@@ -92,27 +97,77 @@ def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear, crew: Crew 
     if crew is None:
         with Crew() as crew:
             return run_orders(orders, workers=workers, hear=hear, crew=crew)
-    waiting, busy = list(orders), []
+    shift = _Shift(list(orders), hear, crew)
     try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                worker = crew.fitting(waiting[0])
-                busy.append(worker)
-                worker.give(waiting.pop(0))
-            worker, message = crew.messages.get()
-            if message is not None and "free" not in message:
-                hear(worker.order, message)
-            elif worker in busy:
-                busy.remove(worker)
-                if message is not None:
-                    crew.idle.append(worker)
-                elif (code := worker.end()) != 0:
-                    hear(worker.order, {"failed": _ending(code, worker.order.folder)})
-            elif worker in crew.idle:  # it ended while it had nothing to do
-                crew.idle.remove(worker)
+        while shift.waiting or shift.busy:
+            shift.begin(workers)
+            shift.hear_one()
+            shift.end_silent()
     finally:
-        for worker in busy:
+        for worker in shift.busy:
             worker.end(at_once=True)
+
+
+class _Shift:
+    """Orders that wait, and processes that are at work on the others.
+
+    A process says that it lives every few seconds, whatever it computes. One that does not (stopped, swapped out, at a
+    dead end) is ended, and its order is given to another, once.
+    """
+
+    def __init__(self, waiting: list[Order], hear: Hear, crew: Crew) -> None:
+        self.waiting, self.busy, self.hear, self.crew = waiting, [], hear, crew
+        self.given_twice: set[int] = set()
+        self.last_heard = time.monotonic()
+
+    def begin(self, workers: int) -> None:
+        """Give out orders while there are fewer at work."""
+        while self.waiting and len(self.busy) < workers:
+            worker = self.crew.fitting(self.waiting[0])
+            self.busy.append(worker)
+            worker.give(self.waiting.pop(0))
+
+    def hear_one(self) -> None:
+        """Wait for a message, but not long."""
+        try:
+            worker, message = self.crew.messages.get(timeout=_TURN_SECONDS)
+        except queue.Empty:
+            return
+        worker.silent_seconds, worker.has_spoken = 0.0, True
+        if worker.is_given_up or (message is not None and "alive" in message):
+            return
+        if message is not None and "free" not in message:
+            self.hear(worker.order, message)
+        elif worker in self.busy:
+            self.busy.remove(worker)
+            if message is not None:
+                self.crew.idle.append(worker)
+            elif (code := worker.end()) != 0:
+                self.hear(worker.order, {"failed": _ending(code, worker.order.folder)})
+        elif worker in self.crew.idle:  # it ended while it had nothing to do
+            self.crew.idle.remove(worker)
+
+    def end_silent(self) -> None:
+        """End processes that have not been heard of for too long."""
+        now = time.monotonic()
+        # No more than a turn: if this process was stopped itself (Ctrl-Z), so were they.
+        passed, self.last_heard = min(now - self.last_heard, _TURN_SECONDS), now
+        for worker in [*self.busy]:
+            worker.silent_seconds += passed
+            limit = _SILENT_SECONDS if worker.has_spoken else _STARTING_SECONDS
+            if worker.silent_seconds <= limit:
+                continue
+            self.busy.remove(worker)
+            worker.is_given_up = True
+            worker.end(at_once=True)
+            found = f"process {worker.number} answered nothing for {limit:,.0f} seconds and was ended"
+            if id(worker.order) in self.given_twice:
+                log = worker.order.folder / "worker.log"
+                self.hear(worker.order, {"failed": f"{found}, as the one before it; {log} holds what it wrote"})
+            else:
+                self.given_twice.add(id(worker.order))
+                self.hear(worker.order, {"say": f"{found}; another goes on from its last checkpoint"})
+                self.waiting.insert(0, worker.order)
 
 
 def _threads(order: Order) -> int:
@@ -134,11 +189,12 @@ class _Worker:
 
     def __init__(self, order: Order, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
         self.order, self.threads = order, _threads(order)
+        self.silent_seconds, self.has_spoken, self.is_given_up = 0.0, False, False
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         make_folder(order.folder)
         with os.fdopen(log_descriptor(order.folder / "worker.log", anew=True), "wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vslm.lab.worker"],
+                _COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -148,8 +204,14 @@ class _Worker:
             )
         threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
 
+    @property
+    def number(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def give(self, order: Order) -> None:
         """Let it begin with an order."""
+        self.silent_seconds = 0.0
         path = order.folder / "order.json"
         write_json(
             path,

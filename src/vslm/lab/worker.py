@@ -1,10 +1,11 @@
 """A process that carries out orders, one after another: `python -m vslm.lab.worker`.
 
 A line on its standard input is the path of an order, as JSON; it answers with JSON lines on its standard output, the
-last of every order `{"free": true}`. When its standard input closes, whoever started it is gone or has no more orders,
-and it ends at once: what it had is in its checkpoint.
+last of every order `{"free": true}`; `{"alive": true}` stands between them every few seconds. When its standard input
+closes, whoever started it is gone or has no more orders, and it ends at once: what it had is in its checkpoint.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,16 @@ from vslm.lab.timing import Extent, choose_settings, time_side_by_side
 from vslm.results.files import read_json
 from vslm.results.places import log_descriptor
 
+_BEAT_SECONDS = 5.0
+_one_line = threading.Lock()
+
 
 def main() -> None:
     """Carry out every order, until one fails in a way that may have left something behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C in a terminal its parent hears, too, and ends it
     paths: queue.Queue[Path] = queue.Queue()
     threading.Thread(target=_read_paths, args=(paths,), daemon=True).start()
+    threading.Thread(target=_live, daemon=True).start()
     while carry_out(paths.get()):
         _forget()
         _say({"free": True})
@@ -81,8 +87,18 @@ def _log_to(path: Path) -> None:
 
 
 def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+    with _one_line:
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
+
+
+def _live() -> None:
+    """Say that this process lives, whatever it computes: who hears nothing for a minute ends it."""
+    with contextlib.suppress(OSError):  # nobody listens any more
+        while True:
+            with _one_line:  # not through sys.stdout: its lock would be held when the interpreter ends
+                os.write(1, b'{"alive": true}\n')
+            time.sleep(_BEAT_SECONDS)
 
 
 def _read_paths(paths: "queue.Queue[Path]") -> None:

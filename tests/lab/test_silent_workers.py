@@ -20,8 +20,9 @@ WORKER = """
 import json, os, pathlib, signal, sys, threading, time
 def live():
     while True:
-        os.write(1, b'{"alive": true}\\n')
         time.sleep(0.05)
+        os.write(1, b'{"alive": true}\\n')
+os.write(1, b'{"alive": true}\\n')  # before it can stop: who never spoke is given longer
 threading.Thread(target=live, daemon=True).start()
 for line in sys.stdin:
     folder = pathlib.Path(json.loads(line)).parent
@@ -39,6 +40,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[dict[str, Any]]]:
     """What is heard of each folder, with small processes and a short patience."""
     monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-c", WORKER))
     monkeypatch.setattr(pool, "_SILENT_SECONDS", 0.9)
+    monkeypatch.setattr(pool, "_STARTING_SECONDS", 60.0)
     monkeypatch.setattr(pool, "_TURN_SECONDS", 0.2)
     return {}
 

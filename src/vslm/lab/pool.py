@@ -52,7 +52,7 @@ class Order:
 
 _COMMAND = (sys.executable, "-m", "vslm.lab.worker")
 _SILENT_SECONDS = 60.0  # a process says every few seconds that it lives
-_STARTING_SECONDS = 600.0  # before its first word it loads torch, from a slow disk perhaps
+_STARTING_SECONDS = 300.0  # before its first word it loads torch, from a slow disk perhaps
 _TURN_SECONDS = 2.0
 _SIGKILL = 9  # as a negative exit code; Windows has no such thing
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check fix smoke mutate
+.PHONY: demo test check fix smoke mutate fuzz
 
 demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
 	$(BIN)/vslm run studies/quickstart.py $(DEMO)
@@ -26,11 +26,21 @@ fix: $(VENV)/developed  ## let the tools mend what they can
 smoke: $(VENV)/developed  ## the whole path in half a minute
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet tests/smoke
 
+# Other ones: make fuzz SEED=1. The same seed makes the same ones; each file takes --only NUMBER for one of them.
+STUDIES ?= 10000
+LINES ?= 300
+SEED ?= 0
+
+fuzz: $(VENV)/developed  ## odd studies and command lines by the thousand; half an hour or more, not part of CI
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/odd_studies.py --count $(STUDIES) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/odd_arguments.py --count $(LINES) --seed $(SEED)
+
 # The rooms where numbers are made. Part of them: make mutate FILES=src/vslm/stats SAMPLE=0 (0: every mutant).
 FILES ?= $(addprefix src/vslm/,stats optim training data measure models/kernels.py models/normalizers lab results \
 	report/formatting.py report/sides.py report/tables.py)
 SAMPLE ?= 12
 JOBS ?= 1
+
 mutate: $(VENV)/developed  ## do the tests notice? small mistakes, one at a time; an hour or more, not part of CI
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutate.py $(FILES) --sample $(SAMPLE) --jobs $(JOBS)
 

@@ -36,6 +36,7 @@ COMMANDS = [
     ("send", LONG, "--to", "tensorboard"),
     ("prompts", LONG, "--prompts", "corpus.txt"),
     ("rematch", LONG),
+    ("data", "show", LONG),
 ]
 
 

@@ -152,3 +152,13 @@ def test_a_leftover_of_written_whole_is_known_as_one(tmp_path: Path) -> None:
     with written_whole(tmp_path / "a name.json"):
         names = [path.name for path in tmp_path.iterdir()]
     assert [is_leftover(name) for name in names] == [True]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """`--out /dev/null` by an administrator would take it away from everybody."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RunError, match=r"pipe: a device or a pipe; a file is needed"):
+        write_text(tmp_path / "pipe", "x")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert len(list(tmp_path.iterdir())) == 1

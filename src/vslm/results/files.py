@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vslm.core.errors import ResultError
+from vslm.core.errors import ResultError, RunError
 from vslm.core.system import refused, why
 from vslm.results.places import MOST_TEXT_BYTES, make_folder, opened, read_bytes
 
@@ -39,6 +39,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name[:_NAME_LETTERS]}.{secrets.token_hex(_RANDOM_DIGITS // 2)}.tmp")
     try:
         make_folder(path.parent)
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would put a file in its place
+            raise RunError(str(path), "a device or a pipe", "a file is needed", "name a file, or a new one")
         with temporary.open("xb") as file:
             yield file
             file.flush()

@@ -43,6 +43,7 @@ app.command(data_app)
 _GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 _INTERRUPTED = 130  # as a shell says it
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "fp32", "bf16"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 AllowHost = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
@@ -61,6 +62,7 @@ def run_command(
     minutes: Minutes | None = None,
     out: Path | None = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     workers: Count | None = None,
     json_: Json = False,
 ) -> None:
@@ -75,6 +77,7 @@ def run_command(
         minutes: Time for the whole study.
         out: The study's folder. Default: runs/ and the name of the study file.
         device: Where to train.
+        precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         workers: Runs at the same time. Default: what was fastest in a short timing.
         json_: Print verdict.json and nothing else.
     """
@@ -90,6 +93,7 @@ def run_command(
         minutes=minutes,
         out=out,
         device=device,
+        precision=precision,
         workers=workers,
         json_=json_,
     )
@@ -106,6 +110,7 @@ def run(
     minutes: float | None = None,
     out: Path | str | None = None,
     device: str = "auto",
+    precision: Precision = "auto",
     workers: int | None = None,
     json_: bool = False,
 ) -> "StudyFolder":
@@ -117,7 +122,7 @@ def run(
         study: the declaration.
         study_file: where it comes from; needed when it uses specs of its own.
         answers: what the study asks beside its verdict: called with the folder at the end, returns sentences.
-        seeds, tokens, minutes, device, workers: in place of the study's.
+        seeds, tokens, minutes, device, precision, workers: in place of the study's.
         out: default `runs/` and the file's stem, or `runs/study`.
         json_: print `verdict.json` instead of a table.
     """
@@ -131,7 +136,7 @@ def run(
 
     end_reading()
     place = Path(out) if out else Path("runs") / (study_file.stem if study_file else "study")
-    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, workers=workers)
+    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, precision=precision, workers=workers)
     with progress_for(quiet=json_) as watcher:
         folder = run_study(study, place, watcher, study_file=study_file, options=options)
     atexit.unregister(say_how_to_run)
@@ -154,6 +159,7 @@ def plan(
     tokens: Count | None = None,
     minutes: Minutes | None = None,
     workers: Count | None = None,
+    precision: Precision = "auto",
     json_: Json = False,
 ) -> None:
     """Say what a study would cost and what it could resolve, before a second is spent.
@@ -166,13 +172,14 @@ def plan(
         tokens: Training tokens of one run of the baseline.
         minutes: Time for the whole study.
         workers: Runs at the same time. Default: one per core.
+        precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         json_: Print JSON and nothing else.
     """
     from vslm.lab.options import Options
     from vslm.lab.plan import plan_study
     from vslm.lab.study_file import load_study
 
-    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, workers=workers)
+    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, workers=workers, precision=precision)
     declared = _changed(load_study(study), set_, data, study)
     planned = plan_study(declared, options)
     if json_:
@@ -193,6 +200,7 @@ def rematch(
     minutes: Minutes | None = None,
     out: Path | None = None,
     device: Device = "auto",
+    precision: Precision = "auto",
     workers: Count | None = None,
     json_: Json = False,
     trust: Flag = False,
@@ -208,6 +216,7 @@ def rematch(
         minutes: Time for the whole rematch.
         out: Its folder. Default: that of the study with -rematch behind it.
         device: Where to train.
+        precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         workers: Runs at the same time. Default: what was fastest in a short timing.
         json_: Print verdict.json and nothing else.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
@@ -225,6 +234,7 @@ def rematch(
         minutes=minutes,
         out=out or first.path.with_name(f"{first.path.resolve().name}-rematch"),
         device=device,
+        precision=precision,
         workers=workers,
         json_=json_,
     )
@@ -250,6 +260,7 @@ def train(
     encoding: str | None = None,
     out: Path | None = None,
     device: Device = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Train one model on your text, with samples on the way and no verdict. After a stop the same command goes on.
 
@@ -269,6 +280,7 @@ def train(
         encoding: Of files that are not UTF-8, such as cp1252.
         out: The folder. Default: runs/train- and the name of the text.
         device: Where to train.
+        precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
     """
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
@@ -277,7 +289,7 @@ def train(
     from vslm.report.page import write_report
 
     place = out or Path("runs") / f"train-{_name_of_text(path)}"
-    options = Options(more_tokens=more_tokens, device=device, samples=True)
+    options = Options(more_tokens=more_tokens, device=device, precision=precision, samples=True)
     wanted = Wanted(
         tokens=tokens,
         minutes=minutes,
@@ -609,7 +621,12 @@ def prompts(
 
 @app.command
 def noise(
-    *, seeds: Count = 4, tokens: Count = 1_000_000, out: Path = Path("runs/noise"), device: Device = "auto"
+    *,
+    seeds: Count = 4,
+    tokens: Count = 1_000_000,
+    out: Path = Path("runs/noise"),
+    device: Device = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Measure this machine's noise: pairs of baselines that differ in nothing that matters.
 
@@ -618,6 +635,7 @@ def noise(
         tokens: Training tokens of one run.
         out: The folder.
         device: Where to train.
+        precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
     """
     from vslm.lab.noise import noise_study, write_noise_card
     from vslm.lab.options import Options
@@ -625,7 +643,7 @@ def noise(
     from vslm.lab.runner import run_study
 
     with progress_for(quiet=False) as watcher:
-        options = Options(device=device)
+        options = Options(device=device, precision=precision)
         folder = run_study(noise_study(tokens, seeds), out, watcher, study_file=None, options=options)
     card = write_noise_card(folder)
     print(f"noise of this machine, {card['tokens']:,} tokens a run, {card['seeds']} pairs, nats per token")
@@ -813,7 +831,7 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
             runs = f"{stage['num_runs']} runs of {stage['budget']:g} of the budget"
             limit = "at most " if stage["stage"] == "tuning" else ""
             print(f"  {stage['stage']}: {limit}{runs}, {limit or 'about '}{stage['minutes']:.0f} minutes")
-    print(f"speed: {planned['speed_from']}")
+    print(f"speed: {planned['speed_from']}; precision: {planned['precision']}")
     if planned["tokens_from"]:
         print(f"tokens of the arms: {planned['tokens_from']}")
     print(f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})")

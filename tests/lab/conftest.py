@@ -11,6 +11,7 @@ from small_study import STUDY, carry_out, made_up_text
 
 from vslm import cli
 from vslm.lab import budgets, runner, timing
+from vslm.lab import remembered as remembered_settings
 from vslm.lab.pool import Crew, Hear, Order
 
 
@@ -67,3 +68,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     monkeypatch.setattr(timing, "_SECONDS_PER_TURN", 0.0)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     return orders
+
+
+@pytest.fixture(autouse=True)
+def _chosen_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test timed is not what another finds."""
+    monkeypatch.setattr(remembered_settings, "home", lambda: tmp_path / "own-home")

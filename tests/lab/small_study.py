@@ -44,7 +44,8 @@ def carry_out(order: Order, hear: Hear) -> None:
     (order.folder / "worker.log").touch()
     try:
         if order.task == "settings":
-            found = choose_settings(order.job, order.extent, cores=order.cores, workers=order.workers)
+            asked = {"cores": order.cores, "workers": order.workers, "precision": order.precision}
+            found = choose_settings(order.job, order.extent, **asked)
             hear(order, {"timing": found})
         elif order.task == "rates":
             hear(order, {"rates": time_side_by_side([order.job, *order.beside])})
@@ -65,4 +66,5 @@ def made_up_timing() -> dict[str, Any]:
         "compiled_from_tokens": 0,
         "rates": {},
         "remarks": [],
+        "is_busy": False,
     }

@@ -54,6 +54,8 @@ def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
     """Every reading of the clock is what `rate` says of the settings."""
 
     class Stepper:
+        share_of_core, speed = 1.0, None
+
         def __init__(self, job: Job) -> None:
             self.settings = job.settings
 

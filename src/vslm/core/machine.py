@@ -8,8 +8,15 @@ Not for: what is free at this moment. A limit stays, so the same command chooses
 
 import math
 import os
+import platform
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _ROOT = Path("/")  # a test puts a made-up one in its place
 _NO_LIMIT = 2**60  # bytes; version 1 of control groups writes a number above it for "no limit"
@@ -48,6 +55,22 @@ def memory_limit() -> int | None:
             if word.isdigit() and 0 < int(word) < _NO_LIMIT:
                 limits.append(int(word))
     return min(limits, default=None)
+
+
+def peak_memory() -> int | None:
+    """Bytes that this process has held at most; None where the system does not say."""
+    if resource is None:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def cpu_name() -> str:
+    """What the processor calls itself."""
+    names = [
+        line.partition(":")[2] for line in _read(_ROOT / "proc/cpuinfo").splitlines() if line.startswith("model name")
+    ]
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def _folders(controller: str) -> Iterator[Path]:

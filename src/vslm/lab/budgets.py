@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 
+import vslm
 from vslm.core.errors import RunError, SpecError
-from vslm.core.machine import available_cores
+from vslm.core.machine import available_cores, cpu_name, memory_limit
+from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
 from vslm.lab.job import Job, Settings, start_checksum
 from vslm.lab.options import Options, Watcher
 from vslm.lab.own_classes import OwnCode
 from vslm.lab.pool import Order, run_orders
+from vslm.lab.remembered import remember, remembered, settings_path
 from vslm.lab.stages import num_rounds
 from vslm.lab.study import Study
-from vslm.lab.timing import START_SECONDS, Extent
+from vslm.lab.timing import START_SECONDS, Extent, has_compiler
 from vslm.results.places import read_shown, remove_folder
 
 _TIMING = ".timing"  # a folder that is there while something is timed
@@ -53,7 +56,6 @@ class Bench:
 
     def choose_settings(self, options: Options, sizes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
         """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
-        self.watcher.say("timing the baseline: precision, compile, threads")
         cores = available_cores()
         extent = Extent(
             num_runs=max(size["num_runs"] for size in sizes),
@@ -66,18 +68,29 @@ class Bench:
         order = Order(
             job,
             self.out / _TIMING,
-            self._copy(),
+            None,
             task="settings",
             extent=extent,
             cores=cores,
             workers=options.workers,
+            precision=options.precision,
         )
-        timing = self._ask(order)["timing"]
+        about = self._about(order)
+        timing = remembered(about)
+        if timing is None:
+            self.watcher.say("timing the baseline: precision, compile, threads")
+            order.study_file = self._copy()
+            timing = remember(about, self._ask(order)["timing"])
+            why = "the fastest of a short timing, kept for the next time"
+            if timing.get("is_busy"):
+                why = f"timed while other work went on; to time again, delete {settings_path(about)}"
+        else:
+            why = f"as timed on {timing['measured']}; to time again, delete {settings_path(about)}"
         for remark in timing["remarks"]:
             self.watcher.say(remark)
         chosen = {**timing["settings"], **{key: timing[key] for key in _KEPT}}
         words = ", ".join(f"{key} {chosen[key]}" for key in ("precision", "compiled", "threads", "workers"))
-        self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words}")
+        self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words} ({why})")
         return chosen, timing["tokens_per_second"]
 
     def time_arms(self, arms: list[str], settings: Mapping[str, Any]) -> dict[str, Timed]:
@@ -98,6 +111,29 @@ class Bench:
             return None
         self.code.write(copy := self.out / _TIMING / "study.py")
         return copy
+
+    def _about(self, order: Order) -> dict[str, Any]:
+        """What a choice of settings follows from: the machine, what is computed in a step, and how much is run."""
+        experiment = order.job.experiment
+        return {
+            "cpu": cpu_name(),
+            "cores": order.cores,
+            "memory_limit": memory_limit(),
+            "torch": torch.__version__,
+            "vslm": vslm.__version__,
+            "has_compiler": has_compiler(),
+            "device": order.job.settings.device,
+            "gpu": torch.cuda.get_device_name() if order.job.settings.device == "cuda" else None,
+            "model": to_plain(experiment.model),
+            "optimizer": to_plain(experiment.optimizer),
+            "batch_tokens": experiment.batch_tokens,
+            "accumulation": experiment.accumulation,
+            "vocabulary": self.corpora[order.job.arm].vocabulary,
+            "tokens": sum(order.job.stages_tokens),
+            "extent": dataclasses.asdict(order.extent),
+            "workers": order.workers,
+            "precision": order.precision,
+        }
 
     def _job(self, arm: str, settings: Settings, tokens: int) -> Job:
         experiment = self.study.arms[arm]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from vslm.core.errors import SpecError
 from vslm.core.types import describe
@@ -22,6 +22,7 @@ class Options:
         more_tokens: let finished runs go on for another stage.
         device: "auto", "cpu", "cuda" or "mps".
         workers: runs at the same time; None: as timed.
+        precision: of the forward pass; "auto": the faster one, as timed on this machine.
         samples: whether runs show text on the way.
 
     Raises: SpecError, at the option's name on the command line, for a number that is not above 0.
@@ -33,6 +34,7 @@ class Options:
     more_tokens: int | None = None
     device: str = "auto"
     workers: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     samples: bool = False
 
     def __post_init__(self) -> None:

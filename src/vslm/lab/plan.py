@@ -138,6 +138,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "unequal": list(study.unequal),
         "minutes": sum(stage["minutes"] for stage in stages),
         "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
+        "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
         "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
         "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",

@@ -35,7 +35,7 @@ class Order:
         folder: of the run.
         study_file: where specs come from that are in no table.
         task: "train" the job; choose "settings" for a study of such an `extent`, on `cores`, `workers` at the same time
-            if that is settled; measure the "rates" of it and of `beside`, side by side.
+            and in a `precision` if those are settled; measure the "rates" of it and of `beside`, side by side.
         samples: whether it shows text on the way.
     """
 
@@ -47,6 +47,7 @@ class Order:
     extent: Extent = Extent(num_runs=1)
     cores: int = 1
     workers: int | None = None
+    precision: str = "auto"
     beside: tuple[Job, ...] = ()
 
 
@@ -224,6 +225,7 @@ class _Worker:
                 "extent": dataclasses.asdict(order.extent),
                 "cores": order.cores,
                 "workers": order.workers,
+                "precision": order.precision,
                 "beside": [to_plain(job) for job in order.beside],
             },
         )

@@ -245,6 +245,10 @@ def _check_kept(options: Options, before: Record, base_tokens: int) -> None:
     if options.tokens is not None and options.tokens != base_tokens:
         found = f"found {options.tokens:,}, and this study began with {base_tokens:,} a run"
         raise SpecError("--tokens", found, "the budget is chosen once", do)
+    precision = before["settings"]["precision"]
+    if options.precision not in ("auto", precision):
+        found = f"found {options.precision}, and this study runs in {precision}"
+        raise SpecError("--precision", found, "it is chosen once", do)
     if options.device != "auto" and options.device != kept:
         raise SpecError("--device", f"found {options.device}, and this study runs on {kept}", "it is chosen once", do)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from vslm.core.machine import memory_limit, peak_memory
 from vslm.data.corpus import open_corpus
 from vslm.data.windows import training_batch
 from vslm.lab.job import Job, Settings
@@ -21,6 +22,10 @@ _SECONDS_PER_READING = 0.8
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
 # Of a graph. The reading may find the baseline's made by an earlier study, and arms with unlike blocks take longer.
 _FEWEST_COMPILE_SECONDS = 25.0
+_CLEARLY = 1.1  # as fast as the other precision
+_UNDISTURBED = 0.7  # of a core's time, in a reading of one thread
+_READ_AGAIN = 2  # times, at most, where it was disturbed
+_MEMORY_FRACTION = 0.9  # of a limit; the rest is for the command itself
 _NEARLY = 0.75  # of the speed of the faster precision
 _LOADING = 0.25  # of that, where another process has made it before
 _SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
@@ -50,7 +55,9 @@ class Extent:
     minutes: float | None = None
 
 
-def choose_settings(job: Job, extent: Extent, *, cores: int, workers: int | None = None) -> dict[str, Any]:
+def choose_settings(
+    job: Job, extent: Extent, *, cores: int, workers: int | None = None, precision: str = "auto"
+) -> dict[str, Any]:
     """Settings for a study of such an extent, its tokens per second, and remarks for people.
 
     Args:
@@ -58,9 +65,12 @@ def choose_settings(job: Job, extent: Extent, *, cores: int, workers: int | None
         extent: of the study.
         cores: that may be used.
         workers: runs at the same time, if that is settled; they share the cores.
+        precision: "fp32" or "bf16", if that is settled; "auto": the faster one.
     """
-    chooser = _Chooser(job, extent, cores, workers)
-    chooser.choose_precision()
+    chooser = _Chooser(job, extent, cores, workers, "fp32" if precision == "auto" else precision)
+    chooser.keep_within_memory()
+    if precision == "auto":
+        chooser.choose_precision()
     chooser.choose_compiling()
     if job.settings.device == "cpu":
         chooser.choose_threads()
@@ -72,13 +82,14 @@ def choose_settings(job: Job, extent: Extent, *, cores: int, workers: int | None
         "compiled_from_tokens": chooser.compiled_from_tokens,
         "rates": chooser.rates,
         "remarks": chooser.remarks,
+        "is_busy": chooser.is_busy,
     }
 
 
 class _Chooser:
     """The best settings so far, and what was read on the way."""
 
-    def __init__(self, job: Job, extent: Extent, cores: int, workers: int | None) -> None:
+    def __init__(self, job: Job, extent: Extent, cores: int, workers: int | None, precision: Any) -> None:
         self.job, self.extent, self.cores, self.asked_workers = job, extent, cores, workers
         self.compile_seconds = 0.0  # of the whole study
         self.compiled_from_tokens = 0  # of a run that is the only one of its arm
@@ -86,15 +97,27 @@ class _Chooser:
         self.rates: dict[str, float] = {}
         self.remarks: list[str] = []
         self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
-        self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision="fp32")
-        self.best_rate = self._read("fp32, 1 thread", self.best)
+        self.speeds: dict[str, float] = {}  # tokens per second of a core's time, whoever else uses the core
+        self.is_busy = False
+        self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
+        self.best_rate = self._read(f"{precision}, 1 thread", self.best)
         self.other: tuple[Settings, float] = self.best, 0.0  # the slower precision and its rate
 
+    def keep_within_memory(self) -> None:
+        """Fewer runs at the same time where the limit of a container does not hold as many."""
+        limit, bytes_each = memory_limit(), peak_memory()
+        if limit is None or bytes_each is None or self.asked_workers is not None:
+            return
+        fitting = max(1, int(_MEMORY_FRACTION * limit / bytes_each))
+        if fitting < self.workers:
+            self.remarks.append(f"{fitting} at the same time fit into the {limit / 1e9:.1f} GB that may be used here")
+            self.workers = fitting
+
     def choose_precision(self) -> None:
-        """Whichever is faster here."""
+        """bf16 where it is clearly faster: what is within the noise of a reading must not change from day to day."""
         bf16 = dataclasses.replace(self.best, precision="bf16")
         self.other = bf16, self._read("bf16, 1 thread", bf16)
-        if self.other[1] > self.best_rate:
+        if self.speeds["bf16, 1 thread"] > _CLEARLY * self.speeds["fp32, 1 thread"]:
             (self.best, self.best_rate), self.other = self.other, (self.best, self.best_rate)
 
     def choose_compiling(self) -> None:
@@ -160,7 +183,15 @@ class _Chooser:
         return self.tokens / rate + START_SECONDS
 
     def _read(self, name: str, settings: Settings) -> float:
-        self.rates[name] = _Stepper(dataclasses.replace(self.job, settings=settings)).rate()
+        stepper = _Stepper(dataclasses.replace(self.job, settings=settings))
+        self.rates[name] = stepper.rate()
+        # Other work on the core, or a stall: the longest rest that a reading had counts least, so the best is taken.
+        for _ in range(_READ_AGAIN):
+            if stepper.share_of_core >= _UNDISTURBED:
+                break
+            self.rates[name] = max(self.rates[name], stepper.rate())
+        self.is_busy = self.is_busy or stepper.share_of_core < _UNDISTURBED
+        self.speeds[name] = self.rates[name] if stepper.speed is None else stepper.speed
         return self.rates[name]
 
 
@@ -181,6 +212,8 @@ class _Stepper:
 
     def __init__(self, job: Job) -> None:
         self.job, self.settings = job, job.settings
+        self.share_of_core = 1.0  # that it got in the latest reading, where that can be told
+        self.speed: float | None = None  # tokens per second of a core's time, the best reading
         torch.set_num_threads(self.settings.threads)
         corpus = open_corpus(job.corpus)
         model = build_model(job, corpus.vocabulary)
@@ -200,11 +233,16 @@ class _Stepper:
 
     def rate(self, seconds: float = _SECONDS_PER_READING) -> float:
         """Training tokens per second, over at least so many seconds and two steps."""
-        start, steps = time.perf_counter(), 0
+        start, spent, steps = time.perf_counter(), time.process_time(), 0
         while steps < 2 or time.perf_counter() - start < seconds:
             self._step()
             steps += 1
-        return steps * self.job.experiment.tokens_per_step / (time.perf_counter() - start)
+        passed, spent = time.perf_counter() - start, time.process_time() - spent
+        tokens = steps * self.job.experiment.tokens_per_step
+        if self.settings.device == "cpu" and self.settings.threads == 1 and spent > 0:
+            self.share_of_core = spent / passed
+            self.speed = max(self.speed or 0.0, tokens / spent)
+        return tokens / passed
 
     def _step(self) -> None:
         for part_BT1 in self.micro:

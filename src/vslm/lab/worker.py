@@ -53,7 +53,8 @@ def carry_out(path: Path) -> bool:
         job = from_plain(order["job"], kinds)
         if order["task"] == "settings":
             extent = Extent(**order["extent"])
-            _say({"timing": choose_settings(job, extent, cores=order["cores"], workers=order["workers"])})
+            asked = {key: order[key] for key in ("cores", "workers", "precision")}
+            _say({"timing": choose_settings(job, extent, **asked)})
         elif order["task"] == "rates":
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})

@@ -47,16 +47,17 @@ Precision = Literal["auto", "fp32", "bf16"]
 Json = Annotated[bool, Parameter(name="--json", negative="", show_default=False)]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 AllowHost = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
+Texts = Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)]
 Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
 @app.command(name="run")
 def run_command(
-    study: Path,
+    study: Path | None = None,
     /,
     *,
     set_: Set = (),
-    data: str | None = None,
+    data: Texts = (),
     seeds: str | None = None,
     tokens: Count | None = None,
     minutes: Minutes | None = None,
@@ -69,9 +70,9 @@ def run_command(
     """Train every arm of a study with every seed, and print the verdict. After a stop the same command goes on.
 
     Args:
-        study: The study file: Python that defines STUDY.
+        study: The study file: Python that defines STUDY. Needed.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
-        data: A file, folder or glob that replaces every arm's corpus.
+        data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
         tokens: Training tokens of one run of the baseline.
         minutes: Time for the whole study.
@@ -83,6 +84,7 @@ def run_command(
     """
     from vslm.lab.study_file import answers_of, load_study
 
+    study, data = _study_and_data(study, data)
     declared = _changed(load_study(study), set_, data, study)
     folder = run(
         declared,
@@ -150,11 +152,11 @@ def run(
 
 @app.command
 def plan(
-    study: Path,
+    study: Path | None = None,
     /,
     *,
     set_: Set = (),
-    data: str | None = None,
+    data: Texts = (),
     seeds: str | None = None,
     tokens: Count | None = None,
     minutes: Minutes | None = None,
@@ -165,9 +167,9 @@ def plan(
     """Say what a study would cost and what it could resolve, before a second is spent.
 
     Args:
-        study: The study file: Python that defines STUDY.
+        study: The study file: Python that defines STUDY. Needed.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
-        data: A file, folder or glob that replaces every arm's corpus.
+        data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
         tokens: Training tokens of one run of the baseline.
         minutes: Time for the whole study.
@@ -180,6 +182,7 @@ def plan(
     from vslm.lab.study_file import load_study
 
     options = Options(seeds=seeds, tokens=tokens, minutes=minutes, workers=workers, precision=precision)
+    study, data = _study_and_data(study, data)
     declared = _changed(load_study(study), set_, data, study)
     planned = plan_study(declared, options)
     if json_:
@@ -243,9 +246,7 @@ def rematch(
 
 @app.command
 def train(
-    path: str,
-    /,
-    *,
+    *paths: str,
     minutes: Minutes | None = None,
     tokens: Count | None = None,
     more_tokens: Count | None = None,
@@ -265,7 +266,7 @@ def train(
     """Train one model on your text, with samples on the way and no verdict. After a stop the same command goes on.
 
     Args:
-        path: A file, folder or glob of text; `vslm data show` says what is read of it.
+        paths: Files, folders or globs of text; `vslm data show` says what is read of them.
         minutes: How long to train. Default: 15, unless tokens are given.
         tokens: How many tokens to train on.
         more_tokens: Let a finished run go on for so many tokens.
@@ -288,7 +289,10 @@ def train(
     from vslm.lab.single import ARM, Wanted, at_options, study_of
     from vslm.report.page import write_report
 
-    place = out or Path("runs") / f"train-{_name_of_text(path)}"
+    if not paths:
+        raise SpecError("train", "no text is named", "a file, a folder or a glob is needed", "vslm train mytexts/")
+    path = paths[0] if len(paths) == 1 else paths
+    place = out or Path("runs") / f"train-{_name_of_texts(paths)}"
     options = Options(more_tokens=more_tokens, device=device, precision=precision, samples=True)
     wanted = Wanted(
         tokens=tokens,
@@ -312,6 +316,15 @@ def train(
         print(f"validation loss {model.done['val_loss']:.4f} nats per token, {model.done['val_bpb']:.4f} bits per byte")
     print(f"folder  {model.path}\nreport  {page}")
     _exit_where_missing(folder)
+
+
+def _name_of_texts(paths: tuple[str, ...]) -> str:
+    """What a folder is called by: of several texts, the folder that they lie in, or the first of them."""
+    if len(paths) == 1:
+        return _name_of_text(paths[0])
+    around = {Path(path).parent for path in paths}
+    name = around.pop().name if len(around) == 1 else ""
+    return name or f"{_name_of_text(paths[0])}-and-{len(paths) - 1}-more"
 
 
 def _name_of_text(path: str) -> str:
@@ -503,7 +516,7 @@ def sample(
     Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
-        folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then its first finished seed, or the baseline's.
         prompt: What it goes on from. Default: the start of a document.
         interactive: Read prompts, one a line, until an empty line, Ctrl-D or Ctrl-C.
         tokens: How many to write.
@@ -515,9 +528,13 @@ def sample(
     from vslm.lab.sampling import Draws, converse, open_run
 
     writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed), trust=trust)
+    if writer.run.path.resolve() != folder.resolve():
+        print(f"vslm: {writer.run.path} writes", file=sys.stderr)
     if interactive:
         converse(writer)
         return
+    if words := writer.cut_words(prompt or ""):
+        print(f"vslm: {words}", file=sys.stderr)
     # Into a file or a pipe goes what the model wrote, byte for byte; on a terminal control characters are shown.
     to = sys.stdout if sys.stdout.isatty() else plain(sys.stdout)
     for piece in writer.stream(prompt or ""):
@@ -590,7 +607,7 @@ def prompts(
     Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
-        folder: Of a run (runs/NAME/ARM/seed0), or of a study: then its baseline's first finished seed.
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then its first finished seed, or the baseline's.
         prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
         continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
         out: The page. Default: prompts.html in the working directory.
@@ -692,7 +709,18 @@ def _print_json(value: Any) -> None:
     print(json_text(value).replace("\x7f", "\\u007f"))
 
 
-def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path | None) -> "Study":
+def _study_and_data(study: Path | None, data: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """The study file and the paths of texts, where the file stands behind the texts of --data."""
+    if study is None and len(data) > 1 and data[-1].endswith(".py"):
+        return Path(data[-1]), data[:-1]
+    if study is None:
+        raise SpecError(
+            "STUDY", "is missing", "a Python file that defines STUDY is needed", "see studies/quickstart.py"
+        )
+    return study, data
+
+
+def _changed(study: "Study", set_: tuple[str, ...], data: tuple[str, ...], path: Path | None) -> "Study":
     """The study with the changes of the command line."""
     import dataclasses
 
@@ -701,9 +729,11 @@ def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path
     from vslm.lab.study_file import kinds_with
 
     arms: dict[str, Any] = dict(study.arms)
-    if data is not None:
+    if data:
         for arm, experiment in arms.items():
-            source = Text(data, tokenizer=experiment.data.tokenizer, splits=experiment.data.splits)
+            source = Text(
+                data[0] if len(data) == 1 else data, tokenizer=experiment.data.tokenizer, splits=experiment.data.splits
+            )
             arms[arm] = dataclasses.replace(experiment, data=source)
     for text in set_:
         where, value = parse_change(text, kinds_with(path))
@@ -715,7 +745,7 @@ def _changed(study: "Study", set_: tuple[str, ...], data: str | None, path: Path
             except SpecError as error:
                 raise error.within("--set") from None
     try:
-        return dataclasses.replace(study, arms=arms) if set_ or data is not None else study
+        return dataclasses.replace(study, arms=arms) if set_ or data else study
     except SpecError as error:
         raise _as_typed(error, set_) from None
 

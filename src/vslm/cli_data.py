@@ -20,9 +20,7 @@ _SHOWN_CHARACTERS = 400
 
 @app.command
 def show(
-    path: str,
-    /,
-    *,
+    *paths: str,
     field: str = "text",
     document: DocumentIs = "auto",
     separator: str | None = None,
@@ -33,7 +31,7 @@ def show(
     """Show what is read, what is passed over, and the first documents.
 
     Args:
-        path: A file, folder or glob of text.
+        paths: Files, folders or globs of text.
         field: Where a record of JSON, CSV or Parquet has its text.
         document: What a document of a plain text is.
         separator: Cut plain text wherever this stands. Default: <|endoftext|> on a line of its own.
@@ -46,6 +44,11 @@ def show(
 
     if documents < 0:
         raise SpecError("--documents", f"found {documents}", "0 or more are shown")
+    if not paths:
+        raise SpecError(
+            "data show", "no text is named", "a file, a folder or a glob is needed", "vslm data show mytexts/"
+        )
+    path = paths[0] if len(paths) == 1 else paths
     source = Text(path, field=field, document=document, separator=separator, encoding=encoding)
     notes, first, lengths = Notes(), [], []
     try:
@@ -58,7 +61,7 @@ def show(
             print(words, file=sys.stderr)
         raise
     if not lengths:
-        raise SpecError(path, "there is no text in it", "", "; ".join(notes.lines()))
+        raise SpecError(" ".join(paths), "there is no text in it", "", "; ".join(notes.lines()))
     if json_:
         shown = [{"name": each.name, "text": each.text} for each in first]
         print(json.dumps({"read": notes.lines(), "lengths": _lengths(lengths), "documents": shown}, indent=1))

@@ -162,3 +162,24 @@ def test_a_source_is_varied_and_read_back_like_any_spec() -> None:
     source = vary(Text("a.txt", vocabulary=512), {"tokenizer.vocabulary": 700, "splits.val_fraction": 0.2})
     assert source == Text("a.txt", tokenizer=BPE(vocabulary=700), splits=Splits(val_fraction=0.2))
     assert from_plain(to_plain(source), {"Text": Text, "BPE": BPE, "Splits": Splits}) == source
+
+
+def test_several_paths_are_one_text(tmp_path: Path) -> None:
+    """In the order they are named, every file once, and one path reads as it did."""
+    (tmp_path / "more").mkdir()
+    for name, text in {"a.txt": "Ada.", "b.txt": "Ben.", "more/c.txt": "Cleo.", "more/d.dat": "Dan."}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def read(*paths: str) -> list[str]:
+        named = tuple(str(tmp_path / path) for path in paths)
+        return [document.text for document in Text(named).documents()]
+
+    assert read("b.txt", "a.txt") == ["Ben.", "Ada."]
+    assert read("more/c.txt", "more", "more/d.dat", "*.txt") == ["Cleo.", "Dan.", "Ada.", "Ben."]
+    assert read("a.txt") == [document.text for document in Text(str(tmp_path / "a.txt")).documents()]
+    assert Text(("a.txt", "b.txt", "c.txt")).describe() == "text of a.txt and 2 more"
+    with pytest.raises(DataError, match=r"nothere\.txt: no such file or folder"):
+        read("a.txt", "nothere.txt")
+    for empty in ((), ("a.txt", " ")):
+        with pytest.raises(SpecError, match="an empty path"):
+            Text(empty)

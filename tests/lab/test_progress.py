@@ -50,3 +50,19 @@ def test_a_table_shows_the_runs_under_way(clock: list[float]) -> None:
     assert "25%" in shown
     assert "1,234" in shown
     assert "waiting" not in shown.split("b ")[-1]
+
+
+def test_a_sample_stands_below_the_table_and_fits() -> None:
+    """On a screen of 24 lines; only the latest, and no line of it is printed above."""
+    console = Console(record=True, width=80, height=24, force_terminal=True)
+    with progress.Live(console=console) as live:
+        table = progress._Table(console, live)
+        table.started({("model", 0): 100})
+        for number in range(3):
+            table.heard("model", 0, {"sample": f"sample {number}\x1b[2J " + "word " * 400})
+        shown = [str(line) for line in table.shown().renderables[1:]]
+    assert 1 < len(shown) <= 8
+    assert shown[0].startswith("sample 2?[2J word")
+    assert max(map(len, shown)) <= 80
+    printed = console.export_text()
+    assert "sample 0" not in printed

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +15,8 @@ from vslm.lab.options import Watcher
 from vslm.results.console import console as console_to
 
 _LINE_EVERY_SECONDS = 15.0
+_LINES_BESIDE = 4  # title, headings, and room for the prompt of the shell
+_MOST_SAMPLE_LINES = 8
 
 
 class _Lines:
@@ -84,13 +86,24 @@ class _Table(_Lines):
     def __init__(self, console: Console, live: Live) -> None:
         super().__init__(console, quiet=False)
         self.live = live
+        self.sample = ""
 
     def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
-        super().heard(arm, seed, message)
-        self.live.update(self.table())
+        if "sample" in message:  # the latest stands below the table, so that none pushes it off the screen
+            self.sample = message["sample"]
+        else:
+            super().heard(arm, seed, message)
+        self.live.update(self.shown())
 
     def moved(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         pass
+
+    def shown(self) -> Group:
+        """The table, and below it as much of the latest sample as the screen has lines for."""
+        table = self.table()
+        lines = max(0, self.console.height - table.row_count - _LINES_BESIDE)
+        words = Text("".join(c if c.isprintable() or c == "\n" else "?" for c in self.sample.strip()), style="dim")
+        return Group(table, *words.wrap(self.console, self.console.width)[: min(lines, _MOST_SAMPLE_LINES)])
 
     def table(self) -> Table:
         table = Table(title=self.left(), box=None)

@@ -15,7 +15,7 @@ from vslm.lab.checks import finished
 from vslm.lab.stored_run import StoredRun
 from vslm.models.generation import generate
 from vslm.models.language_model import LanguageModel
-from vslm.results.folder import StudyFolder
+from vslm.results.naming import Named, named, study_around
 
 _MOST_TOKENS = 1_000_000  # days of writing
 
@@ -58,6 +58,16 @@ class Writer:
     draws: Draws
     run: StoredRun
 
+    def cut_words(self, prompt: str) -> str:
+        """What of a prompt the model does not see, in words; empty where it sees all of it.
+
+        Raises: DataError for a prompt that the tokenizer cannot encode.
+        """
+        num_tokens, context = len(self.tokenizer.encode(prompt)), self.model.context_tokens
+        if num_tokens <= context:
+            return ""
+        return f"the prompt has {num_tokens:,} tokens, and the model sees the last {context:,}, its context"
+
     def stream(self, prompt: str) -> Iterator[str]:
         """Yield the prompt and what follows, in pieces that never break inside a character.
 
@@ -89,6 +99,8 @@ def converse(writer: Writer) -> None:
     try:
         while line := input("> "):
             try:
+                if words := writer.cut_words(line):
+                    print(f"vslm: {words}", file=sys.stderr)
                 for piece in writer.stream(line):
                     print(piece, end="", flush=True)
                 print()
@@ -98,29 +110,30 @@ def converse(writer: Writer) -> None:
         print()
 
 
-def _first_finished(study: StudyFolder) -> Path:
-    baseline, torn = study.study["baseline"], None
-    for run in study.runs(baseline):
+def _first_finished(named: Named) -> Path:
+    """The first run of an arm, or of the baseline, that ended well."""
+    arm, study, torn = named.arms[0], named.folder, None
+    for run in named.runs(arm):
         try:
             if run.done and run.done["status"] == "done":
                 return run.path
         except ResultError as error:  # another seed may be whole
             torn = torn or error
-    raise torn or ResultError(str(study.path), f"no finished run of {baseline!r}", "", "run the study first")
+    raise torn or ResultError(str(study.path), f"no finished run of {arm!r}", "", "run the study first")
 
 
 def open_run(folder: Path, draws: Draws, *, trust: bool = False) -> Writer:
-    """The model of a run's folder, or of the baseline's first finished seed in a study's folder.
+    """The model of a run's folder, or of the first finished seed of an arm's folder, or of a study's baseline.
 
     Args:
-        folder: of the run or the study.
+        folder: of the run, the arm or the study.
         draws: how it writes.
         trust: whether code in the folder is run even if this user did not run it before.
     Raises: ResultError if there is no finished run, or only code that may not be run can read it.
     """
-    if (folder / "study.json").is_file():
-        study = StudyFolder(folder)
-        folder = _first_finished(study)
+    around = study_around(folder)
+    if around is not None and not (folder / "experiment.json").is_file():
+        folder = _first_finished(named(folder))
     finished(folder)
     run = StoredRun(folder, trust=trust)
     return Writer(run.model(), run.tokenizer, draws, run)

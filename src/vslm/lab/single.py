@@ -25,7 +25,7 @@ _OPTIONS = (
     (("width",), ("--width", "--heads")),
     (("context_tokens", "batch_tokens"), ("--context-tokens",)),
     (("vocabulary",), ("--vocabulary",)),
-    (("depth", "path"), ("--depth",)),
+    (("depth",), ("--depth",)),
     *(((name,), (f"--{name}",)) for name in ("field", "document", "separator", "encoding")),
     (("more_tokens",), ("--more-tokens",)),
     (("tokens",), ("--tokens",)),
@@ -76,7 +76,7 @@ def _at_option(error: SpecError, wanted: Wanted) -> SpecError:
     return error
 
 
-def study_of(path: str, out: Path, wanted: Wanted) -> Study:
+def study_of(path: str | tuple[str, ...], out: Path, wanted: Wanted) -> Study:
     """The study of one arm that trains a model of a text.
 
     Where the folder holds one already, what is not asked for stays as it was, so that a short command goes on with it.
@@ -92,6 +92,7 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
     sizes |= {name: value for name in sizes if (value := getattr(wanted, name)) is not None}
     how_read = {name: getattr(before.data, name) for name in _HOW_READ} if before else dict(_HOW_READ)
     how_read |= {name: value for name in how_read if (value := getattr(wanted, name)) is not None}
+    data = Text(path, vocabulary=sizes["vocabulary"], **how_read)
     experiment = Experiment(
         model=uniform(
             depth=sizes["depth"],
@@ -99,10 +100,12 @@ def study_of(path: str, out: Path, wanted: Wanted) -> Study:
             heads=sizes["heads"],
             context_tokens=sizes["context_tokens"],
         ),
-        data=Text(path, vocabulary=sizes["vocabulary"], **how_read),
+        data=data,
         budget=budget or (before.budget if before else Budget(minutes=_MINUTES)),
     )
-    return Study(question=f"A model of {path}", baseline=ARM, arms={ARM: experiment}, seeds=1)
+    return Study(
+        question=f"A model of {data.describe().removeprefix('text of ')}", baseline=ARM, arms={ARM: experiment}, seeds=1
+    )
 
 
 def _check_as_before(before: Experiment, budget: Budget | None, wanted: Wanted, out: Path) -> None:

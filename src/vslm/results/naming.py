@@ -36,6 +36,14 @@ class Named:
         return f"{self.folder.path.resolve().name}/{arm}{budget}{seed}"
 
 
+def study_around(path: Path) -> Path | None:
+    """The folder of the study that a path is, or lies in; None where there is none."""
+    try:
+        return study_folder_of(path).path
+    except ResultError:
+        return None
+
+
 def named(path: Path) -> Named:
     """What a path below a study means.
 

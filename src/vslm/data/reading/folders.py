@@ -5,6 +5,7 @@ whatever its case and whatever packs them; hidden ones are passed over, and what
 licenses, citations, checksums, dataset cards. Linked folders are followed, each once.
 """
 
+import dataclasses
 import glob
 import os
 import re
@@ -61,8 +62,29 @@ class Listing:
     remarks: list[str] = field(default_factory=list)
 
 
-def listing(path: str) -> Listing:
-    """The files of a path: a file, a folder, or a glob.
+def listing(path: str | Sequence[str]) -> Listing:
+    """The files of a path: a file, a folder, or a glob; of several, one after the other, every file once.
+
+    Raises: DataError if there are none behind one of them, or if it cannot be looked up.
+    """
+    if isinstance(path, str):
+        return _listing(path)
+    whole, seen = Listing(), set()
+    for one in path:
+        each = _listing(one)
+        for found in each.files:
+            if found.file.resolve() not in seen:
+                whole.files.append(dataclasses.replace(found, name=str(found.file)))
+            seen.add(found.file.resolve())
+        whole.passed_over += [(kind, why, str(Path(one).expanduser() / name)) for kind, why, name in each.passed_over]
+        whole.remarks += each.remarks
+    named = {found.name for found in whole.files}  # by a path of its own, what a folder would have passed over
+    whole.passed_over = [row for row in whole.passed_over if row[2] not in named]
+    return whole
+
+
+def _listing(path: str) -> Listing:
+    """The files of one path.
 
     Raises: DataError if there are none, or if it cannot be looked up.
     """

@@ -39,8 +39,9 @@ class Text(Source):
     ['Once.\n', 'Twice: <|endoftext|>.\n']
 
     Args:
-        path: a file; a folder (every file below it that is text or records by its ending, and not hidden, a license or
-            the card of a data set); or a glob (`**` goes through folders). From the working directory.
+        path: one, or several in a tuple: a file; a folder (every file below it that is text or records by its ending,
+            and not hidden, a license or the card of a data set); or a glob (`**` goes through folders). From the
+            working directory.
         tokenizer, vocabulary, splits: see `Source`.
         field: where a record has its text; `a.b` goes into records, and through lists.
         document: what a document of a plain text is: "auto" as above, "file", "line", "paragraph" (what blank lines
@@ -52,7 +53,7 @@ class Text(Source):
         what is missing, empty, in another encoding, or no record.
     """
 
-    path: str = dataclasses.field(metadata=_BY_CONTENT)
+    path: str | tuple[str, ...] = dataclasses.field(metadata=_BY_CONTENT)
     field: str = dataclasses.field(default="text", kw_only=True, metadata=_BY_CONTENT)
     document: DocumentIs = dataclasses.field(default="auto", kw_only=True, metadata=_BY_CONTENT)
     separator: str | None = dataclasses.field(default=None, kw_only=True, metadata=_BY_CONTENT)
@@ -60,7 +61,7 @@ class Text(Source):
 
     def check(self) -> None:
         """Refuse an empty path, what is no encoding, and two ways to tell documents."""
-        if not self.path.strip():
+        if not self.path or not all(path.strip() for path in self.paths):
             raise SpecError("path", "an empty path", "a file, a folder or a glob is needed")
         for name in ("field", "separator"):
             if getattr(self, name) == "":
@@ -74,7 +75,13 @@ class Text(Source):
 
     def describe(self) -> str:
         """What a person calls this corpus."""
-        return f"text of {self.path}"
+        first, *others = self.paths
+        return f"text of {first}{f' and {len(others)} more' if others else ''}"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths, one or several."""
+        return (self.path,) if isinstance(self.path, str) else self.path
 
     def files(self) -> list[Path]:
         """The files, by name; in a folder by their place in it.

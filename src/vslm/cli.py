@@ -516,7 +516,7 @@ def sample(
     Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
-        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then its first finished seed, or the baseline's.
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then the (baseline's) first finished seed.
         prompt: What it goes on from. Default: the start of a document.
         interactive: Read prompts, one a line, until an empty line, Ctrl-D or Ctrl-C.
         tokens: How many to write.
@@ -607,7 +607,7 @@ def prompts(
     Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
 
     Args:
-        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then its first finished seed, or the baseline's.
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then the (baseline's) first finished seed.
         prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
         continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
         out: The page. Default: prompts.html in the working directory.

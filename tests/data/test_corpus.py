@@ -216,15 +216,32 @@ def test_a_torn_cache_is_noticed_said_and_built_again(source: Text, name: str, h
     assert np.array_equal(held, before)
 
 
-def test_a_flipped_bit_is_found_by_checksum(source: Text) -> None:
-    """Opening compares sizes, verify compares bytes."""
+@pytest.mark.parametrize("name", ["train.bin", "val.bin", "tokenizer.json", "meta.json"])
+def test_a_flipped_bit_is_found_when_a_corpus_is_opened(source: Text, name: str) -> None:
+    """Size and time are as they were; who trains is refused, and who has the text builds it again and says so."""
     corpus = prepare(source)
-    path = corpus.folder / "train.bin"
-    content = bytearray(path.read_bytes())
+    path, stat = corpus.folder / name, (corpus.folder / name).stat()
+    whole = path.read_bytes()
+    content = bytearray(whole)
     content[101] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"train\.bin: its bytes are not those that were written"):
-        prepare(source).verify()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(DataError, match=name):
+        corpus.verify()
+    with pytest.raises(DataError, match=rf"damaged \({name}"):
+        open_corpus(corpus.fingerprint)
+    again, said = prepared(source)
+    assert any(name in words and "built again" in words for words in said)
+    assert path.read_bytes() == whole
+    again.verify()
+
+
+def test_a_note_of_files_that_names_another_text_is_not_believed(source: Text) -> None:
+    """It would give the corpus another name, and a study another corpus."""
+    fingerprint = prepare(source).fingerprint
+    (note,) = (home() / "corpora" / "read").iterdir()
+    note.write_text('{"content": "0123"}')
+    assert prepare(source).fingerprint == fingerprint
 
 
 def test_building_twice_gives_the_same_bytes(source: Text) -> None:

@@ -22,8 +22,9 @@ from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.own_builds import check_builds
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
-from vslm.results.files import read_json
+from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
+from vslm.results.seals import FILES, MODEL, unlike
 from vslm.training.checkpoints import check_shapes, model_tensors
 
 
@@ -154,7 +155,11 @@ def finished(folder: Path) -> dict[str, Any]:
     Raises: ResultError if the folder holds no finished run.
     """
     if (folder / "done.json").is_file() and (folder / "weights.safetensors").is_file():
-        return read_json(folder / "done.json")
+        run = run_folder_of(folder)
+        damage = run.damage or unlike(folder, (run.done or {}).get(FILES, {}), MODEL)
+        if damage is not None or run.done is None:
+            raise ResultError(str(folder), str(damage), "a whole run is needed", f"{RUN_AGAIN}")
+        return run.done
     found = "no such folder"
     if folder.exists():
         found = "a study, not one run of it" if (folder / "study.json").is_file() else "no finished run"

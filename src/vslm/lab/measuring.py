@@ -28,6 +28,7 @@ from vslm.measure.measure import Measure, Taker
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import LATER, LATER_RECORD
 from vslm.results.naming import named
+from vslm.results.seals import FILES, checksums, sealed
 from vslm.training.loop import Taken
 
 PassOver = Callable[[str, VslmError], None]
@@ -126,7 +127,7 @@ def _write(run: StoredRun, measure: Measure, taken: list[Taken], say: Callable[[
     kept = {name: array for name, array in arrays.items() if not name.startswith(head)}
     measures = {**record, measure.recorded_as: {"measure": to_plain(measure), "vslm": vslm.__version__}}
     write_arrays(run.path / LATER, kept | measured_arrays(taken))
-    write_json(run.path / LATER_RECORD, {"measures": measures})
+    write_json(run.path / LATER_RECORD, sealed({"measures": measures, FILES: checksums(run.path, [LATER])}))
 
 
 def _before(run: StoredRun, say: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

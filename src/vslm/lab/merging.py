@@ -10,8 +10,9 @@ from vslm.core.specs import differences
 from vslm.lab.own_classes import changed_parts
 from vslm.lab.verdict import write_verdict
 from vslm.results.files import is_leftover, write_json, written_whole
-from vslm.results.folder import KEPT, MODULES, StudyFolder, budget_name
+from vslm.results.folder import KEPT, MODULES, RUN_AGAIN, RunFolder, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
+from vslm.results.seals import sealed
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
 _SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
@@ -32,9 +33,11 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     folders = [StudyFolder(part) for part in parts]
     for odd in (odd for part in parts for odd in odd_below(part)):
         checked(odd)  # left out, the study would be another one
-    first = folders[0].study
+    first = folders[0].study_to("run")
+    for folder in folders:
+        _check_whole(folder)
     for folder in folders[1:]:
-        _check_same(first, folder.study, folders[0].path, folder.path)
+        _check_same(first, folder.study_to("run"), folders[0].path, folder.path)
     whole: dict[str, Any] = {**first, "seeds": sorted({seed for folder in folders for seed in folder.study["seeds"]})}
     whole["arms"] = {
         arm: {**row, "runs": {}, "runs_by_budget": {name: {} for name in row.get("runs_by_budget", {})}}
@@ -58,9 +61,18 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
         copy_file(copy, out / copy.name)
     if (folders[0].path / MODULES).is_dir():
         _copy(folders[0].path / MODULES, out / MODULES)
-    write_json(out / "study.json", whole)
+    write_json(out / "study.json", sealed(whole))
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
+
+
+def _check_whole(folder: StudyFolder) -> None:
+    """Refuse a folder with a damaged run: it would be left out without a word, and its seed taken from elsewhere."""
+    for budget in folder.budgets:
+        for run in (run for arm in folder.judged_arms for run in folder.runs(arm, budget)):
+            if run.damage is not None:
+                do = f"{RUN_AGAIN}, where it was run; or delete the folder of that run"
+                raise ResultError(str(run.path), run.damage, "only whole runs are merged", do)
 
 
 def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Path) -> None:
@@ -100,10 +112,17 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
-    places = {tuple((folder.run(arm, seed).environment or {}).get(key) for key in _SAME_OF_A_SEED) for arm in arms}
+    places = {_place_of(folder.run(arm, seed)) for arm in arms}
     if len(places) > 1:
         found = f"the arms of seed {seed} were run in {len(places)} different places"
         raise ResultError(str(folder.path), found, f"one {', '.join(_SAME_OF_A_SEED)} for all arms of a seed")
+
+
+def _place_of(run: RunFolder) -> str:
+    """Where a run was made, as one text; of an environment that is none, that it is none."""
+    environment = run.environment
+    known = environment if isinstance(environment, dict) else {}
+    return repr([known.get(key) for key in _SAME_OF_A_SEED])
 
 
 def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:

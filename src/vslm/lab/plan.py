@@ -1,11 +1,11 @@
 """What a study would cost and could resolve, before a second is spent."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vslm.core.errors import ResultError
 from vslm.core.machine import available_cores
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import Corpus, home
@@ -29,6 +29,8 @@ from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds
 from vslm.lab.verdict import num_comparisons
 from vslm.models.block_table import block_table, folded
+from vslm.results.files import read_json
+from vslm.results.shapes import NOISE_CARD, first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
@@ -52,9 +54,17 @@ def noise_card_path() -> Path:
 
 
 def noise_card() -> dict[str, Any] | None:
-    """This machine's noise card, or None before `vslm noise`."""
+    """This machine's noise card, or None before `vslm noise`.
+
+    Raises: ResultError if it is torn, or not what `vslm noise` writes.
+    """
     path = noise_card_path()
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    card = read_json(path)
+    if odd := first_odd(card, NOISE_CARD, to="judge"):
+        raise ResultError(str(path), odd.found, odd.allowed, "delete it, or let `vslm noise` write it anew")
+    return card
 
 
 def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def declared(bench: Bench, options: Options) -> Record:
     Raises: SpecError when the folder belongs to another study, or an arm that was run has changed.
     """
     study, out = bench.study, bench.out
-    before = StudyFolder(out).study if (out / "study.json").exists() else None
+    before = _before(out, bench)
     if before is not None:
         _check_same_study(study, before, out)
     stages = stage_record(study, before, out)
@@ -119,6 +119,16 @@ def declared(bench: Bench, options: Options) -> Record:
 def study_name(study_file: Path | None, out: Path) -> str:
     """What a study is called, and the copy of its file, with .py behind it."""
     return study_file.stem if study_file else out.resolve().name or "study"
+
+
+def _before(out: Path, bench: Bench) -> Record | None:
+    """What an earlier command declared, or None; that it was changed since is said."""
+    folder = StudyFolder(out)
+    if not (out / "study.json").exists():
+        return None
+    if folder.record_problem:
+        bench.watcher.say(folder.record_problem)
+    return folder.study_to("run")
 
 
 def _row(bench: Bench, arm: str) -> Record:

@@ -15,6 +15,7 @@ from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
 from vslm.lab.study import Primary, Study, parse_seeds
 from vslm.lab.study_file import kinds_of
+from vslm.lab.verdict import verdict_before
 from vslm.results.folder import StudyFolder
 
 
@@ -39,7 +40,7 @@ def rematch(
         is no judged arm, for a seed that the first study had, since it chose the winner, and where no amount of the
         change makes the arm as large.
     """
-    study = folder.study
+    study = folder.study_to("run")
     arm = _winner(folder) if arm is None else arm
     others = [name for name in folder.judged_arms if name != study["baseline"]]
     if arm not in others:
@@ -90,8 +91,8 @@ def change_named(name: str) -> Change:
 
 
 def _winner(folder: StudyFolder) -> str:
-    arms = (folder.verdict or {}).get("arms", {})
-    better = {arm: row["delta"] for arm, row in arms.items() if row["verdict"] == "better"}
+    arms = verdict_before(folder)["arms"]
+    better = {arm: row["delta"] for arm, row in arms.items() if row["verdict"] == "better" and row["delta"] is not None}
     if not better:
         found = "no arm is better than the baseline" if arms else "no verdict yet"
         raise ResultError(str(folder.path), found, "a winner is needed", "name an arm with --arm")

@@ -23,6 +23,7 @@ from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
 from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
+from vslm.results.seals import FILES, checksums, sealed
 from vslm.training.averaging import averaged
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.kept_weights import save_weights
@@ -55,11 +56,14 @@ def run_job(
 
     Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
     """
-    if done := RunFolder(folder, job.arm, job.data_seed).ended_as(job.fingerprint):
+    if done := RunFolder(folder, job.arm, job.data_seed).ended_whole_as(
+        job.fingerprint, lambda text: progress({"say": text})
+    ):
         return done
     torch.set_num_threads(job.settings.threads)
     torch.use_deterministic_algorithms(job.settings.device == "cpu")
     corpus = open_corpus(job.corpus)
+    remove_file(folder / "done.json")  # of another length, or damaged: its files are about to change
     _write_records(job, folder, corpus)
     training = Training(build_objects(job, corpus))
     checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
@@ -221,6 +225,8 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
         with written_whole(folder / "weights.safetensors") as file:
             file.write(safetensors.torch.save(tensors))
+    done["weights_bytes"] = (folder / "weights.safetensors").stat().st_size
+    done = sealed({**done, FILES: checksums(folder)})
     write_json(folder / "done.json", done)
     return done
 

@@ -23,8 +23,8 @@ from vslm.lab.study import Study, auto_looks
 from vslm.lab.trust import code_of, remember
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
-from vslm.results.files import read_json, write_text
-from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder
+from vslm.results.files import write_text
+from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
 from vslm.results.places import files_below, remove_file, remove_folder
 
 
@@ -62,7 +62,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
                 name_runs(arms, record)
                 save(record, out)
             train(judged_tasks(arms, record, out, seeds))
-            if is_resolved(write_verdict(StudyFolder(out))):
+            if is_resolved(write_verdict(StudyFolder(out), watcher.say)):
                 break
     return StudyFolder(out)
 
@@ -120,7 +120,8 @@ def _is_over(study: Study, out: Path, seeds: list[int], record: Record) -> bool:
     if study.max_minutes is None or set(seeds) <= set(record["seeds"]):
         return False
     # Read from the runs, so that a study which was stopped and goes on knows what it spent before.
-    seconds = sum(read_json(done)["seconds"] for done in files_below(out) if done.name == "done.json")
+    ended = [run_folder_of(done.parent) for done in files_below(out) if done.name == "done.json"]
+    seconds = sum((run.done or {}).get("seconds", 0.0) for run in ended if run.damage is None)
     return seconds / 60 / record["settings"]["workers"] > study.max_minutes
 
 
@@ -134,7 +135,7 @@ def _train(
     orders = []
     watcher.started({(job.arm, job.data_seed): sum(job.stages_tokens) for job, _ in tasks})
     for job, path in tasks:
-        done = RunFolder(path, job.arm, job.data_seed).ended_as(job.fingerprint)
+        done = RunFolder(path, job.arm, job.data_seed).ended_whole_as(job.fingerprint, watcher.say)
         if done is not None:
             watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
         else:

@@ -16,6 +16,7 @@ from vslm.lab.job import Job, Settings, digest_of
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
+from vslm.results.seals import sealed
 
 Record = dict[str, Any]
 Task = tuple[Job, Path]
@@ -128,7 +129,7 @@ def select_value(run: RunFolder, record: Record, arm: str) -> float | None:
 
 def save(record: Record, out: Path) -> None:
     """Write `study.json`."""
-    write_json(out / "study.json", record)
+    write_json(out / "study.json", sealed(record))
 
 
 def stage_sizes(study: Any, num_seeds: int) -> list[dict[str, Any]]:

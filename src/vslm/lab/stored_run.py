@@ -27,8 +27,9 @@ from vslm.measure.token_counts import training_counts
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.results.files import RUN_ANEW, read_json
-from vslm.results.folder import DONE_ANEW, RunFolder, run_folder_of
+from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of
 from vslm.results.places import checked
+from vslm.results.seals import FILES, MODEL, unlike
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.kept_weights import load_weights
 
@@ -159,6 +160,7 @@ class StoredRun:
             raise ResultError(str(self.path), self._why_no_last(), "a run that ended well is needed")
         if step is None or step == last:
             path = self.path / "weights.safetensors"
+            self._check_sealed()
             try:
                 return path, load_file(checked(path))
             except SafetensorError as error:
@@ -171,6 +173,15 @@ class StoredRun:
             raise ResultError(str(self.path), f"no weights of step {step:,}", f"stored are {there}", do)
         path = self.folder.kept_weights[step]
         return path, load_weights(path)
+
+    def _check_sealed(self) -> None:
+        """Refuse last weights, or what they are read with, that are not as the run wrote them.
+
+        Raises: ResultError naming the file.
+        """
+        recorded = (self.folder.done or {}).get(FILES, {})
+        if damage := unlike(self.path, recorded, MODEL):
+            raise ResultError(str(self.path), damage, "", f"{RUN_AGAIN}: give the command that ran the study")
 
     def _why_no_last(self) -> str:
         done = self.folder.done

@@ -26,8 +26,7 @@ from vslm.core.specs import Spec
 from vslm.lab.experiment import Experiment
 from vslm.lab.job import Job
 from vslm.lab.stages import Record, Task, Train, job_of, select_value
-from vslm.results.files import read_json
-from vslm.results.folder import RunFolder
+from vslm.results.folder import RunFolder, StudyFolder
 
 TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
 _NEIGHBORS, _MOST_MOVES = 3, 1  # rates that get more seeds, and how often others get them, too
@@ -246,7 +245,7 @@ def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
     """The arms of a study, with the rates that a tuning in its folder has already chosen."""
     if study.tune is None or not (out / "study.json").exists():
         return study.arms
-    return with_chosen_rates(study.arms, read_json(out / "study.json").get("tuning", {}))
+    return with_chosen_rates(study.arms, StudyFolder(out).study_to("run").get("tuning") or {})
 
 
 def rate_of(experiment: Experiment) -> float:

@@ -1,13 +1,17 @@
 """The verdict of a study, from its finished runs: `verdict.json`."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
 from vslm.core.errors import ResultError
+from vslm.results import shapes
 from vslm.results.files import write_json
-from vslm.results.folder import RunFolder, StudyFolder, budget_name
+from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, RunFolder, StudyFolder, budget_name
+from vslm.results.seals import sealed
+from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.kinds import clearest, share_interval
 from vslm.stats.looks import LookPlan, error_of_look, plan_of_added_arms
@@ -33,11 +37,36 @@ def primary_value(
     return loss_nats / (math.log(2) * bytes_per_token) if primary["measure"] == "val_bpb" else loss_nats
 
 
-def write_verdict(folder: StudyFolder) -> dict[str, Any]:
-    """Look at what is done, judge every arm, and write `verdict.json`. Looks taken before are kept."""
-    study = folder.study
-    verdict = _verdict(folder, study, StudyFolder(folder.path).verdict or {"arms": {}})
+def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Look at what is done, judge every arm, and write `verdict.json`. Looks taken before are kept; of a verdict that
+    is torn, or another than was written, they are counted anew, and `say` is told.
+
+    Raises: ResultError where the record of the study lacks what is needed to judge.
+    """
+    study = folder.study_to("judge")
+    try:
+        before = verdict_before(StudyFolder(folder.path))
+    except ResultError as error:
+        before = {"arms": {}}
+        if say is not None:
+            say(f"{error.where}: {error.found}; it is made anew, and looks are counted anew")
+    verdict = _verdict(folder, study, before)
+    verdict["read_from"] = folder.checksums_of_runs()
+    verdict = sealed(verdict)
     write_json(folder.path / "verdict.json", verdict)
+    return verdict
+
+
+def verdict_before(folder: StudyFolder) -> dict[str, Any]:
+    """`verdict.json` as it was written; one without arms before the first look.
+
+    Raises: ResultError if it is torn, another than was written, or lacks what a later one is made from.
+    """
+    verdict = folder.verdict
+    if verdict is None:
+        return {"arms": {}}
+    if odd := first_odd(verdict, shapes.VERDICT, to="judge"):
+        raise ResultError(str(folder.path / "verdict.json"), odd.found, odd.allowed, VERDICT_ANEW)
     return verdict
 
 
@@ -129,7 +158,7 @@ class _Judge:
             {
                 "arm": arm if self.budget == 1 else f"{arm} {budget_name(self.budget)}",
                 "seed": seed,
-                "why": self.folder.run(arm, seed, self.budget).failed,
+                "why": _why_missing(self.folder.run(arm, seed, self.budget)),
             }
             for arm in self.arms
             for seed in self.study["seeds"]
@@ -259,6 +288,10 @@ def _rate_costs(study: dict[str, Any], others: list[str]) -> dict[str, RateCost]
     return {arm: RateCost(costs.get(arm, 0.0), costs.get(study["baseline"], 0.0)) for arm in others if costs}
 
 
+def _why_missing(run: RunFolder) -> str | None:
+    return f"{run.damage}; {RUN_AGAIN}" if run.damage else run.failed
+
+
 def _plan(study: dict[str, Any]) -> LookPlan:
     return LookPlan(tuple(study["plan"]["looks"]), tuple(study["plan"]["errors"]), study["plan"]["reserve"])
 
@@ -370,7 +403,7 @@ def _look_of(row: dict[str, Any]) -> Look:
 
 
 def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
-    found = [run.done[key] for run in runs.values() if run.done]
+    found = [run.done[key] for run in runs.values() if run.done and key in run.done]
     return float(np.mean(found)) if found else None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_LARGEST = 1e30  # its square is a number still; no count, loss or time here comes near
 _PREFIX_FROM = 10_000  # below, every digit is shown
 _FEWEST_DECIMALS = 3
 _MOST_DECIMALS = 6
@@ -129,10 +130,14 @@ def shortened(text: str, most: int) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether this is a finite number that can be shown; True and False are none."""
+    """Whether this is a finite number that can be shown; True and False are none, and neither is one beyond all sizes.
+
+    >>> is_number(0.5), is_number(float("nan")), is_number(10**400), is_number(1e200), is_number(True)
+    (True, False, False, False, False)
+    """
     if type(value) is float or type(value) is int:  # the usual case first: a page asks this of every value of a row
-        return math.isfinite(value)
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return -_LARGEST <= value <= _LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(-_LARGEST <= value <= _LARGEST)
 
 
 def of_folder(value: Any, kind: type) -> Any:

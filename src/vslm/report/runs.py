@@ -13,7 +13,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.report.formatting import is_number
-from vslm.results.folder import RunFolder, StudyFolder
+from vslm.results.folder import RUN_AGAIN, RunFolder, StudyFolder
 
 State = Literal["done", "diverged", "unfinished", "missing", "torn"]
 
@@ -72,6 +72,12 @@ def read_run(folder: RunFolder) -> Run:
     rows = _attempt(lambda: folder.measures, list, problems)
     arrays = _attempt(lambda: _consistent(folder.arrays, where), dict, problems)
     state, words = _state(folder, done, rows, problems)
+    remark = folder.later_problem or ""
+    if not problems and (damage := folder.damage):
+        # What cannot be trusted is not drawn either.
+        state, words, rows, arrays = "torn", f"is damaged: {damage}; {RUN_AGAIN}", [], {}
+    elif not problems and (damage := folder.quick_damage()):
+        remark = "; ".join(part for part in (remark, f"{damage}; {RUN_AGAIN}") if part)
     return Run(
         arm=folder.arm,
         seed=folder.seed,
@@ -83,7 +89,7 @@ def read_run(folder: RunFolder) -> Run:
         done=done,
         environment=_attempt(lambda: folder.environment, dict, []),
         sample=_attempt(lambda: folder.sample, str, []) or None,
-        remark=folder.later_problem or "",
+        remark=remark,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.report.formatting import is_number, of_folder
-from vslm.results.folder import StudyFolder, find_studies
+from vslm.results.folder import RUN_AGAIN, StudyFolder, find_studies
 
 VERDICT_WORDS = {
     "better": "better",
@@ -46,6 +46,7 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
     rows = []
     for name, arm in of_folder(study.get("arms"), dict).items():
         runs = folder.runs(name)
+        damaged = [f"{run.path}: {run.damage}; {RUN_AGAIN}" for run in runs if run.damage]
         arm, entry = of_folder(arm, dict), of_folder(judged.get(name), dict)
         if arm.get("screened_out"):
             rows.append({**_row(folder, study), **_screened_out(study, name), "problem": problem})
@@ -60,10 +61,10 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
                 "verdict": "baseline" if is_baseline else entry.get("verdict"),
                 "delta": entry.get("delta"),
                 "interval": entry.get("interval"),
-                "seeds": sum(run.is_done for run in runs),
+                "seeds": sum(run.is_done and run.damage is None for run in runs),
                 "tokens": entry.get("tokens", arm.get("tokens")),
                 "parameters": entry.get("num_parameters", arm.get("num_parameters")),
-                "problem": problem,
+                "problem": "; ".join(words for words in (problem, *damaged) if words) or None,
             }
         )
     return rows
@@ -101,9 +102,12 @@ def _row(folder: StudyFolder, study: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_verdict(folder: StudyFolder) -> tuple[dict[str, Any], str | None]:
-    """The verdict, empty before the first look, and why it cannot be read, if it cannot."""
+    """The verdict, empty before the first look or where it cannot be read, and what is wrong with it, if anything is:
+    it cannot be read, was read from other runs than are there now, or belongs to another declaration.
+    """
     try:
-        return of_folder(folder.verdict, dict), None
+        problems = [words for words in (folder.verdict_problem, folder.record_problem) if words]
+        return of_folder(folder.verdict, dict), "; ".join(problems) or None
     except (ResultError, UnicodeDecodeError, OSError) as error:
         return {}, str(error)
 

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import zipfile
@@ -22,6 +23,7 @@ from vslm.core.errors import ResultError, RunError
 from vslm.core.system import refused, why
 from vslm.results.places import MOST_TEXT_BYTES, make_folder, opened, read_bytes
 
+_DEEPEST = 100  # brackets in brackets; a spec of blocks in banks in arms has about fifteen
 RUN_ANEW = "delete done.json beside it and run the study again, which makes it anew"
 
 
@@ -114,7 +116,9 @@ def read_json(path: Path) -> Any:
     Raises: ResultError if it is missing, torn, not UTF-8, a link or no file at all.
     """
     try:
-        return json.loads(read_bytes(path, most=MOST_TEXT_BYTES).decode())
+        value = json.loads(read_bytes(path, most=MOST_TEXT_BYTES).decode(), parse_constant=_no_json)
+        _check_depth(value)
+        return value
     except FileNotFoundError:
         raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
     except UnicodeDecodeError as error:
@@ -123,6 +127,25 @@ def read_json(path: Path) -> Any:
         raise ResultError(str(path), f"the file is torn; JSON says: {error}") from None
     except OSError as error:
         raise ResultError(str(path), f"cannot be read: {why(error)}") from None
+
+
+def _no_json(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse brackets deeper than anything that is written here: who walks through them calls himself as often."""
+    level = [value] if type(value) is dict or type(value) is list else []
+    for _ in range(_DEEPEST):
+        level = [
+            part
+            for item in level
+            for part in (item.values() if type(item) is dict else item)
+            if type(part) is dict or type(part) is list
+        ]
+        if not level:
+            return
+    raise ValueError(f"brackets deeper than {_DEEPEST}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -152,7 +175,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise ResultError(str(path), f"cannot be read: {why(error)}") from None
     try:
-        rows = json.loads(f"[{','.join(lines)}]")  # one call for all of them: a page reads many thousands
+        # One call for all of them: a page reads many thousands.
+        rows = json.loads(f"[{','.join(lines)}]", parse_constant=_no_json)
         if len(rows) == len(lines):
             return rows
     except (ValueError, RecursionError):
@@ -160,7 +184,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
+            rows.append(json.loads(line, parse_constant=_no_json))
         except (ValueError, RecursionError) as error:
             raise ResultError(f"{path}:{number}", f"the line is torn; JSON says: {error}") from None
     return rows
@@ -184,7 +208,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with opened(path) as raw:
             _check_archive(path, raw)
             with np.load(raw, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
+                _check_sizes(file.zip, path.stat().st_size)
+                return {name: _checked(file[name], name) for name in file.files}
     except ResultError:
         raise
     except Exception as error:  # zipfile, zlib and numpy each raise their own
@@ -204,6 +229,26 @@ def _check_archive(path: Path, raw: BinaryIO) -> None:
         found = f"an archive that unpacks to {unpacked / 1024**2:,.0f} MB"
         raise ResultError(str(path), found, "arrays are stored as they are, not packed", RUN_ANEW)
     raw.seek(0)
+
+
+def _check_sizes(archive: Any, num_bytes: int) -> None:
+    """Refuse an archive whose arrays claim to be larger than the file: space for them would be taken before anything
+    is read.
+    """
+    for entry in archive.infolist():
+        with archive.open(entry) as member:
+            version = np.lib.format.read_magic(member)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(member)
+        claimed = math.prod(shape) * dtype.itemsize
+        if claimed > num_bytes:
+            raise ValueError(f"{entry.filename} claims {claimed:,} bytes of {num_bytes:,}")
+
+
+def _checked(value: Any, name: str) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return value
 
 
 def sha256(path: Path) -> str:

@@ -1,30 +1,31 @@
 """Read a study's folder: its declaration, its runs, its verdict. What is missing stays missing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from vslm.core.errors import ResultError
-from vslm.results.files import read_arrays, read_json, read_rows
+from vslm.core.errors import ResultError, nearest
+from vslm.results import shapes
+from vslm.results.files import read_arrays, read_json, read_rows, sha256
 from vslm.results.places import read_shown
+from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, unlike, was_changed
+from vslm.results.shapes import first_odd, json_word
 
-_ANEW = "the file is torn; run the study again"
+_ANEW = "bring back the file that vslm wrote, or begin anew in another place with --out"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
+RUN_AGAIN = "`vslm run` makes it again"
+VERDICT_ANEW = "`vslm run` judges again and writes it anew"
 DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
 MODULES = "_modules"  # beside the copy of a study file: the user's modules that it imports
 ANSWERS = "answers.json"  # what a study's own function `answers` said
-_SHAPES = {  # of study.json, for what readers walk through
-    **dict.fromkeys(("arms", "primary", "corpora"), dict),
-    **dict.fromkeys(("seeds", "budgets"), list),
-    **dict.fromkeys(("name", "baseline"), str),
-}
+_SAME_LOSS = 1e-4  # a mean is rounded on its way, in another order on another machine
 _MEASURE_AGAIN = "what was measured afterwards is left out; delete the file and run vslm measure again"
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
@@ -62,19 +63,94 @@ class RunFolder:
         if not self.is_done:
             return None
         done = read_json(self.path / "done.json")
-        if not isinstance(done, dict) or not isinstance(done.get("status"), str):
-            raise ResultError(str(self.path / "done.json"), "not what a run ends with", "", DONE_ANEW)
+        if odd := first_odd(done, shapes.DONE, to="judge"):
+            found = f"not what a run ends with: {odd.found}"
+            raise ResultError(str(self.path / "done.json"), found, odd.allowed, DONE_ANEW)
         return done
 
-    def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
-        """`done` if the run ended under this fingerprint; None if it did not, or if what says so is torn: then it is
-        made again, from its last checkpoint.
+    @cached_property
+    def damage(self) -> str | None:
+        """What of the numbers of a run that ended is not as the run wrote it, in words; None where all is well, and
+        for a run that did not end. Such a run does not count, and `vslm run` makes it again.
+
+        What no reader of numbers needs (weights, say) is for `other_damage`.
         """
         try:
             done = self.done
+            if done is None:
+                return None
+            if was_changed(done):
+                return "done.json is not as it was written"
+            if FILES in done:
+                return unlike(self.path, done[FILES], NUMBERS)
+            return self._disagreement(done)
+        except ResultError as error:
+            return f"{Path(error.where).name}: {error.found}"
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+
+    def other_damage(self) -> str | None:
+        """What else is not as the run wrote it, in words: the weights, the record that a model is built from, the
+        machine, the sample. Reads all of them, unlike `damage`; None where all is well or nothing says how it was.
+        """
+        try:
+            recorded = (self.done or {}).get(FILES, {})
+            return unlike(self.path, recorded, (*TOLD, *MODEL))
+        except ResultError as error:
+            return error.found
+        except OSError as error:
+            return f"cannot be read: {error.strerror or error}"
+
+    def quick_damage(self) -> str | None:
+        """Weights of another size than were written, which can be told without reading them; None where they are not.
+
+        Raises nothing: what cannot be told is no damage.
+        """
+        size = self._recorded_size
+        path = self.path / "weights.safetensors"
+        if size is None or not path.is_file() or path.stat().st_size == size:
+            return None
+        return f"weights.safetensors has {path.stat().st_size:,} bytes of {size:,}"
+
+    @property
+    def _recorded_size(self) -> int | None:
+        try:
+            size = (self.done or {}).get("weights_bytes")
         except ResultError:
             return None
-        return done if done is not None and done.get("fingerprint") == fingerprint else None
+        return size if type(size) is int else None
+
+    def _disagreement(self, done: dict[str, Any]) -> str | None:
+        """For a run from before there were checksums: whether its final loss is the mean of its final array."""
+        arrays = self._own_arrays
+        for split in ("val", "select"):
+            loss, final_T = done.get(f"{split}_loss"), arrays.get(f"final_{split}_loss_nats_T")
+            if loss is None or final_T is None:
+                continue
+            if final_T.size == 0 or not np.issubdtype(final_T.dtype, np.floating):
+                return f"arrays.npz holds no losses under final_{split}_loss_nats_T"
+            with np.errstate(all="ignore"):
+                mean = float(final_T.mean(dtype=np.float64))
+            if not abs(mean - loss) <= _SAME_LOSS * max(1.0, abs(loss)):
+                return f"done.json says {split}_loss {loss:.6g}, and arrays.npz {mean:.6g}"
+        return None
+
+    def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
+        """`done` if the run ended under this fingerprint; None if it did not, or if it is damaged: then it is made
+        again, from its last checkpoint.
+        """
+        if self.damage is not None:
+            return None
+        return self.done if self.done is not None and self.done.get("fingerprint") == fingerprint else None
+
+    def ended_whole_as(self, fingerprint: str | None, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """As `ended_as`, and with everything beside the numbers as it was written, too. What is not is said."""
+        done = self.ended_as(fingerprint)
+        damage = self.damage or (self.other_damage() if done is not None else None)
+        if damage is None:
+            return done
+        say(f"{self.arm} seed {self.seed}: {damage}; the run is made again")
+        return None
 
     @cached_property
     def measures(self) -> list[dict[str, Any]]:
@@ -87,7 +163,11 @@ class RunFolder:
         Measures have their own, whether they were taken in the run or afterwards; what was taken afterwards and cannot
         be read is left out, and `later_problem` says so.
         """
-        return self._later[0] | read_arrays(self.path / "arrays.npz")
+        return self._later[0] | self._own_arrays
+
+    @cached_property
+    def _own_arrays(self) -> dict[str, np.ndarray]:
+        return read_arrays(self.path / "arrays.npz")
 
     @property
     def later_problem(self) -> str | None:
@@ -99,6 +179,11 @@ class RunFolder:
         """What was measured afterwards can be measured again, so the run is whole without it."""
         try:
             arrays = read_arrays(self.path / LATER)
+            if arrays and (self.path / LATER_RECORD).exists():
+                record = read_json(self.path / LATER_RECORD)
+                noted = record.get(FILES) if isinstance(record, dict) else None
+                if isinstance(noted, dict) and (was_changed(record) or unlike(self.path, noted, [LATER])):
+                    raise ResultError(LATER, f"it or {LATER_RECORD} is not as it was written")
         except ResultError as error:
             return {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
         if odd := [name for name, array in arrays.items() if not np.issubdtype(array.dtype, np.number)]:
@@ -153,17 +238,67 @@ class StudyFolder:
         record = self.path / "study.json"
         study = read_json(record)
         if not isinstance(study, dict):
-            raise ResultError(str(record), f"{_json_word(study)}", "the record of a study is a JSON object", _ANEW)
+            raise ResultError(str(record), json_word(study), "the record of a study is a JSON object", _ANEW)
         if study.get("format") != FORMAT:
             raise ResultError(str(record), f"format {study.get('format')!r}", f"{FORMAT} is readable")
         _check_shapes(study, record)
         return study
 
+    def study_to(self, do: Literal["judge", "run"]) -> dict[str, Any]:
+        """The declaration, with everything in it that is needed to judge its runs, or to run more of them.
+
+        Raises: ResultError as `study`, and naming what is missing.
+        """
+        study, record = self.study, self.path / "study.json"
+        if odd := first_odd(study, shapes.STUDY, to=do):
+            raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
+        if study["baseline"] not in study["arms"]:
+            found = f"the baseline {study['baseline']!r} is no arm"
+            raise ResultError(str(record), found, nearest(study["baseline"], study["arms"]), _ANEW)
+        return study
+
+    @property
+    def record_problem(self) -> str | None:
+        """That the declaration is another than was written, in words; None where it is not, or nothing tells."""
+        if not was_changed(self.study):
+            return None
+        return f"{self.path / 'study.json'}: changed after vslm wrote it; bring back the old file if you have it"
+
     @cached_property
     def verdict(self) -> dict[str, Any] | None:
-        """The latest `verdict.json`, or None before the first look."""
+        """The latest `verdict.json`, or None before the first look.
+
+        Raises: ResultError if it is torn, or another than was written.
+        """
         path = self.path / "verdict.json"
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        verdict = read_json(path)
+        if isinstance(verdict, dict) and was_changed(verdict):
+            raise ResultError(str(path), "changed after it was written", "", VERDICT_ANEW)
+        return verdict
+
+    @property
+    def verdict_problem(self) -> str | None:
+        """That runs are others than the verdict was read from, in words; None where they are not, or nothing tells.
+
+        Raises: ResultError as `verdict` and `study`.
+        """
+        read_from = self.verdict.get("read_from") if isinstance(self.verdict, dict) else None
+        if not isinstance(read_from, dict):
+            return None
+        now = self.checksums_of_runs()
+        others = [name for name, noted in read_from.items() if now.get(name) != noted]
+        if not others:
+            return None
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        return f"{self.path / 'verdict.json'}: {others[0]}{more} is not the run that it was read from; {VERDICT_ANEW}"
+
+    def checksums_of_runs(self) -> dict[str, str]:
+        """SHA-256 of the `done.json` of every judged run that has one, by its path in the folder."""
+        runs = [run for budget in self.budgets for arm in self.judged_arms for run in self.runs(arm, budget)]
+        there = [run.path / "done.json" for run in runs if (run.path / "done.json").is_file()]
+        return {path.parent.relative_to(self.path).as_posix(): sha256(path) for path in there}
 
     @cached_property
     def answers(self) -> list[str]:
@@ -225,33 +360,18 @@ class StudyFolder:
 
 
 def _check_shapes(study: dict[str, Any], record: Path) -> None:
-    """Refuse a record that no reader could walk through: whatever else of it is odd, a page shows as missing.
+    """Refuse a record that no reader could walk through, see `shapes.py`: what is missing, a page shows as missing.
 
     Arms are folders beside the record, so their names may not lead elsewhere.
 
     Raises: ResultError.
     """
-    for name, shape in _SHAPES.items():
-        if study.get(name) is not None and not isinstance(study[name], shape):
-            allowed = f"{_json_word(shape())} is needed"
-            raise ResultError(str(record), f"{name} is {_json_word(study[name])}", allowed, _ANEW)
-    for name, allowed in (("seeds", int), ("budgets", int | float)):
-        if odd := [one for one in study.get(name) or [] if not isinstance(one, allowed) or isinstance(one, bool)]:
-            raise ResultError(str(record), f"{name} holds {_json_word(odd[0])}", "numbers are needed", _ANEW)
+    if odd := first_odd(study, shapes.STUDY):
+        raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
     if not study.get("arms"):
         raise ResultError(str(record), "names no arms", "", _ANEW)
-    if odd := [arm for arm in study["arms"] if not is_path_part(arm)]:
-        raise ResultError(str(record), f"arm {odd[0]!r} can name no folder", "one part of a path is needed", _ANEW)
-
-
-def _json_word(value: Any) -> str:
-    """What a value of a record is, for people.
-
-    >>> _json_word([]), _json_word({}), _json_word("x"), _json_word(None)
-    ('a list', 'an object', 'a text', 'nothing')
-    """
-    words = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "nothing"}
-    return words.get(type(value), "a number")
+    if wrong := [arm for arm in study["arms"] if not is_path_part(arm)]:
+        raise ResultError(str(record), f"arm {wrong[0]!r} can name no folder", "one part of a path is needed", _ANEW)
 
 
 def is_path_part(name: str) -> bool:

@@ -4,6 +4,7 @@ Covers: a process killed at any moment, a full disk, a file torn by a crash (fou
 Does not cover: two writers on one folder; who runs a folder holds its lock.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,9 +52,11 @@ def load_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | No
     for path in sorted(folder.glob("step*.safetensors"), reverse=True):
         record = path.with_suffix(".json")
         try:
-            if read_json(record)["sha256"] != sha256(path):
+            noted, content = read_json(record), read_bytes(path)
+            if noted["sha256"] != hashlib.sha256(content).hexdigest():
                 raise ValueError("its checksum does not match")
-            content = read_bytes(path)
+            if noted["step"] != int(path.stem[4:]):
+                raise ValueError(f"it is of step {noted['step']}")
             plain = json.loads(safetensors_header(content)[0]["__metadata__"]["plain"])
             return Checkpoint(int(path.stem[4:]), load(content), plain)
         except Exception as error:  # whatever is wrong with it, the one before may be whole

@@ -1,0 +1,6 @@
+"""The tools of this folder, and the small study of the lab's tests."""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "lab")]

@@ -153,10 +153,9 @@ def main(count: int, seed: int, how: str = "copies") -> int:
             while True:
                 attempts += 1
                 process = begin(place, out)
-                # Early moments fall into the preparation, late ones behind the end: most are drawn in between.
-                within = (
-                    takes * draw.triangular(0.02, 1.1, 0.3) if attempts <= _MOST_ATTEMPTS and kills < count else 600.0
-                )
+                # Most are early: an attempt that is killed gets a few steps further, so that one study is killed often.
+                is_over = attempts > _MOST_ATTEMPTS or kills >= count
+                within = 600.0 if is_over else takes * draw.triangular(0.01, 0.3, 0.05)
                 code = ended(process, within)
                 if code is not None:
                     break
@@ -171,7 +170,7 @@ def main(count: int, seed: int, how: str = "copies") -> int:
                 print(f"study {studies} after {attempts} attempts: {words}", flush=True)
             bad += bool(found)
             shutil.rmtree(out)
-            if studies % 10 == 0:
+            if studies % 2 == 0:
                 print(f"{kills} kills, {studies} studies, {bad} of them otherwise", flush=True)
     print(f"{kills} kills in {studies} studies ({takes:.1f} s each when left alone): {bad} ended otherwise")
     return bad

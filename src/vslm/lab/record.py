@@ -236,6 +236,11 @@ def _check_same_runs(before: Record, record: Record, out: Path) -> None:
     """Refuse to run a seed again that was run in other settings: a merged folder holds seeds of several machines, and
     an arm that is added to such a seed would not be paired with the others.
     """
+    for name, corpus in record["corpora"].items():
+        old = before["corpora"].get(name, {}).get("sha256", corpus["sha256"])
+        if old != corpus["sha256"]:  # made again, by another version of what cuts a text into tokens
+            found = f"the tokens of corpus {name} are others than those that were trained on"
+            raise SpecError(str(out), found, "all runs of a study read the same tokens", _ANOTHER)
     for arm, row in record["arms"].items():
         old = before["arms"].get(arm, {"runs": {}})["runs"]
         changed = [seed for seed, name in row["runs"].items() if old.get(seed, name) != name]

@@ -56,9 +56,7 @@ def run_job(
 
     Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
     """
-    if done := RunFolder(folder, job.arm, job.data_seed).ended_whole_as(
-        job.fingerprint, lambda text: progress({"say": text})
-    ):
+    if done := RunFolder(folder, job.arm, job.data_seed).ended_whole_as(job.fingerprint):
         return done
     torch.set_num_threads(job.settings.threads)
     torch.use_deterministic_algorithms(job.settings.device == "cpu")

@@ -104,7 +104,7 @@ def last_row(path: Path) -> dict[str, Any]:
     for line in reversed(lines):
         try:
             return of_folder(json.loads(line), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return {}
 

@@ -143,13 +143,16 @@ class RunFolder:
             return None
         return self.done if self.done is not None and self.done.get("fingerprint") == fingerprint else None
 
-    def ended_whole_as(self, fingerprint: str | None, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def ended_whole_as(
+        self, fingerprint: str | None, say: Callable[[str], None] | None = None
+    ) -> dict[str, Any] | None:
         """As `ended_as`, and with everything beside the numbers as it was written, too. What is not is said."""
         done = self.ended_as(fingerprint)
         damage = self.damage or (self.other_damage() if done is not None else None)
         if damage is None:
             return done
-        say(f"{self.arm} seed {self.seed}: {damage}; the run is made again")
+        if say is not None:
+            say(f"{self.arm} seed {self.seed}: {damage}; the run is made again")
         return None
 
     @cached_property

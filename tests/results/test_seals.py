@@ -76,12 +76,10 @@ def test_damaged_weights_cost_no_numbers_and_are_made_again(run: RunFolder) -> N
     assert said == ["a seed 0: weights.safetensors is not as it was written; the run is made again"]
 
 
-def test_without_checksums_a_loss_must_be_the_mean_of_its_array(run: RunFolder) -> None:
-    """As runs were left before there were any."""
-    path = run.path / "done.json"
-    for loss, damage in ((2.5, None), (2.4, "done.json says val_loss 2.4, and arrays.npz 2.5")):
-        write_json(path, {"status": "done", "fingerprint": "f", "val_loss": loss})
-        assert RunFolder(run.path, "a", 0).damage == damage
+def test_without_checksums_a_run_counts_as_it_did(run: RunFolder) -> None:
+    """As runs were left before there were any: nothing tells whether they are whole."""
+    write_json(run.path / "done.json", {"status": "done", "fingerprint": "f", "val_loss": 2.4})
+    assert run.ended_whole_as("f", pytest.fail) is not None
 
 
 def test_a_digest_is_of_what_a_record_holds() -> None:

@@ -88,10 +88,10 @@ def num_comparisons(num_others: int, num_budgets: int) -> int:
 
 def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     budgets = folder.budgets
-    known = before.get("budgets", {})
+    known = before.get("budgets") or {}
     judged = {
         budget: _Judge(folder, study, budget).judge(
-            before["arms"] if budget == 1 else known.get(budget_name(budget), {}).get("arms", {})
+            before["arms"] if budget == 1 else (known.get(budget_name(budget)) or {}).get("arms") or {}
         )
         for budget in budgets
     }
@@ -99,10 +99,10 @@ def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any])
     verdict |= judged[1.0]
     verdict["budgets"] = {budget_name(budget): row for budget, row in judged.items() if budget != 1}
     verdict["missing"] = [gone for row in judged.values() for gone in row["missing"]]
-    verdict["trends"] = _trends(judged, study, before.get("trends", {}), len(budgets)) if len(budgets) > 1 else {}
+    verdict["trends"] = _trends(judged, study, before.get("trends") or {}, len(budgets)) if len(budgets) > 1 else {}
     verdict["screened_out"] = {
         arm: {**row, "words": "screened out, no verdict"}
-        for arm, row in study.get("screening", {}).get("arms", {}).items()
+        for arm, row in (study.get("screening") or {}).get("arms", {}).items()
         if row["role"] == "screened out"
     }
     return verdict
@@ -165,7 +165,7 @@ class _Judge:
             if seed not in self.runs[arm]
         ]
         return {
-            "arms": {arm: self._arm(arm, before.get(arm, {}).get("looks", [])) for arm in self.others},
+            "arms": {arm: self._arm(arm, (before.get(arm) or {}).get("looks") or []) for arm in self.others},
             "baseline_per_seed": {str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
             "kinds": self._kinds(),
             "missing": missing,
@@ -307,7 +307,7 @@ def _trends(
     for arm in judged[1.0]["arms"]:
         ends = [judged[budget]["arms"][arm] for budget in (small, large)]
         seeds = sorted(set(ends[0]["per_seed"]) & set(ends[1]["per_seed"]), key=int)
-        looks = [dict(look) for look in before.get(arm, {}).get("looks", [])]
+        looks = [dict(look) for look in (before.get(arm) or {}).get("looks") or []]
         record: dict[str, Any] = {
             "trend": "unresolved",
             "words": trend_in_words("unresolved"),

@@ -25,7 +25,6 @@ KEPT = "weights"  # in a run's folder: weights kept along the training; the last
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
 MODULES = "_modules"  # beside the copy of a study file: the user's modules that it imports
 ANSWERS = "answers.json"  # what a study's own function `answers` said
-_SAME_LOSS = 1e-4  # a mean is rounded on its way, in another order on another machine
 _MEASURE_AGAIN = "what was measured afterwards is left out; delete the file and run vslm measure again"
 FAILED = "failed.txt"  # in a run's folder: why its process could not finish; gone when it is tried again
 
@@ -81,9 +80,7 @@ class RunFolder:
                 return None
             if was_changed(done):
                 return "done.json is not as it was written"
-            if FILES in done:
-                return unlike(self.path, done[FILES], NUMBERS)
-            return self._disagreement(done)
+            return unlike(self.path, done.get(FILES, {}), NUMBERS)
         except ResultError as error:
             return f"{Path(error.where).name}: {error.found}"
         except OSError as error:
@@ -119,21 +116,6 @@ class RunFolder:
         except ResultError:
             return None
         return size if type(size) is int else None
-
-    def _disagreement(self, done: dict[str, Any]) -> str | None:
-        """For a run from before there were checksums: whether its final loss is the mean of its final array."""
-        arrays = self._own_arrays
-        for split in ("val", "select"):
-            loss, final_T = done.get(f"{split}_loss"), arrays.get(f"final_{split}_loss_nats_T")
-            if loss is None or final_T is None:
-                continue
-            if final_T.size == 0 or not np.issubdtype(final_T.dtype, np.floating):
-                return f"arrays.npz holds no losses under final_{split}_loss_nats_T"
-            with np.errstate(all="ignore"):
-                mean = float(final_T.mean(dtype=np.float64))
-            if not abs(mean - loss) <= _SAME_LOSS * max(1.0, abs(loss)):
-                return f"done.json says {split}_loss {loss:.6g}, and arrays.npz {mean:.6g}"
-        return None
 
     def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
         """`done` if the run ended under this fingerprint; None if it did not, or if it is damaged: then it is made

@@ -7,8 +7,7 @@
     digest = SHA-256 of the record without its digest, as JSON with sorted keys and no spaces
 
 Covers: bits that flip, files that are cut, emptied, swapped or edited. Does not cover: somebody who wants to deceive
-and writes the checksums, too. Folders from before there were any have none, and count as they did; what can be compared
-without them (a final loss with the arrays it is the mean of) is.
+and writes the checksums, too. Folders from before there were any have none, and count as they did.
 """
 
 import hashlib

@@ -122,6 +122,7 @@ def _are_different(values: list[Any]) -> bool:
 
 
 STUDY = (
+    Rule("", OBJECT, needed_to="judge"),
     *(Rule(name, TEXT_OR_NOTHING, needed_to="run") for name in ("prediction", "match", "created")),
     *(Rule(name, TEXT_OR_NOTHING) for name in ("name", "equal", "fingerprint", "vslm_version", "digest")),
     Rule("question", TEXT, needed_to="judge"),
@@ -182,7 +183,7 @@ STUDY = (
     Rule("arms.*.runs_by_budget", OBJECT),
     Rule("arms.*.runs_by_budget.*", OBJECT),
     Rule("arms.*.runs_by_budget.*.*", TEXT),
-    Rule("screening", OBJECT_OR_NOTHING),
+    Rule("screening", OBJECT),
     Rule("screening.confirmed", LIST, needed_to="run"),
     Rule("screening.confirmed.*", TEXT),
     Rule("screening.budget_fraction", FACTOR),
@@ -192,7 +193,7 @@ STUDY = (
     Rule("screening.arms.*.value", NUMBER_OR_NOTHING),
     Rule("screening.arms.*.difference", NUMBER_OR_NOTHING),
     Rule("screening.arms.*.tokens", WHOLE),
-    Rule("tuning", OBJECT_OR_NOTHING),
+    Rule("tuning", OBJECT),
     Rule("tuning.*", OBJECT),
     Rule("tuning.*.center", SIZE, needed_to="run"),
     Rule("tuning.*.chosen", SIZE, needed_to="run"),
@@ -217,6 +218,7 @@ _LOOKS = (
 )
 _ARM = (("", OBJECT), ("verdict", _VERDICT), ("delta", NUMBER_OR_NOTHING), ("interval", _INTERVAL), *_LOOKS)
 VERDICT = (  # what a later verdict and a rematch read of one; the rest a page shows as missing where it is odd
+    Rule("", OBJECT, needed_to="judge"),
     Rule("arms", OBJECT, needed_to="judge"),
     *(Rule(f"arms.*.{name}".rstrip("."), shape) for name, shape in _ARM),
     *(
@@ -262,7 +264,9 @@ class Odd:
 
 
 def first_odd(record: Any, rules: tuple[Rule, ...], *, to: Need = "") -> Odd | None:
-    """The first value that breaks a rule, in the order of the table; None where none does. `null` is no value.
+    """The first value that breaks a rule, in the order of the table; None where none does.
+
+    A page may lack values, so `null` is none there; who judges needs what a study writes.
 
     Args:
         record: as read from JSON.
@@ -278,7 +282,7 @@ def first_odd(record: Any, rules: tuple[Rule, ...], *, to: Need = "") -> Odd | N
             if value is _MISSING or rule.shape.holds(value):
                 if value is _MISSING and is_needed:
                     return Odd(f"{path} is not there", rule.shape.words)
-            elif value is not None or is_needed:
+            elif value is not None or to:
                 return Odd(_found(path, value, rule), rule.shape.words)
     return None
 

@@ -25,7 +25,7 @@ from vslm.report.formatting import (
 )
 from vslm.report.runs import Run
 from vslm.report.style import Style
-from vslm.report.tables import VERDICT_WORDS
+from vslm.report.tables import VERDICT_WORDS, verdict_of
 from vslm.results.folder import budget_name
 from vslm.stats.intervals import student_interval
 from vslm.stats.verdicts import UNITS
@@ -53,13 +53,13 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
         decimals = decimals_for(effect)
         interval = ends(row.get("interval"))
         each = [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
-        verdict = row.get("verdict") if row.get("verdict") in VERDICT_WORDS else "unresolved"
+        verdict = verdict_of(row)
         cards.append(
             {
                 "arm": row["arm"],
                 "style": look[row["arm"]],
                 "verdict": verdict,
-                "label": VERDICT_WORDS[str(verdict)],
+                "label": VERDICT_WORDS[verdict],
                 "words": row.get("words") or "",
                 "delta": signed(row.get("delta"), decimals),
                 "interval": span(*interval, decimals),

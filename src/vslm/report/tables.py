@@ -21,6 +21,8 @@ VERDICT_WORDS = {
     "screened out": "screened out",
 }
 
+_JUDGED = ("better", "worse", "equivalent", "unresolved")
+
 
 def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
@@ -128,6 +130,16 @@ def verdict_rows(folder: StudyFolder) -> list[dict[str, Any]]:
     return found
 
 
+def verdict_of(row: dict[str, Any]) -> str:
+    """The verdict of a judged arm; "unresolved" where its row holds none.
+
+    >>> verdict_of({"verdict": "worse"}), verdict_of({}), verdict_of({"verdict": [0.9]})
+    ('worse', 'unresolved', 'unresolved')
+    """
+    found = row.get("verdict")
+    return found if isinstance(found, str) and found in _JUDGED else "unresolved"
+
+
 def headline(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str, str]]:
     """The verdict as a few words per arm, for the top of a page: `arm`, `verdict` and `words`."""
     baseline = study.get("baseline")
@@ -139,7 +151,7 @@ def headline(study: dict[str, Any], rows: list[dict[str, Any]]) -> list[dict[str
     return [
         {
             "arm": row["arm"],
-            "verdict": row.get("verdict") or "unresolved",
+            "verdict": verdict_of(row),
             "words": f"is {relation.get(str(row.get('verdict')), 'not resolved yet')}",
         }
         for row in rows

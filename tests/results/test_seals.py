@@ -8,7 +8,7 @@ import pytest
 from vslm.core.errors import ResultError
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json, write_rows, write_text
 from vslm.results.folder import RunFolder, StudyFolder
-from vslm.results.seals import FILES, checksums, sealed, was_changed
+from vslm.results.seals import FILES, checksums, digest_of, sealed, was_changed
 
 STUDY = {
     "format": 1,
@@ -145,13 +145,14 @@ def test_what_is_needed_to_judge_must_be_there(run: RunFolder) -> None:
 def test_a_verdict_knows_when_it_was_edited_and_of_which_runs_it_is(run: RunFolder) -> None:
     """Edited, it is refused; of other runs than are there, that is said."""
     place = run.path.parents[1]
-    verdict = {"arms": {}, "read_from": StudyFolder(place).checksums_of_runs()}
-    assert list(verdict["read_from"]) == ["a/seed0"]
-    write_json(place / "verdict.json", sealed(verdict))
+    read_from = StudyFolder(place).checksums_of_runs()
+    assert list(read_from) == ["a/seed0"]
+    write_json(place / "verdict.json", {"arms": {}})
+    write_json(place / ".verdict.json", {"digests": [digest_of({"arms": {}})], "read_from": read_from})
     assert StudyFolder(place).verdict_problem is None
     write_json(run.path / "done.json", {"status": "done", "fingerprint": "f", "val_loss": 2.5})
     assert "a/seed0 is not the run that it was read from" in str(StudyFolder(place).verdict_problem)
-    write_json(place / "verdict.json", {**sealed(verdict), "arms": {"b": {"verdict": "better"}}})
+    write_json(place / "verdict.json", {"arms": {"b": {"verdict": "better"}}})
     with pytest.raises(ResultError, match="changed after it was written"):
         _ = StudyFolder(place).verdict
 

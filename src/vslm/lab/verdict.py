@@ -9,8 +9,8 @@ import numpy as np
 from vslm.core.errors import ResultError
 from vslm.results import shapes
 from vslm.results.files import write_json
-from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, RunFolder, StudyFolder, budget_name
-from vslm.results.seals import sealed
+from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
+from vslm.results.seals import digest_of
 from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.kinds import clearest, share_interval
@@ -51,8 +51,10 @@ def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None)
         if say is not None:
             say(f"{error.where}: {error.found}; it is made anew, and looks are counted anew")
     verdict = _verdict(folder, study, before)
-    verdict["read_from"] = folder.checksums_of_runs()
-    verdict = sealed(verdict)
+    # Beside it, since a verdict of the same numbers is the same, whenever it was read. First, and with the digest of
+    # the one that is there, so that a process which is killed in between leaves a verdict that is known.
+    known = [digest_of(before), digest_of(verdict)]
+    write_json(folder.path / VERDICT_SEAL, {"digests": known, "read_from": folder.checksums_of_runs()})
     write_json(folder.path / "verdict.json", verdict)
     return verdict
 

@@ -12,13 +12,14 @@ from vslm.core.errors import ResultError, nearest
 from vslm.results import shapes
 from vslm.results.files import read_arrays, read_json, read_rows, sha256
 from vslm.results.places import read_shown
-from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, unlike, was_changed
+from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, digest_of, unlike, was_changed
 from vslm.results.shapes import first_odd, json_word
 
 _ANEW = "bring back the file that vslm wrote, or begin anew in another place with --out"
 FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 RUN_AGAIN = "`vslm run` makes it again"
+VERDICT_SEAL = ".verdict.json"  # beside verdict.json: its digest, and the done.json of the runs it was read from
 VERDICT_ANEW = "`vslm run` judges again and writes it anew"
 DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
@@ -259,9 +260,20 @@ class StudyFolder:
         if not path.exists():
             return None
         verdict = read_json(path)
-        if isinstance(verdict, dict) and was_changed(verdict):
+        digests = self._verdict_seal.get("digests")
+        if isinstance(digests, list) and isinstance(verdict, dict) and digest_of(verdict) not in digests:
             raise ResultError(str(path), "changed after it was written", "", VERDICT_ANEW)
         return verdict
+
+    @cached_property
+    def _verdict_seal(self) -> dict[str, Any]:
+        """What the verdict was when it was written, and of which runs it is; empty where nothing says so."""
+        path = self.path / VERDICT_SEAL
+        try:
+            seal = read_json(path) if path.exists() else {}
+        except ResultError:
+            return {}
+        return seal if isinstance(seal, dict) else {}
 
     @property
     def verdict_problem(self) -> str | None:
@@ -269,8 +281,8 @@ class StudyFolder:
 
         Raises: ResultError as `verdict` and `study`.
         """
-        read_from = self.verdict.get("read_from") if isinstance(self.verdict, dict) else None
-        if not isinstance(read_from, dict):
+        read_from = self._verdict_seal.get("read_from")
+        if not isinstance(read_from, dict) or self.verdict is None:
             return None
         now = self.checksums_of_runs()
         others = [name for name, noted in read_from.items() if now.get(name) != noted]

@@ -1,7 +1,7 @@
 """Checksums that a record carries: of itself, and of the files beside it. They tell damage from what was written.
 
     done.json       files: SHA-256 by name; digest: of the record itself
-    verdict.json    read_from: SHA-256 of the done.json of every run that it was read from; digest
+    .verdict.json   of verdict.json beside it: digests; read_from: SHA-256 of the done.json of the runs it is of
     study.json      digest
 
     digest = SHA-256 of the record without its digest, as JSON with sorted keys and no spaces

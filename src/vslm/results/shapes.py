@@ -243,8 +243,8 @@ DONE = (
     Rule("files", OBJECT),
     Rule("files.*", TEXT),
     *(Rule(name, NUMBER_OR_NOTHING) for name in ("val_loss", "val_bpb", "select_loss", "select_bpb")),
-    *(Rule(name, NOT_NEGATIVE) for name in ("flops", "seconds")),
-    *(Rule(name, WHOLE) for name in ("step", "tokens", "weights_bytes")),
+    *(Rule(name, NOT_NEGATIVE) for name in ("flops", "seconds", "tokens")),
+    *(Rule(name, WHOLE) for name in ("step", "weights_bytes")),
     Rule("diverged_step", Shape("a whole number or nothing is needed", lambda v: v is None or is_whole(v))),
 )
 

@@ -167,7 +167,7 @@ def test_arrays_that_claim_more_than_their_file_holds_take_no_memory(tmp_path: P
         read_arrays(tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize("text", ["[NaN]", '{"a": Infinity}', "[" * 300 + "]" * 300, '["\\ud800"]'])
+@pytest.mark.parametrize("text", ["[NaN]", '{"a": Infinity}', "[" * 300 + "]" * 300])
 def test_what_is_no_json_here_is_torn(tmp_path: Path, text: str) -> None:
     """NaN is never written; brackets as deep as that would end who walks through them."""
     (tmp_path / "a.json").write_text(text)

@@ -116,18 +116,13 @@ def read_json(path: Path) -> Any:
     Raises: ResultError if it is missing, torn, not UTF-8, a link or no file at all.
     """
     try:
-        text = read_bytes(path, most=MOST_TEXT_BYTES).decode()
-        value = json.loads(text, parse_constant=_no_json)
+        value = json.loads(read_bytes(path, most=MOST_TEXT_BYTES).decode(), parse_constant=_no_json)
         _check_depth(value)
-        if "\\u" in text:  # half of a character, which no file could be written with
-            json.dumps(value, ensure_ascii=False).encode()
         return value
     except FileNotFoundError:
         raise ResultError(str(path), "no such file", "", "is this a run folder made by vslm?") from None
     except UnicodeDecodeError as error:
         raise ResultError(str(path), f"the file is torn: byte {error.start:,} is no UTF-8") from None
-    except UnicodeEncodeError:
-        raise ResultError(str(path), "the file is torn: half of a character stands in it") from None
     except (ValueError, RecursionError) as error:  # no JSON, brackets too deep, or a number too long
         raise ResultError(str(path), f"the file is torn; JSON says: {error}") from None
     except OSError as error:

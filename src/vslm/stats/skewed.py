@@ -6,6 +6,7 @@ and are certain of it. Of 95% intervals of 8 log-normal values with sigma 1, 83%
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -48,14 +49,29 @@ def widening(count: int, error: float) -> float:
     return float(np.interp(-math.log(error), -np.log(_ERRORS), columns))
 
 
-def skewness(values_N: np.ndarray) -> float:
+def skewness(values_N: Sequence[float] | np.ndarray) -> float:
     """The sample skewness g = mean (x - mean x)^3 / (mean (x - mean x)^2)^1.5; 0 where all values are equal."""
-    apart_N = values_N - values_N.mean()
-    square = float((apart_N**2).mean())
-    return float((apart_N**3).mean()) / square**1.5 if square > 0 else 0.0
+    return _moments(values_N)[2]
 
 
-def skewed_interval(values_N: np.ndarray, error: float) -> Interval:
+def _moments(values_N: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """Mean, SD with N - 1, and skewness, in plain numbers: seeds are few, and a simulation asks a million times."""
+    count = len(values_N)
+    mean = math.fsum(values_N) / count
+    apart = [float(value) - mean for value in values_N]
+    squares = math.fsum(x * x for x in apart)
+    if count < 2 or squares == 0:
+        return mean, math.nan if count < 2 else 0.0, 0.0
+    cubes = math.fsum(x * x * x for x in apart)
+    return mean, math.sqrt(squares / (count - 1)), cubes / count / (squares / count) ** 1.5
+
+
+@lru_cache(maxsize=4096)
+def _quantile(count: int, error: float) -> float:
+    return float(stdtrit(count - 1, 1 - error / 2))
+
+
+def skewed_interval(values_N: Sequence[float] | np.ndarray, error: float) -> Interval:
     """The two-sided interval for the mean of values that may be skewed.
 
         high = mean + w t sd / sqrt(N) (1 + t max(0, g) / 6)
@@ -76,15 +92,17 @@ def skewed_interval(values_N: np.ndarray, error: float) -> Interval:
         values_N: one number per seed.
         error: probability of missing, 0.05 for 95%.
     """
-    values = np.asarray(values_N, dtype=float)
-    count = len(values)
-    mean = float(values.mean()) if count else math.nan
-    sd = float(values.std(ddof=1)) if count > 1 else math.nan
+    count = len(values_N)
+    if not count:
+        return Interval(-math.inf, math.inf, math.nan, math.nan, 0, error)
+    if all(value == values_N[0] for value in values_N):
+        mean = float(values_N[0])
+        ends = (mean, mean) if count >= FEWEST else (-math.inf, math.inf)
+        return Interval(*ends, mean, 0.0 if count > 1 else math.nan, count, error)
+    mean, sd, g = _moments(values_N)
     if count < FEWEST:
         return Interval(-math.inf, math.inf, mean, sd, count, error)
-    if np.all(values == values[0]):
-        return Interval(float(values[0]), float(values[0]), float(values[0]), 0.0, count, error)
-    t, g = float(stdtrit(count - 1, 1 - error / 2)), skewness(values)
+    t = _quantile(count, error)
     half = widening(count, error) * t * sd / math.sqrt(count)
     return Interval(
         mean - half * (1 + t * max(0.0, -g) / 6), mean + half * (1 + t * max(0.0, g) / 6), mean, sd, count, error
@@ -98,6 +116,6 @@ def usual_multiplier(count: int, error: float) -> float:
     """
     if count < FEWEST:
         return math.inf
-    t = float(stdtrit(count - 1, 1 - error / 2))
+    t = _quantile(count, error)
     sd_of_skewness = math.sqrt(6 * (count - 2) / ((count + 1) * (count + 3)))
     return widening(count, error) * t * (1 + t * _USUAL_SKEW * sd_of_skewness / 6)

@@ -97,7 +97,6 @@ def look_at(
             differences, those larger than half the gap.
         cost: of the learning rates.
     """
-    differences_N = np.asarray(differences_N, dtype=float)
     interval = skewed_interval(differences_N, error)
     low, high = interval.low, interval.high
     low -= cost.arm if math.isfinite(cost.arm) else 0.0
@@ -110,7 +109,7 @@ def look_at(
             verdict = judge(low, high, 0.0)
             remarks.append(_too_few(interval.count, kinds))
     if verdict in ("better", "worse") and kinds.state == "two":
-        above, below = uneven if uneven is not None else _uneven(differences_N, kinds.gap)
+        above, below = uneven if uneven is not None else _uneven(np.asarray(differences_N), kinds.gap)
         if above + below and sign_probability(above, below) > error:
             verdict = "unresolved"
             remarks.append(

@@ -27,7 +27,7 @@ STUDY = Study(
     question="Does a short window cost anything?",
     baseline="full",
     arms={{"full": full, "same": full, "short": vary(full, {{"model.blocks.*.attention.window_tokens": 3}})}},
-    seeds=2,
+    seeds=3,
     primary=Primary("val_loss", smallest_effect=0.01),
 )
 """

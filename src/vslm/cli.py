@@ -871,6 +871,7 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     print(
         f"the declared effect needs {f'about {needed:.0f} minutes' if needed is not None else 'more than is in reach'}"
     )
+    print(planned["checked"])
     for lint in planned["lints"]:
         print(f"note: {lint}")
 

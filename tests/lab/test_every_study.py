@@ -16,6 +16,7 @@ from small_study import carry_out, made_up_text, made_up_timing
 from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
 from vslm.lab import budgets, runner
 from vslm.lab.matching import check_equal
+from vslm.lab.model_checks import Checked
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.pool import Crew, Hear, Order
@@ -57,6 +58,7 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     study = study_of(name)
     corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one")
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
+    monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     plan = plan_study(study, Options(minutes=60))
     assert time.process_time() - start < MOST_PLAN_SECONDS
     assert plan["minutes"] < 66

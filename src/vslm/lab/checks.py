@@ -19,6 +19,7 @@ from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import check_equal
 from vslm.lab.memory import check_memory, machine_bytes
+from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
@@ -51,6 +52,7 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     _check_same_val(study, corpora)
     if study.equal is not None:
         vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+        check_counts(study, vocabularies)
         check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
     for arm, experiment in study.arms.items():
         if isinstance(experiment.start_from, str):

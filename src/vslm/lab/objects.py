@@ -24,6 +24,7 @@ from vslm.results.places import checked
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.exits import loss_with_exits
+from vslm.training.graphs import compared
 from vslm.training.loop import Objects, Scheduled
 from vslm.training.precision import autocast
 
@@ -54,17 +55,17 @@ def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Te
         with autocast(settings.precision, settings.device):
             return token_loss(model, tokens_BT, targets_BT)
 
-    return _compiled(loss) if settings.compiled else loss
+    return _compiled(loss, model, settings) if settings.compiled else loss
 
 
-def _compiled(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """The loss as a graph.
+def _compiled(loss: Callable[..., Any], model: LanguageModel, settings: Settings) -> Callable[..., Any]:
+    """The loss as a graph, held to the eager one when it is first used.
 
     Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
     after a few of them; here their number is bounded by what a study has.
     """
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
-    return torch.compile(loss, dynamic=False)
+    return compared(torch.compile(loss, dynamic=False), loss, model, settings.precision)
 
 
 def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
@@ -88,7 +89,7 @@ def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Te
             with autocast(settings.precision, settings.device):
                 return loss_with_exits(looped, tokens_BT, targets_BT)
 
-        return _compiled(loss) if settings.compiled else loss
+        return _compiled(loss, looped, settings) if settings.compiled else loss
 
     losses: dict[tuple[int, ...], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
 

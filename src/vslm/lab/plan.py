@@ -22,6 +22,7 @@ from vslm.lab.budgets import (
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.matching import relative_sizes
+from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
 from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes
@@ -75,6 +76,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     options = options or Options()
     own_code(study)
     corpora = prepared_corpora(study)
+    vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+    checked = check_models(study, vocabularies)
     card = noise_card()
     flops_rate = card["flops_per_second"] if card else _GUESSED_FLOPS_PER_SECOND
     asked = options.seeds if options.seeds is not None else study.seeds
@@ -96,7 +99,6 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
     baseline, device_type = study.arms[study.baseline], device(options.device)
-    vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     relative = relative_sizes(study.arms, study.baseline, vocabularies)
     arms = {}
     for arm, experiment in study.arms.items():
@@ -155,7 +157,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
+        "checked": checked.words,
         "lints": [
+            *checked.lints,
             *_lints(study, arms, seeds, resolvable),
             *_lints_of_tokenizers(study, corpora),
             *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),

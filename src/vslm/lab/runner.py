@@ -12,6 +12,7 @@ from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
+from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
 from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes, passes_words
@@ -37,6 +38,9 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     _check_folder(out)
     code = own_code(study, study_file)
     corpora = prepared_corpora(study, watcher.say)
+    checked = check_models(study, {arm: corpus.vocabulary for arm, corpus in corpora.items()})
+    for line in (checked.words, *checked.lints):
+        watcher.say(line)
     with held(out), Crew() as crew:
         remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)

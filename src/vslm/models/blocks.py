@@ -12,7 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.models.attention import Attention
 from vslm.models.elements import Mixing, PathElement, Reach, Surroundings
 from vslm.models.feedforward import Feedforward, SwiGLU
-from vslm.models.initialization import Init
+from vslm.models.initialization import Init, default_draws
 from vslm.models.norms import Norm, RMSNorm
 from vslm.models.reads import Reads, StreamReads
 from vslm.models.residuals import PlainAdd, Residual
@@ -105,10 +105,8 @@ class Block(PathElement):
         """The module."""
         output_factor = 1 / math.sqrt(around.num_additions)
         widths = {"stream_width": self.width, "memory_width": around.memory_width}
-        return BlockModule(
-            attention_norm=self.norm.build(width=self.width),
-            reads=self.reads.build(norm=self.norm, **widths, init=init.child("reads")),
-            attention=self.attention.build(
+        with default_draws(init.child("attention")):
+            attention = self.attention.build(
                 width=self.width,
                 memory_width=self.reads.width(**widths),
                 context_tokens=around.context_tokens,
@@ -116,12 +114,18 @@ class Block(PathElement):
                 output_factor=output_factor,
                 kernel=kernel or self.kernel(context_tokens=around.context_tokens, device_type="cpu"),
                 init=init.child("attention"),
-            ),
+            )
+        with default_draws(init.child("feedforward")):
+            feedforward = self.feedforward.build(
+                width=self.width, scale=self.scale, output_factor=output_factor, init=init.child("feedforward")
+            )
+        return BlockModule(
+            attention_norm=self.norm.build(width=self.width),
+            reads=self.reads.build(norm=self.norm, **widths, init=init.child("reads")),
+            attention=attention,
             attention_residual=self.residual.build(width=self.width, init=init.child("attention_residual")),
             feedforward_norm=self.norm.build(width=self.width),
-            feedforward=self.feedforward.build(
-                width=self.width, scale=self.scale, output_factor=output_factor, init=init.child("feedforward")
-            ),
+            feedforward=feedforward,
             feedforward_residual=self.residual.build(width=self.width, init=init.child("feedforward_residual")),
             dropout=self.dropout,
         )
@@ -138,9 +142,11 @@ class Block(PathElement):
         )
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
-        """Two for every weight, and the scores and weighted values of attention."""
+        """Two for every weight, or what the feedforward says of itself; and attention's scores and weighted values."""
         (mixing,) = self.mixings()
-        return 2 * self.num_parameters(around) + mixing.useful_flops_per_token(around.context_tokens)
+        others = self.num_parameters(around) - self.feedforward.num_parameters(self.width)
+        products = 2 * others + self.feedforward.forward_flops_per_token(self.width)
+        return products + mixing.useful_flops_per_token(around.context_tokens)
 
 
 class BlockModule(nn.Module):

@@ -39,6 +39,12 @@ class Feedforward(Spec):
     def hidden_at(self, width: int) -> int:
         """Numbers in the middle at this width."""
 
+    def forward_flops_per_token(self, width: int) -> float:
+        """FLOPs of one visit, per token, forward only: two for every weight, unless a token sees some of them only, or
+        some of them often.
+        """
+        return 2.0 * self.num_parameters(width)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SwiGLU(Feedforward):

@@ -6,11 +6,15 @@ on its shape, and on nothing else. So what two arms share starts equal, whatever
 The values are drawn on the CPU in fp32, so a model starts equal on every device. A standard deviation multiplies
 numbers drawn at unit scale: two arms that differ only in scale start in the same direction.
 
+A module of somebody else's (`torch.nn.Linear` as it is) draws from torch's own generator. `default_draws` puts that one
+where seed and path say, so that such a part, too, starts the same whatever else is built.
+
 Not for: deciding which scale a weight gets; that is `scales.py` and the module that owns the weight.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -50,3 +54,15 @@ class Init:
     def constant(self, shape: Sequence[int], value: float) -> Tensor:
         """One value everywhere, so that a parameter that starts constant is made in the same way as any other."""
         return torch.full(tuple(shape), value, dtype=torch.float32)
+
+
+@contextlib.contextmanager
+def default_draws(init: Init) -> Iterator[None]:
+    """Inside, what draws from torch's generator of the CPU gets numbers of this seed and path; it is left untouched."""
+    generator = torch.random.default_generator
+    state = generator.get_state()
+    generator.manual_seed(derive_seed(init.seed, init.path, "default"))
+    try:
+        yield
+    finally:
+        generator.set_state(state)

@@ -16,7 +16,7 @@ from vslm.models.blocks import Block
 from vslm.models.cut_loops import unlearned
 from vslm.models.elements import Reach
 from vslm.models.feedforward import GELU, Feedforward, SwiGLU
-from vslm.models.initialization import Init
+from vslm.models.initialization import Init, default_draws
 from vslm.models.kernels import executed_mixing_flops_per_token
 from vslm.models.longer import lengthened
 from vslm.models.norms import LayerNorm, RMSNorm
@@ -113,18 +113,24 @@ class Model(Spec):
             if name not in chosen:
                 raise SpecError(f"kernels.{name}", "no attention is named so", nearest(name, chosen))
         chosen |= kernels or {}
-        return LanguageModel(
-            root=self.root.build(vocabulary=vocabulary, context_tokens=self.context_tokens, init=init.child("root")),
-            modules=build_modules(visits, kernels=chosen, init=init),
-            route=route_of(self.blocks, self.path)[0],
-            can_continue=all(visit.element.can_continue for visit in visits),
-            norm=self.readout.norm.build(width=last_width),
-            readout=self.readout.build(
+        with default_draws(init.child("root")):
+            root = self.root.build(vocabulary=vocabulary, context_tokens=self.context_tokens, init=init.child("root"))
+        modules = build_modules(visits, kernels=chosen, init=init)
+        with default_draws(init.child("readout")):
+            norm = self.readout.norm.build(width=last_width)
+            readout = self.readout.build(
                 width=last_width,
                 memory_width=self.root.memory_width,
                 vocabulary=vocabulary,
                 init=init.child("readout"),
-            ),
+            )
+        return LanguageModel(
+            root=root,
+            modules=modules,
+            route=route_of(self.blocks, self.path)[0],
+            can_continue=all(visit.element.can_continue for visit in visits),
+            norm=norm,
+            readout=readout,
             context_tokens=self.context_tokens,
         )
 

@@ -16,7 +16,7 @@ from torch import nn
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.models.elements import Additions, PathElement, Surroundings
-from vslm.models.initialization import Init
+from vslm.models.initialization import Init, default_draws
 from vslm.models.repeats import PerLoop, Repeat
 from vslm.models.shares import Shares
 from vslm.models.stream import PRIVATE
@@ -213,10 +213,10 @@ def build_modules(visits: tuple[Visit, ...], *, kernels: Mapping[str, str], init
     once = {visit.where: visit for visit in visits}
     modules: dict[str, nn.Module] = {}
     for where, visit in once.items():
+        kernel = kernels.get(where.removeprefix("blocks."))
         try:
-            modules[where] = visit.element.build(
-                around=visit.around, kernel=kernels.get(where.removeprefix("blocks.")), init=init.child(where)
-            )
+            with default_draws(init.child(where)):
+                modules[where] = visit.element.build(around=visit.around, kernel=kernel, init=init.child(where))
         except SpecError as error:
             raise error.within(where) from None
     for where, visit in once.items():

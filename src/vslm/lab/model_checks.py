@@ -1,0 +1,381 @@
+"""Every arm's model is built and tried before any run: what would make a verdict false or end a run is refused by name.
+
+    counted as declared     parameters, and FLOPs beside torch's counter
+    built twice the same    from one seed
+    any length              logits for one token up to the context, in fp32 and in bf16
+    finite and registered   loss and gradients of a first step; every weight that takes part is a parameter
+    causal, rows apart      away from the initial values, in training and in evaluation (`measure/causality.py`)
+
+A model that sees what it predicts has a loss that says nothing, so no option lets an arm off. Each distinct model is
+tried once, on the CPU, in a fraction of a second at the sizes of the studies here. Of a model that has no class from
+outside the package, what the contracts hold of all of its classes is not asked again: the same twice, any length, bf16,
+and the counter of FLOPs, which takes a second to load.
+
+Not for: the compiled graph, which the worker that compiles it compares with the eager one (`training/graphs.py`), and
+the kernels of a GPU, which are held to those of a CPU by tests.
+"""
+
+import contextlib
+import dataclasses
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import vslm
+from vslm.core.errors import SpecError, VslmError
+from vslm.core.specs import Spec, field_types
+from vslm.lab.study import Study
+from vslm.measure.causality import Leak, copied, first_leak, logits_of, same_draws
+from vslm.models.feedforward import Feedforward
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model
+from vslm.models.repeats import Repeat
+from vslm.models.stack import Visit
+from vslm.training.exits import loss_with_exits
+from vslm.training.first_step import first_step, has_unset
+from vslm.training.precision import autocast
+
+_SEED = 0
+_ROWS = 2
+_OWN_FLOPS = 4e9  # forward, to cut own classes at more positions: a third of a second at width 64 on one core
+_FEWEST_CUTS, _MOST_CUTS = 3, 12
+_SHORT = (1, 2, 7, 13)  # tokens of a short text; a prompt has eight
+_BF16_TOKENS = 32  # where a CPU has no units for bf16, its products are slow
+_SAME_LOGITS = 1e-3  # of their size: of a text alone and as the beginning of a longer one
+_FLOPS_FACTOR = 1.25  # every model of the catalog is counted at 0.95 to 1.00 of what it declares
+_SMALL_FLOPS = 2e9  # of a text, forward: below it, a second thread waits more than it helps
+_HERE = Path(vslm.__file__).parent
+_LIBRARY = Path(torch.__file__).parent
+
+
+class Checked(NamedTuple):
+    """What the checks found.
+
+    Args:
+        words: how many arms, and what holds.
+        lints: what is no error, by arm.
+    """
+
+    words: str
+    lints: tuple[str, ...]
+
+
+def check_models(study: Study, vocabularies: Mapping[str, int]) -> Checked:
+    """Build and try the model of every arm.
+
+    Raises: SpecError at the place in the arm, for the first fact that does not hold.
+    """
+    start, tried = time.perf_counter(), {}
+    for arm, experiment in study.arms.items():
+        key = (experiment.model, vocabularies[arm])
+        if key in tried:
+            continue
+        try:
+            tried[key] = tuple(f"arm {arm!r}: {lint}" for lint in check_model(*key))
+        except SpecError as error:
+            raise error.within("model").within(f"arms.{arm}") from None
+    num_arms = f"{len(study.arms)} arm{'s' if len(study.arms) > 1 else ''}"
+    seconds = time.perf_counter() - start
+    words = f"checked {num_arms}: causal, texts of a batch apart, finite, counted as declared ({seconds:.1f} s)"
+    return Checked(words, tuple(lint for lints in tried.values() for lint in lints))
+
+
+def check_counts(study: Study, vocabularies: Mapping[str, int]) -> None:
+    """Hold the declared parameters of every arm to the built ones, for what decides by them.
+
+    Raises: SpecError at the place in the arm.
+    """
+    for arm, experiment in study.arms.items():
+        try:
+            _check_counts(experiment.model, _built(experiment.model, vocabularies[arm]), vocabularies[arm])
+        except SpecError as error:
+            raise error.within("model").within(f"arms.{arm}") from None
+
+
+def check_model(spec: Model, vocabulary: int) -> list[str]:
+    """Build and try one model; what is worth saying and no error.
+
+    Raises: SpecError, at a path seen from the model.
+    """
+    flops = spec.flops_per_token(vocabulary)
+    if not (math.isfinite(flops) and flops > 0):
+        raise SpecError("", f"{flops} FLOPs per token", "a number above 0 is needed", "mend forward_flops_per_token")
+    row_flops = flops / 3 * spec.context_tokens
+    is_known = not any(_own_specs(spec, ""))
+    num_cuts = _FEWEST_CUTS if is_known else min(max(int(_OWN_FLOPS / (4 * row_flops)), _FEWEST_CUTS), _MOST_CUTS)
+    with _threads_for(row_flops):
+        model = _built(spec, vocabulary)
+        _check_counts(spec, model, vocabulary)
+
+        def twin() -> LanguageModel:
+            return copied(model, lambda: _built(spec, vocabulary))
+
+        with _in_words(spec, model):
+            lints = _check_first_step(spec, twin(), vocabulary, counts_flops=not is_known)
+            if not is_known:
+                _check_same(model, _built(spec, vocabulary))
+                lints += _check_lengths(spec, twin, vocabulary)
+                _check_bf16(twin(), vocabulary)
+            leak = first_leak(
+                twin,
+                vocabulary=vocabulary,
+                context_tokens=spec.context_tokens,
+                num_cuts=num_cuts,
+                keeps_state=not is_known,
+            )
+    if leak is not None:
+        raise _refusal(spec, leak)
+    return lints
+
+
+def _built(spec: Model, vocabulary: int) -> LanguageModel:
+    """A model, as a run builds it."""
+    with _in_words(spec, None):
+        return spec.build(vocabulary=vocabulary, init=Init(seed=_SEED))
+
+
+@contextlib.contextmanager
+def _threads_for(row_flops: float) -> Iterator[None]:
+    threads = torch.get_num_threads()
+    if row_flops < _SMALL_FLOPS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _check_counts(spec: Model, model: LanguageModel, vocabulary: int) -> None:
+    if (unset := has_unset(model)) is not None:
+        do = "give its sizes to the module (nn.Linear in place of nn.LazyLinear)"
+        raise SpecError(unset, "has no shape before a first pass", "parameters are counted and matched by then", do)
+    parts: list[tuple[str, int, nn.Module]] = [
+        (
+            "root",
+            spec.root.num_parameters(vocabulary=vocabulary, context_tokens=spec.context_tokens),
+            model.root,
+        )
+    ]
+    visits = {visit.where: visit for visit in spec.visits()}
+    for where, visit in visits.items():
+        module = model.get_submodule(where)
+        parts += [_feedforward_of(visit, module)] if _has_own_feedforward(visit) else []
+        parts.append((where, visit.num_parameters(), module))
+    width = spec.last_width
+    memory_width = spec.root.memory_width
+    readout = spec.readout.num_parameters(width=width, memory_width=memory_width, vocabulary=vocabulary)
+    parts += [
+        ("readout.norm", spec.readout.norm.num_parameters(width), model.norm),
+        ("readout", readout, model.readout),
+    ]
+    for where, declared, module in parts:
+        built = sum(parameter.numel() for parameter in module.parameters())
+        if built != declared:
+            name, place = _class_at(spec, where, type(module).__name__), _own_place(spec, where)
+            found = f"{name}.num_parameters says {declared:,} where the built module has {built:,}"
+            if place != where:
+                found = f"{where}, with {name} in it, declares {declared:,} parameters where {built:,} are built"
+            allowed = "both need to be equal: arms are matched, compared and recorded by it"
+            raise SpecError(place, found, allowed, "count in num_parameters what build makes")
+    declared, built = spec.num_parameters(vocabulary), sum(parameter.numel() for parameter in model.parameters())
+    if declared != built:  # a parameter that two parts hold is counted by each
+        found = f"its parts declare {declared:,} parameters where the built model has {built:,}"
+        do = "share weights with Shares, or count what two parts hold once"
+        raise SpecError("", found, "both need to be equal", do)
+    _check_embeddings(spec, vocabulary)
+
+
+def _check_embeddings(spec: Model, vocabulary: int) -> None:
+    """What is left without tables does not grow with the vocabulary."""
+    without = spec.num_parameters_without_embeddings(vocabulary)
+    if without < 0 or without != spec.num_parameters_without_embeddings(vocabulary + 1):
+        found = f"{without:,} parameters without embeddings at {vocabulary:,} ids, and another number at one id more"
+        part = next((part for part in ("root", "readout") if _is_own(getattr(spec, part))), "readout")
+        allowed = "tables with a row per token are the embeddings"
+        raise SpecError(part, found, allowed, "mend its num_embedding_parameters")
+
+
+def _has_own_feedforward(visit: Visit) -> bool:
+    feedforward = getattr(visit.element, "feedforward", None)
+    return isinstance(feedforward, Feedforward) and _is_own(feedforward) and visit.shares is None
+
+
+def _feedforward_of(visit: Visit, module: nn.Module) -> tuple[str, int, nn.Module]:
+    feedforward: Feedforward = visit.element.feedforward  # type: ignore[attr-defined]
+    return (
+        f"{visit.where}.feedforward",
+        feedforward.num_parameters(visit.around.width),
+        module.get_submodule("feedforward"),
+    )
+
+
+def _check_same(model: LanguageModel, other: LanguageModel) -> None:
+    for (name, parameter), (_, again) in zip(model.named_parameters(), other.named_parameters(), strict=True):
+        if not torch.equal(parameter, again):
+            found = "built twice from one seed, its initial values differ"
+            do = "draw from the `init` that build is given, or from torch's generator"
+            raise SpecError(name, found, "arms of a seed start from the same weights", do)
+
+
+def _check_lengths(spec: Model, twin: Callable[[], LanguageModel], vocabulary: int) -> list[str]:
+    """Logits of every length, of one row and of several; and whether they are the same each time."""
+    lints, tokens_BT = [], _tokens(vocabulary, _ROWS, spec.context_tokens)
+
+    def logits(tokens_BT: Tensor) -> Tensor:
+        logits_BTV = logits_of(twin(), tokens_BT, "evaluation")
+        shape = (*tokens_BT.shape, vocabulary)
+        if tuple(logits_BTV.shape) != shape or not logits_BTV.is_floating_point():
+            found = f"logits of shape {list(logits_BTV.shape)} ({logits_BTV.dtype}) for {list(tokens_BT.shape)} tokens"
+            raise SpecError("", found, f"real numbers of shape {list(shape)} are needed")
+        return logits_BTV
+
+    whole_BTV = logits(tokens_BT)
+    for num_tokens in sorted({min(short, spec.context_tokens) for short in _SHORT}):
+        difference = (logits(tokens_BT[:1, :num_tokens]) - whole_BTV[:1, :num_tokens]).abs().max()
+        if difference > _SAME_LOGITS * whole_BTV.abs().max() and not lints:
+            lints.append(
+                f"a text of {num_tokens} tokens has other logits than the same tokens at the beginning of a longer "
+                "one, so samples and measures of shorter texts see another model than training made"
+            )
+    if not torch.equal(logits_of(twin(), tokens_BT, "evaluation", seed=1), whole_BTV):
+        lints.append("its evaluation draws numbers at random, so a loss is another one each time; see self.training")
+    return lints
+
+
+def _check_bf16(model: LanguageModel, vocabulary: int) -> None:
+    """A step in bf16, which a timing may choose."""
+    tokens_BT = _tokens(vocabulary, 1, min(model.context_tokens, _BF16_TOKENS))
+    model.train()
+    try:
+        with same_draws(), autocast("bf16", "cpu"):
+            lowered, _ = loss_with_exits(model, tokens_BT, tokens_BT)
+            lowered.backward()
+    except Exception as error:
+        where, line = _whereabouts(error, model)
+        found = f"it does not work in bf16: {type(error).__name__}: {_first_line(error)}{line}"
+        do = "under autocast products come out as bf16: bring both sides to one type, as in x.to(y.dtype)"
+        raise SpecError(where, found, "a timing chooses between fp32 and bf16", do) from None
+    if not math.isfinite(lowered.item()):
+        raise SpecError("", f"the loss of the initial weights is {lowered.item()} in bf16", "a finite one is needed")
+
+
+def _check_first_step(spec: Model, model: LanguageModel, vocabulary: int, *, counts_flops: bool) -> list[str]:
+    tokens_BT1 = _tokens(vocabulary, _ROWS, spec.context_tokens + 1)
+    step = first_step(model, tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous(), counts_flops=counts_flops)
+    lints = []
+    if step.unlearned:
+        names = ", ".join(step.unlearned[:3]) + (", ..." if len(step.unlearned) > 3 else "")
+        lints.append(f"no gradient reaches {len(step.unlearned)} parameters, which count and never learn: {names}")
+    if step.flops_per_token is None:
+        return lints
+    # Loops that are drawn cost their mean; this step passed all of them, and some the declared number of times.
+    path = tuple(dataclasses.replace(item, training=None) if isinstance(item, Repeat) else item for item in spec.path)
+    declared = dataclasses.replace(spec, path=path).executed_flops_per_token(vocabulary)
+    words = f"{declared:,.0f} FLOPs per token where torch counts {step.flops_per_token:,.0f}"
+    if step.flops_per_token > _FLOPS_FACTOR * declared:
+        found, do = f"it declares {words} in its products alone", "mend forward_flops_per_token"
+        raise SpecError(_own_place(spec, ""), found, "arms are matched and compared by what they declare", do)
+    if step.flops_per_token * _FLOPS_FACTOR < declared:
+        lints.append(f"it declares {words} (products alone); where no other work is done, mend forward_flops_per_token")
+    return lints
+
+
+def _tokens(vocabulary: int, rows: int, num_tokens: int) -> Tensor:
+    return torch.randint(vocabulary, (rows, num_tokens), generator=torch.Generator().manual_seed(_SEED))
+
+
+def _refusal(spec: Model, leak: Leak) -> SpecError:
+    name = _class_at(spec, leak.where, leak.module) or "the model"
+    share = (
+        f"{leak.share:.1g} times as much as where it may" if math.isfinite(leak.share) else "where nothing else does"
+    )
+    if leak.kind == "future":
+        found = (
+            f"{name} sees the future: with the tokens from position {leak.changed} on replaced, the logits at position "
+            f"{leak.position} change, too ({share}; in {leak.mode})"
+        )
+        allowed = "a position may see itself and earlier ones: the loss of a model that sees what it predicts is none"
+        do = "in what it does along positions, take earlier ones only (a running mean, a shift to the right)"
+    else:
+        found = (
+            f"{name} mixes the texts of a batch: with the other texts replaced, the logits of the first change "
+            f"({share}; in {leak.mode})"
+        )
+        allowed = "each text is read by itself, or its loss depends on what stands beside it"
+        do = "keep the first axis apart: normalize over the last one, as RMSNorm does and BatchNorm does not"
+    return SpecError(_own_place(spec, leak.where), found, allowed, do)
+
+
+@contextlib.contextmanager
+def _in_words(spec: Model, model: nn.Module | None) -> Iterator[None]:
+    """What a class of somebody's own raises, as one message."""
+    try:
+        yield
+    except VslmError as error:
+        raise type(error)(_own_place(spec, error.where), error.found, error.allowed, error.do) from None
+    except Exception as error:
+        where, line = _whereabouts(error, model)
+        doing = "it cannot be built" if model is None else "it cannot compute"
+        found = f"{doing}: {type(error).__name__}: {_first_line(error)}{line}"
+        allowed = "texts of one token up to context_tokens are read, in batches of any size" if model else ""
+        raise SpecError(_own_place(spec, where), found, allowed, "mend it there") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200].rstrip(".")
+
+
+def _whereabouts(error: BaseException, model: nn.Module | None) -> tuple[str, str]:
+    """(path of the innermost module that was at work, " (file:line)" of the last line that is nobody's library)."""
+    names = {id(module): name for name, module in model.named_modules()} if model else {}
+    where, line = "", ""
+    frames: TracebackType | None = error.__traceback__
+    while frames is not None:
+        where = names.get(id(frames.tb_frame.f_locals.get("self")), where)
+        frames = frames.tb_next
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = Path(frame.filename)
+        if not any(path.is_relative_to(library) for library in (_HERE, _LIBRARY)):
+            line = f" ({path.name}:{frame.lineno})"
+    return where, line
+
+
+def _is_own(spec: Any) -> bool:
+    return isinstance(spec, Spec) and type(spec).__module__.partition(".")[0] != "vslm"
+
+
+def _own_specs(value: Any, where: str) -> Iterator[tuple[str, Spec]]:
+    """(dotted path, spec) of every part that is of a class from outside the package."""
+    if _is_own(value):
+        yield where, value
+    if isinstance(value, Spec):
+        parts = [(name, getattr(value, name)) for name in field_types(type(value))]
+    elif isinstance(value, Mapping):
+        parts = [*value.items()]
+    elif isinstance(value, tuple):
+        parts = [*enumerate(value)]
+    else:
+        return
+    for name, part in parts:
+        yield from _own_specs(part, f"{where}.{name}" if where else str(name))
+
+
+def _own_place(spec: Model, where: str) -> str:
+    """`where`, or the one place below it that is of a class from outside the package."""
+    own = {path for path, _ in _own_specs(spec, "") if path == where or not where or path.startswith(f"{where}.")}
+    if where and any(where == path or where.startswith(f"{path}.") for path, _ in _own_specs(spec, "")):
+        return where
+    return min(own) if own else where
+
+
+def _class_at(spec: Model, where: str, module: str) -> str:
+    """The class of the spec at the place where an error is told, or that of its module."""
+    place, found = _own_place(spec, where), dict(_own_specs(spec, ""))
+    return type(found[place]).__name__ if place in found else module

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from vslm.lab.options import Options
 from vslm.lab.model_checks import Checked
+from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.study import Study
 from vslm.lab.study_file import load_study

@@ -25,7 +25,7 @@ class Counts(nn.Module):
         return torch.full(tokens_BT.shape, 2.0) + self.passes + noise
 
 
-@pytest.mark.parametrize(("precision", "off"), [("fp32", 0.001), ("bf16", 0.1)])
+@pytest.mark.parametrize(("precision", "off"), [("fp32", 0.001), ("bf16", 0.3)])
 def test_other_numbers_end_the_run_in_words(precision: str, off: float) -> None:
     """At the first use in training, and at the first in evaluation."""
     model = Counts()

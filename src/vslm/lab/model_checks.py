@@ -9,7 +9,7 @@
 A model that sees what it predicts has a loss that says nothing, so no option lets an arm off. Each distinct model is
 tried once, on the CPU, in a fraction of a second at the sizes of the studies here. Of a model that has no class from
 outside the package, what the contracts hold of all of its classes is not asked again: the same twice, any length, bf16,
-and the counter of FLOPs, which takes a second to load.
+training mode, and the counter of FLOPs, which takes a second to load.
 
 Not for: the compiled graph, which the worker that compiles it compares with the eager one (`training/graphs.py`), and
 the kernels of a GPU, which are held to those of a CPU by tests.
@@ -129,6 +129,7 @@ def check_model(spec: Model, vocabulary: int) -> list[str]:
                 context_tokens=spec.context_tokens,
                 num_cuts=num_cuts,
                 keeps_state=not is_known,
+                modes=("evaluation",) if is_known else ("evaluation", "training"),
             )
     if leak is not None:
         raise _refusal(spec, leak)
@@ -267,7 +268,7 @@ def _check_bf16(model: LanguageModel, vocabulary: int) -> None:
 
 
 def _check_first_step(spec: Model, model: LanguageModel, vocabulary: int, *, counts_flops: bool) -> list[str]:
-    tokens_BT1 = _tokens(vocabulary, _ROWS, spec.context_tokens + 1)
+    tokens_BT1 = _tokens(vocabulary, _ROWS if counts_flops else 1, spec.context_tokens + 1)
     step = first_step(model, tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous(), counts_flops=counts_flops)
     lints = []
     if step.unlearned:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from vslm.core.errors import RunError
 from vslm.training.precision import Precision
 
-# Of the mean loss of a batch, beside it or beside one. Sums are taken in another order: 1e-6 in fp32 and 2e-3 in bf16
-# is what the models of the studies differ by.
+# Of the mean loss of a batch, or of 1 nat where that is smaller: sums in another order and casts at other places may
+# move it, by some roundings of fp32 (6e-8) or bf16 (4e-3) of single tokens that mostly cancel in the mean.
 _TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.02}
 
 R = TypeVar("R", Tensor, tuple[Tensor, Tensor])

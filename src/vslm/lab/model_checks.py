@@ -51,6 +51,8 @@ _BF16_TOKENS = 32  # where a CPU has no units for bf16, its products are slow
 _SAME_LOGITS = 1e-3  # of their size: of a text alone and as the beginning of a longer one
 _FLOPS_FACTOR = 1.25  # every model of the catalog is counted at 0.95 to 1.00 of what it declares
 _SMALL_FLOPS = 2e9  # of a text, forward: below it, a second thread waits more than it helps
+_MOST_FLOPS = 2e11  # of a text, forward: a model of 50M parameters and 1,024 tokens is tried in half a minute
+_MOST_PARAMETERS, _MOST_LOGITS = 300_000_000, 500_000_000  # two gigabytes or less
 _HERE = Path(vslm.__file__).parent
 _LIBRARY = Path(torch.__file__).parent
 
@@ -93,6 +95,8 @@ def check_counts(study: Study, vocabularies: Mapping[str, int]) -> None:
     Raises: SpecError at the place in the arm.
     """
     for arm, experiment in study.arms.items():
+        if is_too_large(experiment.model, vocabularies[arm]):
+            continue
         try:
             _check_counts(experiment.model, _built(experiment.model, vocabularies[arm]), vocabularies[arm])
         except SpecError as error:
@@ -108,6 +112,8 @@ def check_model(spec: Model, vocabulary: int) -> list[str]:
     if not (math.isfinite(flops) and flops > 0):
         raise SpecError("", f"{flops} FLOPs per token", "a number above 0 is needed", "mend forward_flops_per_token")
     row_flops = flops / 3 * spec.context_tokens
+    if is_too_large(spec, vocabulary):
+        return ["too large to be tried here, so nobody saw whether it is causal and what it has is what it declares"]
     is_known = not any(_own_specs(spec, ""))
     num_cuts = _FEWEST_CUTS if is_known else min(max(int(_OWN_FLOPS / (4 * row_flops)), _FEWEST_CUTS), _MOST_CUTS)
     with _threads_for(row_flops):
@@ -134,6 +140,13 @@ def check_model(spec: Model, vocabulary: int) -> list[str]:
     if leak is not None:
         raise _refusal(spec, leak)
     return lints
+
+
+def is_too_large(spec: Model, vocabulary: int) -> bool:
+    """Whether building and trying it would take minutes or gigabytes: `vslm plan` is asked about any size."""
+    is_long = spec.flops_per_token(vocabulary) / 3 * spec.context_tokens > _MOST_FLOPS
+    num_logits = (1 + _MOST_CUTS) * spec.context_tokens * vocabulary
+    return is_long or spec.num_parameters(vocabulary) > _MOST_PARAMETERS or num_logits > _MOST_LOGITS
 
 
 def _built(spec: Model, vocabulary: int) -> LanguageModel:

@@ -134,6 +134,7 @@ def test_the_rate_of_a_matrix_follows_what_it_reads():
     assert fan_in(net["b"].weight) == 12
     assert {group["weight_decay"] for group in groups[1:]} == {0.1}
     assert len(AdamW(learning_rate=0.01).build(net).param_groups) == 2
+    assert RateByWidth(reference_width=1).factor(4) == 0.25
 
 
 def test_outputs_move_alike_at_every_width():

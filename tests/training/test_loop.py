@@ -134,6 +134,39 @@ def test_looks_and_measures_see_the_averaged_weights_and_training_the_others() -
     np.testing.assert_allclose(run.looks[-1].val_loss_nats_T, expected)
 
 
+def test_what_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped() -> None:
+    """Weights, momentum, average, looks, measures and the sum of losses since the last look."""
+    ended = []
+    for stop in (None, 3):
+        checkpoint = None
+        for part in ("first", "second") if stop else ("whole",):
+            model = Table()
+            run = training(
+                model,
+                optimizer=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
+                average=WeightAverage(model, horizon_steps=3),
+                measures={"table": Scheduled(lambda seen: {"sum": seen.logits.detach().sum().numpy()[None]}, {1, 3})},
+                look_steps={0, 2, STEPS},
+                num_steps=stop if part == "first" else STEPS,
+            )
+            if part == "second":
+                assert checkpoint is not None
+                run.restore(checkpoint)
+            if part == "first":
+                run.objects.look_steps = {0, 2}
+            run.run(lambda _: None)
+            checkpoint = run.checkpoint()
+        ended.append(run)
+    whole, stopped = ended
+    one, other = whole.checkpoint(), stopped.checkpoint()
+    assert one.tensors.keys() == other.tensors.keys() >= {"average.logits", "model.logits", "looks.val"}
+    for name, tensor in one.tensors.items():
+        torch.testing.assert_close(other.tensors[name], tensor, rtol=0, atol=0, equal_nan=True, msg=name)
+    assert other.plain["taken"] == one.plain["taken"] == [["table", 1, ["sum"]], ["table", 3, ["sum"]]]
+    assert [look[::2] for look in other.plain["looks"]] == [look[::2] for look in one.plain["looks"]]
+    assert (other.step, other.plain["average_count"]) == (STEPS, STEPS)
+
+
 def test_a_short_horizon_forgets_by_its_share() -> None:
     """d = min(1 - 1 / horizon, (t - 1) / t): of four steps with a horizon of 2, half of each new table."""
     model = Table()
@@ -146,6 +179,12 @@ def test_a_short_horizon_forgets_by_its_share() -> None:
         expected = keep * expected + (1 - keep) * model.logits.detach()
         average.update()
         torch.testing.assert_close(average.mean[0], expected)
+    latest = WeightAverage(model, horizon_steps=0.5)
+    for _ in range(2):
+        with torch.no_grad():
+            model.logits.add_(1)
+        latest.update()
+    torch.testing.assert_close(latest.mean[0], model.logits.detach())
 
 
 def test_a_training_that_breaks_names_the_step_that_did_it() -> None:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check fix smoke mutate fuzz damage kills
+.PHONY: demo test check fix smoke mutate fuzz damage kills verdicts
 
 demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
 	$(BIN)/vslm run studies/quickstart.py $(DEMO)
@@ -43,6 +43,10 @@ JOBS ?= 1
 
 mutate: $(VENV)/developed  ## do the tests notice? small mistakes, one at a time; an hour or more, not part of CI
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutate.py $(FILES) --sample $(SAMPLE) --jobs $(JOBS)
+
+verdicts: $(VENV)/developed  ## the simulated cells of docs/verdicts.md again; a quarter of an hour, not part of CI
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/cells.py --trials 2000 --out docs/verdicts/cells.csv
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/tuned_cells.py --trials 500 --out docs/verdicts/tuned.csv
 
 damage: $(VENV)/developed  ## N damaged folders of a study, each read in every way: words or a page, never a traceback
 	OMP_NUM_THREADS=1 $(BIN)/python tests/damage/folders.py $(or $(N),1000) $(or $(SEED),7)

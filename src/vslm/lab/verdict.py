@@ -232,7 +232,8 @@ class _Judge:
         )
         look, before = _take_in(record, found, looks, seeds)
         more = None
-        if look.verdict == "unresolved" and len(seeds) > 1 and not look.remarks:
+        is_even = self._are_even(arm)
+        if look.verdict == "unresolved" and len(seeds) > 1 and is_even and not look.remarks:
             error = self.errors.of_look(arm, [*taken, len(seeds)], len(seeds) + 1)
             per_seed = _minutes_per_seed(self.runs, arm, self.baseline, self.study)
             rng = np.random.default_rng(len(seeds))  # the same answer for the same numbers
@@ -248,11 +249,16 @@ class _Judge:
             unit=UNITS[self.primary["measure"]],
             before=before,
         )
-        if self.kinds.state == "two":
+        if not is_even:
             words = f"{words}; {self._share_in_words(arm)}"
         if record["addition"]:
             words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"
         record["words"] = words
+
+    def _are_even(self, arm: str) -> bool:
+        """Whether runs are of one kind, or all of this arm's and of the baseline's got going."""
+        known = [value for name in (arm, self.baseline) for value in _known(self.values[name])]
+        return self.kinds.state != "two" or max(known) < self.kinds.between
 
     def _share_in_words(self, arm: str) -> str:
         rows = self._kinds()["arms"]
@@ -261,7 +267,7 @@ class _Judge:
             f"{rows[name]['interval'][1]:.0%})"
             for name in (arm, self.baseline)
         )
-        return f"runs are of two kinds: {own} ended low, of {self.baseline} {base}, and Student's t does not hold"
+        return f"runs are of two kinds: {own} ended low, of {self.baseline} {base}, so no interval of the mean holds"
 
     def _uneven(self, per_seed: dict[str, dict[str, float]]) -> tuple[int, int] | None:
         """Pairs of which the arm's run alone, and the baseline's alone, ended high; None for runs of one kind."""

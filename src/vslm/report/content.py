@@ -124,7 +124,6 @@ def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str
     missing = of_folder(verdict.get("missing"), list)
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
-    facts.append(_kinds(verdict))
     return [fact for fact in facts if fact is not None]
 
 
@@ -156,19 +155,18 @@ def corpora(study: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]], lis
     return found
 
 
-def _kinds(verdict: dict[str, Any]) -> tuple[str, str] | None:
+def kinds(verdict: dict[str, Any]) -> str | None:
     """How many runs of every arm ended low, where runs are of two kinds; None where they are of one."""
     kinds = of_folder(verdict.get("kinds"), dict)
-    rows = of_folder(kinds.get("arms"), dict)
     shares = []
-    for arm, row in rows.items():
+    for arm, row in of_folder(kinds.get("arms"), dict).items():
         low, high = ends(of_folder(row, dict).get("interval"))
         if low is not None and high is not None:
             shares.append(f"{arm} {row.get('going')} of {row.get('seeds')} ({low:.0%} to {high:.0%})")
     between = kinds.get("between")
     if kinds.get("state") != "two" or not shares or not is_number(between):
         return None
-    return f"Runs of two kinds: below {between:.3g} ended", listing(shares)
+    return f"Runs are of two kinds. Below {between:.3g} ended: {listing(shares)}. Exact 95 % intervals of each share."
 
 
 def _equality(study: dict[str, Any], arms: dict[str, Any]) -> str:

@@ -93,6 +93,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         headline=headline(study, rows),
         cards=content.cards(study, rows, look),
         facts=content.facts(study, verdict),
+        kinds=content.kinds(verdict),
         answers=folder.answers,
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
         remarked=[run for arm in runs.values() for run in arm if run.remark],

@@ -33,9 +33,12 @@ def test_runs_that_were_there_or_failed_take_no_more_time(clock: list[float]) ->
         lines.started({("a", 0): 100, ("a", 1): 100, ("b", 0): 100, ("b", 1): 100})
         lines.heard("a", 0, {"done": {"status": "done", "val_loss": 2.0, "seconds": 9.0}, "was_there": True})
         lines.heard("a", 1, {"failed": "why"})
-        clock[0] += 30.0
+        clock[0] += 300.0  # to load and compile: once, so no part of what is left
+        lines.heard("b", 0, {"step": 0, "num_steps": 10, "loss": 5.0, "tokens_per_second": 0.0})
+        assert lines.left() == "time left unknown yet"
+        clock[0] += 15.0
         lines.heard("b", 0, {"step": 5, "num_steps": 10, "loss": 3.0, "tokens_per_second": 7.0})
-        assert lines.left() == "about 30 s left"  # 150 of 300 tokens in 30 s
+        assert lines.left() == "about 45 s left"  # 150 of 300 tokens, at 50 in 15 s
 
 
 def test_a_table_shows_the_runs_under_way(clock: list[float]) -> None:
@@ -59,10 +62,25 @@ def test_a_sample_stands_below_the_table_and_fits() -> None:
         table = progress._Table(console, live)
         table.started({("model", 0): 100})
         for number in range(3):
-            table.heard("model", 0, {"sample": f"sample {number}\x1b[2J " + "word " * 400})
+            words = f"sample {number}\x1b[2J " + "word " * 400
+            table.heard("model", 0, {"sample": words, "step": number, "num_steps": 4})
         shown = [str(line) for line in table.shown().renderables[1:]]
     assert 1 < len(shown) <= 8
     assert shown[0].startswith("sample 2?[2J word")
     assert max(map(len, shown)) <= 80
     printed = console.export_text()
     assert "sample 0" not in printed
+
+
+def test_samples_in_a_file_say_where_they_are_from_and_do_not_flood(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A short run looks many times a second; one sample in 15 s is printed, with how far the run was."""
+    with progress.progress_for(quiet=False) as lines:
+        lines.started({("model", 0): 100})
+        for step in range(1, 7):
+            lines.heard("model", 0, {"sample": f"sample {step}\n", "step": step, "num_steps": 8})
+            clock[0] += 4.0
+    assert capsys.readouterr().out == (
+        "model seed 0: 12%, it writes:\n\nsample 1\n\nmodel seed 0: 62%, it writes:\n\nsample 5\n\n"
+    )

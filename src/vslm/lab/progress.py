@@ -15,6 +15,7 @@ from vslm.lab.options import Watcher
 from vslm.results.console import console as console_to
 
 _LINE_EVERY_SECONDS = 15.0
+_SAMPLE_EVERY_SECONDS = 15.0
 _LINES_BESIDE = 4  # title, headings, and room for the prompt of the shell
 _MOST_SAMPLE_LINES = 8
 
@@ -28,6 +29,8 @@ class _Lines:
         self.tokens: dict[tuple[str, int], int] = {}
         self._printed: dict[tuple[str, int], float] = {}
         self.begun = time.monotonic()
+        self.first_step: tuple[float, float] | None = None  # when, and how many tokens were done
+        self._sampled = -_SAMPLE_EVERY_SECONDS
 
     def say(self, text: str) -> None:
         if not self.quiet:
@@ -36,9 +39,12 @@ class _Lines:
     def started(self, tokens: Mapping[tuple[str, int], int]) -> None:
         self.tokens, self.runs = dict(tokens), {run: {} for run in tokens}
         self.begun = time.monotonic()  # what came before ran at other lengths, so it says nothing about these
+        self.first_step = None
 
     def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         self.runs.setdefault((arm, seed), {}).update(message)
+        if "step" in message and self.first_step is None:
+            self.first_step = time.monotonic(), self._done()
         if "done" in message and not message.get("was_there"):
             done = message["done"]
             if done["status"] == "done":
@@ -53,7 +59,7 @@ class _Lines:
         elif "say" in message:
             self.say(message["say"])
         elif "sample" in message:
-            self.say(f"\n{message['sample']}\n")
+            self.sampled(arm, seed, message)
         elif "step" in message:
             self.moved(arm, seed, message)
 
@@ -65,14 +71,30 @@ class _Lines:
             rate = f"{message['tokens_per_second']:,.0f} tokens/s"
             self.say(f"{arm} seed {seed}: {share:.0%}, loss {message['loss']:.3f}, {rate}, {self.left()}")
 
+    def sampled(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        """A sample and how far the run is, not more often than lines of progress: a short run has many in a second."""
+        now = time.monotonic()
+        if now - self._sampled >= _SAMPLE_EVERY_SECONDS:
+            self._sampled = now
+            self.say(f"{arm} seed {seed}: {message['step'] / message['num_steps']:.0%}, it writes:")
+            self.say(f"\n{message['sample'].strip()}\n")
+
+    def _fresh(self) -> Mapping[tuple[str, int], Mapping[str, Any]]:
+        return {name: run for name, run in self.runs.items() if not run.get("was_there")}
+
+    def _done(self) -> float:
+        return sum(self.tokens.get(name, 0) * _share_done(run) for name, run in self._fresh().items())
+
     def left(self) -> str:
-        """Time left of the runs that are under way, by how many of their tokens were seen since they started."""
-        fresh = {name: run for name, run in self.runs.items() if not run.get("was_there")}
-        total = sum(self.tokens.get(name, 0) for name in fresh)
-        done = sum(self.tokens.get(name, 0) * _share_done(run) for name, run in fresh.items())
-        if done < 0.02 * total or not done:
+        """Time left of the runs that are under way, by their tokens since the first step of any.
+
+        Not since they were started: to load and compile takes longer than a short run, and happens once.
+        """
+        total, done = sum(self.tokens.get(name, 0) for name in self._fresh()), self._done()
+        since, before = self.first_step or (self.begun, 0.0)
+        if done - before <= 0.02 * total:
             return "time left unknown yet"
-        seconds = (time.monotonic() - self.begun) / done * (total - done)
+        seconds = (time.monotonic() - since) / (done - before) * (total - done)
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
 
 

@@ -112,7 +112,8 @@ class _Watcher:
             self.num_looks = len(training.looks)
             _write_numbers(self.job, self.folder, self.corpus, training)
             if self.samples and training.step < training.objects.num_steps:
-                self.progress({"sample": sample_text(self.job, self.corpus, training, num_tokens=60)})
+                sample = sample_text(self.job, self.corpus, training, num_tokens=60)
+                self.progress({"sample": sample, "step": training.step, "num_steps": training.objects.num_steps})
         self.keep(training)
         last = training.step == training.objects.num_steps
         if (last and not self.job.is_made_to_choose) or now >= self.checkpoint_at:

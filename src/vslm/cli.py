@@ -74,8 +74,8 @@ def run_command(
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
-        tokens: Training tokens of one run of the baseline.
-        minutes: Time for the whole study.
+        tokens: Training tokens of one run of the baseline, such as 500k or 2e6.
+        minutes: Time for the whole study, such as 90 or 1h30m.
         out: The study's folder. Default: runs/ and the name of the study file.
         device: Where to train.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
@@ -171,8 +171,8 @@ def plan(
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
-        tokens: Training tokens of one run of the baseline.
-        minutes: Time for the whole study.
+        tokens: Training tokens of one run of the baseline, such as 500k or 2e6.
+        minutes: Time for the whole study, such as 90 or 1h30m.
         workers: Runs at the same time. Default: one per core.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         json_: Print JSON and nothing else.
@@ -267,8 +267,8 @@ def train(
 
     Args:
         paths: Files, folders or globs of text; `vslm data show` says what is read of them.
-        minutes: How long to train. Default: 15, unless tokens are given.
-        tokens: How many tokens to train on.
+        minutes: How long to train, such as 15 or 1h30m. Default: 15, unless tokens are given.
+        tokens: How many tokens to train on, such as 500k or 2e6.
         more_tokens: Let a finished run go on for so many tokens.
         depth: Number of blocks. Default: 4.
         width: Width of the stream. Default: 128.

@@ -119,7 +119,7 @@ def _first_finished(named: Named) -> Path:
                 return run.path
         except ResultError as error:  # another seed may be whole
             torn = torn or error
-    raise torn or ResultError(str(study.path), f"no finished run of {arm!r}", "", "run the study first")
+    raise torn or ResultError(str(study.path), f"no finished run of {arm!r}", "", "the command that began it goes on")
 
 
 def open_run(folder: Path, draws: Draws, *, trust: bool = False) -> Writer:

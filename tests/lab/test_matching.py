@@ -11,7 +11,7 @@ from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
 from vslm.lab.changes import Change, Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, Size, check_equal, matched, relative_sizes, size_of
+from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, Size, _Search, check_equal, matched, relative_sizes, size_of
 from vslm.models import patterns
 from vslm.models.attention import Attention
 from vslm.models.blocks import Block
@@ -146,6 +146,43 @@ def test_a_miss_says_by_how_much_and_why() -> None:
     assert len(near.model.path) == best
     exact = matched(near, to=to, by="non_embedding_parameters", change=FeedforwardMultiplier())
     assert abs(exact.model.num_parameters_without_embeddings(VOCABULARY) / target - 1) <= TOLERANCE_FRACTION
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusing(Change):
+    """Depths of which some are refused."""
+
+    refused: tuple[int, ...] = ()
+
+    def amount(self, model: Model) -> int:
+        """Blocks."""
+        return len(model.path)
+
+    def at(self, model: Model, amount: int) -> Model:
+        """As many, unless it is one of those."""
+        if amount in self.refused:
+            raise SpecError("depth", f"found {amount}", "another is needed", "take another")
+        return Depth().at(model, amount)
+
+    def describe(self, amount: int) -> str:
+        """In words."""
+        return f"depth {amount}"
+
+
+@pytest.mark.parametrize(("share", "side"), [(0.45, 1), (-0.45, -1)])
+def test_a_miss_names_the_next_amount_on_the_other_side(share: float, side: int) -> None:
+    """Just short of half way from 4 blocks to 5, or to 3: that one with its size, or why it is none."""
+
+    def size(depth: int) -> int:
+        return Depth().at(PLAIN, depth).num_parameters(VOCABULARY)
+
+    target = size(4) + share * (size(5) - size(4))
+    found = _Search(PLAIN, "parameters", VOCABULARY, Depth(), target)
+    assert found.nearest() == 4
+    assert found.why(4) == f"depth {4 + side} has {size(4 + side):,}"
+    found = _Search(PLAIN, "parameters", VOCABULARY, Refusing(refused=(4 + side,)), target)
+    assert found.nearest() == 4
+    assert found.why(4).startswith(f"depth {4 + side} gives no valid model: depth: found {4 + side}")
 
 
 def test_a_vocabulary_that_only_the_text_knows_is_asked_for() -> None:

@@ -1,5 +1,7 @@
 """The verdict of a folder: what is read from its runs, what each arm may spend, and what is said."""
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +187,89 @@ def test_what_a_search_leaves_open_is_in_the_interval(tmp_path: Path) -> None:
     better = {"base": [*BASE[:5]], "a": [*plus([-up for up in UP])[:5]]}
     row = write_verdict(folder_of(tmp_path / "better", better, tuning={"base": inner, "a": edge}))["arms"]["a"]
     assert row["verdict"] == "better", "at its best rate it would be further ahead"
+
+
+def at_half(path: Path, losses: dict[str, list[float | None]], half: dict[str, list[float | None]]) -> StudyFolder:
+    """The same study with runs of half the budget beside it."""
+    folder_of(path, losses, budgets=[0.5, 1.0], plan=fixed_plan(5))
+    record = json.loads((path / "study.json").read_text())
+    for arm, values in half.items():
+        record["arms"][arm]["runs_by_budget"] = {"x0.5": {str(seed): f"{arm}-half{seed}" for seed in range(5)}}
+        for seed, value in enumerate(values):
+            run = path / "budgets" / "x0.5" / arm / f"seed{seed}"
+            status = "diverged" if value is None else "done"
+            if value is not None:
+                write_arrays(run / "arrays.npz", {"final_val_loss_nats_T": np.array([value - 0.25, value + 0.25])})
+            done = {"status": status, "fingerprint": f"{arm}-half{seed}", "seconds": 10.0, "flops": 1.0}
+            write_json(run / "done.json", {**done, "val_loss": value})
+    write_json(path / "study.json", record)
+    return StudyFolder(path)
+
+
+AHEAD = [0.52, 0.49, 0.53, 0.485, 0.51]
+
+
+def test_a_trend_is_the_look_at_what_changed_from_budget_to_budget(tmp_path: Path) -> None:
+    """Both budgets and the change share the error; a look again at the same seeds spends nothing new."""
+    losses: dict[str, list[float | None]] = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
+    half: dict[str, list[float | None]] = {"base": [*BASE[:5]], "a": [*plus(AHEAD)]}
+    for _ in range(2):
+        verdict = write_verdict(at_half(tmp_path, losses, half))
+        found = verdict["trends"]["a"]
+        changes = np.array(UP[:5]) - np.array(AHEAD)
+        look = look_at(changes, error=0.04 / 3, smallest_effect=0.01)
+        assert found["interval"] == pytest.approx([look.low, look.high])
+        assert found["change"] == pytest.approx(changes.mean())
+        assert (found["trend"], found["words"]) == ("shrinks", "the difference shrinks with training")
+        assert (found["tokens"], found["budgets"], found["seeds"]) == ([3_500, 7_000], [0.5, 1.0], [0, 1, 2, 3, 4])
+        assert [(one["seeds"], one["error"]) for one in found["looks"]] == [(5, pytest.approx(0.04 / 3))]
+        row = verdict["budgets"]["x0.5"]["arms"]["a"]
+        low = look_at(np.array(AHEAD), error=0.04 / 3, smallest_effect=0.01)
+        assert row["interval"] == pytest.approx([low.low, low.high])
+        assert (row["seconds"], verdict["arms"]["a"]["seconds"]) == (10.0, 30.0)
+        assert [(one["seeds"], one["of"]) for one in row["looks"]] == [(5, [0, 1, 2, 3, 4])]
+        assert is_resolved(verdict)
+
+
+def test_a_trend_is_paired_and_needs_runs_that_ended_well(tmp_path: Path) -> None:
+    """A run that is missing at one budget is no pair; one that diverged leaves the trend open."""
+    losses: dict[str, list[float | None]] = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
+    half: dict[str, list[float | None]] = {"base": [*BASE[:5]], "a": [*plus(AHEAD)[:4]]}
+    verdict = write_verdict(at_half(tmp_path / "missing", losses, half))
+    assert [(gone["arm"], gone["seed"]) for gone in verdict["missing"]] == [("a x0.5", 4)]
+    found = verdict["trends"]["a"]
+    assert found["seeds"] == [0, 1, 2, 3]
+    assert found["change"] == pytest.approx(np.mean(np.array(UP[:4]) - np.array(AHEAD[:4])))
+    half["a"] = [*plus(AHEAD)[:4], None]
+    verdict = write_verdict(at_half(tmp_path / "diverged", losses, half))
+    found = verdict["trends"]["a"]
+    assert (found["trend"], found["interval"], found["change"]) == ("unresolved", [None, None], None)
+    assert not is_resolved(verdict)
+    assert verdict["arms"]["a"]["verdict"] == "worse"
+
+
+def test_what_is_compared_are_the_positions_in_the_unit_that_was_declared(tmp_path: Path) -> None:
+    """The second of two positions alone, half a nat above their mean, over ln 2 and 3.7 bytes a token."""
+    losses: dict[str, list[float | None]] = {"base": [*BASE[:3]], "a": [*plus(UP)[:3]]}
+    primary = {"measure": "val_bpb", "smallest_effect": 0.01, "positions": [1, 2]}
+    verdict = write_verdict(folder_of(tmp_path, losses, primary=primary))
+    found = verdict["arms"]["a"]["per_seed"]["0"]
+    assert found["baseline"] == pytest.approx((BASE[0] + 0.5) / (math.log(2) * 3.7))
+    assert found["difference"] == pytest.approx(UP[0] / (math.log(2) * 3.7))
+    assert verdict["baseline_per_seed"] == {
+        str(n): pytest.approx((BASE[n] + 0.5) / math.log(2) / 3.7) for n in range(3)
+    }
+    assert "bits per byte worse at 7k tokens" in verdict["arms"]["a"]["words"]
+
+
+def test_an_open_look_without_an_interval_is_read_back(tmp_path: Path) -> None:
+    """Two seeds have none; at five it is looked at again, and nothing is said to have grown."""
+    losses: dict[str, list[float | None]] = {"base": [*BASE[:2]], "a": [*plus(UP)[:2]]}
+    row = write_verdict(folder_of(tmp_path, losses, plan=fixed_plan(5)))["arms"]["a"]
+    assert row["interval"] == [None, None]
+    assert row["words"].startswith("2 seeds have no interval that holds")
+    losses = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
+    row = write_verdict(folder_of(tmp_path, losses, plan=fixed_plan(5)))["arms"]["a"]
+    assert [look["interval"][0] is None for look in row["looks"]] == [True, False]
+    assert row["verdict"] == "worse"
+    assert "wider" not in row["words"]

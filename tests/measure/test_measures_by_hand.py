@@ -235,11 +235,14 @@ def test_recall_by_hand() -> None:
     np.testing.assert_allclose(numbers["loss_nats_P"], [math.nan, (right + wrong) / 2, right], rtol=1e-4, atol=1e-6)
     assert numbers["accuracy"] == pytest.approx(2 / 3)
     # Eight tokens reach back 7, and nine reach 8, which is an octave more.
-    for num_tokens, octaves in ((8, 3), (9, 4)):
+    for num_tokens, octaves in ((2, 1), (8, 3), (9, 4)):
         windows_NT1, distances_NT = np.zeros((1, num_tokens + 1), int), np.zeros((1, num_tokens), int)
         distances_NT[0, -1] = num_tokens - 1
         numbers = RecallAccuracyTaker(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
         np.testing.assert_array_equal(numbers["num_queries_P"], [0] * (octaves - 1) + [1])
+        np.testing.assert_array_equal(numbers["from_tokens_P"], 2 ** np.arange(octaves))
+        numbers = RecallAccuracyTaker(windows_NT1, 0 * distances_NT)(model)  # type: ignore[arg-type]
+        assert len(numbers["accuracy_P"]) == octaves, "as long without a query"
 
 
 def test_recall_needs_its_source() -> None:
@@ -280,6 +283,12 @@ def test_a_parameter_that_is_not_there_or_too_large_is_refused(names: tuple[str,
     """Before the first step."""
     with pytest.raises(SpecError, match=words):
         ParameterTrack(names=names, most_numbers=55).build(model=small(), corpus=None, context_tokens=11)  # type: ignore[arg-type]
+
+
+def test_a_parameter_of_as_many_numbers_as_allowed_is_tracked() -> None:
+    """56 of 56."""
+    track = ParameterTrack(names=("root.embedding_VE",), most_numbers=56)
+    track.build(model=small(), corpus=None, context_tokens=11)  # type: ignore[arg-type]
 
 
 def test_when_measures_are_taken() -> None:

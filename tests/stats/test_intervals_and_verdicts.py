@@ -8,6 +8,7 @@ import pytest
 from vslm.stats.intervals import confidence_band, student_interval
 from vslm.stats.looks import error_of_look, fixed_plan, plan_of_added_arms, sequential_plan
 from vslm.stats.power import power, resolvable_effect, seeds_to_resolve, seeds_until_decided
+from vslm.stats.skewed import usual_multiplier
 from vslm.stats.verdicts import Look, MoreTime, in_words, judge, look_at, take_look
 
 
@@ -182,3 +183,52 @@ def test_a_band_is_pointwise():
     low_S, high_S = confidence_band(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]), 0.05)
     assert high_S[0] == pytest.approx(student_interval(np.array([1.0, 2.0, 3.0]), 0.05).high)
     assert low_S[1] == high_S[1] == 5.0
+
+
+def test_equal_values_are_told_as_they_are():
+    """0.1 three times over has the mean 0.10000000000000002 by the sum, which is no difference of seeds."""
+    found = student_interval(np.full(3, 0.1), 0.05)
+    assert (found.low, found.high, found.mean, found.sd) == (0.1, 0.1, 0.1, 0.0)
+
+
+def test_without_scatter_any_difference_is_seen():
+    """And none is none."""
+    assert power(0.01, 0.0, 5, 0.05) == power(-0.01, 0.0, 5, 0.05) == 1.0
+    assert power(0.0, 0.0, 5, 0.05) == 0.0
+    assert resolvable_effect(0.0, 5, 0.05) == 0.0
+
+
+def test_seeds_to_resolve_are_the_fewest_that_do():
+    """With 80% if nothing else is asked for, in any unit."""
+    seeds = seeds_to_resolve(0.03, 0.02, 0.05)
+    assert seeds == seeds_to_resolve(-30.0, 20.0, 0.05)
+    assert power(0.03, 0.02, int(seeds), 0.05) >= 0.8 > power(0.03, 0.02, int(seeds) - 1, 0.05)
+    assert seeds_to_resolve(0.03, 0.02, 0.05, target_power=0.95) > seeds
+    assert resolvable_effect(30.0, 5, 0.05) == pytest.approx(30 * resolvable_effect(1.0, 5, 0.05))
+    assert seeds_to_resolve(1e-4, 0.02, 0.05) == math.inf
+
+
+@pytest.mark.parametrize("unit", [1e-3, 50.0])
+def test_when_it_is_decided_is_no_matter_of_units(unit: float):
+    """Differences and the smallest effect in millinats, or in fiftieths: the same draws, the same seeds."""
+    plain = [0.3, 0.12, -0.1, 0.25, 0.02]
+    assert _decided([unit * value for value in plain], effect=unit * 0.04) == _decided(plain, effect=0.04)
+    near = [0.002, -0.003, 0.001, 0.0, -0.001]
+    assert _decided([unit * value for value in near], effect=unit * 0.02) == _decided(near, effect=0.02)
+
+
+def test_of_differences_that_are_known_well_half_are_decided_where_the_power_is_a_half():
+    """Sixty seeds, a mean that is the half width at 150: further seeds come in sixteenths of those before."""
+    values = np.sin(np.arange(60.0))
+    values = (values - values.mean()) / values.std(ddof=1)
+    half, most = _decided(list(values + usual_multiplier(150, 0.04) / math.sqrt(150)), effect=1e-6)
+    assert 75 <= half <= 130
+    assert most == math.inf, "in more than one of ten the true mean is nearer to 0"
+
+
+def test_words_have_six_decimals_at_the_most_and_two_at_the_least():
+    """As many as show two digits of the larger end."""
+    ends = {(-4e-7, 3e-7): "0.000000", (-0.6, 3.0): "0.60", (-0.012, 0.0): "0.012", (-12.0, 3.0): "12.00"}
+    for (low, high), words in ends.items():
+        look = Look(5, 0.0, low, high, 0.04, "unresolved")
+        assert words in in_words(look, more=None, **AT).split(" at ")[0].split()

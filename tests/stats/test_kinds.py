@@ -124,3 +124,41 @@ def test_what_a_rate_costs_moves_the_end_on_its_own_side():
     moved = take_look({"a": values}, plan, [], 0.01, costs={"a": RateCost(arm=0.03, baseline=0.002)})["a"]
     assert moved.low == pytest.approx(plain.low - 0.03)
     assert moved.high == pytest.approx(plain.high + 0.002)
+
+
+def test_whether_there_are_two_kinds_is_no_matter_of_units():
+    """The same runs in a hundredth of the unit."""
+    plain, small = kinds_of(np.array([*LOW, *HIGH])), kinds_of(0.01 * np.array([*LOW, *HIGH]))
+    assert (small.state, small.gap) == ("two", pytest.approx(plain.gap / 100))
+    assert small.between == pytest.approx(plain.between / 100)
+    assert small.strength == pytest.approx(plain.strength)
+
+
+@pytest.mark.parametrize(("count", "needed"), [(3, 36e3), (5, 73.0), (6, 34.0), (7, None), (8, 16.0), (64, 4.7)])
+def test_how_clear_two_kinds_are_is_the_ratio_of_squares_over_what_is_needed(count: int, needed: float | None):
+    """By hand: two values apart from the others; between the counts of the table in logarithms, beyond it as there."""
+    if needed is None:
+        share = math.log(7 / 6) / math.log(8 / 6)
+        needed = 34.0 ** (1 - share) * 16.0**share
+    values = np.array([*np.sin(np.arange(count - 2)), 70.0, 71.0])
+    low, high = values[:-2], values[-2:]
+    within = ((low - low.mean()) ** 2).sum() + ((high - high.mean()) ** 2).sum()
+    found = kinds_of(values)
+    assert found.strength == pytest.approx(((values - values.mean()) ** 2).sum() / within / needed)
+    assert found.gap == pytest.approx(70.0 - low.max())
+
+
+def test_groups_without_scatter_are_two_kinds():
+    """Runs that end at the very same two numbers: no division by nothing."""
+    found = kinds_of(np.array([0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]))
+    assert (found.state, found.gap, found.between) == ("two", 1.0, 0.5)
+    assert math.isfinite(found.strength)
+    assert kinds_of(np.full(8, 2.5)).gap == 0.0
+
+
+def test_up_to_seven_seeds_a_gap_of_six_sds_is_unknown():
+    """Too little for two kinds; of eight values with a gap as wide nothing is suspected."""
+    for few, state in (([-1, -1, 0, 0, 1, 1], "unknown"), ([-1, -1, 0, 0, 0, 1, 1], "one")):
+        sd = math.sqrt(4 / (len(few) - 1))
+        assert kinds_of(np.array([*few, 1 + 6.4 * sd])).state == state
+        assert kinds_of(np.array([*few, 1 + 5.0 * sd])).state == "one"

@@ -77,3 +77,27 @@ def test_a_search_is_read_from_what_a_curve_records() -> None:
     assert search.rates[search.best] == row["best"]
     assert cost_of_rate(search, 1e-6, 4) < 1e-6
     assert not search.is_at_edge
+
+
+def test_noise_is_read_beside_inner_optima_alone() -> None:
+    """None from a best rate at an end, beside a divergence or with one seed; three rates of five, and of the seeds
+    those that all three have.
+    """
+    ends = [[3.4], [3.3], [3.1, 3.2], [3.0, 3.1]]
+    for values in (ends, ends[::-1], [[3.4], [3.2, 3.2], [3.02, 3.0], [None, None]], [[3.4], [3.2], [3.02], [3.05]]):
+        sd, degrees = noise_of_searches([Search(RATES, values, 0.004)])
+        assert math.isnan(sd)
+        assert degrees == 0
+    five = Search([*RATES, 0.016], [*VALUES, [3.5, 3.9, 3.3]], 0.0042)
+    assert noise_of_searches([five]) == noise_of_searches([SEARCH])
+    ragged = Search(RATES, [VALUES[0], VALUES[1], VALUES[2], VALUES[3][:2]], 0.0042)
+    losses = np.array([row[:2] for row in VALUES[1:]])
+    left = losses - losses.mean(0) - losses.mean(1, keepdims=True) + losses.mean()
+    assert noise_of_searches([ragged]) == (pytest.approx(math.sqrt((left**2).sum() / 2)), 2)
+
+
+def test_a_neighbor_below_that_diverged_is_no_edge_either() -> None:
+    """The other side bounds what is left."""
+    search = Search(RATES, [[3.4], [None, None], [3.0, 3.02], [3.2, 3.22]], 0.004)
+    assert not search.is_at_edge
+    assert cost_of_rate(search, 0.02, 4) == pytest.approx(0.2 / 3)

@@ -78,7 +78,7 @@ class Bench:
         about = self._about(order)
         timing = remembered(about)
         if timing is None:
-            self.watcher.say("timing the baseline: precision, compile, threads")
+            self.watcher.say("timing the baseline, once for this machine and model: precision, compile, threads")
             order.study_file = self._copy()
             timing = remember(about, self._ask(order)["timing"])
             why = "the fastest of a short timing, kept for the next time"

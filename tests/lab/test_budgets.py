@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from small_study import made_up_text
 
-from vslm import Budget, Experiment, LossByPosition, Study, Text, uniform, vary
+from vslm import Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, plan, timing
@@ -353,6 +353,32 @@ def test_a_plan_tells_more_comparisons_and_what_is_kept(job: Job) -> None:
     assert arm["kept_weights"]
     assert arm["disk_mb"] - two["arms"]["same"]["disk_mb"] == pytest.approx(arm["kept_mb"])
     assert not [lint for lint in plan_study(study(budgets=(0.5, 1.0)))["lints"] if "rates are tuned" in lint]
+
+
+def test_lints_say_the_factors_and_what_differs(job: Job) -> None:
+    """Each by the numbers of the plan; none of what arms have in common."""
+    longer = vary(FULL, {"model.context_tokens": 19, "budget.tokens": 5000})
+    batches = dataclasses.replace(FULL, batch_tokens=2 * FULL.tokens_per_step)
+    arms = {**study().arms, "longer": longer, "batches": batches}
+    found = plan_study(study(arms=arms), Options(tokens=5000))
+    rows = found["arms"].values()
+    flops = [row["flops_per_token"] * row["tokens"] for row in rows]
+    parameters = [row["num_parameters"] for row in rows]
+    for words in (
+        f"unmatched budgets: arms differ in FLOPs by a factor of {max(flops) / min(flops):.2f} ('tokens')",
+        f"arms differ in parameters by a factor of {max(parameters) / min(parameters):.2f}",
+        "arms differ in context_tokens: they do not see the same windows",
+        "arms differ in tokens per step: the same data comes in other batches",
+    ):
+        assert words in found["lints"]
+    same = plan_study(study(arms={"full": FULL, "same": FULL}), Options(tokens=5000))["lints"]
+    assert [lint for lint in same if "arms differ" in lint or "tokenizers" in lint] == []
+    few = dataclasses.replace(FULL, measures=(LossByPosition(num_final_tokens=170),))
+    other = dataclasses.replace(few, data=Text("corpus.txt", vocabulary=280))
+    primary = Primary("val_bpb", smallest_effect=0.01)
+    lints = plan_study(study(arms={"full": few, "other": other}, primary=primary), Options(tokens=5000))["lints"]
+    said = f"arm 'other' is judged on 170 of {prepare(other.data).val.num_tokens:,} tokens"
+    assert [lint.startswith(said) for lint in lints if "'other' is judged" in lint] == [True]
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,6 +201,22 @@ def test_a_gain_of_zero_gets_no_gradient_through_flash() -> None:
     assert all(torch.equal(x.grad, torch.zeros_like(x)) for x in inputs)
 
 
+@pytest.mark.parametrize("normalizer", [Power(exponent=0.5), Sink(start=0.7)], ids=repr)
+def test_flash_has_the_gradient_of_queries_keys_and_values_of_the_oracle(normalizer: Normalizer) -> None:
+    """Each its own, under a gradient of the output that is another everywhere."""
+    where = {"window_tokens": None, "context_tokens": 13, "dropout": 0.0}
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(2, 13, 3, 4, generator=generator) for _ in range(4)]
+    module = normalizer.build(heads=3, init=Init(0))
+    found = {}
+    for name in ("oracle", "flash"):
+        inputs = [x.detach().requires_grad_() for x in values[:3]]
+        output = build_kernel(name, normalizer, **where)(*inputs, module)
+        found[name] = [output, *torch.autograd.grad(output, inputs, values[3])]
+    for exact, ours in zip(found["oracle"], found["flash"], strict=True):
+        torch.testing.assert_close(ours, exact, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "normalizer"), [("sdpa", Softmax()), ("flash", Sink())])
 def test_a_window_that_hid_nothing_hides_something_in_a_longer_context(name: str, normalizer: Normalizer) -> None:
     """A fused kernel serves windows as long as the context; in a longer one they are windows again."""

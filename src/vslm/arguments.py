@@ -4,6 +4,8 @@ Not for: what a value may be. The spec or the option that takes it knows, and sa
 """
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
@@ -33,6 +35,35 @@ Count = Annotated[int, _read_by(whole_number)]
 Size = Annotated[int, _read_by(whole_number, is_size=True)]  # of a model or a vocabulary
 Minutes = Annotated[float, _read_by(minutes)]
 Real = Annotated[float, _read_by(real_number)]
+Some = Annotated[str, Parameter(required=True)]  # of `*names`: one or more
+SomePaths = Annotated[Path, Parameter(required=True)]
+_NEEDED = {
+    "STUDY": "a Python file that defines STUDY is needed, such as studies/quickstart.py",
+    "FOLDER": "a folder of results is needed, such as runs/NAME",
+    "FOLDERS": "two or more folders of one study are needed",
+    "MEASURES": "one or more are needed behind the folder, such as TokenView",
+    "PATH": "a file, a folder or a glob is needed",
+    "PATHS": "files, folders or globs are needed",
+}
+
+
+def study_first(typed: Sequence[str]) -> list[str]:
+    """The words of a command line that named no study, with the one in front that stands last behind the texts of
+    `--data`, which takes every word up to the next option.
+
+    >>> study_first(["run", "--data", "a.txt", "b.txt", "study.py", "--seeds", "3"])
+    ['run', 'study.py', '--data', 'a.txt', 'b.txt', '--seeds', '3']
+    >>> study_first(["run", "--data", "study.py"])
+    ['run', '--data', 'study.py']
+    """
+    words = list(typed)
+    options = [place for place, word in enumerate(words) if word == "--data"]
+    if not options:
+        return words
+    texts = list(takewhile(lambda word: not word.startswith("-"), words[options[-1] + 1 :]))
+    if len(texts) + len(options) > 2 and texts[-1:] and texts[-1].endswith(".py"):  # a text is left
+        words.insert(1, words.pop(options[-1] + len(texts)))
+    return words
 
 
 def in_words(error: CycloptsError) -> SpecError:
@@ -61,8 +92,10 @@ def _found(error: CycloptsError, where: str) -> tuple[str, str, str] | None:
         quoted = "; a * that a shell has expanded must be quoted" if len(error.unused_tokens or []) > 1 else ""
         return where, f"{names} is more than this command takes{quoted}", ""
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        name = error.keyword or _name_of(error)
-        return where, f"no value behind {name}" if name.startswith("-") else f"{name} is missing", ""
+        if error.keyword:
+            return where, f"no value behind {error.keyword}", ""
+        name = _name_of(error)
+        return where, f"{name} is missing", _NEEDED.get(name, "")
     if isinstance(error, RepeatArgumentError):
         return str(error.token.keyword), "given twice", "one value is taken"
     if isinstance(error, CoercionError) and error.token is not None:

@@ -5,25 +5,26 @@ Imports stand inside the commands on purpose: `--help` and `ls` must not wait a 
 
 import atexit
 import contextlib
+import inspect
 import io
 import itertools
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 import vslm
-from vslm.arguments import Count, Minutes, Real, Size, in_words
+from vslm.arguments import Count, Minutes, Real, Size, Some, SomePaths, in_words, study_first
 from vslm.cli_data import DocumentIs
 from vslm.cli_data import app as data_app
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.core.jsons import json_text
 from vslm.core.machine import available_cores, cpu_quota
-from vslm.core.system import refused
+from vslm.core.system import ELSEWHERE, refused
 from vslm.core.visible import plain, visible, visible_streams
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_defau
 
 @app.command(name="run")
 def run_command(
-    study: Path | None = None,
+    study: Path,
     /,
     *,
     set_: Set = (),
@@ -70,7 +71,7 @@ def run_command(
     """Train every arm of a study with every seed, and print the verdict. After a stop the same command goes on.
 
     Args:
-        study: The study file: Python that defines STUDY. Needed.
+        study: The study file: Python that defines STUDY.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
@@ -84,7 +85,6 @@ def run_command(
     """
     from vslm.lab.study_file import answers_of, load_study
 
-    study, data = _study_and_data(study, data)
     declared = _changed(load_study(study), set_, data, study)
     folder = run(
         declared,
@@ -152,7 +152,7 @@ def run(
 
 @app.command
 def plan(
-    study: Path | None = None,
+    study: Path,
     /,
     *,
     set_: Set = (),
@@ -167,7 +167,7 @@ def plan(
     """Say what a study would cost and what it could resolve, before a second is spent.
 
     Args:
-        study: The study file: Python that defines STUDY. Needed.
+        study: The study file: Python that defines STUDY.
         set_: PATH=VALUE changes every arm, arms.NAME.PATH=VALUE one. May be repeated.
         data: Files, folders or globs that replace every arm's corpus.
         seeds: 3 means seeds 0, 1 and 2; 3-5 or 3,5 names them; auto adds seeds until the question is resolved.
@@ -182,7 +182,6 @@ def plan(
     from vslm.lab.study_file import load_study
 
     options = Options(seeds=seeds, tokens=tokens, minutes=minutes, workers=workers, precision=precision)
-    study, data = _study_and_data(study, data)
     declared = _changed(load_study(study), set_, data, study)
     planned = plan_study(declared, options)
     if json_:
@@ -246,7 +245,7 @@ def rematch(
 
 @app.command
 def train(
-    *paths: str,
+    *paths: Some,
     minutes: Minutes | None = None,
     tokens: Count | None = None,
     more_tokens: Count | None = None,
@@ -289,8 +288,6 @@ def train(
     from vslm.lab.single import ARM, Wanted, at_options, study_of
     from vslm.report.page import write_report
 
-    if not paths:
-        raise SpecError("train", "no text is named", "a file, a folder or a glob is needed", "vslm train mytexts/")
     path = paths[0] if len(paths) == 1 else paths
     place = out or Path("runs") / f"train-{_name_of_texts(paths)}"
     options = Options(more_tokens=more_tokens, device=device, precision=precision, samples=True)
@@ -380,7 +377,7 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
 
 @app.command
 def compare(
-    *paths: Path,
+    *paths: SomePaths,
     measure: Literal["val_loss", "val_bpb"] | None = None,
     out: Path | None = None,
     json_: Json = False,
@@ -543,7 +540,7 @@ def sample(
 
 
 @app.command
-def measure(folder: Path, /, *measures: str, trust: Flag = False) -> None:
+def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
     """Take measures of finished runs from the weights that they stored, and write the page again.
 
     A run that is torn is named and passed over; the command then ends with 1.
@@ -563,8 +560,6 @@ def measure(folder: Path, /, *measures: str, trust: Flag = False) -> None:
     from vslm.report.page import write_report
     from vslm.results.folder import study_folder_of
 
-    if not measures:
-        raise SpecError("measure", "no measure is named", "", "name one or more behind the folder, such as TokenView")
     passed_over: set[str] = set()
 
     def pass_over(name: str, error: VslmError) -> None:
@@ -672,18 +667,18 @@ def noise(
 
 
 @app.command
-def merge(*folders: Path, out: Path) -> None:
+def merge(*folders: SomePaths, out: Path) -> None:
     """Join folders of one study from several machines, and judge them together.
 
     Args:
         folders: Two or more folders of the same study.
         out: A new folder.
     """
+    if len(folders) < 2:
+        raise SpecError("merge", f"found {len(folders)} folder", "two or more are needed")
     from vslm.lab.merging import merge_studies
     from vslm.report.page import write_report
 
-    if len(folders) < 2:
-        raise SpecError("merge", f"found {len(folders)} folder", "two or more are needed")
     folder = merge_studies(list(folders), out)
     _print_verdict(folder, write_report(folder.path), as_json=False)
 
@@ -707,17 +702,6 @@ def pack(folder: Path, /, *, out: Path | None = None) -> None:
 def _print_json(value: Any) -> None:
     # JSON takes DEL as it is, and a terminal does not; everything else that acts on one is escaped already.
     print(json_text(value).replace("\x7f", "\\u007f"))
-
-
-def _study_and_data(study: Path | None, data: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
-    """The study file and the paths of texts, where the file stands behind the texts of --data."""
-    if study is None and len(data) > 1 and data[-1].endswith(".py"):
-        return Path(data[-1]), data[:-1]
-    if study is None:
-        raise SpecError(
-            "STUDY", "is missing", "a Python file that defines STUDY is needed", "see studies/quickstart.py"
-        )
-    return study, data
 
 
 def _changed(study: "Study", set_: tuple[str, ...], data: tuple[str, ...], path: Path | None) -> "Study":
@@ -917,12 +901,12 @@ def main() -> None:
     except (SpecError, DataError, ResultError) as error:
         _end(str(error), 2)
     except VslmError as error:
-        _end(str(error), 1)
+        _end(str(_with_out(error)), 1)
     except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough
         _forget_output()
     except OSError as error:  # what nobody nearer could say more about
         _forget_output()
-        _end(str(refused(error)), 1)
+        _end(str(_with_out(refused(error))), 1)
     except MemoryError:
         _end("memory ran out; give it a smaller model, batch or text, or end other programs.", 1)
     except RecursionError:
@@ -933,6 +917,18 @@ def main() -> None:
         _end(f"stopped{words}", 130)
 
 
+def _with_out(error: VslmError) -> VslmError:
+    """The same, with the way out that this command has where nothing may be written: `--out`, if it takes one."""
+    if error.do != ELSEWHERE or "out" not in _taken_by(sys.argv[1:]):
+        return error
+    return type(error)(error.where, error.found, error.allowed, f"choose another place with --out, or {ELSEWHERE}")
+
+
+def _taken_by(typed: Sequence[str]) -> Mapping[str, Any]:
+    function = app[typed[0]].default_command if typed and typed[0] in app else None
+    return inspect.signature(function).parameters if function else {}
+
+
 def _command() -> None:
     if cpu_quota() is not None:  # torch would begin a thread for every core that it sees
         os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
@@ -941,8 +937,18 @@ def _command() -> None:
 
         app.console = console()
     with visible_streams():
-        app(sys.argv[1:], result_action="return_value", exit_on_error=False, print_error=False)
+        try:
+            _called(sys.argv[1:])
+        except MissingArgumentError:
+            again = study_first(sys.argv[1:])
+            if again == sys.argv[1:]:
+                raise
+            _called(again)
     sys.stdout.flush()
+
+
+def _called(words: Sequence[str]) -> None:
+    app(words, result_action="return_value", exit_on_error=False, print_error=False)
 
 
 def _open_streams() -> None:

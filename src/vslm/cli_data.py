@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from vslm.arguments import Count, Size
+from vslm.arguments import Count, Size, Some
 from vslm.core.errors import DataError, ResultError, SpecError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SHOWN_CHARACTERS = 400
 
 @app.command
 def show(
-    *paths: str,
+    *paths: Some,
     field: str = "text",
     document: DocumentIs = "auto",
     separator: str | None = None,
@@ -44,10 +44,6 @@ def show(
 
     if documents < 0:
         raise SpecError("--documents", f"found {documents}", "0 or more are shown")
-    if not paths:
-        raise SpecError(
-            "data show", "no text is named", "a file, a folder or a glob is needed", "vslm data show mytexts/"
-        )
     path = paths[0] if len(paths) == 1 else paths
     source = Text(path, field=field, document=document, separator=separator, encoding=encoding)
     notes, first, lengths = Notes(), [], []

@@ -68,21 +68,31 @@ VALUES = (
 )
 
 
-def options_of(command: str) -> list[str]:
+def verbs(of: Any = app) -> list[list[str]]:
+    """Every command as it is typed: ["run"], ["data", "show"], and a command of commands alone, ["data"]."""
+    names = [name for name in of if not name.startswith("-")]
+    return [words for name in names for words in ([name], *([name, *rest] for rest in verbs(of[name])))]
+
+
+def options_of(command: list[str]) -> list[str]:
     """As they are typed, from the function of the command, so that a new one is tried, too."""
-    function: Any = app[command].default_command
-    named = [one for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    place: Any = app
+    for word in command:
+        place = place[word]
+    takes = inspect.signature(place.default_command).parameters.values() if place.default_command else ()
+    named = [one for one in takes if one.kind is one.KEYWORD_ONLY]
     return [f"--{one.name.strip('_').replace('_', '-')}" for one in named] + ["--help", "--version", "--no-such", "-x"]
 
 
 def arguments(seed: int, number: int) -> list[str]:
     """A command line."""
     draw = random.Random(f"{seed}:{number}")
-    commands = [name for name in app if not name.startswith("-")]
-    # Every verb in turn, and now and then something that is none.
-    command = commands[number % len(commands)] if draw.random() < 0.95 else draw.choice(("", "Run", "trian", "--", "ü"))
+    commands = verbs()
+    command = commands[number % len(commands)]  # every verb in turn, and now and then something that is none
+    if draw.random() < 0.05:
+        command = [draw.choice(("", "Run", "trian", "--", "ü"))]
     options = options_of(command) if command in commands else ["--json", "--out"]
-    words = [command]
+    words = [*command]
     for _ in range(draw.choice((0, 1, 1, 1, 1, 2, 3))):
         words.append(draw.choice(PATHS if draw.random() < 0.6 else PATHS[:7]))
     for _ in range(draw.choice((0, 1, 1, 2, 3, 4))):
@@ -95,10 +105,10 @@ def arguments(seed: int, number: int) -> list[str]:
     return [word.replace("\0", "") for word in words]  # no system hands a 0 on
 
 
-def attempt_of(seed: int) -> Callable[[int], None]:
+def attempt_of(seed: int) -> Callable[[int], str]:
     """A function that tries the command line of a number."""
 
-    def attempt(number: int) -> None:
+    def attempt(number: int) -> str:
         sys.argv = ["vslm", *arguments(seed, number)]
         out, err, code = io.StringIO(), io.StringIO(), 0
         try:
@@ -109,6 +119,7 @@ def attempt_of(seed: int) -> Callable[[int], None]:
         said = err.getvalue()
         if code not in (0, 1, 2) or "Traceback" in said + out.getvalue() or (code and not said.strip()):
             raise AssertionError(f"status {code}, and it said: {said[-300:]}")
+        return f"ended with {code}"
 
     return attempt
 

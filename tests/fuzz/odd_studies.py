@@ -7,6 +7,7 @@ no JSON. A list of faults with their numbers is printed; the same seed and numbe
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -20,36 +21,50 @@ from children import tried
 from odd_things import mutant, valid_studies, write_corpus
 
 from vslm.core.errors import VslmError
+from vslm.lab import model_checks
 from vslm.lab.plan import plan_study
 from vslm.models.initialization import Init
+from vslm.models.language_model import Model
 
 _MOST_BUILT = 20_000_000  # parameters: what is larger is only counted
+_NO_ROOM = ("can't allocate memory", "MemoryError")  # of torch and of Python, where a message was made of them
 
 
-def attempt_of(seed: int) -> Callable[[int], None]:
+def attempt_of(seed: int) -> Callable[[int], str]:
     """A function that tries the study of a number."""
     studies = valid_studies()
 
-    def attempt(number: int) -> None:
+    def attempt(number: int) -> str:
         try:
             _, make, options = mutant(studies, seed, number)
             study = make()
             planned = plan_study(study, options)
             json.dumps(planned, allow_nan=False)
             for arm, row in planned["arms"].items():
-                if row["num_parameters"] <= _MOST_BUILT:
-                    with torch.device("meta"):
-                        study.arms[arm].model.build(vocabulary=300, init=Init(seed=0))
+                # What the plan did not build itself, to try it.
+                model = study.arms[arm].model
+                if row["num_parameters"] <= _MOST_BUILT and model_checks.is_too_large(model, 300):
+                    _built_of_nothing(model)
+            return "planned"
         except VslmError as error:
             if not str(error).strip():
                 raise AssertionError("a refusal without words") from error
+            if any(words in str(error) for words in _NO_ROOM):
+                raise MemoryError from error
+            return "refused"
 
     return attempt
 
 
+def _built_of_nothing(model: Model) -> None:
+    with torch.device("meta"):
+        model.build(vocabulary=300, init=Init(seed=0))
+
+
 def faults_of(count: int, seed: int, first: int, say: Callable[[str], None]) -> dict[int, str]:
     """What went wrong, by number; in a folder of its own that is gone afterwards."""
-    before, home = Path.cwd(), os.environ.get("VSLM_HOME")
+    before, home, check = Path.cwd(), os.environ.get("VSLM_HOME"), model_checks.check_model
+    model_checks.check_model = functools.cache(check)  # of two arms one is as it was: it is tried once
     with tempfile.TemporaryDirectory() as place:
         write_corpus(Path(place))
         os.environ["VSLM_HOME"] = f"{place}/home"
@@ -57,8 +72,10 @@ def faults_of(count: int, seed: int, first: int, say: Callable[[str], None]) -> 
         try:
             for study in valid_studies():
                 plan_study(study)  # the corpora are there, and everything is imported
+            _built_of_nothing(study.arms[study.baseline].model)  # this, too, loads what takes seconds
             return tried(attempt_of(seed), range(first, first + count), say=say)
         finally:
+            model_checks.check_model = check
             os.chdir(before)
             if home is not None:
                 os.environ["VSLM_HOME"] = home

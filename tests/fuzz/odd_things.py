@@ -157,6 +157,8 @@ def _change(draw: random.Random, study: Study) -> tuple[str, Any]:
 
 def _value(draw: random.Random, old: Any, study: Study) -> Any:
     kind = draw.random()
+    if draw.random() < 0.6 and (found := _fitting(draw, old)) is not None:  # so that some get past the first door
+        return found
     if isinstance(old, tuple) and kind < 0.3:  # doubled, turned, shortened, lengthened a lot
         return draw.choice((old * 2, old[::-1], old[1:], old[:1] * 2000, (*old, draw.choice(NUMBERS)), (old,)))
     if isinstance(old, Mapping) and kind < 0.3:
@@ -170,9 +172,25 @@ def _value(draw: random.Random, old: Any, study: Study) -> Any:
     return draw.choice(draw.choice((TEXTS, ODD)))
 
 
-def _made(draw: random.Random) -> Any:
+def _fitting(draw: random.Random, old: Any) -> Any:
+    """A number near the one that is there, or a spec that may stand where this one stands; None where there is none."""
+    if isinstance(old, int | float):
+        near = (old + 1, old * 2, old * 3, old * 10, old * 100, old / 2, old - 1, not old)
+        number = draw.choice(near)
+        return type(old)(number) if draw.random() < 0.8 else number
+    if not isinstance(old, Spec):
+        return None
+    alike = [cls for cls in KINDS.values() if set(_bases(cls)) & set(_bases(type(old)))]
+    return _made(draw, draw.choice(alike)) if alike else None
+
+
+def _bases(cls: type) -> tuple[type, ...]:
+    return tuple(base for base in cls.__mro__ if base not in (Spec, object) and base is not cls)
+
+
+def _made(draw: random.Random, cls: type | None = None) -> Any:
     """A spec of any kind, with numbers that it may take; a text where it takes none."""
-    cls = draw.choice([*KINDS.values()])
+    cls = cls or draw.choice([*KINDS.values()])
     hints = field_types(cls)
     try:
         return cls(**{name: draw.choice((1, 2, 3, 0.5, 8)) for name in hints if draw.random() < 0.5})

@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from vslm import Study
+from vslm.core.errors import SpecError
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="tries are made in forked processes")
 
 if hasattr(os, "fork"):
@@ -48,13 +51,21 @@ def test_every_kind_of_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [faults[1][:15], faults[3]] == ["ValueError: one", "its process ended: signal 9"]
     assert faults[5].startswith("more than 1 GB")
     assert faults[7].startswith("more than 0.2 s")
-    assert said[-1] == "9 of 9 tried, 4 faults"
+    assert said[-1].startswith("9 of 9 tried, 4 faults (")
+    assert "1 too slow" in said[-1]
+    assert "(number 7), most memory" in said[-1]
+
+
+def _made(studies: list[Study], number: int) -> str:
+    try:
+        return mutant(studies, 5, number)[0]
+    except SpecError as error:  # of an option
+        return f"{number}: {error}"
 
 
 def test_a_number_makes_the_same_again() -> None:
     """So that a fault can be looked at."""
-    some = valid_studies()
-    words = [mutant(some, 5, number)[0] for number in range(40)]
-    assert words == [mutant(valid_studies(), 5, number)[0] for number in range(40)]
+    words = [_made(valid_studies(), number) for number in range(40)]
+    assert words == [_made(valid_studies(), number) for number in range(40)]
     assert len(set(words)) > 35
     assert odd_arguments.arguments(5, 7) == odd_arguments.arguments(5, 7) != odd_arguments.arguments(6, 7)

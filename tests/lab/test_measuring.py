@@ -142,7 +142,7 @@ def test_a_run_that_is_made_again_forgets_what_was_taken(measured: Path, vslm: C
         (("TokenView(",), "TokenView(: cannot be read"),
         (("LogitLens(num_tokns=3)",), "did you mean num_tokens"),
         (("LossByPosition",), "took it while it was trained"),
-        ((), "no measure is named"),
+        ((), "MEASURES is missing"),
     ],
 )
 def test_what_cannot_be_taken_is_said_in_words(

@@ -76,9 +76,36 @@ def test_what_slips_through_is_put_into_words_by_the_command_line(
     vslm: Callable, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
 ) -> None:
     """The outermost place: nobody nearer could say more."""
-    monkeypatch.setattr("vslm.cli.app", raising(error))
+    monkeypatch.setattr("vslm.cli._called", raising(error))
     said = vslm("ls")
     assert (said.code, words in said.err, "Traceback" in said.err) == (code, True, False)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+@pytest.mark.parametrize(
+    ("command", "called", "offers_out"),
+    [
+        (("report", "runs/x"), "vslm.results.folder.study_folder_of", True),
+        (("measure", "runs/x", "TokenView"), "vslm.lab.measuring.takings", False),
+        (("serve", "runs/x"), "vslm.live.server.open_server", False),
+        (("data", "prepare", "x"), "vslm.data.corpus.prepare", False),
+    ],
+    ids=lambda part: part[0] if isinstance(part, tuple) else "",
+)
+def test_another_place_is_offered_by_the_commands_that_take_one(
+    vslm: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    command: tuple[str, ...],
+    called: str,
+    *,
+    offers_out: bool,
+) -> None:
+    """`vslm measure` has no --out, so a read-only study is not told to use it."""
+    monkeypatch.setattr(called, raising(OSError(number, "", "there")))
+    said = vslm(*command)
+    assert (said.code, "--out" in said.err) == (1, offers_out), said.err
+    assert "copy the folder to where you may write" in said.err
 
 
 class Full(io.StringIO):

@@ -11,15 +11,15 @@ from pathlib import Path
 from vslm.core.errors import RunError
 
 _ROOM = "make room, in bytes or in numbers of files, and run the same command again"
-_ELSEWHERE = "choose another place with --out, or copy the folder to where you may write"
+ELSEWHERE = "copy the folder to where you may write"  # what every command can do; some take --out, too
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENODEV}
 _WORDS = {
     errno.ENOSPC: ("the disk is full", _ROOM),
     errno.EDQUOT: ("the disk is full for you: your quota is used up", _ROOM),
     errno.EFBIG: ("the file is larger than the place or a limit (`ulimit -f`) allows", _ROOM),
-    errno.EROFS: ("the place is read-only", _ELSEWHERE),
-    errno.EACCES: ("permission denied", _ELSEWHERE),
-    errno.EPERM: ("not permitted", _ELSEWHERE),
+    errno.EROFS: ("the place is read-only", ELSEWHERE),
+    errno.EACCES: ("permission denied", ELSEWHERE),
+    errno.EPERM: ("not permitted", ELSEWHERE),
     errno.ENAMETOOLONG: (
         "a name in it, or the whole path, is longer than the file system takes",
         "choose a shorter name",
@@ -34,7 +34,7 @@ _WORDS = {
     errno.ENFILE: ("this machine has too many files open", "end other programs"),
     errno.ENOMEM: ("memory ran out", "give it a smaller model or batch, or end other programs"),
     errno.EAGAIN: ("this machine takes no further process or thread", "end other programs, or raise `ulimit -u`"),
-    errno.ENOLCK: ("this file system has no locks", _ELSEWHERE),
+    errno.ENOLCK: ("this file system has no locks", ELSEWHERE),
 }
 
 

@@ -85,14 +85,14 @@ def first_leak(
             # Where a parameter may not have every value (the logarithm of one below zero), nearer to the start it can.
             if all(logits_RTV.isfinite().all() for logits_RTV in logits):
                 break
-        leak = _leak(*logits, cuts)
+        leak = _leak(logits[0], logits[1], cuts)
         if leak is None:
             continue
         mover(moved := twin())
         if leak[1] < _BEYOND_ROUNDING:
             with contextlib.suppress(RuntimeError):  # a module that mixes precisions: fp32 has to do
                 doubles = [logits_of(copied(moved, twin).double(), tokens_RT, mode) for tokens_RT in texts]
-                leak = _leak(*doubles, cuts)
+                leak = _leak(doubles[0], doubles[1], cuts)
         if leak is not None:
             kind, share, position, row = leak
             end = cuts[row - 1] if kind == "future" else context_tokens
@@ -129,14 +129,14 @@ def logits_of(model: nn.Module, tokens_RT: Tensor, mode: Mode, *, seed: int = 0)
 @contextlib.contextmanager
 def same_draws(seed: int = 0) -> Iterator[None]:
     """Every generator that a forward pass may draw from stands at one place inside, and afterwards where it was."""
-    states = torch.random.default_generator.get_state(), random.getstate(), np.random.get_state()
-    torch.random.default_generator.manual_seed(seed)
+    states = torch.default_generator.get_state(), random.getstate(), np.random.get_state()
+    torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     try:
         yield
     finally:
-        torch.random.default_generator.set_state(states[0])
+        torch.default_generator.set_state(states[0])
         random.setstate(states[1])
         np.random.set_state(states[2])
 

@@ -59,7 +59,7 @@ class Init:
 @contextlib.contextmanager
 def default_draws(init: Init) -> Iterator[None]:
     """Inside, what draws from torch's generator of the CPU gets numbers of this seed and path; it is left untouched."""
-    generator = torch.random.default_generator
+    generator = torch.default_generator
     state = generator.get_state()
     generator.manual_seed(derive_seed(init.seed, init.path, "default"))
     try:

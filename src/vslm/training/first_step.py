@@ -78,8 +78,8 @@ def _weights_of(lowered: Tensor) -> list[Tensor]:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable"):
-            found.append(node.variable)
+        if (leaf := getattr(node, "variable", None)) is not None:
+            found.append(leaf)
         waiting += [following for following, _ in node.next_functions]
     return found
 

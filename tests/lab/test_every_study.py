@@ -56,7 +56,8 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     monkeypatch.setenv("VSLM_HOME", str(tmp_path))  # no noise card that another test measured
     start = time.process_time()
     study = study_of(name)
-    corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one")
+    train = SimpleNamespace(num_tokens=3_000_000)
+    corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one", train=train, meta={})
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     plan = plan_study(study, Options(minutes=60))

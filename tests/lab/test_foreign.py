@@ -51,7 +51,11 @@ def test_a_sample_is_shown_on_a_terminal_and_whole_in_a_file(
     on_terminal: bool, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a model writes may hold anything; who sends it into a file wants all of it."""
-    writer = SimpleNamespace(stream=lambda prompt: iter([prompt, "a\x1b", "[2J"]))
+    writer = SimpleNamespace(
+        run=SimpleNamespace(path=Path("runs/study")),
+        cut_words=lambda prompt: None,
+        stream=lambda prompt: iter([prompt, "a\x1b", "[2J"]),
+    )
     monkeypatch.setattr(sampling, "open_run", lambda *_, **__: writer)
     monkeypatch.setattr(sys, "argv", ["vslm", "sample", "runs/study"])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: on_terminal)

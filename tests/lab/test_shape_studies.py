@@ -1,6 +1,7 @@
 """The studies of sizes, widths and windows: what they promise to hold equal is equal."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -77,7 +78,8 @@ def to_shape(step):
 def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Folded, and as plain values that can be written as JSON."""
     windows = study("windows")
-    corpus = type("Corpus", (), {"vocabulary": VOCABULARY, "tokenizer_fingerprint": "one"})()
+    train = SimpleNamespace(num_tokens=3_000_000)
+    corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one", train=train, meta={})
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     arms = plan_study(windows, Options(device="cpu"))["arms"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vslm.core.bounds import Real
+from vslm.core.bounds import LearningRate, Real
 from vslm.core.errors import SpecError
 from vslm.optim.groups import Rule, group_parameters
 from vslm.optim.optimizer import Optimizer
@@ -35,7 +35,7 @@ class AdamW(Optimizer):
         rate_by_width: the rate of each matrix from its fan-in; None: one rate for all.
     """
 
-    learning_rate: Real
+    learning_rate: LearningRate
     betas: tuple[Real, Real] = (0.9, 0.95)
     epsilon: Real = 1e-8
     weight_decay: Real = 0.1

@@ -54,6 +54,9 @@ def with_a_spec_of_its_own(run: Path) -> None:
     text = record.read_text(encoding="utf-8")
     assert '"kind": "RMSNorm"' in text
     record.write_text(text.replace('"kind": "RMSNorm"', '"kind": "OwnNorm"'), encoding="utf-8")
+    done = read_json(run / "done.json")
+    del done["files"], done["digest"]  # as of a vslm that sealed nothing
+    write_json(run / "done.json", done)
 
 
 COMMANDS = {

@@ -37,7 +37,7 @@ def with_verdicts(folder: StudyFolder, **of_arms: tuple[str, float]) -> StudyFol
     for arm, (word, delta) in of_arms.items():
         verdict["arms"][arm] |= {"verdict": word, "delta": delta}
     write_json(folder.path / "verdict.json", verdict)
-    (folder.path / ".verdict.json").unlink()  # as of a vslm that sealed none
+    (folder.path / ".verdict.json").unlink(missing_ok=True)  # as of a vslm that sealed none
     return StudyFolder(folder.path)
 
 

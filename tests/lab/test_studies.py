@@ -209,22 +209,22 @@ def test_auto_looks_until_resolved_and_gives_up_by_time(
 ) -> None:
     """An arm that is its baseline is resolved at the first look; `--seeds auto` means the same; time ends it, too."""
     change(place, 'vary(full, {"model.blocks.*.attention.window_tokens": 3})', "full")
-    monkeypatch.setattr("vslm.lab.study._AUTO_LOOKS", (2, 3))
+    monkeypatch.setattr("vslm.lab.study._AUTO_LOOKS", (3, 4))
     assert vslm("run", "study.py", "--seeds", "auto", "--workers", "1").code == 0
     folder = StudyFolder(place / "runs" / "study")
-    assert folder.study["seeds"] == [0, 1]
-    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [2]
+    assert folder.study["seeds"] == [0, 1, 2]
+    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [3]
     change(place, '"short": full', '"short": vary(full, {"model.blocks.*.attention.window_tokens": 16})')
-    change(place, "seeds=2", "seeds='auto', max_seeds=4, max_minutes=1e-9")
+    change(place, "seeds=2", "seeds='auto', max_seeds=5, max_minutes=1e-9")
     said = vslm("run", "study.py", "--workers", "1", "--out", "short")
-    assert StudyFolder(place / "short").study["seeds"] == [0, 1]
+    assert StudyFolder(place / "short").study["seeds"] == [0, 1, 2]
     assert "max_minutes" in said.out
     change(place, "max_minutes=1e-9", "max_minutes=None")
     assert vslm("run", "study.py", "--out", "short").code == 0
     folder = StudyFolder(place / "short")
-    assert folder.study["seeds"] == [0, 1, 2, 3]
+    assert folder.study["seeds"] == [0, 1, 2, 3, 4]
     assert folder.verdict["missing"] == []
-    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [2, 3, 4]
+    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [3, 4, 5]
 
 
 def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm: Callable) -> None:
@@ -244,7 +244,7 @@ def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm:
     assert StudyFolder(place / "runs" / "train-corpus").study["arms"]["model"]["stages_tokens"] == [2000, 3000]
     refused = vslm("train", "corpus.txt", "--more-tokens", "3000", "--width", "32")
     assert refused.code == 2
-    assert "model.root.width" in refused.err
+    assert "--width: found 32" in refused.err
     start = "runs/train-corpus/model/seed0"
     change(place, "seeds=2", "seeds=1")
     said = vslm("run", "study.py", "--set", f"start_from={start}", "--workers", "1")
@@ -349,8 +349,8 @@ def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, 
     assert StudyFolder(place / "runs" / "study").study["prediction"] == "worse"
 
 
-def test_torn_records_are_made_anew_from_the_checkpoint_or_say_how(place: Path, vslm: Callable) -> None:
-    """A torn done.json is no end of a run; torn or missing arrays name the way out, and that way works."""
+def test_torn_records_are_made_anew_from_the_checkpoint(place: Path, vslm: Callable) -> None:
+    """A torn done.json is no end of a run, nor is one whose arrays are torn or gone: the run is made again."""
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
     run = place / "runs" / "study" / "short" / "seed0"
     whole = numbers(place / "runs" / "study")
@@ -359,11 +359,6 @@ def test_torn_records_are_made_anew_from_the_checkpoint_or_say_how(place: Path, 
     assert numbers(place / "runs" / "study") == whole
     for spoil in (lambda path: path.write_bytes(path.read_bytes()[:-300]), Path.unlink):
         spoil(run / "arrays.npz")
-        said = vslm("run", "study.py", "--seeds", "1")
-        assert said.code == 2
-        assert "arrays.npz" in said.err
-        assert "delete done.json beside it and run the study again" in said.err
-        (run / "done.json").unlink()
         assert vslm("run", "study.py", "--seeds", "1").code == 0
         assert numbers(place / "runs" / "study") == whole
 

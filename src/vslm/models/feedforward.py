@@ -148,7 +148,7 @@ class MLP(Feedforward):
     """
 
     activation: Activation
-    hidden: int | None = None
+    hidden: Width | None = None
     bias: bool = False
 
     def check(self) -> None:
@@ -192,7 +192,7 @@ class GatedMLP(Feedforward):
     """
 
     activation: Activation
-    hidden: int | None = None
+    hidden: Width | None = None
     bias: bool = False
 
     def check(self) -> None:

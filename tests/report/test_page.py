@@ -14,6 +14,7 @@ from synthetic_study import write_study
 from vslm.core.errors import ResultError
 from vslm.report.content import cards, joined_differences
 from vslm.report.page import render, write_report
+from vslm.report.runs import read_runs
 from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import read_json, write_json
@@ -123,6 +124,44 @@ def test_a_torn_verdict_is_said(tmp_path: Path) -> None:
     text = _body(render(StudyFolder(folder)))
     assert "The verdict cannot be read." in text
     assert "Loss over training" in text
+
+
+def test_odd_values_anywhere_in_a_verdict_are_no_end_of_the_page(tmp_path: Path) -> None:
+    """What stands in a file that nothing seals may be of any kind: it is missing on the page, and the rest is there."""
+    folder = write_study(tmp_path / "s", TWO_ARMS, num_positions=11)
+    whole = read_json(folder / "verdict.json")
+    row = {**whole["arms"]["b"], "minutes_to_resolve": 7.0, "diverged": [5], "num_parameters": 700}
+    ends = {"going": 1, "seeds": 2, "interval": [0.1, 0.9]}
+    trend = {"change": 0.1, "interval": [0.0, 0.2], "tokens": [1, 2], "words": "grows", "num_parameters": 7}
+    whole |= {
+        "arms": {"b": row},
+        "budgets": {"x0.5": {"arms": {"b": row}}},
+        "trends": {"b": trend},
+        "kinds": {"state": "two", "between": 0.3, "arms": {"b": ends}},
+    }
+    write_json(folder / "study.json", {**read_json(folder / "study.json"), "budgets": [1, 0.5]})
+    runs = read_runs(StudyFolder(folder))
+
+    def page(verdict: Any) -> str:
+        (folder / "verdict.json").write_text(json.dumps(verdict))
+        return _body(render(StudyFolder(folder), runs=runs))
+
+    shown = page(whole)
+    assert all(words in shown for words in ("after 7 more minutes", "diverged: seed 5", "grows", "b 1 of 2"))
+    for odd in ({"a": 1}, [[1, "a", None]], "x", True, 1e308, 10**400):
+        for depth in range(8):
+            shown = page(_at_depth(whole, depth, odd))
+            assert "Loss over training" in shown
+            assert "e+308" not in shown, (odd, depth)
+
+
+def _at_depth(value: Any, depth: int, odd: Any) -> Any:
+    """The same value, everything so many steps within it replaced."""
+    if not depth:
+        return odd
+    if isinstance(value, dict):
+        return {key: _at_depth(part, depth - 1, odd) for key, part in value.items()}
+    return [_at_depth(part, depth - 1, odd) for part in value] if isinstance(value, list) else value
 
 
 def test_a_verdict_of_one_seed_or_of_diverged_ones_has_no_interval(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A run is read whole, or with the reason why not."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -134,3 +135,22 @@ def test_an_arm_that_is_a_link_is_not_read(folder: Path) -> None:
     assert (state, "a link to" in words) == ("torn", True)
     assert read_runs(StudyFolder(folder))["a"][1].state == "done"
     assert write_report(folder).is_file()
+
+
+def test_numbers_beyond_all_sizes_are_missing_on_the_page(folder: Path) -> None:
+    """A mean of them would be no number; nothing seals a run from before there were checksums."""
+    for seed in (0, 1):
+        run = folder / "b" / f"seed{seed}"
+        arrays = read_arrays(run / "arrays.npz")
+        huge = {name: np.full(a.shape, 1e308) if a.dtype.kind == "f" else a for name, a in arrays.items()}
+        write_arrays(run / "arrays.npz", huge)
+        rows = [json.loads(line) for line in (run / "measures.jsonl").read_text().splitlines()]
+        rows = [{**row, "val_loss": 1e308, "train_loss": 10**400, "tokens": 10**310} for row in rows]
+        (run / "measures.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    runs = read_runs(StudyFolder(folder))
+    assert [run.state for run in runs["b"]] == ["done", "done"]
+    assert all(np.isnan(run.arrays["final_val_loss_nats_T"]).all() for run in runs["b"])
+    page = write_report(folder).read_text(encoding="utf-8")
+    numbers = page.partition('id="page-data">')[2].partition("</script>")[0]
+    assert '"b"' in numbers
+    assert not any(odd in numbers for odd in ("e+307", "e+308", "00000000000000000000", "Infinity"))

@@ -49,10 +49,15 @@ class OwnCode:
     modules: Mapping[str, Path] = field(default_factory=dict)
     parts: Mapping[str, Parts] = field(default_factory=dict)
 
-    def write(self, path: Path) -> None:
-        """Write the study file to `path`, and the modules beside it."""
-        if self.text is None or (self.origin is not None and path.resolve() == self.origin.resolve()):
-            return
+    def write(self, path: Path) -> list[Path]:
+        """Write the study file to `path`, and the modules beside it.
+
+        Returns: the files that hold this code now; whatever else lay in that folder is somebody else's.
+        """
+        if self.text is None:
+            return []
+        if self.origin is not None and path.resolve() == self.origin.resolve():
+            return [path, *self.modules.values()]  # the copy in a folder is what is run
         folder = path.parent / MODULES
         make_folder(folder)  # where there is one, modules are looked for there
         contents = {folder / _file_of(name, file): file.read_bytes() for name, file in self.modules.items()}
@@ -62,6 +67,7 @@ class OwnCode:
                 file.write(content)
         if self.origin is not None:
             write_json(folder / ORIGIN, {path.name: str(origin_of(self.origin).resolve())})
+        return [*contents, path]
 
 
 def changed_parts(before: Parts, now: Parts) -> list[str]:

@@ -21,7 +21,7 @@ from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
 from vslm.lab.study import Study, auto_looks
-from vslm.lab.trust import code_of, remember
+from vslm.lab.trust import remember
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_text
@@ -50,8 +50,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         _say_passes(record, corpora, watcher)
         copy = None if code.text is None else out / f"{record['name']}.py"
         if copy is not None:
-            code.write(copy)
-            remember(code_of(copy))
+            remember(code.write(copy))
 
         def train(tasks: Sequence[Task]) -> None:
             _train(tasks, record, watcher, copy, options, crew)

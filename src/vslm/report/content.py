@@ -16,6 +16,7 @@ from vslm.report.formatting import (
     decimals_for,
     duration,
     ends,
+    formatted,
     is_number,
     listing,
     of_folder,
@@ -49,7 +50,7 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
 
     cards = []
     for row in rows:
-        effect = row.get("smallest_effect")
+        effect, minutes = row.get("smallest_effect"), row.get("minutes_to_resolve")
         decimals = decimals_for(effect)
         interval = ends(row.get("interval"))
         each = [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
@@ -60,12 +61,12 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
                 "style": look[row["arm"]],
                 "verdict": verdict,
                 "label": VERDICT_WORDS[verdict],
-                "words": row.get("words") or "",
+                "words": of_folder(row.get("words"), str),
                 "delta": signed(row.get("delta"), decimals),
                 "interval": span(*interval, decimals),
                 "seeds": of_folder(row.get("seeds"), list),
                 "diverged": of_folder(row.get("diverged"), list),
-                "minutes": row.get("minutes_to_resolve"),
+                "minutes": minutes if is_number(minutes) else None,
                 "bar": {
                     "ends": (signed(low, decimals), signed(high, decimals)),
                     "low": place(interval[0]),
@@ -75,7 +76,7 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
                     "zone": (place(-effect), place(effect)) if is_number(effect) else None,
                     "seeds": [x for value in each if (x := place(value)) is not None],
                 },
-                "effect": effect,
+                "effect": effect if is_number(effect) else None,
                 "unit": unit(study),
             }
         )
@@ -249,7 +250,7 @@ def budgets(study: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, An
             {
                 "arm": arm,
                 "rows": rows,
-                "words": trend.get("words") or "",
+                "words": of_folder(trend.get("words"), str),
                 "change": signed(trend.get("change"), 4),
                 "interval": span(*ends(trend.get("interval")), 4),
                 "tokens": " to ".join(tokens),
@@ -292,7 +293,7 @@ def joined_differences(differences: list[list[Any]]) -> list[tuple[str, str, str
     [('blocks.{0, 1}.width', '8', '9')]
     """
     rows: list[tuple[list[list[str]], str, str]] = []
-    for path, before, after in (item for item in differences if len(item) == 3):
+    for path, before, after in (item for item in differences if isinstance(item, list) and len(item) == 3):
         parts, old, new = str(path).split("."), spec_text(before), spec_text(after)
         for names, its_old, its_new in rows:
             apart = [i for i, part in enumerate(parts) if len(names) == len(parts) and names[i] != [part]]
@@ -350,7 +351,7 @@ def look_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 {
                     "arm": row["arm"],
                     "number": number,
-                    "seeds": look.get("seeds"),
+                    "seeds": formatted("%d", look.get("seeds")),
                     "delta": signed(look.get("delta"), decimals),
                     "interval": span(*ends(look.get("interval")), decimals),
                     "error": f"{100 * error:.2g} %" if is_number(error) else "unknown",

@@ -9,6 +9,7 @@ Letters: N seeds, S stored steps, P bins of positions, T positions.
 Not for: verdicts. Those are read from verdict.json, whose intervals hold for all arms and looks together.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from vslm.report.formatting import is_number
-from vslm.report.runs import Run
+from vslm.report.runs import Run, within_bounds
 from vslm.stats.intervals import confidence_band
 
 ERROR = 0.05  # of a band, at each point by itself
@@ -130,7 +131,8 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """One field of rows, NaN where it is no number."""
     column = [row.get(name) for row in rows]
     if {type(value) for value in column} <= _PLAIN:  # what a run writes; a page asks this of very many rows
-        return np.array(column, dtype=float)
+        with contextlib.suppress(OverflowError):  # a whole number of four hundred digits
+            return within_bounds(np.array(column, dtype=float))
     return np.array([value if is_number(value) else np.nan for value in column], dtype=float)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-_LARGEST = 1e30  # its square is a number still; no count, loss or time here comes near
+LARGEST = 1e30  # that can be shown: its square is a number still; no count, loss or time here comes near
 _PREFIX_FROM = 10_000  # below, every digit is shown
 _FEWEST_DECIMALS = 3
 _MOST_DECIMALS = 6
@@ -60,6 +60,15 @@ def decimals_for(smallest_effect: float | None) -> int:
     return min(_MOST_DECIMALS, max(_FEWEST_DECIMALS, 1 - math.floor(math.log10(smallest_effect))))
 
 
+def formatted(pattern: str, value: Any) -> str:
+    """A number by a pattern of `%`, for templates: what stands in a file may be no number, and then none is shown.
+
+    >>> formatted("%.4f", 1.25), formatted("%.4f", {"a": 1}), formatted("%.4f", "1.25"), formatted("%.4f", 10**400)
+    ('1.2500', 'unknown', 'unknown', 'unknown')
+    """
+    return pattern % value if is_number(value) else "unknown"
+
+
 def signed(value: float | None, decimals: int = _FEWEST_DECIMALS) -> str:
     """A difference, always with its sign; a true minus, and no sign for exactly nothing.
 
@@ -94,13 +103,13 @@ def ends(interval: Any) -> tuple[float | None, float | None]:
     return low if is_number(low) else None, high if is_number(high) else None
 
 
-def seeds(numbers: Iterable[int]) -> str:
-    """Seeds, runs of them joined.
+def seeds(numbers: Iterable[Any]) -> str:
+    """Seeds, runs of them joined; what is no whole number is none.
 
-    >>> seeds([0, 1, 2, 5]), seeds([3]), seeds([])
-    ('0-2, 5', '3', 'none')
+    >>> seeds([0, 1, 2, 5]), seeds([3]), seeds([]), seeds([1, {}, "2", None])
+    ('0-2, 5', '3', 'none', '1')
     """
-    ordered = sorted(set(numbers))
+    ordered = sorted({number for number in numbers if type(number) is int and is_number(number)})
     parts, start = [], 0
     for i, number in enumerate(ordered):
         if i + 1 == len(ordered) or ordered[i + 1] != number + 1:
@@ -136,8 +145,8 @@ def is_number(value: Any) -> TypeGuard[float]:
     (True, False, False, False, False)
     """
     if type(value) is float or type(value) is int:  # the usual case first: a page asks this of every value of a row
-        return -_LARGEST <= value <= _LARGEST
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(-_LARGEST <= value <= _LARGEST)
+        return -LARGEST <= value <= LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(-LARGEST <= value <= LARGEST)
 
 
 def of_folder(value: Any, kind: type) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 from markupsafe import Markup
 
 from vslm.report import arm_figures, content, curves, heat_figures, line_figures, measured
-from vslm.report.formatting import count, duration, of_folder, seeds
+from vslm.report.formatting import count, duration, formatted, of_folder, seeds
 from vslm.report.runs import Run, read_runs
 from vslm.report.style import Style, safe_text, styles
 from vslm.report.tables import headline, read_verdict, verdict_rows
@@ -133,7 +133,7 @@ def template(name: str, *places: Path) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "duration": duration, "seeds": seeds}
+    environment.filters |= {"count": count, "duration": duration, "seeds": seeds, "format": formatted}
     return environment.get_template(name)
 
 

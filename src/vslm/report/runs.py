@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vslm.core.errors import ResultError
-from vslm.report.formatting import is_number
+from vslm.report.formatting import LARGEST, is_number
 from vslm.results.folder import RUN_AGAIN, RunFolder, StudyFolder
 
 State = Literal["done", "diverged", "unfinished", "missing", "torn"]
@@ -124,13 +124,13 @@ def _state(folder: RunFolder, done: dict[str, Any], rows: list[Any], problems: l
 
 
 def _consistent(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """The arrays, if the shapes fit.
+    """The arrays, if they hold numbers and their shapes fit; NaN where a number is beyond all that can be shown.
 
     Raises: ResultError if they do not.
     """
     steps_S, loss_ST = arrays.get("steps_S"), arrays.get("val_loss_nats_ST")
     final_T = arrays.get("final_val_loss_nats_T")
-    numeric = all(np.issubdtype(array.dtype, np.number) for array in arrays.values())
+    numeric = all(array.dtype.kind in "iuf" for array in arrays.values())
     fits = (
         (steps_S is None) == (loss_ST is None)
         and (steps_S is None or loss_ST is None or (loss_ST.ndim == 2 and steps_S.shape == loss_ST.shape[:1]))
@@ -139,4 +139,16 @@ def _consistent(arrays: dict[str, np.ndarray], where: str) -> dict[str, np.ndarr
     if not (numeric and fits):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise ResultError(f"{where}/arrays.npz", f"arrays that do not fit each other ({shapes})")
-    return arrays
+    return {name: within_bounds(array) for name, array in arrays.items()}
+
+
+def within_bounds(array: np.ndarray) -> np.ndarray:
+    """The same numbers, NaN for those (infinities too) beyond `LARGEST`: means and squares of the others are finite.
+
+    >>> within_bounds(np.array([1.0, -1e308, np.inf])).tolist()
+    [1.0, nan, nan]
+    """
+    if array.dtype.kind != "f":
+        return array
+    is_beyond = np.abs(array) > LARGEST
+    return np.where(is_beyond, array.dtype.type(np.nan), array) if is_beyond.any() else array

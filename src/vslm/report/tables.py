@@ -21,6 +21,19 @@ VERDICT_WORDS = {
     "screened out": "screened out",
 }
 
+# What a row of a verdict holds: parts with parts of a kind, and numbers. Nothing seals a folder from before there were
+# checksums, so what is of another kind is missing.
+_PARTS: dict[str, tuple[type, type]] = {
+    "per_seed": (dict, dict),
+    "looks": (list, dict),
+    "seeds": (list, int),
+    "diverged": (list, int),
+}
+_NUMBERS = (
+    *("delta", "smallest_effect", "minutes_to_resolve", "minutes_to_resolve_nine_in_ten"),
+    *("tokens", "num_parameters", "seconds"),
+)
+
 _JUDGED = ("better", "worse", "equivalent", "unresolved")
 
 
@@ -124,10 +137,30 @@ def verdict_rows(folder: StudyFolder) -> list[dict[str, Any]]:
     others = [of_folder(of_folder(row, dict).get("arms"), dict) for row in budgets]
     found = []
     for name, entry in arms.items():
-        each = [of_folder(judged.get(name), dict) for judged in (arms, *others)]
+        each = [judged_row(judged.get(name)) for judged in (arms, *others)]
         by_budget = sorted((row for row in each if is_number(row.get("tokens"))), key=lambda row: row["tokens"])
-        found.append({"arm": name, **of_folder(entry, dict), "by_budget": by_budget})
+        found.append({"arm": name, **judged_row(entry), "by_budget": by_budget})
     return found
+
+
+def judged_row(entry: Any) -> dict[str, Any]:
+    """What a verdict holds for one arm, without what is of another kind than a verdict writes.
+
+    >>> judged_row({"delta": {}, "tokens": 7, "seeds": [0, "1"], "per_seed": {"0": 3}, "words": [], "verdict": "better"})
+    {'delta': None, 'tokens': 7, 'seeds': [0], 'per_seed': {}, 'words': '', 'verdict': 'better'}
+    """
+    row = dict(of_folder(entry, dict))
+    for name in row.keys() & _PARTS.keys():
+        kind, part = _PARTS[name]
+        value = of_folder(row[name], kind)
+        # By the very type, since true and false are whole numbers, too.
+        kept = [(key, item) for key, item in value.items() if type(item) is part] if kind is dict else []
+        row[name] = dict(kept) if kind is dict else [item for item in value if type(item) is part]
+    for name in row.keys() & set(_NUMBERS):
+        row[name] = row[name] if is_number(row[name]) else None
+    if "words" in row:
+        row["words"] = of_folder(row["words"], str)
+    return row
 
 
 def verdict_of(row: dict[str, Any]) -> str:

@@ -49,8 +49,11 @@ class RunFolder:
 
     @property
     def is_done(self) -> bool:
-        """Whether the run ended (well or diverged). Its fingerprint is checked by who needs it."""
-        return (self.path / "done.json").exists()
+        """Whether the run ended (well or diverged). Its fingerprint is checked by who needs it.
+
+        A folder, a pipe or a link to nothing of that name is no end of a run; a link to a file is refused by who reads.
+        """
+        return (self.path / "done.json").is_file()
 
     @cached_property
     def done(self) -> dict[str, Any] | None:

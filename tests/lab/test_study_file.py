@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vslm.core.errors import ResultError
+from vslm.lab.own_classes import OwnCode
 from vslm.lab.stored_run import StoredRun
 from vslm.lab.study_file import study_file_of
 from vslm.lab.trust import MODULES, UntrustedError, check_trusted, code_of, remember
@@ -116,6 +117,20 @@ def test_code_that_the_user_ran_is_known(run: Path, vslm: Callable[..., Any], mo
     (helper.parent / "other.py").unlink()
     monkeypatch.setenv("VSLM_HOME", str(moved / "another machine"))
     assert vslm(*command).code == 2
+
+
+def test_what_lay_in_a_folder_before_is_not_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run into somebody else's folder makes its own files known, and none that it found there."""
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
+    (tmp_path / "shared.py").write_text("x = 1\n")
+    copy, theirs = tmp_path / "out" / "study.py", tmp_path / "out" / MODULES / "theirs.py"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("y = 2\n")
+    remember(OwnCode(b"import shared\n", None, {"shared": tmp_path / "shared.py"}).write(copy))
+    with pytest.raises(UntrustedError, match=r"theirs\.py"):
+        check_trusted(copy, trust=False)
+    theirs.unlink()
+    check_trusted(copy, trust=False)
 
 
 def test_what_is_run_is_remembered(run: Path) -> None:

@@ -139,8 +139,7 @@ def test_an_arm_that_is_a_link_is_not_read(folder: Path) -> None:
 
 def test_numbers_beyond_all_sizes_are_missing_on_the_page(folder: Path) -> None:
     """A mean of them would be no number; nothing seals a run from before there were checksums."""
-    for seed in (0, 1):
-        run = folder / "b" / f"seed{seed}"
+    for run in (folder / "b").iterdir():
         arrays = read_arrays(run / "arrays.npz")
         huge = {name: np.full(a.shape, 1e308) if a.dtype.kind == "f" else a for name, a in arrays.items()}
         write_arrays(run / "arrays.npz", huge)
@@ -148,7 +147,7 @@ def test_numbers_beyond_all_sizes_are_missing_on_the_page(folder: Path) -> None:
         rows = [{**row, "val_loss": 1e308, "train_loss": 10**400, "tokens": 10**310} for row in rows]
         (run / "measures.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     runs = read_runs(StudyFolder(folder))
-    assert [run.state for run in runs["b"]] == ["done", "done"]
+    assert {run.state for run in runs["b"]} == {"done"}
     assert all(np.isnan(run.arrays["final_val_loss_nats_T"]).all() for run in runs["b"])
     page = write_report(folder).read_text(encoding="utf-8")
     numbers = page.partition('id="page-data">')[2].partition("</script>")[0]

@@ -1,5 +1,6 @@
 """Rows for `vslm ls` and for the verdict."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,18 @@ def test_a_run_that_did_not_end_is_no_seed(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101)}, num_positions=11)
     (folder / "a" / "seed1" / "done.json").unlink()
     assert [row["seeds"] for row in list_arms(tmp_path)] == [2]
+
+
+def test_what_is_called_done_and_is_no_file_is_no_seed(tmp_path: Path) -> None:
+    """A pipe or a folder in place of it: nothing waits for the one, and nothing falls over the other."""
+    folder = write_study(tmp_path / "s", {"a": (5, 0.3, 101)}, num_positions=11)
+    (before,) = list_arms(tmp_path)
+    for seed, make in ((0, os.mkfifo), (1, os.mkdir)):
+        done = folder / "a" / f"seed{seed}" / "done.json"
+        done.unlink()
+        make(done)
+    (row,) = list_arms(tmp_path)
+    assert row["seeds"] == before["seeds"] - 2
 
 
 def test_an_arm_that_was_screened_out_is_listed_with_what_is_known(tmp_path: Path) -> None:

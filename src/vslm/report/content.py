@@ -163,7 +163,8 @@ def kinds(verdict: dict[str, Any]) -> str | None:
     for arm, row in of_folder(kinds.get("arms"), dict).items():
         low, high = ends(of_folder(row, dict).get("interval"))
         if low is not None and high is not None:
-            shares.append(f"{arm} {row.get('going')} of {row.get('seeds')} ({low:.0%} to {high:.0%})")
+            numbers = " of ".join(formatted("%d", row.get(name)) for name in ("going", "seeds"))
+            shares.append(f"{arm} {numbers} ({low:.0%} to {high:.0%})")
     between = kinds.get("between")
     if kinds.get("state") != "two" or not shares or not is_number(between):
         return None
@@ -346,7 +347,7 @@ def look_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         decimals = decimals_for(row.get("smallest_effect"))
         for number, look in enumerate(of_folder(row.get("looks"), list), start=1):
             look = of_folder(look, dict)
-            error = look.get("error")
+            error, verdict = look.get("error"), of_folder(look.get("verdict"), str)
             looks.append(
                 {
                     "arm": row["arm"],
@@ -355,7 +356,7 @@ def look_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "delta": signed(look.get("delta"), decimals),
                     "interval": span(*ends(look.get("interval")), decimals),
                     "error": f"{100 * error:.2g} %" if is_number(error) else "unknown",
-                    "verdict": VERDICT_WORDS.get(str(look.get("verdict")), str(look.get("verdict"))),
+                    "verdict": VERDICT_WORDS.get(verdict, verdict) or "unknown",
                 }
             )
     return looks

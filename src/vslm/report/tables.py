@@ -146,8 +146,8 @@ def verdict_rows(folder: StudyFolder) -> list[dict[str, Any]]:
 def judged_row(entry: Any) -> dict[str, Any]:
     """What a verdict holds for one arm, without what is of another kind than a verdict writes.
 
-    >>> judged_row({"delta": {}, "tokens": 7, "seeds": [0, "1"], "per_seed": {"0": 3}, "words": [], "verdict": "better"})
-    {'delta': None, 'tokens': 7, 'seeds': [0], 'per_seed': {}, 'words': '', 'verdict': 'better'}
+    >>> judged_row({"delta": {}, "tokens": 7, "seeds": [0, "1"], "per_seed": {"0": 3}, "words": []})
+    {'delta': None, 'tokens': 7, 'seeds': [0], 'per_seed': {}, 'words': ''}
     """
     row = dict(of_folder(entry, dict))
     for name in row.keys() & _PARTS.keys():

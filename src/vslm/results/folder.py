@@ -1,5 +1,6 @@
 """Read a study's folder: its declaration, its runs, its verdict. What is missing stays missing."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,7 @@ class RunFolder:
     def is_done(self) -> bool:
         """Whether the run ended (well or diverged). Its fingerprint is checked by who needs it.
 
-        A folder, a pipe or a link to nothing of that name is no end of a run; a link to a file is refused by who reads.
+        A folder or a pipe of that name is no end of a run; `done` says what it is.
         """
         return (self.path / "done.json").is_file()
 
@@ -63,7 +64,7 @@ class RunFolder:
 
         Raises: ResultError if the file is torn, or not what a run ends with.
         """
-        if not self.is_done:
+        if not os.path.lexists(self.path / "done.json"):
             return None
         done = read_json(self.path / "done.json")
         if odd := first_odd(done, shapes.DONE, to="judge"):

@@ -43,6 +43,8 @@ def test_the_table_is_interpolated_in_logarithms_and_ends():
     """Between the errors 0.02 and 0.01 of eight values; beyond both ends it stays."""
     share = (math.log(0.02) - math.log(0.015)) / (math.log(0.02) - math.log(0.01))
     assert widening(8, 0.015) == pytest.approx(1.76 + share * (1.92 - 1.76))
+    share = (math.log(0.05) - math.log(0.04)) / (math.log(0.05) - math.log(0.02))
+    assert widening(8, 0.04) == pytest.approx(1.52 + share * (1.76 - 1.52))
     assert widening(8, 1e-6) == widening(8, 0.001)
     assert widening(8, 0.3) == widening(8, 0.05)
     assert widening(1000, 0.01) == 1.0

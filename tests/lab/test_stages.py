@@ -191,7 +191,7 @@ def test_budgets_are_judged_together_and_say_how_the_difference_goes(
     changes = [ends[1][seed]["difference"] - ends[0][seed]["difference"] for seed in ("0", "1")]
     assert verdict["trends"]["fast"]["change"] == pytest.approx(np.mean(changes))
     error = verdict["arms"]["fast"]["looks"][0]["error"]
-    assert error == pytest.approx(0.045 / 4)
+    assert error == pytest.approx(0.04 / 4)
     assert verdict["budgets"]["x2"]["arms"]["fast"]["looks"][0]["error"] == error
     assert verdict["trends"]["fast"]["looks"][0]["error"] == error
     page = render(folder)

@@ -106,7 +106,7 @@ def cuts_of(context_tokens: int, num_cuts: int) -> tuple[list[int], list[int]]:
     """Positions to cut at, for each mode; in the middle, at both ends, on powers of two and beside them.
 
     >>> cuts_of(256, 4)
-    ([127, 255, 1, 205], [128, 181, 3, 64])
+    ([127, 255, 1, 205], [128, 179, 3, 64])
     """
     last, half = context_tokens - 1, context_tokens // 2
     odd = [int(context_tokens * (i * 0.6180339887 % 1)) | 1 for i in range(3, 3 + num_cuts)]

@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_said(run: Path) -> None:
     assert not np.array_equal(reader(run, "a b")[1]["loss_nats_SN"][-1], before)
     whole.write_bytes(b"torn")
     shutil.rmtree(run / "weights")
-    with pytest.raises(ResultError, match="weights.safetensors is not as it was written"):
+    with pytest.raises(ResultError, match=r"weights\.safetensors is not as it was written"):
         reader(run, "a b")
     whole.unlink()
     with pytest.raises(ResultError, match="full/seed0: its weights are not stored"):

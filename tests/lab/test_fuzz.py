@@ -17,7 +17,7 @@ from small_study import made_up_text
 from vslm import AdamW, Averaging, Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
 from vslm.cli import _changed
 from vslm.core.errors import DataError, SpecError
-from vslm.core.paths import _children
+from vslm.core.paths import parts_of
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.lab.experiment import FreshStart
@@ -48,7 +48,7 @@ STUDY = Study(
     primary=Primary("val_loss", positions=(3, 11)),
 )
 SPECS = (
-    *(AdamW(learning_rate=1.0), Budget(minutes=3.0), Budget(flops=1e30), FreshStart(init_offset=1), FULL, FULL.model),
+    *(AdamW(learning_rate=1.0), Budget(minutes=3.0), Budget(flops=1e20), FreshStart(init_offset=1), FULL, FULL.model),
     *(Characters(), BPE(vocabulary=300), Splits(val_fraction=0.5, select_fraction=0.4), Text("nowhere.txt"), GELU()),
     *(Attention(heads=1), Sigmoid(), Sink(), LayerNorm(), NoPositions(), Untied(), TokenRoot(width=8)),
     *(WarmupStableDecay(), LossByPosition(), Primary(), FULL.model.blocks["0"], STUDY),
@@ -59,7 +59,7 @@ EXTREMES = (0, 1, -1, 2, 3, 5, 7, 10**6, 2**31, 2**62, 2**63, 10**400, -(10**30)
 
 def paths_of(node: Any, path: str = "") -> Iterator[str]:
     """Every dotted path of a spec."""
-    for name, child in (_children(node) or {}).items():
+    for name, child in (parts_of(node) or {}).items():
         yield f"{path}{name}"
         yield from paths_of(child, f"{path}{name}.")
 

@@ -45,7 +45,7 @@ def _replaced(node: Any, rest: list[str], value: Any, done: str) -> Any:
     if not rest:
         return value
     head, tail = rest[0], rest[1:]
-    children = _children(node)
+    children = parts_of(node)
     if children is None:
         raise SpecError(
             f"{done}.{head}" if done else head, f"{done or 'the spec'} is {describe(node)} and has no parts"
@@ -67,19 +67,20 @@ def _replaced(node: Any, rest: list[str], value: Any, done: str) -> Any:
 def _offered(children: Mapping[str, Any], head: str) -> list[str]:
     if head != "*":
         return list(children)
-    return [name for child in children.values() for name in (_children(child) or {})]
+    return [name for child in children.values() for name in (parts_of(child) or {})]
 
 
 def _has(node: Any, rest: list[str]) -> bool:
     """Whether a path matches anything below `node`: `*` skips what does not have the rest of the path."""
-    children = _children(node)
+    children = parts_of(node)
     if children is None:
         return False
     names = list(children) if rest[0] == "*" else [rest[0]]
     return any(name in children and (not rest[1:] or _has(children[name], rest[1:])) for name in names)
 
 
-def _children(node: Any) -> Mapping[str, Any] | None:
+def parts_of(node: Any) -> Mapping[str, Any] | None:
+    """What a dotted path goes on with from here, by name: fields, entries, places; None where it ends."""
     if dataclasses.is_dataclass(node) and not isinstance(node, type):
         return {name: getattr(node, name) for name in field_types(type(node))}
     if isinstance(node, Mapping):

@@ -10,7 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
-from vslm.core.specs import Spec, field_types
+from vslm.core.paths import parts_of
+from vslm.core.specs import Spec
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
@@ -73,14 +74,7 @@ def _check_names(value: Any, where: str) -> None:
         if KINDS.get(kind.__name__, kind) is not kind:
             found = f"{kind.__name__} is also the name of a class of vslm"
             raise SpecError(where, found, "a record tells specs by the names of their classes", "rename the class")
-        parts = [(name, getattr(value, name)) for name in field_types(kind)]
-    elif isinstance(value, Mapping):
-        parts = [*value.items()]
-    elif isinstance(value, tuple):
-        parts = [*enumerate(value)]
-    else:
-        return
-    for name, part in parts:
+    for name, part in (parts_of(value) or {}).items():
         _check_names(part, f"{where}.{name}")
 
 

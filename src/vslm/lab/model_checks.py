@@ -30,7 +30,9 @@ from torch import Tensor, nn
 
 import vslm
 from vslm.core.errors import SpecError, VslmError
-from vslm.core.specs import Spec, field_types
+from vslm.core.paths import parts_of
+from vslm.core.specs import Spec
+from vslm.core.user_modules import is_own
 from vslm.lab.study import Study
 from vslm.measure.causality import Leak, copied, first_leak, logits_of, same_draws
 from vslm.models.feedforward import Feedforward
@@ -362,23 +364,15 @@ def _whereabouts(error: BaseException, model: nn.Module | None) -> tuple[str, st
 
 
 def _is_own(spec: Any) -> bool:
-    return isinstance(spec, Spec) and type(spec).__module__.partition(".")[0] != "vslm"
+    return isinstance(spec, Spec) and is_own(type(spec))
 
 
 def _own_specs(value: Any, where: str) -> Iterator[tuple[str, Spec]]:
     """(dotted path, spec) of every part that is of a class from outside the package."""
     if _is_own(value):
         yield where, value
-    if isinstance(value, Spec):
-        parts = [(name, getattr(value, name)) for name in field_types(type(value))]
-    elif isinstance(value, Mapping):
-        parts = [*value.items()]
-    elif isinstance(value, tuple):
-        parts = [*enumerate(value)]
-    else:
-        return
-    for name, part in parts:
-        yield from _own_specs(part, f"{where}.{name}" if where else str(name))
+    for name, part in (parts_of(value) or {}).items():
+        yield from _own_specs(part, f"{where}.{name}" if where else name)
 
 
 def _own_place(spec: Model, where: str) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
 from vslm.core.own_code import OwnText, Reached, module_text
-from vslm.core.specs import Spec, field_types
+from vslm.core.paths import parts_of
+from vslm.core.specs import Spec
 from vslm.core.user_modules import is_own, is_users_file, modules_used
 from vslm.lab.study import Study
 from vslm.lab.study_file import own_specs
@@ -138,17 +139,9 @@ def _file_of(name: str, path: Path) -> Path:
 def own_kinds(value: Any, where: str = "") -> dict[type, str]:
     """Every class in a spec that is none of the package's, with where it is used first."""
     found: dict[type, str] = {}
-    if isinstance(value, Spec):
-        if is_own(type(value)):
-            found[type(value)] = where
-        parts = [(name, getattr(value, name)) for name in field_types(type(value))]
-    elif isinstance(value, Mapping):
-        parts = [*value.items()]
-    elif isinstance(value, tuple):
-        parts = [(str(i), item) for i, item in enumerate(value)]
-    else:
-        return {}
-    for name, part in parts:
+    if isinstance(value, Spec) and is_own(type(value)):
+        found[type(value)] = where
+    for name, part in (parts_of(value) or {}).items():
         for kind, inner in own_kinds(part, f"{where}.{name}").items():
             found.setdefault(kind, inner)
     return found

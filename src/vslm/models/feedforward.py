@@ -157,7 +157,7 @@ class MLP(Feedforward):
 
     def hidden_at(self, width: int) -> int:
         """Numbers in the middle at this width."""
-        return self.hidden or 4 * width
+        return GELU(hidden=self.hidden).hidden_at(width)
 
     def build(self, *, width: int, scale: WeightScale, output_factor: float, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""
@@ -171,10 +171,8 @@ class MLP(Feedforward):
 
     def num_parameters(self, width: int) -> int:
         """Two matrices and their biases, and the activation's."""
-        hidden = self.hidden_at(width)
-        matrices = num_linear_parameters(width, hidden, bias=self.bias)
-        matrices += num_linear_parameters(hidden, width, bias=self.bias)
-        return matrices + self.activation.num_parameters(hidden)
+        matrices = GELU(hidden=self.hidden, bias=self.bias).num_parameters(width)
+        return matrices + self.activation.num_parameters(self.hidden_at(width))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ from vslm.core.system import ELSEWHERE, refused
 from vslm.core.visible import plain, visible, visible_streams
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from vslm.lab.answers import Answers
     from vslm.lab.study import Study
     from vslm.live.reading import Reading, ReadText
@@ -932,23 +934,25 @@ def _taken_by(typed: Sequence[str]) -> Mapping[str, Any]:
 def _command() -> None:
     if cpu_quota() is not None:  # torch would begin a thread for every core that it sees
         os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+    drawn: Console | None = None
     if sys.stdout.isatty():  # where help is drawn with what `visible_streams` would not let through
         from vslm.results.console import console
 
-        app.console = console()
+        drawn = console()
     with visible_streams():
         try:
-            _called(sys.argv[1:])
+            _called(sys.argv[1:], drawn)
         except MissingArgumentError:
             again = study_first(sys.argv[1:])
             if again == sys.argv[1:]:
                 raise
-            _called(again)
+            _called(again, drawn)
     sys.stdout.flush()
 
 
-def _called(words: Sequence[str]) -> None:
-    app(words, result_action="return_value", exit_on_error=False, print_error=False)
+def _called(words: Sequence[str], drawn: "Console | None") -> None:
+    # The console is given for this call alone: kept in `app`, it would outlive the stream that it draws on.
+    app(words, console=drawn, result_action="return_value", exit_on_error=False, print_error=False)
 
 
 def _open_streams() -> None:

@@ -74,8 +74,11 @@ def test_what_is_damaged_is_said_and_made_again_to_the_same_bits(place: Path, vs
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_verdict_that_is_torn_or_edited_is_made_anew_and_a_corpus_from_its_text(place: Path, vslm: Callable) -> None:
+def test_a_verdict_that_is_torn_or_edited_is_made_anew_and_a_corpus_from_its_text(
+    place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Said each time; without the text there is no corpus, and no verdict of another."""
+    monkeypatch.setenv("VSLM_HOME", str(place / "home"))  # the only corpus there is this one
     assert vslm("run", "study.py").code == 0
     path = Path("runs/study/verdict.json")
     whole = read_json(path)

@@ -386,3 +386,11 @@ def test_primary_in_bits_per_byte_is_read_on_select_too(plain: Experiment, tmp_p
     part = next(iter(folder.study["corpora"].values()))["splits"]["select"]
     value = folder.study["screening"]["arms"]["fast"]["value"]
     assert value == pytest.approx(loss / np.log(2) / (part["num_bytes"] / part["num_tokens"]))
+
+
+@pytest.mark.parametrize("max_seeds", [0, 1, 2])
+def test_auto_may_not_give_up_before_there_is_an_interval(plain: Experiment, max_seeds: int) -> None:
+    """Two seeds have no interval, so a study that ends there could only say so."""
+    with pytest.raises(SpecError, match="3 or more is needed"):
+        Study(question="?", baseline="plain", arms={"plain": plain}, seeds="auto", max_seeds=max_seeds)
+    assert Study(question="?", baseline="plain", arms={"plain": plain}, seeds="auto", max_seeds=3).max_seeds == 3

@@ -18,6 +18,7 @@ from vslm.lab.matching import Size
 from vslm.lab.screening import Screen
 from vslm.lab.tuning import LearningRates
 from vslm.results.folder import STAGE_FOLDERS, budget_name
+from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
 _ENDINGS_OF_FILES = (".json", ".html", ".py")
@@ -94,8 +95,9 @@ class Study(Spec):
         if self.baseline not in self.arms:
             raise SpecError("baseline", f"{self.baseline!r} is no arm", nearest(self.baseline, self.arms))
         _check_names(self.arms)
-        if self.max_seeds < 2 or self.max_seeds >= _MOST_SEEDS:
-            raise SpecError("max_seeds", f"found {self.max_seeds}", f"2 or more is needed, below {_MOST_SEEDS:,}")
+        if self.max_seeds < FEWEST_SEEDS or self.max_seeds >= _MOST_SEEDS:
+            allowed = f"{FEWEST_SEEDS} or more is needed, below {_MOST_SEEDS:,}: fewer have no interval"
+            raise SpecError("max_seeds", f"found {self.max_seeds}", allowed)
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
         for name, experiment in self.arms.items():

@@ -390,6 +390,25 @@ def test_seeds_of_another_machine_are_not_run_again_in_a_merged_folder(
     assert numbers(place / "c") == kept
 
 
+def test_merged_halves_give_the_verdict_of_the_whole(place: Path, vslm: Callable) -> None:
+    """Seed 0 here, seed 1 there; a packed half is small; what differs is refused."""
+    for seeds, out in (("0-1", "whole"), ("0-0", "a"), ("1-1", "b")):
+        said = vslm("run", "study.py", "--seeds", seeds, "--out", out, "--workers", "1", "--precision", "fp32")
+        assert said.code == 0, said.err
+    assert vslm("merge", "a", "b", "--out", "c").code == 0
+    whole, joined = (read_json(place / name / "verdict.json")["arms"]["short"] for name in ("whole", "c"))
+    for key in ("verdict", "delta", "interval", "seeds", "per_seed"):
+        assert whole[key] == joined[key], key
+    assert vslm("pack", "c").code == 0
+    assert (place / "c.zip").stat().st_size < 3e6
+    change(place, 'window_tokens": 3', 'window_tokens": 5')
+    refused = vslm("run", "study.py", "--out", "a")
+    assert (refused.code, "model.blocks.0.attention.window_tokens" in refused.err) == (2, True)
+    assert vslm("run", "study.py", "--seeds", "1-1", "--out", "d", "--precision", "fp32").code == 0
+    differing = vslm("merge", "a", "d", "--out", "e")
+    assert (differing.code, "arm 'short'" in differing.err) == (2, True)
+
+
 def test_a_pack_is_one_file_and_merge_says_to_unpack_it(place: Path, vslm: Callable) -> None:
     """Into a folder that is made, without itself, under the study's name."""
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0

@@ -212,7 +212,7 @@ def test_compiles_whole() -> None:
     )
     module = model.build(vocabulary=11, init=Init(0))
     tokens_BT = torch.arange(23)[None] % 11
-    compiled = torch.compile(module, fullgraph=True)
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")  # the graph is what may break, not its code
     torch.testing.assert_close(compiled(tokens_BT), module(tokens_BT), rtol=1e-4, atol=1e-5)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from vslm.report.page import write_report
-from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
 
 STUDY = """
@@ -44,8 +43,8 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def vslm(place: Path, *args: str, compiler: str = "no-such-compiler") -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does; without a compiler unless one is named, since timing it takes a minute."""
+def vslm(place: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does; without a compiler, since timing one takes a minute (the demo has it)."""
     return subprocess.run(
         [sys.executable, "-m", "vslm.cli", *args],
         cwd=place,
@@ -53,13 +52,13 @@ def vslm(place: Path, *args: str, compiler: str = "no-such-compiler") -> subproc
         text=True,
         timeout=300,
         check=False,
-        env={**os.environ, "CXX": compiler},
+        env={**os.environ, "CXX": "no-such-compiler"},
     )
 
 
 def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path):
     """Every run is there; the arm that is its baseline differs by exactly 0; a second call trains nothing."""
-    first = vslm(place, "run", "study.py", "--workers", "2", compiler="")
+    first = vslm(place, "run", "study.py", "--workers", "2", "--precision", "fp32")
     assert first.returncode == 0, first.stdout + first.stderr
     folder = StudyFolder(place / "runs" / "study")
     same = folder.verdict["arms"]["same"]
@@ -80,46 +79,9 @@ def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path)
     write_report(folder.path)
 
 
-def test_merged_halves_give_the_verdict_of_the_whole(place: Path):
-    """Seed 0 here, seed 1 there; a packed half is small; what differs is refused."""
-    (place / "study.py").write_text(STUDY.format(steps=7))
-    for seeds, out in (("0-1", "whole"), ("0-0", "a"), ("1-1", "b")):
-        made = vslm(place, "run", "study.py", "--seeds", seeds, "--out", out, "--workers", "2")
-        assert made.returncode == 0, made.stderr
-    merged = vslm(place, "merge", "a", "b", "--out", "c")
-    assert merged.returncode == 0, merged.stderr
-    whole, joined = (read_json(place / name / "verdict.json") for name in ("whole", "c"))
-    for arm in ("same", "short"):
-        for key in ("verdict", "delta", "interval", "seeds", "per_seed"):
-            assert whole["arms"][arm][key] == joined["arms"][arm][key], (arm, key)
-    assert vslm(place, "pack", "c").returncode == 0
-    assert (place / "c.zip").stat().st_size < 3e6
-    text = (place / "study.py").read_text()
-    (place / "study.py").write_text(text.replace('window_tokens": 3', 'window_tokens": 5'))
-    refused = vslm(place, "run", "study.py", "--out", "a")
-    assert refused.returncode == 2
-    assert "model.blocks.0.attention.window_tokens" in refused.stderr
-    assert vslm(place, "run", "study.py", "--seeds", "1-1", "--out", "d").returncode == 0
-    differing = vslm(place, "merge", "a", "d", "--out", "e")
-    assert differing.returncode == 2
-    assert "arm 'short'" in differing.stderr
-
-
-def test_a_changed_arm_and_a_wrong_field_are_refused_in_words(place: Path):
-    """Exit 2, one message, nothing lost."""
+def test_a_wrong_field_is_refused_in_words(place: Path):
+    """Exit 2 and one message; other mistakes are told in the lab's tests, without a process of their own."""
     wrong = vslm(place, "run", "study.py", "--set", "model.blocks.*.attention.hedas=3")
     assert wrong.returncode == 2
     assert "heads" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-    text = (place / "study.py").read_text()
-    (place / "study.py").write_text(text.replace('baseline="full"', 'baseline="ful"'))
-    missing = vslm(place, "plan", "study.py")
-    assert missing.returncode == 2
-    assert "did you mean full?" in missing.stderr
-    (place / "study.py").write_text(text)
-    record = place / "runs" / "study"
-    record.mkdir(parents=True)
-    (record / "mine.txt").write_text("keep me")
-    other = vslm(place, "run", "study.py")
-    assert other.returncode == 2
-    assert (record / "mine.txt").read_text() == "keep me"

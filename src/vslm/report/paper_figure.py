@@ -96,6 +96,7 @@ def drawn_files(picture: Picture) -> dict[str, bytes]:
             content = io.BytesIO()
             drawn.savefig(content, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
             files[ending] = content.getvalue()
+            drawn.set_layout_engine("none")  # half of the time goes into room for labels: it is found once
     return files
 
 

@@ -372,7 +372,7 @@ def test_compiles_whole() -> None:
     )
     eager, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
     compiled = built(model)
-    fast = torch.compile(compiled, fullgraph=True)
+    fast = torch.compile(compiled, fullgraph=True, backend="aot_eager")  # a minute less: the graphs are in question
     torch.testing.assert_close(fast(tokens_BT), eager(tokens_BT), rtol=1e-4, atol=1e-5)
     fast(tokens_BT).logsumexp(dim=-1).sum().backward()
     eager(tokens_BT).logsumexp(dim=-1).sum().backward()

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-from small_study import STUDY, carry_out, made_up_text
+from small_study import STUDY, Said, carry_out, made_up_text
 
 from vslm import cli
 from vslm.lab import budgets, runner, timing
@@ -22,15 +21,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "study.py").write_text(STUDY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -68,6 +58,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     monkeypatch.setattr(timing, "_SECONDS_PER_TURN", 0.0)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     return orders
+
+
+@pytest.fixture(autouse=True)
+def _short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs here train for a few steps: what they write at their end would take longer than all of those."""
+    monkeypatch.setattr("vslm.lab.run._SAMPLE_TOKENS", 3)
 
 
 @pytest.fixture(autouse=True)

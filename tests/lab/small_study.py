@@ -1,6 +1,7 @@
 """A study of two arms on made-up words that trains in a second, and a worker without a process."""
 
 import errno
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,15 @@ STUDY = Study(
     primary=Primary("val_loss", smallest_effect=0.01),
 )
 """
+
+
+@dataclass
+class Said:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
 
 
 def made_up_text(num_documents: int = 150) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from own_feedforwards import BROKEN, MISTAKES, RIGHT, Own
+from small_study import Said
 
-from conftest import Said
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.lab.model_checks import check_model

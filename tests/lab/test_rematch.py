@@ -1,5 +1,6 @@
 """The winner of a study under every match: which arms, which sizes, which seeds."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,25 @@ VOCABULARY = 300
 
 
 @pytest.fixture
-def folder(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> StudyFolder:  # noqa: F811
-    """A finished study in which one arm is larger and sees less, and another is the baseline at a rate that fails."""
+def folder(
+    plain: Experiment,  # noqa: F811
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    pool: InThisProcess,  # noqa: F811
+) -> StudyFolder:
+    """A finished study in which one arm is larger and sees less, and another is the baseline at a rate that fails; run
+    once, and copied.
+    """
+    shared = tmp_path_factory.getbasetemp() / "first of rematch"
+    if (shared / "verdict.json").exists():
+        shutil.copytree(shared, tmp_path / "first")
+        return StudyFolder(tmp_path / "first")
     base = vary(plain, {"model": uniform(depth=3, width=60, heads=2, context_tokens=19)})
     large = vary(base, {"model.blocks.1.feedforward": SwiGLU(hidden=240), "model.blocks.*.attention.window_tokens": 3})
     arms = {"plain": base, "large": large, "slow": vary(base, {"optimizer.learning_rate": 1e-6})}
-    return run(Study(question="Is it?", baseline="plain", arms=arms, seeds=2), tmp_path / "first")
+    finished = run(Study(question="Is it?", baseline="plain", arms=arms, seeds=2), tmp_path / "first")
+    shutil.copytree(finished.path, shared)
+    return finished
 
 
 def with_verdicts(folder: StudyFolder, **of_arms: tuple[str, float]) -> StudyFolder:

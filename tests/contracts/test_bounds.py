@@ -104,10 +104,12 @@ def test_a_path_of_too_many_visits_is_refused() -> None:
 
 
 def test_memory_is_counted_before_anything_is_allocated() -> None:
-    """Two numbers for each parameter, and the stream of every token of a micro-batch at every visit, 4 bytes each."""
+    """A parameter, its gradient and two moments, and the stream of every token of a micro-batch at every visit, 4 bytes
+    each.
+    """
     model = uniform(depth=3, width=8, heads=2, context_tokens=5)
     experiment = Experiment(model=model, data=Text("t.txt"), budget=Budget(tokens=350), batch_tokens=70, accumulation=2)
-    needed = 4 * (2 * model.num_parameters(101) + 35 * 3 * 8)
+    needed = 4 * (4 * model.num_parameters(101) + 35 * 3 * 8)
     assert least_bytes(experiment, 101) == needed
     check_memory(experiment, 101, needed)
     check_memory(experiment, 101, None)

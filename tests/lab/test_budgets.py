@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from small_study import made_up_text
 
-from vslm import Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
+from vslm import Budget, Experiment, LossByPosition, Muon, Primary, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
 from vslm.lab import budgets, plan, timing
@@ -329,13 +329,17 @@ def test_a_plan_knows_what_runs_leave_on_disk(job: Job, tmp_path: Path) -> None:
 def test_disk_counts_every_run_of_an_arm() -> None:
     """Weights of 4 bytes, and for judged runs two checkpoints of them and both moments; kept ones by run and budget."""
     plain = study(budgets=(0.5, 1.0))
-    assert plan._bytes_per_parameter(plain, FULL, 3) == 4 * 3 * 2 * (1 + 2 * 3)
+    numbers = FULL.model.num_parameters(300)
+    assert plan._disk_bytes(plain, FULL, 300, 3) == numbers * 4 * 3 * 2 * (1 + 2 * 3)
     averaged = dataclasses.replace(FULL, averaging=Averaging())
-    assert plan._bytes_per_parameter(plain, averaged, 3) == 4 * 3 * 2 * (1 + 2 * 4)
+    assert plan._disk_bytes(plain, averaged, 300, 3) == numbers * 4 * 3 * 2 * (1 + 2 * 4)
+    one_moment = vary(FULL, {"optimizer": Muon(learning_rate=0.01)})
+    rest = FULL.model.num_parameters_without_embeddings(300)
+    assert plan._disk_bytes(plain, one_moment, 300, 3) == 4 * 3 * 2 * (numbers * (1 + 2 * 3) - 2 * rest)
     arms = {**plain.arms, "wider": vary(FULL, {"model.blocks.0.feedforward.hidden": 480})}
     chosen = study(arms=arms, screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1))
     assert chosen.tune is not None
-    assert plan._bytes_per_parameter(chosen, FULL, 1) == 4 * (1 + chosen.tune.most_runs() + 1 + 2 * 3)
+    assert plan._disk_bytes(chosen, FULL, 300, 1) == numbers * 4 * (1 + chosen.tune.most_runs() + 1 + 2 * 3)
     kept = dataclasses.replace(FULL, keep_weights=4)
     steps = [len(kept.kept_steps((round(tokens / kept.tokens_per_step),))) - 1 for tokens in (2500, 5000)]
     assert plan._num_kept(plain, kept, 5000, 3) == 3 * sum(steps) > 0

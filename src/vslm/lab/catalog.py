@@ -68,6 +68,7 @@ from vslm.models.states import (
 )
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.optim.adamw import AdamW
+from vslm.optim.muon import Muon
 from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 
@@ -148,6 +149,7 @@ DATA = {
 }
 OPTIM = {
     "AdamW": AdamW,
+    "Muon": Muon,
     "RateByWidth": RateByWidth,
     "WarmupCosine": WarmupCosine,
     "WarmupStableDecay": WarmupStableDecay,

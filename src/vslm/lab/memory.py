@@ -3,14 +3,19 @@
 Not for: saying how much it will take. This is a lower bound, so that nothing is refused that could be trained.
 """
 
+import math
 import os
 
+from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
 from vslm.core.machine import memory_limit
+from vslm.core.types import describe
 from vslm.lab.experiment import Experiment
+from vslm.optim.groups import Role
+from vslm.optim.optimizer import Optimizer
 
 _BYTES_PER_NUMBER = 4  # fp32
-_NUMBERS_PER_PARAMETER = 2  # its value and its gradient; most optimizers keep more
+_NUMBERS_PER_PARAMETER = 2  # its value and its gradient
 
 
 def machine_bytes() -> int | None:
@@ -24,14 +29,35 @@ def machine_bytes() -> int | None:
 
 
 def least_bytes(experiment: Experiment, vocabulary: int) -> int:
-    """Bytes that a step of training holds at once whatever computes it: parameters, gradients, and of each token of a
-    micro-batch the stream at every visit.
+    """Bytes that a step of training holds at once whatever computes it: parameters, gradients, the optimizer's state,
+    and of each token of a micro-batch the stream at every visit.
     """
     model = experiment.model
     widths = sum(visit.around.width for visit in model.visits())
-    numbers = _NUMBERS_PER_PARAMETER * model.num_parameters(vocabulary)
+    numbers = _NUMBERS_PER_PARAMETER * model.num_parameters(vocabulary) + state_numbers(experiment, vocabulary)
     numbers += experiment.tokens_per_step // experiment.accumulation * widths
     return _BYTES_PER_NUMBER * numbers
+
+
+def state_numbers(experiment: Experiment, vocabulary: int) -> int:
+    """Numbers that the optimizer keeps from step to step, or a few less: what is no table counts as the role that keeps
+    fewest, since a model says its size before it is built, and its roles only afterwards.
+    """
+    optimizer = experiment.optimizer
+    assert optimizer is not None  # filled in when the experiment was made
+    rest = experiment.model.num_parameters_without_embeddings(vocabulary)
+    tables = experiment.model.num_parameters(vocabulary) - rest
+    fewest = min(_kept(optimizer, role) for role in ("matrix", "vector", "stream map"))
+    return int(tables * _kept(optimizer, "embedding") + rest * fewest)
+
+
+def _kept(optimizer: Optimizer, role: Role) -> float:
+    found = optimizer.state_per_parameter(role)
+    if not isinstance(found, int | float) or not 0 <= found < math.inf:
+        kind = type(optimizer)
+        said = f"{kind.__name__}.state_per_parameter({role!r}) returned {describe(found)}"
+        raise SpecError(place_of_class(kind), said, "a number of 0 or more is needed: how many are kept for each")
+    return found
 
 
 def check_memory(experiment: Experiment, vocabulary: int, machine: int | None) -> None:

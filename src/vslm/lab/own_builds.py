@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vslm.core.declarations import place_of_class
-from vslm.core.errors import SpecError, VslmError
+from vslm.core.errors import RunError, SpecError, VslmError
 from vslm.core.types import describe
 from vslm.core.user_modules import is_own, is_users_file
 from vslm.data.corpus import Corpus
 from vslm.lab.experiment import Experiment
 from vslm.lab.own_classes import own_kinds
 from vslm.models.initialization import Init
+from vslm.optim.optimizer import Optimizer, check_built
+from vslm.training.checkpoints import optimizer_numbers
 
 
 def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) -> None:
@@ -33,10 +37,19 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) 
             for measure in experiment.measures:
                 if is_own(type(measure)):
                     measure.build(model=model, corpus=corpora[arm], context_tokens=experiment.model.context_tokens)
-            if is_own(type(experiment.optimizer)) and experiment.optimizer is not None:
-                experiment.optimizer.build(model)
+            if experiment.optimizer is not None and is_own(type(experiment.optimizer)):
+                _check_optimizer(experiment.optimizer, model)
             if is_own(type(experiment.schedule)):
                 _check_factor(experiment)
+
+
+def _check_optimizer(spec: Optimizer, model: nn.Module) -> None:
+    optimizer = spec.build(model)
+    check_built(spec, optimizer, model)
+    try:
+        optimizer_numbers(optimizer)  # as a checkpoint asks for them
+    except RunError as error:
+        raise SpecError(place_of_class(type(spec)), f"{error.where} {error.found}", error.allowed) from None
 
 
 def _check_factor(experiment: Experiment) -> None:

@@ -22,6 +22,7 @@ from vslm.lab.budgets import (
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.matching import relative_sizes
+from vslm.lab.memory import state_numbers
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
 from vslm.lab.own_classes import own_code
@@ -40,7 +41,7 @@ from vslm.stats.power import resolvable_effect, seeds_to_resolve
 _GUESSED_SD = 0.01
 # Training FLOP/s of one core; a guess until a study was timed here.
 _GUESSED_FLOPS_PER_SECOND = 6e10
-_BYTES_PER_PARAMETER = 4
+_BYTES_PER_NUMBER = 4
 _NUM_CHECKPOINTS = 2
 _BYTES_PER_KEPT_PARAMETER = 2  # matrices in fp16, and little else
 
@@ -120,7 +121,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "passes": passes(tokens, corpora[arm]),
             "minutes": tokens * flops[arm] / flops_rate / 60,
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
-            "disk_mb": parameters * _bytes_per_parameter(study, experiment, len(seeds)) / 1e6,
+            "disk_mb": _disk_bytes(study, experiment, vocabulary, len(seeds)) / 1e6,
         }
         num_kept = _num_kept(study, experiment, tokens, len(seeds))
         arms[arm] |= {"kept_weights": num_kept, "kept_mb": parameters * _BYTES_PER_KEPT_PARAMETER * num_kept / 1e6}
@@ -167,14 +168,15 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     }
 
 
-def _bytes_per_parameter(study: Study, experiment: Experiment, num_seeds: int) -> int:
-    """On disk, over all runs of an arm: weights once, and the checkpoints of a run that is judged, each of weights, two
-    moments of the optimizer, and the average if there is one.
+def _disk_bytes(study: Study, experiment: Experiment, vocabulary: int, num_seeds: int) -> int:
+    """Over all runs of an arm: weights once, and the checkpoints of a run that is judged, each of weights, the state of
+    the optimizer, and the average if there is one.
     """
     num_choosing = (study.screen is not None) + (study.tune.most_runs() if study.tune else 0)
-    in_checkpoint = 3 + (experiment.averaging is not None)
     num_judged = num_seeds * len(study.budgets)
-    return _BYTES_PER_PARAMETER * (num_choosing + num_judged * (1 + _NUM_CHECKPOINTS * in_checkpoint))
+    weights = experiment.model.num_parameters(vocabulary)
+    checkpoint = weights * (1 + (experiment.averaging is not None)) + state_numbers(experiment, vocabulary)
+    return _BYTES_PER_NUMBER * (num_choosing * weights + num_judged * (weights + _NUM_CHECKPOINTS * checkpoint))
 
 
 def _num_kept(study: Study, experiment: Experiment, tokens: int, num_seeds: int) -> int:

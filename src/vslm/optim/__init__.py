@@ -1,1 +1,1 @@
-"""Optimizers, the groups their parameters fall into, and schedules of the learning rate. Knows no model class."""
+"""Optimizers, alone or several as one; the groups that parameters fall into; schedules. Knows no model class."""

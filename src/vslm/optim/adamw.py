@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vslm.core.bounds import LearningRate, Real
+from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.optim.groups import Rule, group_parameters
 from vslm.optim.optimizer import Optimizer
@@ -35,26 +35,15 @@ class AdamW(Optimizer):
         rate_by_width: the rate of each matrix from its fan-in; None: one rate for all.
     """
 
-    learning_rate: LearningRate
     betas: tuple[Real, Real] = (0.9, 0.95)
     epsilon: Real = 1e-8
     weight_decay: Real = 0.1
-    clip_norm: Real | None = 1.0
     rate_by_width: RateByWidth | None = None
 
     def check(self) -> None:
         """Refuse numbers outside their range."""
-        if self.learning_rate <= 0:
-            raise SpecError("learning_rate", f"found {self.learning_rate}", "a number above 0 is needed")
-        for i, beta in enumerate(self.betas):
-            if not 0 <= beta < 1:
-                raise SpecError(f"betas.{i}", f"found {beta}", "a number in [0, 1) is needed")
-        if self.epsilon <= 0:
-            raise SpecError("epsilon", f"found {self.epsilon}", "a number above 0 is needed")
-        if self.weight_decay < 0:
-            raise SpecError("weight_decay", f"found {self.weight_decay}", "0 or more is needed")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise SpecError("clip_norm", f"found {self.clip_norm}", "a number above 0, or None, is needed")
+        super().check()
+        check_adam(self.betas, self.epsilon, self.weight_decay)
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""
@@ -72,3 +61,17 @@ class AdamW(Optimizer):
     def _rate_at(self, fan_in: int) -> dict[str, float]:
         assert self.rate_by_width is not None
         return {"lr": self.learning_rate * self.rate_by_width.factor(fan_in)}
+
+
+def check_adam(betas: tuple[float, float], epsilon: float, weight_decay: float) -> None:
+    """Refuse numbers that AdamW cannot mean.
+
+    Raises: SpecError at the field.
+    """
+    for i, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise SpecError(f"betas.{i}", f"found {beta}", "a number in [0, 1) is needed")
+    if epsilon <= 0:
+        raise SpecError("epsilon", f"found {epsilon}", "a number above 0 is needed")
+    if weight_decay < 0:
+        raise SpecError("weight_decay", f"found {weight_decay}", "0 or more is needed")

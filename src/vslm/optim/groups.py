@@ -42,13 +42,14 @@ class HoldsStreamMaps(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """Options for the parameters that have one of `roles` and a name that fits `names`.
+    """Options for the parameters that have one of `roles`, a name that fits `names`, and `ndim` dimensions.
 
     Args:
         options: what `torch.optim` takes in a parameter group (`weight_decay`, `lr`, ...).
         roles: any of "embedding" (a lookup table), "stream map" (a matrix that the whole stream goes through, from the
             identity on), "matrix" (two or more dimensions), "vector" (the rest).
         names: a glob over the parameter's path, as in `blocks.*.attention.*`.
+        ndim: how many dimensions it has; None: any.
         may_match_nothing: a rule that matches no parameter is an error unless this is set.
         by_fan_in: more options, from how many numbers one output of the parameter reads; the rule then makes one group
             for each such number. None: one group.
@@ -57,8 +58,14 @@ class Rule:
     options: dict[str, Any]
     roles: tuple[Role, ...] = ("embedding", "matrix", "stream map", "vector")
     names: str = "*"
+    ndim: int | None = None
     may_match_nothing: bool = False
     by_fan_in: Callable[[int], dict[str, Any]] | None = None
+
+    def fits(self, name: str, role: Role, parameter: Tensor) -> bool:
+        """Whether it is about that parameter."""
+        has_ndim = self.ndim is None or parameter.ndim == self.ndim
+        return role in self.roles and has_ndim and fnmatch.fnmatchcase(name, self.names)
 
 
 def fan_in(parameter: Tensor) -> int:
@@ -97,7 +104,7 @@ def group_parameters(model: nn.Module, rules: Sequence[Rule]) -> list[dict[str, 
     left = roles(model)
     groups = []
     for number, rule in enumerate(rules):
-        names = [name for name, role in left.items() if role in rule.roles and fnmatch.fnmatchcase(name, rule.names)]
+        names = [name for name, role in left.items() if rule.fits(name, role, parameters[name])]
         if not names and not rule.may_match_nothing:
             raise SpecError(f"optimizer.rules.{number}", f"{rule.names!r} with roles {rule.roles} matches no parameter")
         for name in names:

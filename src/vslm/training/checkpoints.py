@@ -6,7 +6,7 @@ Does not cover: two writers on one folder; who runs a folder holds its lock.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from vslm.core.errors import RunError
+from vslm.core.types import describe
 from vslm.results.files import read_json, sha256, write_json, written_whole
 from vslm.results.places import read_bytes, remove_file
 
@@ -113,15 +114,59 @@ def load_model_tensors(model: nn.Module, tensors: dict[str, Tensor], where: str)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as `<parameter number>.<key>`; numbers become tensors."""
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{key}": torch.as_tensor(value) for i, entry in state.items() for key, value in entry.items()}
+    """The tensors of the optimizer's state, as `<parameter number>.<key>`.
+
+    Raises: RunError for state that belongs to no parameter.
+    """
+    return {name: value for name, value in _state(optimizer) if isinstance(value, Tensor)}
 
 
-def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` gave. Options of the groups stay those of the optimizer."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
+def optimizer_numbers(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer keeps from step to step beside tensors: plain numbers of its state, as `<parameter
+    number>.<key>`, and those of its groups, which some optimizers change as they go.
+
+    Raises: RunError for state that is neither a tensor nor a plain number, or belongs to no parameter.
+    """
+    state = {name: value for name, value in _state(optimizer) if not isinstance(value, Tensor)}
+    for name, value in state.items():
+        if not _is_number(value):
+            raise _not_kept(optimizer, value, name.partition(".")[2])
+    groups = [{key: value for key, value in group.items() if _is_number(value)} for group in optimizer.param_groups]
+    return {"state": state, "groups": groups}
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any] | None
+) -> None:
+    """Put back what `optimizer_tensors` and `optimizer_numbers` gave.
+
+    Args:
+        optimizer: of the same parameters in the same groups.
+        tensors: its state.
+        numbers: None in a checkpoint from before they were kept; the groups then stay as they are.
+    """
+    numbers = numbers or {"state": {}, "groups": []}
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in [*tensors.items(), *numbers["state"].items()]:
         number, _, key = name.partition(".")
-        state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        state.setdefault(int(number), {})[key] = value
+    groups = optimizer.state_dict()["param_groups"]
+    for group, kept in zip(groups, numbers["groups"], strict=False):
+        group |= kept
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _state(optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+    for owner, kept in optimizer.state_dict()["state"].items():
+        if not (isinstance(owner, int) and isinstance(kept, Mapping)):
+            raise _not_kept(optimizer, kept, "state of no parameter")
+        yield from ((f"{owner}.{key}", value) for key, value in kept.items())
+
+
+def _not_kept(optimizer: torch.optim.Optimizer, value: Any, name: str) -> RunError:
+    allowed = "a checkpoint holds tensors and plain numbers of parameters"
+    return RunError(type(optimizer).__name__, f"keeps {describe(value)} as {name}", allowed)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float)

@@ -17,8 +17,9 @@ from vslm.training.averaging import WeightAverage, averaged
 from vslm.training.checkpoints import (
     Checkpoint,
     load_model_tensors,
-    load_optimizer_tensors,
+    load_optimizer,
     model_tensors,
+    optimizer_numbers,
     optimizer_tensors,
 )
 
@@ -235,6 +236,7 @@ class Training:
             tensors |= {f"taken.{i}.{name}": torch.from_numpy(value) for name, value in taken.values.items()}
         plain: dict[str, Any] = {
             "taken": [[taken.measure, taken.step, list(taken.values)] for taken in self.taken],
+            "optimizer": optimizer_numbers(o.optimizer),
             "seconds": self.seconds,
             "num_windows": self._num_windows,
             "average_count": o.average.count if o.average is not None else 0,
@@ -250,7 +252,7 @@ class Training:
             for head in ("model", "optimizer", "average")
         }
         load_model_tensors(o.model, part["model"], f"checkpoint at step {checkpoint.step}")
-        load_optimizer_tensors(o.optimizer, part["optimizer"])
+        load_optimizer(o.optimizer, part["optimizer"], checkpoint.plain.get("optimizer"))
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if o.device.type == "cuda" and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"], o.device)

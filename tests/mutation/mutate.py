@@ -49,7 +49,7 @@ CONCERNED = {
     "live": ("live",),
     "measure": ("measure", "contracts"),
     "models": ("models", "contracts"),
-    "optim": ("optim", "lab"),
+    "optim": ("optim", "contracts", "lab"),
     "report": ("report", "golden"),
     "results": ("results", "report", "lab"),
     "stats": ("stats",),

@@ -1,13 +1,16 @@
-"""Muon for the matrices of a model, AdamW for everything else.
+"""Muon for the matrices of a model, AdamW for everything else; and Muon for CPUs.
 
 Paper: Muon: An optimizer for hidden layers in neural networks, Jordan et al., 2024,
 https://kellerjordan.github.io/posts/muon/
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
@@ -16,13 +19,18 @@ from vslm.optim.combined import CombinedOptimizer
 from vslm.optim.groups import Role, Rule, group_parameters, roles
 from vslm.optim.optimizer import Optimizer
 
+_QUINTIC = (3.4445, -4.7750, 2.0315)  # of the paper: steep at 0, so that small singular values grow fast
+_NUM_STEPS = 5
+_ROOT_MEAN_SQUARE = 0.2  # of a step's entries at a learning rate of 1
+_TINY = 1e-7  # in place of a norm of 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Muon(Optimizer):
-    """Momentum, made orthogonal: every direction of a matrix is moved by as much. torch's own, for matrices.
+    """Momentum, made orthogonal: every direction of a matrix is moved by as much.
 
         B = momentum * B + (1 - momentum) * G;    U = momentum * B + (1 - momentum) * G
-        O = P Q^T where U = P S Q^T               about: five Newton-Schulz steps in bf16, so S becomes 0.7 to 1.2
+        O = P Q^T where U = P S Q^T               about: five Newton-Schulz steps, which bring S to 0.7 to 1.2
         W = W - learning_rate * (0.2 * sqrt(max(rows, columns)) * O + weight_decay * W)
 
     The factor before O gives its entries a root mean square of 0.2, about that of a step of AdamW, so that one learning
@@ -33,6 +41,7 @@ class Muon(Optimizer):
     Embeddings, readouts, vectors and what has more than two dimensions are AdamW's, at learning_rate * rest_ratio. We
     differ: so are the matrices that the whole stream goes through (role "stream map"), which start at the identity and
     have no weight decay: a step that moves all directions alike would turn the whole stream at once.
+    Matrices on a GPU are moved by `torch.optim.Muon`, those on a CPU by `MuonOnCPU`.
     Cost: one fp32 number for each of a matrix, two for all others. A step takes 5 * (4 r^2 c + 2 r^3) FLOPs for a
     matrix with sides r <= c, whatever the batch: for a square one as much as training it on 5r tokens. They are in no
     count of FLOPs; `match="time"` counts the time they take.
@@ -78,9 +87,8 @@ class Muon(Optimizer):
             Rule(decayed, roles=("matrix",), may_match_nothing=True),
         ]
         matrices, *rest = group_parameters(model, rules)
-        muon = torch.optim.Muon(
-            [matrices], lr=self.learning_rate, momentum=self.momentum, adjust_lr_fn="match_rms_adamw"
-        )
+        kind = MuonOnCPU if matrices["params"][0].device.type == "cpu" else torch.optim.Muon
+        muon = kind([matrices], lr=self.learning_rate, momentum=self.momentum, adjust_lr_fn="match_rms_adamw")
         if not rest:
             return muon
         rate = self.learning_rate * self.rest_ratio
@@ -89,3 +97,48 @@ class Muon(Optimizer):
     def state_per_parameter(self, role: Role) -> float:
         """One for a matrix, two for all else."""
         return 1.0 if role == "matrix" else 2.0
+
+
+class MuonOnCPU(torch.optim.Muon):
+    """`torch.optim.Muon` with its Newton-Schulz steps in fp32: torch takes them in bf16, for which many CPUs have no
+    units. State and groups are torch's, and so is the step but for the rounding of bf16.
+
+    Measured on one core with AVX2, two blocks of width 128: 40 ms of CPU time a step, torch's own 544 ms; forward and
+    backward of 1,024 tokens take 159 ms, a step of AdamW 2 ms.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step; what `closure` returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            rate, momentum = group["lr"], group["momentum"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                buffer = self.state[p]["momentum_buffer"].lerp_(p.grad, 1 - momentum)
+                update = orthogonal(p.grad.lerp(buffer, momentum))
+                p.mul_(1 - rate * group["weight_decay"])
+                p.add_(update, alpha=-rate * _ROOT_MEAN_SQUARE * math.sqrt(max(p.shape)))
+        return loss
+
+
+def orthogonal(matrix_RC: Tensor) -> Tensor:
+    """About P Q^T, where the matrix is P S Q^T: five steps of X = aX + bXX^TX + c(XX^T)^2X.
+
+    From X = matrix / norm on, a step maps every singular value s to a s + b s^3 + c s^5, which leads what is above
+    1/500 of the norm to 0.68 to 1.21 in five.
+    """
+    a, b, c = _QUINTIC
+    is_tall = matrix_RC.shape[0] > matrix_RC.shape[1]
+    x = matrix_RC.T if is_tall else matrix_RC
+    x = x / x.norm().clamp(min=_TINY)
+    for _ in range(_NUM_STEPS):
+        square = x @ x.T
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.T if is_tall else x

@@ -55,7 +55,8 @@ class Optimizer(Spec):
 def check_built(spec: Optimizer, built: torch.optim.Optimizer, model: nn.Module) -> None:
     """Hold a built optimizer to what training and its record take for granted, and take one step along zero gradients.
 
-    Raises: SpecError at the class, for a parameter that it would not train or another learning rate than the declared.
+    Raises: SpecError at the class, for a parameter that it would not train, another learning rate than the declared,
+        or a step that fails.
     """
     kind = type(spec)
     trained = {id(parameter) for group in built.param_groups for parameter in group["params"]}
@@ -73,5 +74,10 @@ def check_built(spec: Optimizer, built: torch.optim.Optimizer, model: nn.Module)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
-    built.step()
+    try:
+        built.step()
+    except Exception as error:
+        found = f"a step of what {kind.__name__}.build returned fails: {type(error).__name__}: {error}"
+        allowed = "training calls step() alone, once gradients are there"
+        raise SpecError(place_of_class(kind), found, allowed) from error
     built.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ import inspect
 import io
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Callable

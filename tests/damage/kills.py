@@ -35,14 +35,29 @@ from vslm.lab.study_file import load_study
 from vslm.results.files import read_arrays, read_json, read_rows
 from vslm.results.folder import StudyFolder
 
-CLOCK = ("seconds", "tokens_per_second", "created", "minutes_to_resolve", "words", "digest", "files", "read_from")
+CLOCK = (
+    "seconds",
+    "tokens_per_second",
+    "created",
+    "minutes_to_resolve",
+    "minutes_to_resolve_nine_in_ten",
+    "words",
+    "digest",
+    "files",
+    "read_from",
+)
 _MOST_ATTEMPTS = 40  # of one study; then the moments are drawn too early and it is let go on
 
 
-def _without_clock(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_clock(part) for key, part in value.items() if key not in CLOCK}
-    return [_without_clock(part) for part in value] if isinstance(value, list) else value
+def _unlike(one: Any, other: Any, path: str = "") -> list[str]:
+    """Dotted paths at which two JSON values differ, the clock left out."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in {**one, **other} if key not in CLOCK]
+        return [place for key in keys for place in _unlike(one.get(key), other.get(key), f"{path}.{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [place for i, pair in pairs for place in _unlike(*pair, f"{path}.{i}")]
+    return [] if one == other else [path]
 
 
 def differences(whole: Path, broken: Path) -> list[str]:
@@ -65,7 +80,7 @@ def differences(whole: Path, broken: Path) -> list[str]:
             found += [] if same else [f"{name} holds other arrays"]
         elif one.suffix in (".json", ".jsonl"):
             read: Callable[[Path], Any] = read_rows if one.suffix == ".jsonl" else read_json
-            found += [] if _without_clock(read(one)) == _without_clock(read(other)) else [f"{name} holds other values"]
+            found += [f"{name} holds other values at {path}" for path in _unlike(read(one), read(other))]
         elif one.read_bytes() != other.read_bytes():
             found.append(f"{name} has other bytes")
     return found

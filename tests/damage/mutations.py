@@ -66,7 +66,10 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def edited(content: bytes, draw: random.Random) -> bytes:
     """A JSON file, or a line of a file of rows, with a value that nobody would write there, or without a key."""
-    lines = content.decode().splitlines() if content.count(b"\n") > 1 and content[:1] == b"{" else []
+    try:
+        lines = content.decode().splitlines() if content.count(b"\n") > 1 and content[:1] == b"{" else []
+    except UnicodeDecodeError:  # it was damaged before
+        return flipped(content, draw)
     is_rows = len(lines) > 1 and lines[0].endswith("}")
     place = draw.randrange(len(lines)) if is_rows else 0
     try:

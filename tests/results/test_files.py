@@ -162,3 +162,11 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
         write_text(tmp_path / "pipe", "x")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("odd", [np.array(["1", "2"]), np.array([1, 2], dtype="M8[s]"), np.array([1 + 2j])])
+def test_arrays_of_anything_but_real_numbers_are_refused(tmp_path: Path, odd: np.ndarray):
+    """Wherever they are read: nobody would expect a date in a mean."""
+    np.savez(tmp_path / "x.npz", whole=np.arange(3), odd=odd)
+    with pytest.raises(ResultError, match="odd holds no real numbers"):
+        read_arrays(tmp_path / "x.npz")

@@ -199,7 +199,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read named arrays; a missing file is no arrays.
 
-    Raises: ResultError if the file is torn or needs pickle.
+    Raises: ResultError if the file is torn, needs pickle, or holds what is no real number.
     """
     if not path.exists():
         return {}
@@ -248,6 +248,8 @@ def _check_sizes(archive: Any, num_bytes: int) -> None:
 def _checked(value: Any, name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray):
         raise ValueError(f"{name} is no array")
+    if value.dtype.kind not in "biuf":  # dates, texts and complex numbers are nothing that anything here reads
+        raise ValueError(f"{name} holds no real numbers, but {value.dtype.name}")
     return value
 
 

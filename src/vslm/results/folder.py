@@ -176,8 +176,6 @@ class RunFolder:
                     raise ResultError(LATER, f"it or {LATER_RECORD} is not as it was written")
         except ResultError as error:
             return {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
-        if odd := [name for name, array in arrays.items() if not np.issubdtype(array.dtype, np.number)]:
-            return {}, f"{LATER} holds no numbers under {odd[0]}; {_MEASURE_AGAIN}"
         return arrays, None
 
     @property

@@ -24,6 +24,7 @@ from vslm.lab.runner import run_study
 from vslm.lab.study_file import load_study
 from vslm.measure.measure import Measure, OnWindows
 from vslm.models.initialization import Init
+from vslm.objectives.exits import loss_with_exits
 from vslm.report.measured import Section, sections
 from vslm.report.page import render
 from vslm.report.runs import read_runs
@@ -31,7 +32,6 @@ from vslm.report.style import styles
 from vslm.report.tables import verdict_rows
 from vslm.results.files import write_json
 from vslm.results.folder import FORMAT, StudyFolder
-from vslm.training.exits import loss_with_exits
 
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))

@@ -10,11 +10,12 @@ import torch
 from torch.nn import functional
 
 from vslm.core.paths import vary
+from vslm.data.batches import Batch
 from vslm.data.corpus import open_corpus, prepare
 from vslm.data.sources import Text
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.job import Job, Settings
-from vslm.lab.objects import build_objective, build_objects
+from vslm.lab.objects import build_loss, build_objective, build_objects
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
@@ -22,7 +23,9 @@ from vslm.models.language_model import Model, uniform
 from vslm.models.patterns import INJECT_SUM, ahead, looped, shifted
 from vslm.models.repeats import UniformLoops
 from vslm.models.states import NoiseState
-from vslm.training.exits import loss_with_exits
+from vslm.objectives.drawn_loops import DrawnLoops, own_objective
+from vslm.objectives.exits import Exits, loss_with_exits
+from vslm.objectives.next_token import NextToken
 from vslm.training.loop import Training
 
 CONTEXT_TOKENS, VOCABULARY, STEPS = 13, 29, 11
@@ -86,10 +89,22 @@ def test_a_window_too_short_for_an_exit_has_no_such_loss() -> None:
     assert torch.equal(lowered, loss_nats_BT.mean())
 
 
-def test_a_plain_model_has_no_objective_of_its_own(tmp_path: Path) -> None:
+def test_a_plain_model_asks_for_the_next_token(tmp_path: Path) -> None:
     """No exit, no random loops: the mean loss, by the one compiled function that evaluation uses too."""
     for model in (PLAIN, looped(PLAIN, times=3, inject=INJECT_SUM)):
-        assert build_objects(job_for(model, tmp_path), open_corpus(job_for(model, tmp_path).corpus)).objective is None
+        assert own_objective(model) == NextToken()
+        objects = build_objects(job_for(model, tmp_path), open_corpus(job_for(model, tmp_path).corpus))
+        calls = []
+
+        def token_loss(*tensors: torch.Tensor, calls: list = calls) -> torch.Tensor:
+            calls.append(tensors)
+            return torch.ones(tensors[0].shape)
+
+        lowers = build_objective(objects.model, job_for(model, tmp_path), token_loss)  # type: ignore[arg-type]
+        assert float(lowers(objects.batch(0), 0).lowered) == 1.0
+        assert len(calls) == 1
+    assert own_objective(ahead(PLAIN, tokens=3)) == Exits()
+    assert own_objective(RANDOM) == DrawnLoops(objective=NextToken())
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
@@ -97,14 +112,12 @@ def test_recorded_losses_are_those_of_the_last_stream(tmp_path: Path, accumulati
     """The first step's training loss is the main loss on its batch; what is lowered is more."""
     job = job_for(shifted(PLAIN, passes=2, first_weight=0.5), tmp_path, accumulation=accumulation)
     objects = build_objects(job, open_corpus(job.corpus))
-    batch = torch.from_numpy(objects.batch(0))
-    tokens_BT, targets_BT = batch[:, :-1], batch[:, 1:]
-    main = token_loss(objects.model, tokens_BT, targets_BT).mean().item()
+    batch = objects.batch(0)
+    main = token_loss(objects.model, batch.tokens_BT, batch.targets_BT).mean().item()
     training = Training(objects)
-    training._train_step()
+    training.train_step()
     assert training.last_loss_nats == pytest.approx(main, rel=1e-6)
-    assert objects.objective is not None
-    lowered, loss_nats_BT = objects.objective(0, tokens_BT, targets_BT)
+    lowered, loss_nats_BT = objects.objective(batch, 0)
     assert lowered.item() > 1.3 * loss_nats_BT.mean().item()
 
 
@@ -112,9 +125,9 @@ def test_evaluation_goes_by_the_declared_loops(tmp_path: Path) -> None:
     """Whatever was drawn in training, and through the last stream alone."""
     job = job_for(RANDOM, tmp_path)
     objects = build_objects(job, open_corpus(job.corpus))
-    found = Training(objects).evaluate(objects.validation_NT1, 6)
+    found = Training(objects).evaluate(objects.validation.tokens_NT1, 6)
     module = objects.model.eval()
-    windows = torch.from_numpy(objects.validation_NT1)
+    windows = torch.from_numpy(objects.validation.tokens_NT1)
     expected = token_loss(module.with_loops(2), windows[:, :-1], windows[:, 1:]).detach()  # type: ignore[operator]
     torch.testing.assert_close(torch.from_numpy(found), expected)
 
@@ -128,11 +141,10 @@ def test_loops_are_drawn_by_data_seed_and_step(tmp_path: Path) -> None:
         counts: list[int] = []
         number = [0]
         model.blocks["1"].register_forward_hook(lambda *_: number.__setitem__(0, number[0] + 1))
-        objective = build_objective(model, job)
-        assert objective is not None
+        objective = build_objective(model, job, build_loss(model, job.settings))
         for step in steps:
             number[0] = 0
-            objective(step, *tokens_of(2))
+            objective(Batch(*tokens_of(2)), step)
             counts.append(number[0])
         return counts
 
@@ -182,8 +194,7 @@ def test_every_count_gets_its_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         job = job_for(many, tmp_path, compiled=True)
         plain = dataclasses.replace(job, settings=dataclasses.replace(job.settings, compiled=False))
         model = many.build(vocabulary=300, init=Init(0)).eval()
-        compiled, eager = build_objective(model, job), build_objective(model, plain)
-        assert compiled is not None
-        assert eager is not None
+        compiled, eager = (build_objective(model, one, build_loss(model, one.settings)) for one in (job, plain))
         for step in range(20):
-            torch.testing.assert_close(compiled(step, *tokens_of(3))[0], eager(step, *tokens_of(3))[0])
+            batch = Batch(*tokens_of(3))
+            torch.testing.assert_close(compiled(batch, step).lowered, eager(batch, step).lowered)

@@ -40,7 +40,7 @@ def test_other_numbers_end_the_run_in_words(precision: str, off: float) -> None:
         if not is_training:
             wrong(TOKENS, TOKENS)
             model.eval()
-        with pytest.raises(RunError, match=r"compiled, the loss of a batch is .* without compiling"):
+        with pytest.raises(RunError, match=r"compiled, a mean over a batch is .* without compiling"):
             wrong(TOKENS, TOKENS)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vslm.data.batches import Batch, Windows
 from vslm.training.averaging import WeightAverage
 from vslm.training.loop import DivergedError, Objects, Scheduled, Training
 
@@ -26,15 +27,21 @@ class Table(nn.Module):
         return 2 * loss_BT if self.training else loss_BT
 
 
-def batch(step: int) -> np.ndarray:
-    """Windows of a step."""
+def windows(step: int) -> np.ndarray:
+    """Of a step."""
     return np.random.default_rng(step).integers(0, VOCABULARY, (WINDOWS, CONTEXT_TOKENS + 1))
+
+
+def batch(step: int) -> Batch:
+    """The batch of a step; every target counts."""
+    windows_BT1 = torch.from_numpy(windows(step))
+    return Batch(windows_BT1[:, :-1], windows_BT1[:, 1:])
 
 
 def loss_of(logits: Tensor, windows_NT1: np.ndarray) -> Tensor:
     """Nats of every target by definition."""
-    windows = torch.from_numpy(windows_NT1)
-    return -logits.log_softmax(dim=-1)[windows[:, :-1], windows[:, 1:]]
+    tokens_NT1 = torch.from_numpy(windows_NT1)
+    return -logits.log_softmax(dim=-1)[tokens_NT1[:, :-1], tokens_NT1[:, 1:]]
 
 
 def training(model: Table, **changes: object) -> Training:
@@ -46,18 +53,24 @@ def training(model: Table, **changes: object) -> Training:
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.5),
         "rate_factor": lambda step: 1.0,
         "batch": batch,
-        "validation_NT1": rng.integers(0, VOCABULARY, (7, CONTEXT_TOKENS + 1)),
-        "final_validation_NT1": rng.integers(0, VOCABULARY, (11, CONTEXT_TOKENS + 1)),
+        "validation": Windows(rng.integers(0, VOCABULARY, (7, CONTEXT_TOKENS + 1))),
+        "final_validation": Windows(rng.integers(0, VOCABULARY, (11, CONTEXT_TOKENS + 1))),
         "look_steps": {STEPS},
         "num_steps": STEPS,
+        **changes,
     }
-    return Training(Objects(**{**given, **changes}))  # type: ignore[arg-type]
+
+    def next_token(part: Batch, step: int) -> tuple[Tensor, Tensor]:
+        loss_BT = given["token_loss"](part.tokens_BT, part.targets_BT)  # type: ignore[operator]
+        return part.mean(loss_BT), loss_BT
+
+    return Training(Objects(**{"objective": next_token, **given}))  # type: ignore[arg-type]
 
 
 def stepped(logits: Tensor, step: int, rate: float, clip_norm: float | None = None) -> Tensor:
     """The table after one step of descent, by definition."""
     logits = logits.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(2 * loss_of(logits, batch(step)).mean(), logits)
+    (gradient,) = torch.autograd.grad(2 * loss_of(logits, windows(step)).mean(), logits)
     if clip_norm is not None:
         gradient = gradient * min(1.0, clip_norm / float(gradient.norm()))
     return logits.detach() - rate * gradient
@@ -69,9 +82,9 @@ def test_a_step_is_one_of_the_mean_over_the_batch(accumulation: int, clip_norm: 
     """However the batch is split, also where its parts are not equally large (5 = 3 + 2 = 2 + 2 + 1)."""
     model = Table()
     expected = stepped(model.logits, 0, 0.5, clip_norm)
-    before = loss_of(model.logits, batch(0)).detach()
+    before = loss_of(model.logits, windows(0)).detach()
     run = training(model, accumulation=accumulation, clip_norm=clip_norm)
-    run._train_step()
+    run.train_step()
     torch.testing.assert_close(model.logits.detach(), expected, rtol=1e-5, atol=1e-7)
     assert run.last_loss_nats == pytest.approx(2 * float(before.mean()))
 
@@ -96,12 +109,12 @@ def test_a_look_tells_the_training_loss_since_the_one_before_and_the_validation_
     trained, validated = [], []
 
     def note(now: Training) -> None:
-        validated.append(loss_of(model.logits.detach(), now.objects.validation_NT1).mean(dim=0).numpy())
-        trained.append(2 * loss_of(logits[0], batch(now.step - 1)).mean(dim=0).numpy())
+        validated.append(loss_of(model.logits.detach(), now.objects.validation.tokens_NT1).mean(dim=0).numpy())
+        trained.append(2 * loss_of(logits[0], windows(now.step - 1)).mean(dim=0).numpy())
         logits[0] = model.logits.detach().clone()
 
     logits = [model.logits.detach().clone()]
-    start = loss_of(logits[0], run.objects.validation_NT1).mean(dim=0).numpy()
+    start = loss_of(logits[0], run.objects.validation.tokens_NT1).mean(dim=0).numpy()
     run.run(note)
     zero, first, middle, last = run.looks
     np.testing.assert_allclose(zero.val_loss_nats_T, start)
@@ -111,7 +124,7 @@ def test_a_look_tells_the_training_loss_since_the_one_before_and_the_validation_
     np.testing.assert_allclose(middle.val_loss_nats_T, validated[2])
     np.testing.assert_allclose(middle.train_loss_nats_T, (trained[1] + trained[2]) / 2)
     np.testing.assert_allclose(last.train_loss_nats_T, trained[3])
-    final = loss_of(model.logits.detach(), run.objects.final_validation_NT1).mean(dim=0).numpy()
+    final = loss_of(model.logits.detach(), run.objects.final_validation.tokens_NT1).mean(dim=0).numpy()
     np.testing.assert_allclose(last.val_loss_nats_T, final)
     assert model.training
 
@@ -130,7 +143,7 @@ def test_looks_and_measures_see_the_averaged_weights_and_training_the_others() -
     assert [taken.step for taken in run.taken] == [0, STEPS]
     np.testing.assert_allclose(run.taken[0].values["logits"], Table().logits.detach().numpy())
     np.testing.assert_allclose(run.taken[1].values["logits"], mean.numpy())
-    expected = loss_of(mean, run.objects.final_validation_NT1).mean(dim=0).numpy()
+    expected = loss_of(mean, run.objects.final_validation.tokens_NT1).mean(dim=0).numpy()
     np.testing.assert_allclose(run.looks[-1].val_loss_nats_T, expected)
 
 

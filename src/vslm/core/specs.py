@@ -71,7 +71,9 @@ def field_types(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
-_NAMED_BY_CONTENT = "in_fingerprint"  # metadata of a field that changes no number of a run: False leaves it out
+# Metadata of a field. False: it changes no number of a run and is left out. "when set": it is left out while it is
+# None, so that what was there before the field keeps its name.
+_NAMED_BY_CONTENT = "in_fingerprint"
 
 
 def to_plain(value: Any, *, whole: bool = True) -> Any:
@@ -84,7 +86,7 @@ def to_plain(value: Any, *, whole: bool = True) -> Any:
     Raises: TypeError for a value that no spec may hold.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [field for field in dataclasses.fields(value) if whole or _is_named(field)]
+        fields = [field for field in dataclasses.fields(value) if whole or _is_named(field, getattr(value, field.name))]
         plain = {field.name: to_plain(getattr(value, field.name), whole=whole) for field in fields}
         return {"kind": type(value).__name__, **plain}
     if isinstance(value, Mapping):
@@ -130,13 +132,14 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
         raise error.within(where) from None
 
 
-def _is_named(field: "dataclasses.Field[Any]") -> bool:
-    return field.metadata.get(_NAMED_BY_CONTENT, True)
+def _is_named(field: "dataclasses.Field[Any]", value: Any) -> bool:
+    named = field.metadata.get(_NAMED_BY_CONTENT, True)
+    return value is not None if named == "when set" else named
 
 
 def _may_lack(field: "dataclasses.Field[Any]") -> bool:
-    """Whether a record may be older than this field: it changed no number, so its default is what was done."""
-    return not _is_named(field) and field.default is not dataclasses.MISSING
+    """Whether a record may be older than this field: without it, its default is what was done."""
+    return field.metadata.get(_NAMED_BY_CONTENT, True) is not True and field.default is not dataclasses.MISSING
 
 
 def _join(prefix: str, name: str) -> str:
@@ -147,7 +150,7 @@ def fingerprint(spec: Any) -> str:
     """Name a spec by its content: 12 hex digits, equal for equal specs on every machine.
 
     A field with the metadata `{"in_fingerprint": False}` is left out: it says where content lies and not what it is, or
-    what is kept of a run and not what the run is.
+    what is kept of a run and not what the run is. With `"when set"` it is left out while it is None.
     """
     text = json.dumps(to_plain(spec, whole=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]

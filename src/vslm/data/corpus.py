@@ -1,6 +1,7 @@
 """From a source to flat token files, once: cached under `VSLM_HOME` by content, built under a temporary name.
 
     $VSLM_HOME/corpora/<fingerprint>/{train,select,val}.bin   ids, uint16 up to 65,536 of them, else uint32
+                                     {train,select,val}.weights   fp32 of each id, where a source says what counts
                                      tokenizer.json
                                      meta.json                what it is, how it was made, sizes and checksums
     $VSLM_HOME/corpora/read/<key>.json                        files already read: (path, size, time) -> content, and how
@@ -32,7 +33,7 @@ from vslm.core.own_code import parts_of_class
 from vslm.core.specs import to_plain
 from vslm.core.system import refused
 from vslm.core.user_modules import is_own
-from vslm.data.documents import Document
+from vslm.data.documents import Document, Scored, token_weights
 from vslm.data.reading.notes import Notes
 from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, SplitName, split_documents
@@ -74,6 +75,14 @@ class TokenFile:
     num_tokens: int
     num_bytes: int
     num_documents: int
+    has_weights: bool = False
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """How much each token counts as a target, fp32, 1-D beside `tokens`; None: all the same."""
+        if not self.has_weights:
+            return None
+        return np.memmap(self.path.with_suffix(".weights"), dtype="<f4", mode="r", shape=(self.num_tokens,))
 
     @cached_property
     def tokens(self) -> np.ndarray:
@@ -81,7 +90,8 @@ class TokenFile:
         return np.memmap(self.path, dtype=_on_disk(self.dtype), mode="r", shape=(self.num_tokens,))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TokenFile, (self.path, self.dtype, self.num_tokens, self.num_bytes, self.num_documents)
+        sizes = (self.num_tokens, self.num_bytes, self.num_documents)
+        return TokenFile, (self.path, self.dtype, *sizes, self.has_weights)
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,12 @@ class Corpus:
         """The tokens of a split."""
         part = self.meta["splits"][name]
         sizes = (part["num_tokens"], part["num_bytes"], part["num_documents"])
-        return TokenFile(self.folder / f"{name}.bin", self.meta["dtype"], *sizes)
+        return TokenFile(self.folder / f"{name}.bin", self.meta["dtype"], *sizes, self.has_weights)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether its source says how much each token counts."""
+        return self.meta.get("has_weights", False)  # not in a corpus from before any did
 
     def bytes_per_token(self, name: SplitName) -> float:
         """Bytes of text per token, separators counted as tokens of no bytes: `bpb = loss_nats / ln 2 / this`.
@@ -214,10 +229,12 @@ def open_corpus(fingerprint: str) -> Corpus:
 
 
 def content_hash(documents: Iterable[Document]) -> str:
-    """SHA-256 of the texts in their order. Names do not count, so a corpus may move."""
+    """SHA-256 of the texts in their order, and of what counts in them. Names are left out, so a corpus may move."""
     digest = hashlib.sha256()
     for document in documents:
         digest.update(hashlib.sha256(document.text.encode()).digest())
+        if document.scored is not None:
+            digest.update(repr([tuple(one) for one in document.scored]).encode())
     return digest.hexdigest()
 
 
@@ -290,10 +307,16 @@ def _is_consistent(meta: dict[str, Any], name: str) -> bool:
     return (
         meta["fingerprint"] == name
         and meta["dtype"] in ("uint16", "uint32")
-        and {*meta["sha256"], *meta["sizes"]} == {*(f"{split}.bin" for split in SPLITS), "tokenizer.json"}
+        and {*meta["sha256"], *meta["sizes"]} == {*_names_of_files(meta.get("has_weights", False))}
         and all(meta["sizes"][f"{split}.bin"] == width * meta["splits"][split]["num_tokens"] for split in SPLITS)
         and all(meta["splits"][split]["num_bytes"] > 0 for split in SPLITS if meta["splits"][split]["num_tokens"] > 1)
     )
+
+
+def _names_of_files(has_weights: bool) -> list[str]:
+    """Of a corpus, without meta.json."""
+    endings = ("bin", "weights") if has_weights else ("bin",)
+    return [*(f"{split}.{ending}" for split in SPLITS for ending in endings), "tokenizer.json"]
 
 
 def _opened(folder: Path, say: Say | None = None) -> Corpus | None:
@@ -349,8 +372,13 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
         splits = {name: _write_tokens(temporary / f"{name}.bin", texts[name], tokenizer, dtype) for name in SPLITS}
+        has_weights = any(one is not None for scored in parts.scored_by_split.values() for one in scored)
+        for name in SPLITS if has_weights else ():
+            total = _write_weights(temporary / f"{name}.weights", texts[name], parts.scored_by_split[name], tokenizer)
+            splits[name]["weight"] = total
+            _check_weight(total, name, source)
         tokenizer.save(temporary / "tokenizer.json")
-        names = [*(f"{name}.bin" for name in SPLITS), "tokenizer.json"]
+        names = _names_of_files(has_weights)
         meta: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": folder.name,
@@ -360,6 +388,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
             "tokenizer": to_plain(source.tokenizer),
             "shares": to_plain(source.splits),
             "dtype": dtype,
+            **({"has_weights": True} if has_weights else {}),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
@@ -422,3 +451,36 @@ def _write_tokens(path: Path, texts: Sequence[str], tokenizer: FittedTokenizer, 
         file.flush()
         os.fsync(file.fileno())
     return {"num_tokens": num_tokens, "num_bytes": num_bytes, "num_documents": len(texts)}
+
+
+def _write_weights(
+    path: Path,
+    texts: Sequence[str],
+    scored: Sequence[tuple[Scored, ...] | None],
+    tokenizer: FittedTokenizer,
+) -> float:
+    """Write how much every token counts, and return the sum."""
+    end = () if tokenizer.end_of_text is None else (1.0,)
+    total = 0.0
+    with path.open("wb") as file:
+        remaining = iter(zip(texts, scored, strict=True))
+        while some := list(islice(remaining, _TEXTS_AT_A_TIME)):
+            encoded = tokenizer.encode_many([text for text, _ in some])
+            for (text, parts), ids in zip(some, encoded, strict=True):
+                if parts is None:
+                    row = np.ones(len(ids) + len(end), dtype=np.float32)
+                else:
+                    own = token_weights(text, parts, tokenizer.token_num_bytes[ids])
+                    row = np.append(own, np.zeros(len(end), dtype=np.float32))
+                file.write(row.astype("<f4").tobytes())
+                total += float(row.sum(dtype=np.float64))
+        file.flush()
+        os.fsync(file.fileno())
+    return total
+
+
+def _check_weight(total: float, name: SplitName, source: Source) -> None:
+    if not total > 0:
+        found = f"no token of {name} counts"
+        do = "score a part of more documents (Document.scored), or give more text"
+        raise DataError(source.describe(), found, "a loss is the mean over tokens that count", do)

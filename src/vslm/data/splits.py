@@ -8,14 +8,14 @@ Not for: telling near-repeats from new text. Two documents that differ in one wo
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
-from vslm.data.documents import Document
+from vslm.data.documents import Document, Scored, cut_scored
 
 SplitName = Literal["train", "select", "val"]
 SPLITS: tuple[SplitName, ...] = ("train", "select", "val")
@@ -67,6 +67,7 @@ class Piece:
     document: int
     number: int
     text: str
+    scored: tuple[Scored, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,14 @@ class SplitDocuments:
 
     Args:
         by_split: texts; blocks that follow one another in a document and fell into one split are joined again.
+        scored_by_split: of each of these texts, the stretches that count; None: all of it.
         num_documents: different documents that are not blank.
         num_repeats: documents (or blocks) left out because their text was there already.
         block_characters: about how long the blocks are; None where whole documents were split.
     """
 
     by_split: dict[SplitName, list[str]]
+    scored_by_split: dict[SplitName, list[tuple[Scored, ...] | None]]
     num_documents: int
     num_repeats: int
     block_characters: int | None
@@ -118,7 +121,7 @@ def split_documents(
     Raises: DataError when there is no text, or when a split would be empty.
     """
     pieces, num_repeats = _without_repeats(
-        Piece(i, 0, document.text) for i, document in enumerate(documents) if document.text.strip()
+        Piece(i, 0, document.text, document.scored) for i, document in enumerate(documents) if document.text.strip()
     )
     if not pieces:
         raise DataError(where, "there is no text in it", "some kilobytes are needed, a megabyte is better")
@@ -128,14 +131,24 @@ def split_documents(
     if num_documents < _FEWEST_DOCUMENTS or max(sizes) > _LARGEST_SHARE * sum(sizes):
         block_characters = min(_BLOCK_CHARACTERS, max(_SMALLEST_BLOCK_CHARACTERS, sum(sizes) // _FEWEST_BLOCKS))
         pieces, num_repeated_blocks = _without_repeats(
-            Piece(piece.document, number, text)
-            for piece in pieces
-            for number, text in enumerate(cut_into_blocks(piece.text, block_characters))
+            block for piece in pieces for block in _blocks_of(piece, block_characters)
         )
         num_repeats += num_repeated_blocks
     members = _members(pieces, splits, bytes_per_token, where)
-    by_split: dict[SplitName, list[str]] = {name: _joined(members[name]) for name in SPLITS}
-    return SplitDocuments(by_split, num_documents, num_repeats, block_characters)
+    joined = {name: _joined(members[name]) for name in SPLITS}
+    by_split: dict[SplitName, list[str]] = {name: [text for text, _ in joined[name]] for name in SPLITS}
+    scored: dict[SplitName, list[tuple[Scored, ...] | None]] = {
+        name: [part for _, part in joined[name]] for name in SPLITS
+    }
+    return SplitDocuments(by_split, scored, num_documents, num_repeats, block_characters)
+
+
+def _blocks_of(piece: Piece, block_characters: int) -> Iterator[Piece]:
+    start = 0
+    for number, text in enumerate(cut_into_blocks(piece.text, block_characters)):
+        end = start + len(text)
+        yield Piece(piece.document, number, text, cut_scored(piece.scored, start, end))
+        start = end
 
 
 def _without_repeats(pieces: Iterable[Piece]) -> tuple[list[Piece], int]:
@@ -185,16 +198,27 @@ def _lowest(order: list[int], places: list[float], sizes: list[int], fraction: f
     return taken
 
 
-def _joined(pieces: list[Piece]) -> list[str]:
-    texts: list[list[str]] = []
-    previous = None
+def _joined(pieces: list[Piece]) -> list[tuple[str, tuple[Scored, ...] | None]]:
+    rows: list[list[Piece]] = []
     for piece in pieces:
-        if previous is not None and (piece.document, piece.number) == (previous.document, previous.number + 1):
-            texts[-1].append(piece.text)
+        last = rows[-1][-1] if rows else None
+        if last is not None and (piece.document, piece.number) == (last.document, last.number + 1):
+            rows[-1].append(piece)
         else:
-            texts.append([piece.text])
-        previous = piece
-    return ["".join(parts) for parts in texts]
+            rows.append([piece])
+    return [_join(row) for row in rows]
+
+
+def _join(row: list[Piece]) -> tuple[str, tuple[Scored, ...] | None]:
+    """Blocks that stand side by side, as one text again."""
+    text = "".join(piece.text for piece in row)
+    if row[0].scored is None:
+        return text, None
+    scored, start = [], 0
+    for piece in row:
+        scored += [Scored(one.first + start, one.end + start, one.weight) for one in piece.scored or ()]
+        start += len(piece.text)
+    return text, tuple(scored)
 
 
 def cut_into_blocks(text: str, block_characters: int = _BLOCK_CHARACTERS) -> list[str]:

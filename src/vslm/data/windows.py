@@ -11,10 +11,11 @@ from vslm.core.errors import DataError
 from vslm.core.seeds import derive_seed
 
 
-def training_batch(
+def training_starts(
     tokens: np.ndarray, *, context_tokens: int, batch_windows: int, data_seed: int, step: int, align_tokens: int = 1
 ) -> np.ndarray:
-    """The windows of a step: a pure function of the tokens, of (data_seed, step) and of the two sizes.
+    """Where the windows of a step start: a pure function of how many tokens there are, of (data_seed, step) and of the
+    two sizes.
 
     An epoch lays windows side by side from an offset and goes through them in shuffled order: every window once before
     any comes again. The next epoch has another offset and another order. Row r of step s is window `s * batch_windows
@@ -23,7 +24,7 @@ def training_batch(
     Offset and order are read from a Philox generator with the key `derive_seed(data_seed, "windows", epoch)`: its raw
     64-bit numbers, sorted, which no version of numpy changes.
 
-    Cost: the order of an epoch is kept, so a step costs its reading alone.
+    Cost: the order of an epoch is kept.
 
     Args:
         tokens: the train split.
@@ -32,8 +33,8 @@ def training_batch(
         data_seed: decides the order, and nothing else does.
         step: from 0.
         align_tokens: windows start at multiples of it; a divisor of `context_tokens`.
-    Shapes: int64 [batch_windows, context_tokens + 1] out. Neighboring windows share one token: the last target of one
-        is the first input of the next, so no target is lost.
+    Shapes: int64 [batch_windows] out. A window holds context_tokens + 1 tokens, so neighboring ones share one: the last
+        target of one is the first input of the next, and no target is lost.
     Raises: DataError when the tokens do not fill one window, or windows cannot be aligned.
     """
     check_alignment(context_tokens, align_tokens)
@@ -48,7 +49,31 @@ def training_batch(
         offset, order = _epoch(data_seed, epoch, num_windows, num_offsets)
         here = places // num_windows == epoch
         starts[here] = offset * align_tokens + order[places[here] % num_windows] * context_tokens
-    return _rows(tokens, starts, context_tokens)
+    return starts
+
+
+def training_batch(tokens: np.ndarray, *, context_tokens: int, **how: int) -> np.ndarray:
+    """The windows of a step, int64 [batch_windows, context_tokens + 1]; arguments and errors of `training_starts`."""
+    starts = training_starts(tokens, context_tokens=context_tokens, **how)  # type: ignore[arg-type]
+    return windows_at(tokens, starts, context_tokens)
+
+
+def windows_at(tokens: np.ndarray, starts_N: np.ndarray, context_tokens: int) -> np.ndarray:
+    """The windows that start there, int64 [N, context_tokens + 1]."""
+    return _rows(tokens, starts_N, context_tokens)
+
+
+def weights_at(weights: np.ndarray | None, starts_N: np.ndarray, context_tokens: int) -> np.ndarray | None:
+    """How much each target of these windows counts, fp32 [N, context_tokens]; None where all count the same.
+
+    Args:
+        weights: of every token of the split, as a target; None: all the same.
+        starts_N: of the windows.
+        context_tokens: targets of a window.
+    """
+    if weights is None:
+        return None
+    return np.asarray(weights[starts_N[:, None] + 1 + np.arange(context_tokens)], dtype=np.float32)
 
 
 @functools.lru_cache(maxsize=4)  # two epochs can meet in a batch, and two seeds in a process
@@ -136,14 +161,19 @@ def check_alignment(context_tokens: int, align_tokens: int) -> None:
         raise DataError("model.context_tokens", found, f"{align_tokens}, or a multiple of it, is needed")
 
 
-def num_target_bytes(windows: np.ndarray, token_num_bytes: np.ndarray) -> int:
-    """Bytes of text in the targets of windows, exactly: `bpb = sum of loss_nats / ln 2 / num_target_bytes`.
+def num_target_bytes(
+    windows: np.ndarray, token_num_bytes: np.ndarray, weight_NT: np.ndarray | None = None
+) -> int | float:
+    """Bytes of text in the targets of windows, exactly: `bpb = sum of loss_nats / ln 2 / num_target_bytes`; weighted as
+    the losses are.
 
     Args:
         windows: as `evaluation_windows` gives them; the first column is no target.
         token_num_bytes: of the tokenizer; the separator has none.
+        weight_NT: of each target; None: all count the same.
     """
-    return int(token_num_bytes[windows[:, 1:]].sum())
+    num_bytes_NT = token_num_bytes[windows[:, 1:]]
+    return int(num_bytes_NT.sum()) if weight_NT is None else float((num_bytes_NT * weight_NT).sum())
 
 
 def _rows(tokens: np.ndarray, starts: np.ndarray, context_tokens: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from vslm.core.errors import RunError, SpecError
 from vslm.core.machine import available_cores, cpu_name, memory_limit
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
-from vslm.lab.job import Job, Settings, start_checksum
+from vslm.lab.job import Job, Settings, objective_checksums, start_checksum
 from vslm.lab.options import Options, Watcher
 from vslm.lab.own_classes import OwnCode
 from vslm.lab.pool import Order, run_orders
@@ -146,6 +146,7 @@ class Bench:
             settings=settings,
             corpus=self.corpora[arm].fingerprint,
             start_sha256=start_checksum(experiment),
+            objective_sha256=objective_checksums(experiment),
         )
 
     def _guessed_tokens(self, options: Options, rounds: float) -> int:

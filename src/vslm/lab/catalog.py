@@ -67,6 +67,10 @@ from vslm.models.states import (
     ShiftedState,
 )
 from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.objectives.distillation import Distillation
+from vslm.objectives.drawn_loops import DrawnLoops
+from vslm.objectives.exits import Exits
+from vslm.objectives.next_token import NextToken
 from vslm.optim.adamw import AdamW
 from vslm.optim.muon import Muon
 from vslm.optim.rate_by_width import RateByWidth
@@ -147,6 +151,12 @@ DATA = {
     "BPE": BPE,
     "Characters": Characters,
 }
+OBJECTIVES = {
+    "NextToken": NextToken,
+    "Exits": Exits,
+    "DrawnLoops": DrawnLoops,
+    "Distillation": Distillation,
+}
 OPTIM = {
     "AdamW": AdamW,
     "Muon": Muon,
@@ -193,4 +203,4 @@ CHANGES = {
     "FeedforwardMultiplier": FeedforwardMultiplier,
     "Loops": Loops,
 }
-KINDS: dict[str, type] = {**MODELS, **DATA, **OPTIM, **MEASURES, **LAB, **CHANGES}
+KINDS: dict[str, type] = {**MODELS, **DATA, **OBJECTIVES, **OPTIM, **MEASURES, **LAB, **CHANGES}

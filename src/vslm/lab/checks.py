@@ -3,7 +3,8 @@
 `vslm plan` and `vslm run` both begin here, so that what plans also runs.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from vslm.lab.matching import check_equal
 from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
+from vslm.lab.stored_run import StoredRun
 from vslm.lab.study import Study
 from vslm.models.initialization import Init
 from vslm.results.folder import RUN_AGAIN, run_folder_of
@@ -57,12 +59,21 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
         check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
     for arm, experiment in study.arms.items():
         if isinstance(experiment.start_from, str):
-            try:
+            with _said_at(f"arms.{arm}.start_from"):
                 _check_start(experiment, corpora[arm])
-            except VslmError as error:
-                where = f"arms.{arm}.start_from"
-                raise SpecError(where, f"{error.where}: {error.found}", error.allowed, error.do) from None
+        for run in experiment.objective.runs() if experiment.objective is not None else ():
+            with _said_at(f"arms.{arm}.objective"):
+                _check_run(Path(run), corpora[arm])
+                _ = StoredRun(Path(run)).job
     return corpora
+
+
+@contextlib.contextmanager
+def _said_at(where: str) -> Iterator[None]:
+    try:
+        yield
+    except VslmError as error:
+        raise SpecError(where, f"{error.where}: {error.found}", error.allowed, error.do) from None
 
 
 def _check_names(value: Any, where: str) -> None:
@@ -127,13 +138,7 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
 def _check_start(experiment: Experiment, corpus: Corpus) -> None:
     """Refuse a folder that is no finished run, another tokenizer, and weights that do not fit the model."""
     folder = Path(str(experiment.start_from))
-    done = finished(folder)
-    if done["status"] != "done":
-        raise ResultError(str(folder), "this run diverged", "a run that ended well is needed")
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
-        found = f"its tokenizer ({tokenizer.fingerprint}) is not that of the corpus ({corpus.tokenizer_fingerprint})"
-        raise DataError(str(folder), found, "an id must mean the same text in both", "start from the same corpus")
+    _check_run(folder, corpus)
     model = experiment.model.build(vocabulary=corpus.vocabulary, init=Init(seed=0))
     own = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     path = folder / "weights.safetensors"
@@ -143,6 +148,17 @@ def _check_start(experiment: Experiment, corpus: Corpus) -> None:
     except SafetensorError as error:
         raise ResultError(str(path), f"cannot be read ({error})", "", "the file is torn") from None
     check_shapes(own, stored, str(path))
+
+
+def _check_run(folder: Path, corpus: Corpus) -> None:
+    """Refuse a folder that is no run that ended well, and one of another tokenizer."""
+    done = finished(folder)
+    if done["status"] != "done":
+        raise ResultError(str(folder), "this run diverged", "a run that ended well is needed")
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
+        found = f"its tokenizer ({tokenizer.fingerprint}) is not that of the corpus ({corpus.tokenizer_fingerprint})"
+        raise DataError(str(folder), found, "an id must mean the same text in both", "use the same corpus")
 
 
 def finished(folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, log_spaced_steps
 from vslm.models.exits import Exit
 from vslm.models.language_model import Model
+from vslm.objectives.objective import Objective
 from vslm.optim.adamw import AdamW
 from vslm.optim.optimizer import Optimizer
 from vslm.optim.schedules import Schedule, WarmupCosine
@@ -84,6 +85,8 @@ class Experiment(Spec):
         budget: how much to spend.
         batch_tokens: tokens per optimizer step; default about sqrt(tokens of the budget), 1,024 to 65,536.
         optimizer: default AdamW at 0.004 * sqrt(128 / width).
+        objective: what training lowers; None: the mean loss of the next token, with the exits and the drawn loops that
+            the model declares.
         schedule: of the learning rate.
         measures: what is looked at, and when.
         averaging: of the weights; None evaluates the last ones.
@@ -105,6 +108,7 @@ class Experiment(Spec):
     accumulation: Some = 1
     start_from: str | FreshStart = FreshStart()
     keep_weights: Some = field(default=0, metadata={"in_fingerprint": False})
+    objective: Objective | None = field(default=None, metadata={"in_fingerprint": "when set"})
 
     def __post_init__(self) -> None:
         """Fill in what depends on size, then check."""
@@ -156,6 +160,8 @@ class Experiment(Spec):
             raise SpecError("model", found, allowed, "widen a window, add a block, or ask for less")
         for measure in self.measures:
             measure.check_fits(model=self.model, source=self.data)
+        if self.objective is not None:
+            self.objective.check_fits(self.model)
 
     @property
     def batch_windows(self) -> int:

@@ -48,6 +48,7 @@ class Job(Spec):
         start_sha256: of the weights to start from; None: new ones.
         split: where it is evaluated: "val" for verdicts, "select" for choices made during a study. What is written is
             named after it (`val_loss`, `select_loss`), so that no choice can read `val` by mistake.
+        objective_sha256: of the weights of the runs that the objective reads; None: it reads none.
         own_code: a digest of the code of classes that are not the package's; None: there is none, or the run is older
             than this field.
     """
@@ -61,6 +62,7 @@ class Job(Spec):
     corpus: str
     start_sha256: str | None = None
     split: Literal["val", "select"] = "val"
+    objective_sha256: tuple[str, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
     own_code: str | None = field(default=None, metadata={"in_fingerprint": False})  # but see `_named`
 
     @property
@@ -94,6 +96,12 @@ def digest_of(parts: Mapping[str, str] | None) -> str | None:
     if not parts:
         return None
     return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def objective_checksums(experiment: Experiment) -> tuple[str, ...] | None:
+    """SHA-256 of the weights of every run that the objective reads, or None for none. They must be there."""
+    runs = experiment.objective.runs() if experiment.objective is not None else ()
+    return tuple(sha256(Path(run) / "weights.safetensors") for run in runs) or None
 
 
 def start_checksum(experiment: Experiment) -> str | None:

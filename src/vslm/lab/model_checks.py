@@ -40,7 +40,7 @@ from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.repeats import Repeat
 from vslm.models.stack import Visit
-from vslm.training.exits import loss_with_exits
+from vslm.objectives.exits import loss_with_exits
 from vslm.training.first_step import first_step, has_unset
 from vslm.training.precision import autocast
 

@@ -4,31 +4,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vslm.core.seeds import derive_seed
+from vslm.data.batches import evaluation_windows_of, training_batch_of
 from vslm.data.corpus import Corpus
 from vslm.data.splits import SplitName
-from vslm.data.windows import evaluation_windows, num_target_bytes, training_batch
+from vslm.data.windows import num_target_bytes
 from vslm.lab.experiment import Experiment, FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.lab.stored_run import StoredRun
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
-from vslm.models.repeats import count_at
+from vslm.objectives.drawn_loops import own_objective
+from vslm.objectives.objective import Lowers, Passes
 from vslm.results.places import checked
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
-from vslm.training.exits import loss_with_exits
 from vslm.training.graphs import compared
 from vslm.training.loop import Objects, Scheduled
 from vslm.training.precision import autocast
 
-_SEEDS = 2**63  # one more than the largest seed
 _MOST_GRAPHS = 4096  # of one function in one process
 
 
@@ -58,7 +60,7 @@ def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Te
     return _compiled(loss, model, settings) if settings.compiled else loss
 
 
-def _compiled(loss: Callable[..., Any], model: LanguageModel, settings: Settings) -> Callable[..., Any]:
+def _compiled(loss: Callable[..., Any], model: nn.Module, settings: Settings) -> Callable[..., Any]:
     """The loss as a graph, held to the eager one when it is first used.
 
     Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
@@ -68,60 +70,51 @@ def _compiled(loss: Callable[..., Any], model: LanguageModel, settings: Settings
     return compared(torch.compile(loss, dynamic=False), loss, model, settings.precision)
 
 
-def build_objective(model: LanguageModel, job: Job) -> Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-    """What training lowers where that is not the mean loss of one fixed pass; None where it is.
-
-    The number of loops of a step is a pure function of the data seed and the step, so a training that was interrupted
-    goes on with the same numbers, and arms with the same seed draw the same ones.
-
-    Cost: compiled, one graph for every number of loops that is drawn.
-    """
+def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor]) -> Lowers:
+    """What training lowers: the experiment's objective, or the model's own."""
     spec, settings = job.experiment.model, job.settings
-    repeats = spec.repeats
-    if not spec.num_exits and not any(repeat.training for repeat in repeats):
-        return None
-    probabilities = [repeat.probabilities() for repeat in repeats]
 
-    def loss_of(times: tuple[int, ...]) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        looped = model.with_loops(*times)
-
-        def loss(tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+    def made(function: Callable[..., Any], module: nn.Module) -> Callable[..., Any]:
+        def eager(*tensors: Tensor) -> Any:
             with autocast(settings.precision, settings.device):
-                return loss_with_exits(looped, tokens_BT, targets_BT)
+                return function(*tensors)
 
-        return _compiled(loss, looped, settings) if settings.compiled else loss
+        return _compiled(eager, module, settings) if settings.compiled else eager
 
-    losses: dict[tuple[int, ...], Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {}
+    def finished_model(run: str) -> LanguageModel:
+        return StoredRun(Path(run)).model(device=settings.device).requires_grad_(requires_grad=False)
 
-    def objective(step: int, tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
-        units = (derive_seed("loops", job.data_seed, step, number) / _SEEDS for number in range(len(repeats)))
-        times = tuple(count_at(counts, unit) for counts, unit in zip(probabilities, units, strict=True))
-        if times not in losses:
-            losses[times] = loss_of(times)
-        return losses[times](tokens_BT, targets_BT)
-
-    return objective
+    passes = Passes(spec=spec, token_loss=token_loss, made=made, data_seed=job.data_seed, finished_model=finished_model)
+    objective = job.experiment.objective or own_objective(spec)
+    return objective.build(model, passes)
 
 
-def build_objects(job: Job, corpus: Corpus) -> Objects:
-    """Everything that the training loop of a job needs. Sets torch's seed, for dropout."""
+def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects:
+    """Everything that the training loop of a job needs. Sets torch's seed, for dropout.
+
+    Args:
+        job: what to train.
+        corpus: of the job.
+        measured: whether its measures are built, too; a timing has no use for them.
+    """
     experiment = job.experiment
     torch.manual_seed(derive_seed("dropout", job.init_seed))
     model = build_model(job, corpus.vocabulary)
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
-    train, evaluated = corpus.split("train").tokens, corpus.split(job.split).tokens
+    train, evaluated = corpus.split("train"), corpus.split(job.split)
     context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
     final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
+    loss = build_loss(model, job.settings)
     return Objects(
         model=model,
-        token_loss=build_loss(model, job.settings),
+        token_loss=loss,
         is_compiled=job.settings.compiled,
-        objective=build_objective(model, job),
+        objective=build_objective(model, job, loss),
         optimizer=experiment.optimizer.build(model),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
-        batch=lambda step: training_batch(
+        batch=lambda step: training_batch_of(
             train,
             context_tokens=context_tokens,
             batch_windows=experiment.batch_windows,
@@ -129,8 +122,8 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
             step=step,
             align_tokens=corpus.align_tokens,
         ),
-        validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
-        final_validation_NT1=evaluation_windows(evaluated, context_tokens=context_tokens, num_tokens=final_tokens),
+        validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
+        final_validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=final_tokens),
         look_steps={num_steps} if job.is_made_to_choose else steps_of(measure, job.stages_steps),
         num_steps=num_steps,
         accumulation=experiment.accumulation,
@@ -142,7 +135,7 @@ def build_objects(job: Job, corpus: Corpus) -> Objects:
                 steps_of(other, job.stages_steps),
             )
             for other in experiment.measures
-            if not isinstance(other, LossByPosition) and not job.is_made_to_choose
+            if measured and not isinstance(other, LossByPosition) and not job.is_made_to_choose
         },
         device=torch.device(job.settings.device),
     )
@@ -158,14 +151,16 @@ def scored_bytes_per_token(
     Args:
         positions: (first, end) of the part of the window that counts; None: all of it.
     """
-    windows_NT1 = evaluation_windows(
-        corpus.split(split).tokens,
+    windows = evaluation_windows_of(
+        corpus.split(split),
         context_tokens=experiment.model.context_tokens,
         num_tokens=experiment.loss_by_position.num_final_tokens,
     )
     first, end = positions or (0, experiment.model.context_tokens)
-    part = windows_NT1[:, first : end + 1]  # a target stands one further than its position
-    return num_target_bytes(part, corpus.tokenizer.token_num_bytes) / part[:, 1:].size
+    part = windows.tokens_NT1[:, first : end + 1]  # a target stands one further than its position
+    weight_NT = None if windows.weight_NT is None else windows.weight_NT[:, first:end].astype(np.float64)
+    num_targets = part[:, 1:].size if weight_NT is None else float(weight_NT.sum())
+    return num_target_bytes(part, corpus.tokenizer.token_num_bytes, weight_NT) / num_targets
 
 
 def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:

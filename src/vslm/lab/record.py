@@ -18,7 +18,7 @@ from vslm.lab.budgets import (
     slowed,
     tokens_of_arm,
 )
-from vslm.lab.job import start_checksum
+from vslm.lab.job import objective_checksums, start_checksum
 from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.own_classes import changed_parts, parts_of_copy
@@ -146,6 +146,7 @@ def _row(bench: Bench, arm: str) -> Record:
         "corpus": corpus.fingerprint,
         "bytes_per_token": scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
         "start_sha256": start_checksum(experiment),
+        **({"objective_sha256": list(read)} if (read := objective_checksums(experiment)) else {}),
     }
 
 
@@ -212,6 +213,9 @@ def _check_unchanged(arm: str, old: Record, new: Record, out: Path) -> None:
         raise SpecError(str(out), found, "", f"bring the old text back, or {_ANOTHER}")
     if old["start_sha256"] != new["start_sha256"]:
         found = f"the weights that arm {arm!r} starts from have changed"
+        raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
+    if (old.get("objective_sha256") or []) != (new.get("objective_sha256") or []):
+        found = f"the weights that the objective of arm {arm!r} reads have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
 
 

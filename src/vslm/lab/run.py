@@ -172,7 +172,7 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
     rows = []
     for look in training.looks:
         tokens = look.step * tokens_per_step
-        train_loss = float(look.train_loss_nats_T.mean())
+        train_loss = look.train_loss_nats
         rows.append(
             {
                 "step": look.step,
@@ -180,7 +180,7 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
                 "flops": tokens * flops_per_token,
                 "seconds": look.seconds,
                 "train_loss": train_loss if math.isfinite(train_loss) else None,
-                f"{job.split}_loss": float(look.val_loss_nats_T.mean()),
+                f"{job.split}_loss": look.val_loss_nats,
                 "learning_rate": look.learning_rate,
                 "tokens_per_second": tokens / look.seconds if look.seconds else None,
             }
@@ -195,8 +195,15 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
         f"{job.split}_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
         "train_loss_nats_ST": np.stack([look.train_loss_nats_T for look in training.looks]),
     }
-    if training.looks[-1].step == training.objects.num_steps:
-        arrays[f"final_{job.split}_loss_nats_T"] = training.looks[-1].val_loss_nats_T
+    last = training.looks[-1]
+    if last.val_weight_T is not None:
+        for name in ("train", "val"):
+            rows = [getattr(look, f"{name}_weight_T") for look in training.looks]
+            arrays[f"{job.split if name == 'val' else name}_weight_ST"] = np.stack(rows)
+    if last.step == training.objects.num_steps:
+        arrays[f"final_{job.split}_loss_nats_T"] = last.val_loss_nats_T
+        if last.val_weight_T is not None:
+            arrays[f"final_{job.split}_weight_T"] = last.val_weight_T
     write_arrays(folder / "arrays.npz", arrays | measured_arrays(training.taken))
 
 
@@ -215,7 +222,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         "diverged_step": diverged_step,
     }
     if diverged_step is None:
-        loss = float(training.looks[-1].val_loss_nats_T.mean())
+        loss = training.looks[-1].val_loss_nats
         done[f"{job.split}_loss"] = loss
         done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
         if not job.is_made_to_choose:

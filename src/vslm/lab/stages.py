@@ -61,6 +61,7 @@ def job_of(
         corpus=row["corpus"],
         start_sha256=row["start_sha256"],
         split=split,
+        objective_sha256=tuple(row["objective_sha256"]) if row.get("objective_sha256") else None,
         own_code=digest_of(row.get("own_code")),
     )
 

@@ -118,21 +118,22 @@ class StoredRun:
         """
         _ = self.job, self.tokenizer
 
-    def model(self, step: int | None = None) -> LanguageModel:
-        """The model after a step, on the CPU, in evaluation mode.
+    def model(self, step: int | None = None, *, device: str = "cpu") -> LanguageModel:
+        """The model after a step, in evaluation mode.
 
         Args:
             step: one of `steps`; None: the last, of a run that ended well.
+            device: where it goes, with the kernels that it has there.
         Raises: ResultError if that step is not stored, or its file is torn or of another model.
         """
         spec = self.job.experiment.model
         where, tensors = self._weights(step)
-        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels("cpu"))
+        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels(device))
         try:
             load_model_tensors(model, tensors, str(where))
         except RunError as error:  # whole, and of another model
             raise ResultError(error.where, error.found, error.allowed, error.do) from None
-        return model.eval()
+        return model.to(device).eval()
 
     def models(
         self, say: Callable[[str], None], steps: Iterable[int] | None = None

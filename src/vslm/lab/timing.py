@@ -1,5 +1,6 @@
 """A short timing before a study: which precision, compile or not, how many threads, and how fast every arm is."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -14,9 +15,9 @@ import torch
 
 from vslm.core.machine import memory_limit, peak_memory
 from vslm.data.corpus import open_corpus
-from vslm.data.windows import training_batch
 from vslm.lab.job import Job, Settings
-from vslm.lab.objects import build_loss, build_model
+from vslm.lab.objects import build_objects
+from vslm.training.loop import DivergedError, Training
 
 _SECONDS_PER_READING = 0.8
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
@@ -208,26 +209,16 @@ def time_side_by_side(jobs: Sequence[Job]) -> list[float]:
 
 
 class _Stepper:
-    """A training that only goes through its steps: forward, backward, optimizer, always on one batch."""
+    """The training of a job, which only goes through its steps, always on one batch."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.settings = job, job.settings
         self.share_of_core = 1.0  # that it got in the latest reading, where that can be told
         self.speed: float | None = None  # tokens per second of a core's time, the best reading
         torch.set_num_threads(self.settings.threads)
-        corpus = open_corpus(job.corpus)
-        model = build_model(job, corpus.vocabulary)
-        self.loss = build_loss(model, self.settings)
-        assert job.experiment.optimizer is not None  # filled in when the experiment was made
-        self.optimizer = job.experiment.optimizer.build(model)
-        batch = training_batch(
-            corpus.split("train").tokens,
-            context_tokens=job.experiment.model.context_tokens,
-            batch_windows=job.experiment.batch_windows,
-            data_seed=0,
-            step=0,
-        )
-        self.micro = torch.from_numpy(batch).to(self.settings.device).chunk(job.experiment.accumulation)
+        self.training = Training(build_objects(job, open_corpus(job.corpus), measured=False))
+        batch = self.training.objects.batch(0)
+        self.training.objects.batch = lambda step: batch
         for _ in range(2):  # the first compiles, the second fills caches
             self._step()
 
@@ -245,9 +236,8 @@ class _Stepper:
         return tokens / passed
 
     def _step(self) -> None:
-        for part_BT1 in self.micro:
-            self.loss(part_BT1[:, :-1].contiguous(), part_BT1[:, 1:].contiguous()).mean().backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        with contextlib.suppress(DivergedError):  # one batch at a high rate may diverge, which costs as much
+            self.training.train_step()
+        self.training.step = 0  # where a schedule ends is nothing that is timed
         if self.settings.device == "cuda":
             torch.cuda.synchronize()

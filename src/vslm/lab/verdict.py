@@ -33,7 +33,12 @@ def primary_value(
     if name not in run.arrays:
         found, do = f"{name} is not there", "delete done.json beside it and run the study again, which makes it anew"
         raise ResultError(str(run.path / "arrays.npz"), found, "a run that is done has it", do)
-    loss_nats = float(run.arrays[name][first:end].mean())
+    loss_nats_T, weight_T = run.arrays[name][first:end], run.arrays.get(f"final_{split}_weight_T")
+    if weight_T is None:
+        loss_nats = float(loss_nats_T.mean())
+    else:  # where targets count differently; NaN stands where none counts
+        weight_T = weight_T[first:end]
+        loss_nats = float(np.nansum(loss_nats_T * weight_T) / weight_T.sum())
     return loss_nats / (math.log(2) * bytes_per_token) if primary["measure"] == "val_bpb" else loss_nats
 
 

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vslm.core.errors import SpecError
 from vslm.measure.causality import same_draws
 from vslm.models.language_model import LanguageModel
-from vslm.training.exits import loss_with_exits
+from vslm.objectives.exits import loss_with_exits
 
 
 class FirstStep(NamedTuple):

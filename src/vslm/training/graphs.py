@@ -3,8 +3,8 @@
 Not for: deciding whether to compile.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,10 @@ from vslm.training.precision import Precision
 # move it, by some roundings of fp32 (6e-8) or bf16 (4e-3) of single tokens that mostly cancel in the mean.
 _TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.02}
 
-R = TypeVar("R", Tensor, tuple[Tensor, Tensor])
-
 
 def compared(
-    graph: Callable[[Tensor, Tensor], R], eager: Callable[[Tensor, Tensor], R], model: nn.Module, precision: Precision
-) -> Callable[[Tensor, Tensor], R]:
+    graph: Callable[..., Any], eager: Callable[..., Any], model: nn.Module, precision: Precision
+) -> Callable[..., Any]:
     """`graph`, whose first answer in training and first in evaluation are held to those of `eager`.
 
     A pass that draws (dropout) is not compared: a graph draws other numbers. Buffers and generators are left as the
@@ -29,19 +27,24 @@ def compared(
 
     Cost: an eager forward pass for each graph.
 
+    Args:
+        graph: of tensors to a tensor, or to a tuple with tensors in it.
+        eager: the same, not compiled.
+        model: the module that it passes through.
+        precision: of the pass.
     Raises: RunError from the call that differs.
     """
     seen: set[bool] = set()
 
-    def call(tokens_BT: Tensor, targets_BT: Tensor) -> R:
+    def call(*tensors: Tensor) -> Any:
         if model.training in seen:
-            return graph(tokens_BT, targets_BT)
+            return graph(*tensors)
         seen.add(model.training)
         before, states = _draws(), [(buffer, buffer.clone()) for buffer in model.buffers()]
-        answer = graph(tokens_BT, targets_BT)
+        answer = graph(*tensors)
         after = _draws()
         if all(torch.equal(one, other) for one, other in zip(before, after, strict=True)):
-            _compare(answer, eager, tokens_BT, targets_BT, states, precision)
+            _compare(answer, eager, tensors, states, precision)
             _set_draws(after)
         return answer
 
@@ -49,10 +52,9 @@ def compared(
 
 
 def _compare(
-    answer: Tensor | tuple[Tensor, Tensor],
-    eager: Callable[[Tensor, Tensor], Tensor | tuple[Tensor, Tensor]],
-    tokens_BT: Tensor,
-    targets_BT: Tensor,
+    answer: Any,
+    eager: Callable[..., Any],
+    tensors: tuple[Tensor, ...],
     states: list[tuple[Tensor, Tensor]],
     precision: Precision,
 ) -> None:
@@ -61,18 +63,25 @@ def _compare(
         # Through `data`: written in place, a table that the graph keeps for its backward pass would count as changed.
         for buffer, was in states:
             buffer.data.copy_(was)
-        expected = eager(tokens_BT, targets_BT)
+        expected = eager(*tensors)
         for (buffer, _), was in zip(states, left, strict=True):
             buffer.data.copy_(was)
-        pairs = zip(*(one if isinstance(one, tuple) else (one,) for one in (answer, expected)), strict=True)
-        for ours, theirs in pairs:
+        for ours, theirs in zip(_tensors_of(answer), _tensors_of(expected), strict=True):
             graph_nats, eager_nats = float(ours.double().mean()), float(theirs.double().mean())
             # Not finite in both is a loss that diverged, which training itself tells.
             same = abs(graph_nats - eager_nats) <= _TOLERANCE[precision] * max(1.0, abs(eager_nats))
             if not same and eager_nats - eager_nats == 0:
-                found = f"compiled, the loss of a batch is {graph_nats:.6g}, and {eager_nats:.6g} without compiling"
+                found = f"compiled, a mean over a batch is {graph_nats:.6g}, and {eager_nats:.6g} without compiling"
                 do = "a module that torch.compile gets wrong, or that keeps a state of its own between passes?"
                 raise RunError("model", found, f"within {_TOLERANCE[precision]:g} in {precision} is needed", do)
+
+
+def _tensors_of(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _tensors_of(part)
 
 
 def _draws() -> list[Tensor]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vslm.data.batches import Batch, Windows, mean_over_positions
 from vslm.training.averaging import WeightAverage, averaged
 from vslm.training.checkpoints import (
     Checkpoint,
@@ -48,13 +49,13 @@ class Objects:
         model: its parameters are trained in place.
         token_loss: (tokens_BT, targets_BT) -> loss_nats_BT through `model`; may be compiled.
         is_compiled: whether it is.
-        objective: (step from 0, tokens_BT, targets_BT) -> (what training lowers, loss_nats_BT); None: the mean of
-            token_loss. Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
+        objective: (batch or a part of it, step from 0) -> (what training lowers, loss_nats_BT); see `objectives`.
+            Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
         optimizer: over the parameters of `model`; the rate in each group is the peak.
         rate_factor: step (from 0) -> share of the peak rate.
-        batch: step (from 0) -> integers [B, T + 1], a pure function.
-        validation_NT1: fixed validation windows for the looks along the way, [N, T + 1].
-        final_validation_NT1: those of the last look.
+        batch: step (from 0) -> the batch on the CPU, a pure function.
+        validation: fixed validation windows for the looks along the way.
+        final_validation: those of the last look.
         look_steps: after which steps (0: before training) to look.
         num_steps: optimizer steps in all.
         accumulation: micro-batches that a batch is split into.
@@ -69,12 +70,12 @@ class Objects:
     is_compiled: bool = False
     optimizer: torch.optim.Optimizer
     rate_factor: Callable[[int], float]
-    batch: Callable[[int], np.ndarray]
-    validation_NT1: np.ndarray
-    final_validation_NT1: np.ndarray
+    objective: Callable[[Batch, int], tuple[Tensor, Tensor]]
+    batch: Callable[[int], Batch]
+    validation: Windows
+    final_validation: Windows
     look_steps: Collection[int]
     num_steps: int
-    objective: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     accumulation: int = 1
     clip_norm: float | None = None
     average: WeightAverage | None = None
@@ -84,13 +85,29 @@ class Objects:
 
 @dataclass
 class Look:
-    """One evaluation: losses by position, in nats, and where training stood."""
+    """One evaluation: losses by position, in nats, and where training stood.
+
+    Where targets count differently, the sums of their weights stand beside the losses; a position at which none counts
+    has no loss (NaN).
+    """
 
     step: int
     seconds: float
     learning_rate: float
     train_loss_nats_T: np.ndarray
     val_loss_nats_T: np.ndarray
+    train_weight_T: np.ndarray | None = None
+    val_weight_T: np.ndarray | None = None
+
+    @property
+    def train_loss_nats(self) -> float:
+        """Over all targets that counted since the look before; NaN at the first."""
+        return mean_over_positions(self.train_loss_nats_T, self.train_weight_T)
+
+    @property
+    def val_loss_nats(self) -> float:
+        """Over all targets that were evaluated and count."""
+        return mean_over_positions(self.val_loss_nats_T, self.val_weight_T)
 
 
 @dataclass
@@ -100,6 +117,15 @@ class Taken:
     measure: str
     step: int
     values: dict[str, np.ndarray]
+
+
+_OF_LOOKS = {
+    "train": "train_loss_nats_T",
+    "val": "val_loss_nats_T",
+    "train_weight": "train_weight_T",
+    "val_weight": "val_weight_T",
+}
+"""Name in a checkpoint -> attribute of a look."""
 
 
 class Training:
@@ -117,6 +143,7 @@ class Training:
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
         self._loss_sum_T: Tensor | None = None
+        self._weight_sum_T: Tensor | None = None  # where targets count differently; else windows are counted
         self._num_windows = 0
 
     def run(self, after_step: Callable[["Training"], None]) -> None:
@@ -130,24 +157,28 @@ class Training:
             self._measure()
         while self.step < self.objects.num_steps:
             start = time.perf_counter()
-            self._train_step()
+            self.train_step()
             self.seconds += time.perf_counter() - start
             if self.step in self.objects.look_steps:
                 self._look()
             self._measure()
             after_step(self)
 
-    def _train_step(self) -> None:
+    def train_step(self) -> None:
+        """One step of the optimizer: forward and backward of every part, clipping, the update, the averaged weights.
+
+        Raises: DivergedError before the update, for a loss or a gradient that is not finite.
+        """
         o = self.objects
         factor = o.rate_factor(self.step)
         for group, peak in zip(o.optimizer.param_groups, self._peaks, strict=True):
             group["lr"] = peak * factor
-        batch_BT1 = torch.from_numpy(o.batch(self.step)).to(o.device, non_blocking=True)
-        sum_T = torch.zeros(batch_BT1.shape[1] - 1, dtype=torch.float64, device=o.device)
-        for micro_BT1 in batch_BT1.chunk(o.accumulation):
-            loss, loss_nats_BT = self._lowered(micro_BT1[:, :-1].contiguous(), micro_BT1[:, 1:].contiguous())
-            (loss * (len(micro_BT1) / len(batch_BT1))).backward()
-            sum_T += loss_nats_BT.detach().double().sum(dim=0)
+        batch = o.batch(self.step).to(o.device)
+        sum_T = torch.zeros(batch.tokens_BT.shape[1], dtype=torch.float64, device=o.device)
+        for part in batch.parts(o.accumulation):
+            lowered, loss_nats_BT = o.objective(part, self.step)
+            lowered.backward()
+            sum_T += part.sum_by_position(loss_nats_BT.detach())
         parameters = [parameter for group in o.optimizer.param_groups for parameter in group["params"]]
         if o.clip_norm is not None:
             norm = nn.utils.clip_grad_norm_(parameters, o.clip_norm)
@@ -162,30 +193,38 @@ class Training:
             o.average.update()
         self.step += 1
         self._loss_sum_T = sum_T if self._loss_sum_T is None else self._loss_sum_T + sum_T
-        self._num_windows += len(batch_BT1)
-        self.last_loss_nats = float(sum_T.sum()) / batch_BT1[:, 1:].numel()
-
-    def _lowered(self, tokens_BT: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """What this step lowers, and the loss of every token."""
-        if self.objects.objective is not None:
-            return self.objects.objective(self.step, tokens_BT, targets_BT)
-        loss_nats_BT = self.objects.token_loss(tokens_BT, targets_BT)
-        return loss_nats_BT.mean(), loss_nats_BT
+        self._num_windows += len(batch)
+        if batch.weight_BT is None:
+            self.last_loss_nats = float(sum_T.sum()) / batch.targets_BT.numel()
+        else:
+            weight_T = batch.weight_BT.double().sum(dim=0)
+            self._weight_sum_T = weight_T if self._weight_sum_T is None else self._weight_sum_T + weight_T
+            self.last_loss_nats = float(sum_T.sum() / weight_T.sum())
 
     def _look(self) -> None:
         o = self.objects
-        windows = o.final_validation_NT1 if self.step == o.num_steps else o.validation_NT1
-        batch_windows = max(1, o.batch(0).shape[0] // o.accumulation)
-        val_T = self.evaluate(windows, batch_windows).mean(axis=0, dtype=np.float64)
-        if not np.isfinite(val_T).all():  # the update that did it is seen here before a next batch could show it
+        windows = o.final_validation if self.step == o.num_steps else o.validation
+        batch_windows = max(1, len(o.batch(0)) // o.accumulation)
+        loss_nats_NT = self.evaluate(windows.tokens_NT1, batch_windows)
+        if not np.isfinite(loss_nats_NT).all():  # the update that did it is seen here before a next batch could show it
             raise DivergedError(self.step)
-        if self._loss_sum_T is None:
-            train_T = np.full_like(val_T, np.nan)
-        else:
-            train_T = (self._loss_sum_T / self._num_windows).cpu().numpy()
+        train_T, train_weight_T = self._train_loss()
         rate = o.optimizer.param_groups[0]["lr"] if self.step else 0.0
-        self.looks.append(Look(self.step, self.seconds, rate, train_T, val_T))
-        self._loss_sum_T, self._num_windows = None, 0
+        val_T = windows.by_position(loss_nats_NT)
+        self.looks.append(
+            Look(self.step, self.seconds, rate, train_T, val_T, train_weight_T, windows.weights_by_position)
+        )
+        self._loss_sum_T, self._weight_sum_T, self._num_windows = None, None, 0
+
+    def _train_loss(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The mean loss at each position since the look before, and the weights where targets count differently."""
+        num_positions = self.objects.validation.tokens_NT1.shape[1] - 1
+        if self._loss_sum_T is None:
+            weight_T = None if self.objects.validation.weight_NT is None else np.zeros(num_positions)
+            return np.full(num_positions, np.nan), weight_T
+        if self._weight_sum_T is None:
+            return (self._loss_sum_T / self._num_windows).cpu().numpy(), None
+        return (self._loss_sum_T / self._weight_sum_T).cpu().numpy(), self._weight_sum_T.cpu().numpy()
 
     def _measure(self) -> None:
         """Take the measures of this step, under the averaged weights if there are any."""
@@ -229,9 +268,12 @@ class Training:
             tensors |= {f"average.{name}": tensor for name, tensor in o.average.tensors().items()}
         if self._loss_sum_T is not None:
             tensors["loss_sum"] = self._loss_sum_T
-        if self.looks:
-            tensors["looks.train"] = torch.from_numpy(np.stack([look.train_loss_nats_T for look in self.looks]))
-            tensors["looks.val"] = torch.from_numpy(np.stack([look.val_loss_nats_T for look in self.looks]))
+        if self._weight_sum_T is not None:
+            tensors["weight_sum"] = self._weight_sum_T
+        for name, attribute in _OF_LOOKS.items():
+            rows = [getattr(look, attribute) for look in self.looks]
+            if rows and rows[0] is not None:
+                tensors[f"looks.{name}"] = torch.from_numpy(np.stack(rows))
         for i, taken in enumerate(self.taken):
             tensors |= {f"taken.{i}.{name}": torch.from_numpy(value) for name, value in taken.values.items()}
         plain: dict[str, Any] = {
@@ -260,14 +302,18 @@ class Training:
             o.average.count = checkpoint.plain["average_count"]
             for name, mean in o.average.tensors().items():
                 mean.copy_(part["average"][name])
-        loss_sum_T = checkpoint.tensors.get("loss_sum")
-        self._loss_sum_T = None if loss_sum_T is None else loss_sum_T.to(o.device)
+        sums = (checkpoint.tensors.get(name) for name in ("loss_sum", "weight_sum"))
+        self._loss_sum_T, self._weight_sum_T = (None if sum_T is None else sum_T.to(o.device) for sum_T in sums)
         self._num_windows = checkpoint.plain["num_windows"]
         self.step, self.seconds = checkpoint.step, checkpoint.plain["seconds"]
         self.looks = []
         for i, (step, seconds, rate) in enumerate(checkpoint.plain["looks"]):
-            train_T, val_T = (checkpoint.tensors[f"looks.{name}"][i].numpy() for name in ("train", "val"))
-            self.looks.append(Look(step, seconds, rate, train_T, val_T))
+            stored = {
+                attribute: checkpoint.tensors[f"looks.{name}"][i].numpy()
+                for name, attribute in _OF_LOOKS.items()
+                if f"looks.{name}" in checkpoint.tensors
+            }
+            self.looks.append(Look(step, seconds, rate, **stored))
         self.taken = [
             Taken(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})
             for i, (measure, step, names) in enumerate(checkpoint.plain.get("taken", ()))

@@ -1,0 +1,79 @@
+"""What every objective is: a spec that builds a function from a batch and a step to what is lowered.
+
+    Objective       a spec in `Experiment(objective=...)`
+    build(...)      once, before the first step, with the model that is trained
+    Lowers          (batch, step) -> Lowered(lowered, loss_nats_BT)
+
+Not for: gradients, clipping, accumulation and the optimizer, which are the training loop's.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from vslm.core.specs import Spec
+from vslm.data.batches import Batch
+from vslm.models.language_model import LanguageModel, Model
+
+
+class Lowered(NamedTuple):
+    """What a batch, or a part of one, gives.
+
+    Args:
+        lowered: a number with a gradient; of a part, its share of the whole batch's, as `Batch.mean` gives it, so that
+            the numbers of all parts add up to it.
+        loss_nats_BT: the loss of every target at the last stream, for the record.
+    """
+
+    lowered: Tensor
+    loss_nats_BT: Tensor
+
+
+Lowers = Callable[[Batch, int], Lowered]
+"""(batch or a part of it, step from 0) -> what it gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """How a run passes text through a model.
+
+    Args:
+        spec: what the model that is trained was built from.
+        token_loss: (tokens_BT, targets_BT) -> loss_nats_BT of the model that is trained; evaluation uses the same one,
+            so that it is compiled once.
+        made: (function of tensors, the module it passes through) -> the same function in the run's precision, compiled
+            if the run compiles.
+        data_seed: what an objective may draw from, with `vslm.core.seeds.derive_seed` and the step, and from nothing
+            else: then a run that was interrupted goes on with the same numbers, and arms of a seed draw the same ones.
+        finished_model: folder of a finished run -> its model with its last weights, in evaluation mode and without
+            gradients, on the run's device.
+    """
+
+    spec: Model
+    token_loss: Callable[[Tensor, Tensor], Tensor]
+    made: Callable[[Callable[..., Any], nn.Module], Callable[..., Any]]
+    data_seed: int
+    finished_model: Callable[[str], LanguageModel]
+
+
+class Objective(Spec, ABC):
+    """Interface: what training lowers."""
+
+    @abstractmethod
+    def build(self, model: LanguageModel, passes: Passes) -> Lowers:
+        """The function that training calls at every step.
+
+        Args:
+            model: the module that is trained.
+            passes: through which text is passed.
+        """
+
+    def check_fits(self, model: Model) -> None:
+        """Raise SpecError where this objective means nothing for that model."""
+
+    def runs(self) -> tuple[str, ...]:
+        """Folders of the finished runs that it reads. Their weights are part of what names a run."""
+        return ()

@@ -160,6 +160,7 @@ def test_targets_are_num_tokens_by_the_context() -> None:
 
     class Split:
         tokens = np.arange(101)
+        weights = None
 
     class Held:
         def split(self, name: str) -> Split:

@@ -1,6 +1,7 @@
 """Loss by position from windows and from beginnings of documents, by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,7 +88,10 @@ def test_windows_know_their_documents() -> None:
 
         def split(self, name: str):
             assert name == "val"
-            return type("Split", (), {"tokens": np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])})()
+            tokens = np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
+            return SimpleNamespace(weights=None, tokens=tokens)
+                weights=None, tokens=np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
+            )
 
     take = PositionProfile(num_tokens=99).build(
         model=None,  # type: ignore[arg-type]
@@ -111,7 +115,7 @@ def test_a_corpus_without_separators_has_no_documents() -> None:
 
         def split(self, name: str):
             assert name == "val"
-            return type("Split", (), {"tokens": np.arange(50) % 3})()
+            return SimpleNamespace(weights=None, tokens=np.arange(50) % 3)
 
     take = PositionProfile(num_tokens=12).build(model=None, corpus=Held(), context_tokens=5)  # type: ignore[arg-type]
     numbers = take(Table([[1 / 3] * 3] * 3))  # type: ignore[arg-type]

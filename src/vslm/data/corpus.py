@@ -373,9 +373,10 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
         splits = {name: _write_tokens(temporary / f"{name}.bin", texts[name], tokenizer, dtype) for name in SPLITS}
         has_weights = any(one is not None for scored in parts.scored_by_split.values() for one in scored)
+        weights: dict[str, float] = {}
         for name in SPLITS if has_weights else ():
             total = _write_weights(temporary / f"{name}.weights", texts[name], parts.scored_by_split[name], tokenizer)
-            splits[name]["weight"] = total
+            weights[name] = total
             _check_weight(total, name, source)
         tokenizer.save(temporary / "tokenizer.json")
         names = _names_of_files(has_weights)
@@ -388,7 +389,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
             "tokenizer": to_plain(source.tokenizer),
             "shares": to_plain(source.splits),
             "dtype": dtype,
-            **({"has_weights": True} if has_weights else {}),
+            **({"has_weights": True, "weights": weights} if has_weights else {}),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,

@@ -108,21 +108,30 @@ def evaluation_starts(tokens: np.ndarray, *, context_tokens: int, num_tokens: in
     return np.arange(wanted) * available // wanted * context_tokens
 
 
-def spread_windows(tokens: np.ndarray, *, context_tokens: int, num_windows: int) -> np.ndarray:
+def spread_windows(
+    tokens: np.ndarray, *, context_tokens: int, num_windows: int, weights: np.ndarray | None = None
+) -> np.ndarray:
     """Windows with different last targets, spread evenly over all of the tokens; they may overlap.
 
     Args:
         tokens: the val or select split.
         context_tokens: positions that the model sees.
         num_windows: wanted; where there are fewer targets with a whole context before them, all of those.
+        weights: how much each token counts; those with 0 are no targets. None: all are.
     Shapes: int64 [N, context_tokens + 1] out; the last column holds N targets.
-    Raises: DataError when the tokens do not fill one window.
+    Raises: DataError when the tokens do not fill one window, or no target counts.
     """
-    available = len(tokens) - context_tokens
-    if available < 1:
+    if len(tokens) <= context_tokens:
         raise _too_few(tokens, "evaluation", context_tokens)
-    wanted = min(available, num_windows)
-    return _rows(tokens, np.arange(wanted) * available // wanted, context_tokens)
+    available = len(tokens) - context_tokens
+    counted = None if weights is None else np.flatnonzero(weights[context_tokens:])
+    if counted is not None and not len(counted):
+        found = f"no token with {context_tokens:,} tokens before it counts"
+        raise DataError("data", found, "a mean is over targets that count", "score more of the text")
+    among = available if counted is None else len(counted)
+    wanted = min(among, num_windows)
+    starts_N = np.arange(wanted) * among // wanted
+    return _rows(tokens, starts_N if counted is None else counted[starts_N], context_tokens)
 
 
 def document_bounds(tokens: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,8 @@ class BeyondContext(OnWindows):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        return BeyondContextTaker(self.windows(corpus, context_tokens), context_tokens)
+        weight_NL = self.weights(corpus, self.longest_tokens(context_tokens))
+        return BeyondContextTaker(self.windows(corpus, context_tokens), context_tokens, weight_NL)
 
 
 class BeyondContextTaker(Taker):
@@ -77,10 +78,12 @@ class BeyondContextTaker(Taker):
     Args:
         windows_NT1: of several contexts each.
         context_tokens: that training went up to, T.
+        weight_NL: how much each target counts; None: all the same.
     """
 
-    def __init__(self, windows_NT1: np.ndarray, context_tokens: int) -> None:
+    def __init__(self, windows_NT1: np.ndarray, context_tokens: int, weight_NL: np.ndarray | None = None) -> None:
         self.windows_NT1, self.context_tokens = windows_NT1, context_tokens
+        self.weight_NL = np.ones_like(windows_NT1[:, 1:], dtype=np.float32) if weight_NL is None else weight_NL
         self.bin_tokens = context_tokens // 2
         self.starts = range(0, windows_NT1.shape[1] - context_tokens, self.bin_tokens)
 
@@ -92,8 +95,9 @@ class BeyondContextTaker(Taker):
         for start in self.starts:
             end = start + self.context_tokens
             near_NT = window_losses(model, self.windows_NT1[:, start : end + 1])
-            within.append(near_NT[:, -self.bin_tokens :].mean(axis=1))
-            beyond.append(far_NL[:, end - self.bin_tokens : end].mean(axis=1))
+            targets = slice(end - self.bin_tokens, end)
+            within.append(_mean_of_rows(near_NT[:, -self.bin_tokens :], self.weight_NL[:, targets]))
+            beyond.append(_mean_of_rows(far_NL[:, targets], self.weight_NL[:, targets]))
         beyond_NP, within_NP = np.stack(beyond, axis=1), np.stack(within, axis=1)
         rise_NP = beyond_NP - within_NP
         rise_P, rise_sem_P = by_position(rise_NP)
@@ -106,3 +110,12 @@ class BeyondContextTaker(Taker):
             "mean_rise_nats": float(mean_rise),
             "mean_rise_sem_nats": float(mean_rise_sem),
         }
+
+
+def _mean_of_rows(loss_NT: np.ndarray, weight_NT: np.ndarray) -> np.ndarray:
+    """The mean loss of each window's targets that count; the mean over all of them for a window without one."""
+    if (weight_NT == 1).all():
+        return loss_NT.mean(axis=1)
+    totals_N = weight_NT.sum(axis=1, dtype=np.float64)
+    sums_N = (loss_NT * weight_NT).sum(axis=1)
+    return np.where(totals_N > 0, sums_N / np.maximum(totals_N, 1e-30), sums_N.sum() / max(totals_N.sum(), 1e-30))

@@ -56,10 +56,14 @@ class ContextCurve(OnWindows):
     num_tokens: Tokens = 65_536
 
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
-        """A whole context before each target, and the target, [N, T + 1]. They may overlap: targets are what counts."""
+        """A whole context before each target, and the target, [N, T + 1]. They may overlap: targets are what counts.
+        Where a source says which tokens count, those alone are targets, one as good as another.
+        """
         num_targets = -(-self.num_tokens // context_tokens)
-        tokens = corpus.split("val").tokens
-        return spread_windows(tokens, context_tokens=context_tokens, num_windows=num_targets)
+        split = corpus.split("val")
+        return spread_windows(
+            split.tokens, context_tokens=context_tokens, num_windows=num_targets, weights=split.weights
+        )
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

@@ -42,32 +42,51 @@ class LogitLens(OnWindows):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        return LogitLensTaker(self.windows(corpus, context_tokens))
+        return LogitLensTaker(self.windows(corpus, context_tokens), self.weights(corpus, context_tokens))
 
 
 class LogitLensTaker(Taker):
     """See `LogitLens`."""
 
-    def __init__(self, windows_NT1: np.ndarray) -> None:
-        self.windows_NT1 = windows_NT1
+    def __init__(self, windows_NT1: np.ndarray, weight_NT: np.ndarray | None = None) -> None:
+        self.windows_NT1, self.weight_NT = windows_NT1, weight_NT
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """Means over the targets of all windows."""
         sums: dict[str, np.ndarray] = {}
         batch_windows = windows_at_a_time(self.windows_NT1.shape[1] - 1)
         with watch(model, "root", "path.*", "norm") as seen:
-            for tokens_BT, targets_BT in in_batches(self.windows_NT1, model, batch_windows):
+            for number, (tokens_BT, targets_BT) in enumerate(in_batches(self.windows_NT1, model, batch_windows)):
                 model(tokens_BT)
+                weight_N1 = self._weights_of(number * batch_windows, tokens_BT)
                 streams = [seen["root"], *(x for name, x in seen.items() if name.startswith("path."))]
                 width = seen["norm"].shape[-1]
-                read = [_read(model, x_BTD, tokens_BT, targets_BT, width) for x_BTD in streams]
+                read = [_read(model, x_BTD, tokens_BT, targets_BT, width, weight_N1) for x_BTD in streams]
                 for name in read[0]:
                     sums[name] = sums.get(name, 0.0) + np.array([numbers[name] for numbers in read])
         num_targets = self.windows_NT1[:, 1:].size
-        return {name: sum_L / num_targets for name, sum_L in sums.items()}
+        counted = num_targets if self.weight_NT is None else float(self.weight_NT.sum(dtype=np.float64))
+        return {name: sum_L / (counted if name in _OF_TARGETS else num_targets) for name, sum_L in sums.items()}
+
+    def _weights_of(self, first: int, tokens_BT: Tensor) -> Tensor | float:
+        """How much the targets of a batch count, [N, 1]; 1 where all count the same."""
+        if self.weight_NT is None:
+            return 1.0
+        weight_BT = torch.from_numpy(self.weight_NT[first : first + len(tokens_BT)])
+        return weight_BT.to(tokens_BT.device).reshape(-1, 1)
 
 
-def _read(model: LanguageModel, x_BTD: Tensor, tokens_BT: Tensor, targets_BT: Tensor, width: int) -> dict[str, float]:
+_OF_TARGETS = ("loss_nats_L", "p_next_L")  # of the next token; the others are of the one that is read
+
+
+def _read(
+    model: LanguageModel,
+    x_BTD: Tensor,
+    tokens_BT: Tensor,
+    targets_BT: Tensor,
+    width: int,
+    weight_N1: Tensor | float,
+) -> dict[str, float]:
     """Sums over a batch, from one stream."""
     if x_BTD.shape[-1] != width:
         return dict.fromkeys(("loss_nats_L", "p_next_L", "p_current_L", "top_current_L"), np.nan)
@@ -77,8 +96,8 @@ def _read(model: LanguageModel, x_BTD: Tensor, tokens_BT: Tensor, targets_BT: Te
     log_p_current_N = log_p_NV.gather(1, tokens_BT.reshape(-1, 1))
     top_N = log_p_NV.argmax(dim=-1)
     return {
-        "loss_nats_L": -_total(log_p_next_N),
-        "p_next_L": _total(log_p_next_N.exp()),
+        "loss_nats_L": -_total(log_p_next_N * weight_N1),
+        "p_next_L": _total(log_p_next_N.exp() * weight_N1),
         "p_current_L": _total(log_p_current_N.exp()),
         "top_current_L": _total(top_N == tokens_BT.flatten()),
     }

@@ -52,16 +52,20 @@ class LossByLoops(OnWindows):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        return LossByLoopsTaker(self.windows(corpus, context_tokens), self.times)
+        weight_NT = self.weights(corpus, context_tokens)
+        return LossByLoopsTaker(self.windows(corpus, context_tokens), self.times, weight_NT)
 
 
 class LossByLoopsTaker(Taker):
     """See `LossByLoops`."""
 
-    def __init__(self, windows_NT1: np.ndarray, times: tuple[int, ...]) -> None:
-        self.windows_NT1, self.times = windows_NT1, times
+    def __init__(self, windows_NT1: np.ndarray, times: tuple[int, ...], weight_NT: np.ndarray | None = None) -> None:
+        self.windows_NT1, self.times, self.weight_NT = windows_NT1, times, weight_NT
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """The mean over the tokens of all windows."""
-        losses = [window_losses(model.with_loops(count), self.windows_NT1).mean() for count in self.times]
+        losses = [
+            np.average(window_losses(model.with_loops(count), self.windows_NT1), weights=self.weight_NT)
+            for count in self.times
+        ]
         return {"loss_nats_R": np.array(losses), "times_R": np.array(self.times)}

@@ -7,8 +7,8 @@ import numpy as np
 
 from vslm.core.bounds import Some, Tokens
 from vslm.core.errors import SpecError
+from vslm.data.batches import Windows, evaluation_windows_of
 from vslm.data.corpus import Corpus
-from vslm.data.windows import evaluation_windows
 from vslm.measure.measure import Measure, Taker, log_spaced_steps
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
@@ -67,18 +67,18 @@ class LossByPosition(Measure):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last look."""
-        tokens = corpus.split("val").tokens
+        split = corpus.split("val")
         return LossByPositionTaker(
-            evaluation_windows(tokens, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
+            evaluation_windows_of(split, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
         )
 
 
 class LossByPositionTaker(Taker):
     """See `LossByPosition`. Arrays: `loss_nats_T`."""
 
-    def __init__(self, windows_NT1: np.ndarray) -> None:
-        self.windows_NT1 = windows_NT1
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
-        """The mean over windows."""
-        return {"loss_nats_T": window_losses(model, self.windows_NT1).mean(axis=0)}
+        """The mean over windows; NaN where no target counts."""
+        return {"loss_nats_T": self.windows.by_position(window_losses(model, self.windows.tokens_NT1))}

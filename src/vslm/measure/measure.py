@@ -27,11 +27,11 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.bounds import Some, Tokens
-from vslm.core.errors import SpecError
+from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
-from vslm.data.windows import evaluation_windows
+from vslm.data.windows import evaluation_starts, evaluation_windows, weights_at
 from vslm.models.language_model import LanguageModel, Model
 
 _AXES = re.compile(r"_([A-Z]+)$")
@@ -108,6 +108,19 @@ class OnWindows(Measure):
         """The windows, [N, T + 1]: the same for every arm, seed and step."""
         tokens = corpus.split("val").tokens
         return evaluation_windows(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
+
+    def weights(self, corpus: Corpus, context_tokens: int) -> np.ndarray | None:
+        """How much each target of these windows counts, fp32 [N, T]; None where all count the same.
+
+        A mean over targets is a weighted one. Raises: DataError where none of them counts.
+        """
+        split = corpus.split("val")
+        starts_N = evaluation_starts(split.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
+        weight_NT = weights_at(split.weights, starts_N, context_tokens)
+        if weight_NT is not None and not weight_NT.any():
+            found = f"none of the {weight_NT.size:,} targets that {type(self).__name__} looks at counts"
+            raise DataError("measures", found, "a mean is over targets that count", "look at more: num_tokens")
+        return weight_NT
 
 
 def log_spaced_steps(num_steps: int, num_evaluations: int) -> list[int]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.core.bounds import Tokens
+from vslm.data.batches import Windows
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds, document_of_windows, evaluation_starts
 from vslm.measure.measure import OnWindows, Taker
@@ -52,8 +53,9 @@ class PositionProfile(OnWindows):
         """What takes it."""
         windows_NT1 = self.windows(corpus, context_tokens)
         separator = corpus.tokenizer.end_of_text
-        if separator is None:
-            return PositionProfileTaker(windows_NT1)
+        weight_NT = self.weights(corpus, context_tokens)
+        if separator is None or weight_NT is not None:  # beginnings would need the weights of a text of their own
+            return PositionProfileTaker(windows_NT1, weight_NT=weight_NT)
         tokens = corpus.split("val").tokens
         starts_N = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
         document_N = document_of_windows(tokens, separator, starts_N, context_tokens)
@@ -69,6 +71,7 @@ class PositionProfileTaker(Taker):
         documents_NT1: a separator and the beginning of a document, then anything; None: there are none.
         is_target_NT: which of the T targets of each belong to it.
         document_N: the document of each window that starts anywhere.
+        weight_NT: how much each target of those windows counts; None: all the same.
     """
 
     def __init__(
@@ -77,7 +80,9 @@ class PositionProfileTaker(Taker):
         documents_NT1: np.ndarray | None = None,
         is_target_NT: np.ndarray | None = None,
         document_N: np.ndarray | None = None,
+        weight_NT: np.ndarray | None = None,
     ) -> None:
+        self.weight_NT = weight_NT
         self.windows_NT1, self.documents_NT1, self.is_target_NT = windows_NT1, documents_NT1, is_target_NT
         self.document_N = document_N
         self.edges = log_edges(windows_NT1.shape[1] - 1)
@@ -86,10 +91,10 @@ class PositionProfileTaker(Taker):
         """Means by bin and by position."""
         starts, ends = self.edges[:-1] + 1, self.edges[1:]
         loss_NT = window_losses(model, self.windows_NT1)
-        everything_NT = np.ones(loss_NT.shape, dtype=bool)
+        counts_NT = np.ones(loss_NT.shape, dtype=bool) if self.weight_NT is None else self.weight_NT
         taken = {
-            "random_nats_NP": _binned(loss_NT, everything_NT, self.edges)[0],
-            "random_nats_T": loss_NT.mean(axis=0),
+            "random_nats_NP": _binned(loss_NT, counts_NT, self.edges)[0],
+            "random_nats_T": Windows(self.windows_NT1, self.weight_NT).by_position(loss_NT),
             "from_tokens_P": starts,
             "tokens_P": np.sqrt(starts * ends),
         }
@@ -147,11 +152,11 @@ def log_edges(context_tokens: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], edges[edges < context_tokens], [context_tokens]]))
 
 
-def _binned(loss_NT: np.ndarray, is_target_NT: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean of the targets of every bin, in the digits of an fp32 loss, and their number."""
+def _binned(loss_NT: np.ndarray, counts_NT: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the targets of every bin that count, in the digits of an fp32 loss, and their number (or weight)."""
     sums_NP, counts_NP = (
         np.stack([values[:, a:b].sum(axis=1) for a, b in itertools.pairwise(edges)], axis=1)
-        for values in (np.where(is_target_NT, loss_NT, 0.0), is_target_NT)
+        for values in (np.where(counts_NT, loss_NT * counts_NT, 0.0), counts_NT)
     )
     with np.errstate(invalid="ignore"):  # no target in a bin: NaN is the answer
         return (sums_NP / counts_NP).astype(np.float32), counts_NP

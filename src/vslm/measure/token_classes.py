@@ -50,7 +50,8 @@ class TokenClasses(OnWindows):
         }
         from_count_G = np.append(0, 2 ** np.arange(octave_V.max()))
         sizes = {"frequency": len(from_count_G), "occurrence": len(OCCURRENCES), "part": len(PARTS_OF_WORD)}
-        return TokenClassesTaker(windows_NT1, classes, sizes, {"frequency_from_count_G": from_count_G})
+        beside, weight_NT = {"frequency_from_count_G": from_count_G}, self.weights(corpus, context_tokens)
+        return TokenClassesTaker(windows_NT1, classes, sizes, beside, weight_NT)
 
 
 class TokenClassesTaker(Taker):
@@ -61,6 +62,7 @@ class TokenClassesTaker(Taker):
         classes: by division, the class of every target, [N, T].
         sizes: by division, the number of its classes.
         beside: further arrays that go with the classes.
+        weight_NT: how much each target counts; None: all the same. Then numbers of tokens are sums of weights.
     """
 
     def __init__(
@@ -69,17 +71,20 @@ class TokenClassesTaker(Taker):
         classes: Mapping[str, np.ndarray],
         sizes: Mapping[str, int],
         beside: Mapping[str, np.ndarray],
+        weight_NT: np.ndarray | None = None,
     ) -> None:
+        self.weight_N = None if weight_NT is None else weight_NT.ravel().astype(np.float64)
         self.windows_NT1, self.classes, self.sizes, self.beside = windows_NT1, classes, sizes, beside
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """Means over the targets of all windows."""
         loss_N = window_losses(model, self.windows_NT1).ravel()
+        weighted_N = loss_N if self.weight_N is None else loss_N * self.weight_N
         found: dict[str, np.ndarray] = dict(self.beside)
         for division, class_NT in self.classes.items():
             count_G, sum_G = (
                 np.bincount(class_NT.ravel(), weights=weights, minlength=self.sizes[division])
-                for weights in (None, loss_N)
+                for weights in (self.weight_N, weighted_N)
             )
             found[f"{division}_num_tokens_G"] = count_G
             with np.errstate(invalid="ignore"):  # a class without a token is NaN

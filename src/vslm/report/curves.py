@@ -168,7 +168,8 @@ def position_edges(num_positions: int, most: int = MOST_BINS) -> np.ndarray:
 
 
 def binned(values_ST: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Means over bins of the last axis; NaN for a bin that reaches beyond the positions there are.
+    """Means over bins of the last axis; NaN for a bin that reaches beyond the positions there are. A position at which
+    no target counts (NaN, at every row) is no part of its bin.
 
     >>> binned(np.array([1.0, 3.0, 5.0]), np.array([0, 2, 3, 9])).tolist()
     [2.0, 5.0, nan]
@@ -177,8 +178,12 @@ def binned(values_ST: np.ndarray, edges: np.ndarray) -> np.ndarray:
     means = np.full((*values_ST.shape[:-1], len(edges) - 1), np.nan)
     whole = int(np.searchsorted(edges, num_positions, side="right")) - 1  # bins that end within the positions
     if whole > 0:
-        sums = np.add.reduceat(values_ST[..., : edges[whole]], edges[:whole], axis=-1)
-        means[..., :whole] = sums / np.diff(edges[: whole + 1])
+        inside_ST, sizes = values_ST[..., : edges[whole]], np.diff(edges[: whole + 1])
+        if values_ST.size and (counts_T := np.isfinite(inside_ST).reshape(-1, edges[whole]).any(axis=0)).any():
+            inside_ST = np.where(counts_T, inside_ST, 0.0)
+            sizes = np.add.reduceat(counts_T.astype(float), edges[:whole])
+        with np.errstate(invalid="ignore"):  # a bin without a position is NaN
+            means[..., :whole] = np.add.reduceat(inside_ST, edges[:whole], axis=-1) / sizes
     return means
 
 

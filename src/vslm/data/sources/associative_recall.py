@@ -15,7 +15,7 @@ import numpy as np
 from vslm.core.bounds import Context, Documents, Seed, Vocabulary
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
-from vslm.data.documents import Document
+from vslm.data.documents import Document, Scored
 from vslm.data.sources.source import Source
 from vslm.data.tokenizers import Characters, FittedTokenizer, Tokenizer
 
@@ -60,13 +60,13 @@ class AssociativeRecall(Source):
 
     One letter is one token, and every document has exactly `document_tokens` of them, its line end and the separator
     included. Windows start where documents start (`align_tokens`), so no query is cut off from its pair, and
-    `context_tokens` has to be a multiple of `document_tokens`. Of all targets, `predictable_fraction` are values of
-    queries: 37% at the defaults; the other half of each pair, and the pairs themselves, cost every model the same.
+    `context_tokens` has to be a multiple of `document_tokens`. Only the values of queries are scored, since nobody can
+    foresee a key, or the value of a pair. They are `predictable_fraction` of all targets, 37% at the defaults.
 
     Paper: Zoology: Measuring and Improving Recall in Efficient Language Models, Arora et al., 2023,
-    https://arxiv.org/abs/2312.04927, which defines the task. We differ: they space queries by a power law within filler
-    that is not scored, and score only their values; we have no filler, score every token as in any corpus, and draw
-    distances evenly in their logarithm. Keys and values there are from 8,192 tokens, here from at most 120 letters.
+    https://arxiv.org/abs/2312.04927, which defines the task. We differ: they space queries by a power law within
+    filler; we have no filler, and draw distances evenly in their logarithm. Keys and values there are from 8,192
+    tokens, here from at most 120 letters.
 
     Chance: 1 / num_letters for a guess among all values, 1 / num_pairs for a guess among those of the document.
 
@@ -145,10 +145,11 @@ class AssociativeRecall(Source):
 
     def documents(self) -> Iterator[Document]:
         """Every document, in the order of the draws."""
+        scored = tuple(Scored(2 * place + 1, 2 * place + 2) for place in range(self.num_pairs, self._num_places))
         for start in range(0, self.num_documents, _DOCUMENTS_AT_A_TIME):
             texts = self._texts(start // _DOCUMENTS_AT_A_TIME)[: self.num_documents - start]
             for number, text in enumerate(texts, start):
-                yield Document(f"recall#{number}", text)
+                yield Document(f"recall#{number}", text, scored)
 
     def _texts(self, part: int) -> list[str]:
         """One part of the corpus. Raw numbers of Philox alone are used, which no version of numpy changes."""

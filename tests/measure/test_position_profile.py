@@ -90,8 +90,6 @@ def test_windows_know_their_documents() -> None:
             assert name == "val"
             tokens = np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
             return SimpleNamespace(weights=None, tokens=tokens)
-                weights=None, tokens=np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
-            )
 
     take = PositionProfile(num_tokens=99).build(
         model=None,  # type: ignore[arg-type]

@@ -7,22 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vslm.core.declarations import place_of_class
 from vslm.core.errors import RunError, SpecError, VslmError
 from vslm.core.types import describe
 from vslm.core.user_modules import is_own, is_users_file
+from vslm.data.batches import Batch
 from vslm.data.corpus import Corpus
 from vslm.lab.experiment import Experiment
 from vslm.lab.own_classes import own_kinds
+from vslm.lab.stored_run import StoredRun
+from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model
+from vslm.objectives.objective import Objective, Passes
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.training.checkpoints import optimizer_numbers
 
+_FEW_TOKENS = 13
+
 
 def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) -> None:
-    """Build what arms with classes of their own are made of: the model, and measures and an optimizer of their own.
+    """Build what arms with classes of their own are made of: the model, measures, an optimizer, an objective.
 
     Raises: SpecError with class, file and line, for a `build` that fails or that returns something else.
     """
@@ -41,6 +49,34 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) 
                 _check_optimizer(experiment.optimizer, model)
             if is_own(type(experiment.schedule)):
                 _check_factor(experiment)
+            if experiment.objective is not None:
+                _check_objective(experiment.objective, experiment.model, model, vocabulary)
+
+
+def _check_objective(objective: Objective, spec: Model, model: LanguageModel, vocabulary: int) -> None:
+    """Try one batch of three windows, in two parts, as accumulation would pass it."""
+    passes = Passes(
+        spec=spec,
+        token_loss=lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT),
+        made=lambda function, _: function,
+        data_seed=0,
+        finished_model=lambda run: StoredRun(Path(run)).model().requires_grad_(requires_grad=False),
+    )
+    lowers = objective.build(model, passes)
+    num_tokens = min(spec.context_tokens, _FEW_TOKENS)
+    tokens_BT1 = torch.arange(3 * (num_tokens + 1)).reshape(3, -1) % vocabulary
+    place = place_of_class(type(objective))
+    for part in Batch(tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous()).parts(2):
+        found = lowers(part, 0)
+        name = f"{type(objective).__name__}.build(...)(batch, step)"
+        if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(one, Tensor) for one in found)):
+            raise SpecError(place, f"{name} returned {describe(found)}", "Lowered(lowered, loss_nats_BT) is needed")
+        lowered, loss_nats_BT = found
+        if lowered.ndim or not lowered.requires_grad or loss_nats_BT.shape != part.targets_BT.shape:
+            shapes = f"shapes {list(lowered.shape)} and {list(loss_nats_BT.shape)}"
+            found = f"{name} returned {shapes}{'' if lowered.requires_grad else ', the first without a gradient'}"
+            allowed = f"a number with a gradient, and the loss of every target, here {list(part.targets_BT.shape)}"
+            raise SpecError(place, found, allowed, "take means with batch.mean(loss_BT)")
 
 
 def _check_optimizer(spec: Optimizer, model: nn.Module) -> None:

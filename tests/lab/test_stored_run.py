@@ -13,6 +13,7 @@ from test_run import CONTEXT_TOKENS, STEPS, job_for
 from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
+from vslm.data.batches import Windows
 from vslm.data.corpus import open_corpus
 from vslm.data.windows import evaluation_windows
 from vslm.lab.catalog import KINDS
@@ -51,7 +52,7 @@ def test_the_model_of_a_step_is_the_one_that_was_evaluated_then(made: tuple[Job,
     windows_NT1 = evaluation_windows(open_corpus(job.corpus).val.tokens, context_tokens=CONTEXT_TOKENS, num_tokens=190)
     for step in (0, 1):
         (row,) = (arrays["steps_S"] == step).nonzero()[0]
-        loss_T = LossByPositionTaker(windows_NT1)(run.model(step))["loss_nats_T"]
+        loss_T = LossByPositionTaker(Windows(windows_NT1))(run.model(step))["loss_nats_T"]
         assert abs(loss_T - arrays["val_loss_nats_ST"][row]).max() < 1e-3
     start = build_model(job, run.tokenizer.vocabulary)
     for (name, mine), (_, its) in zip(run.model(0).named_parameters(), start.named_parameters(), strict=True):

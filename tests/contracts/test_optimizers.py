@@ -357,8 +357,11 @@ def test_muon_is_torchs_two_side_by_side() -> None:
     assert_equal(mine, its)
     alone = Muon(learning_rate=0.03).build(nn.Linear(3, 5, bias=False))
     assert [group["lr"] for group in alone.param_groups] == [0.03]
-    with pytest.raises(SpecError, match="the model has no matrix; Muon moves matrices; choose AdamW"):
-        Muon(learning_rate=0.03).build(nn.Embedding(5, 3))
+    for without in (nn.Embedding(5, 3), nn.Conv1d(3, 5, kernel_size=2)):
+        with pytest.raises(
+            SpecError, match="the model has no matrix of two dimensions; Muon moves those; choose AdamW"
+        ):
+            Muon(learning_rate=0.03).build(without)
 
 
 OUTSIDE = {"momentum": (1.0, -0.1), "rest_ratio": (0.0,), "weight_decay": (-0.1,), "epsilon": (0.0,)}
@@ -370,6 +373,8 @@ def test_muon_refuses_numbers_outside_their_range(name: str, value: float) -> No
     with pytest.raises(SpecError) as said:
         Muon(learning_rate=0.1, **{name: value})  # type: ignore[arg-type]
     assert said.value.where == name
+    edges: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "betas": (0.0, 0.0)}
+    assert Muon(learning_rate=0.1, **edges).momentum == 0
     with pytest.raises(SpecError, match=r"betas\.1: found 1"):
         Muon(learning_rate=0.1, betas=(0.9, 1.0))
 
@@ -382,13 +387,15 @@ def test_several_at_once_share_no_parameter_and_one_closure() -> None:
     both = CombinedOptimizer(torch.optim.SGD([line.weight], lr=0.1), torch.optim.Adam([line.bias], lr=0.1))
     calls = []
 
-    def closure() -> Tensor:
+    def closure() -> Any:
         loss = line(torch.ones(2, 3)).square().mean()
         loss.backward()
         calls.append(loss)
         return loss
 
     before = weights(line)
+    early = torch.optim.Adagrad([line.weight], lr=0.1)
+    assert CombinedOptimizer(early, torch.optim.SGD([line.bias])).state.keys() == {line.weight}, "kept before a step"
     assert both.step(closure) is calls[0]
     assert len(calls) == 1
     assert not any(torch.equal(p, before[name]) for name, p in line.named_parameters())

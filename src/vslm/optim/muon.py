@@ -75,11 +75,13 @@ class Muon(Optimizer):
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`.
 
-        Raises: SpecError for a model without a matrix.
+        Raises: SpecError for a model without a matrix of two dimensions.
         """
         parameters = dict(model.named_parameters())
         if not any(role == "matrix" and parameters[name].ndim == 2 for name, role in roles(model).items()):
-            raise SpecError("optimizer", "the model has no matrix", "Muon moves matrices", "choose AdamW")
+            raise SpecError(
+                "optimizer", "the model has no matrix of two dimensions", "Muon moves those", "choose AdamW"
+            )
         undecayed, decayed = {"weight_decay": 0.0}, {"weight_decay": self.weight_decay}
         rules = [
             Rule(decayed, roles=("matrix",), ndim=2),

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pickle
@@ -5,7 +6,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import filelock
 import numpy as np
@@ -15,9 +18,11 @@ from synthetic_text import HOSTILE, stories, written
 from vslm.core.errors import DataError, RunError, SpecError
 from vslm.data import corpus as corpus_module
 from vslm.data.corpus import Corpus, home, open_corpus, prepare
-from vslm.data.sources import Text
+from vslm.data.documents import Document
+from vslm.data.sources import AssociativeRecall, Text
+from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, Splits
-from vslm.data.tokenizers import Characters
+from vslm.data.tokenizers import BPE, Characters
 
 OLD = 1_600_000_000  # long settled
 
@@ -239,7 +244,7 @@ def test_a_flipped_bit_is_found_when_a_corpus_is_opened(source: Text, name: str)
 def test_a_note_of_files_that_names_another_text_is_not_believed(source: Text) -> None:
     """It would give the corpus another name, and a study another corpus."""
     fingerprint = prepare(source).fingerprint
-    (note,) = (home() / "corpora" / "read").iterdir()
+    (note,) = (path for path in (home() / "corpora" / "read").iterdir() if not path.name.startswith("last-"))
     note.write_text('{"content": "0123"}')
     assert prepare(source).fingerprint == fingerprint
 
@@ -381,3 +386,67 @@ def test_a_killed_builder_leaves_no_lock(source: Text) -> None:
     started = time.perf_counter()
     prepare(source)
     assert time.perf_counter() - started < 20
+
+
+def test_a_corpus_opens_without_its_source(source: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its text is unplugged: what was prepared from it is used, and said; with another tokenizer there is none."""
+    before = prepare(source)
+    for path in source.files():
+        path.unlink()
+    said: list[str] = []
+    again = prepare(source, say=said.append)
+    assert again.fingerprint == before.fingerprint
+    assert np.array_equal(again.val.tokens, before.val.tokens)
+    assert any("the corpus that was prepared from it before is used" in words for words in said)
+    with pytest.raises(DataError):
+        prepare(dataclasses.replace(source, tokenizer=BPE(vocabulary=303)))
+
+
+def test_made_up_documents_are_not_drawn_again_to_be_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Their fields and the number of their rules say who they are; other fields, or rules, are drawn."""
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
+    recall = AssociativeRecall(num_pairs=3, document_tokens=20, num_letters=4, num_documents=300)
+    first, draws = prepare(recall), []
+    drawn = AssociativeRecall.documents
+    monkeypatch.setattr(AssociativeRecall, "documents", lambda self: (draws.append(self.seed), drawn(self))[1])
+    assert prepare(recall).fingerprint == first.fingerprint
+    assert not draws
+    assert prepare(dataclasses.replace(recall, seed=1)).fingerprint != first.fingerprint
+    monkeypatch.setattr("vslm.data.sources.associative_recall._RULES", 99)
+    assert prepare(recall).fingerprint == first.fingerprint
+    assert draws == [1, 0]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Revised(Source):
+    """A source that is known by a revision, as one that is downloaded would be."""
+
+    reads: ClassVar[list[str]] = []
+    revision: ClassVar[str] = "a"
+
+    def identity(self) -> str:
+        """The revision."""
+        return self.revision
+
+    def documents(self) -> Iterator[Document]:
+        """Some, of this revision."""
+        self.reads.append(self.revision)
+        for number in range(300):
+            yield Document(str(number), f"{self.revision} {number} " * 20)
+
+    def describe(self) -> str:
+        """In words."""
+        return "revised"
+
+
+def test_a_source_is_read_once_for_a_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for again it is not read; another revision is another corpus, and the first is still known."""
+    source = Revised(vocabulary=300)
+    monkeypatch.setattr(Revised, "reads", [])
+    first = prepare(source)
+    assert prepare(source).fingerprint == first.fingerprint
+    monkeypatch.setattr(Revised, "revision", "b")
+    assert prepare(source).fingerprint != first.fingerprint
+    monkeypatch.setattr(Revised, "revision", "a")
+    assert prepare(source).fingerprint == first.fingerprint
+    assert Revised.reads == ["a", "b"]

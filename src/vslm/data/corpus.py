@@ -4,7 +4,7 @@
                                      {train,select,val}.weights   fp32 of each id, where a source says what counts
                                      tokenizer.json
                                      meta.json                what it is, how it was made, sizes and checksums
-    $VSLM_HOME/corpora/read/<key>.json                        files already read: (path, size, time) -> content, and how
+    $VSLM_HOME/corpora/read/<key>.json                        sources already read: identity -> content, and how
 
 Two processes that ask for the same corpus build it once; the second says that it waits. The lock is the operating
 system's, taken through `filelock`, so a killed process leaves none behind. Files that are open are never written to.
@@ -47,7 +47,6 @@ _READING = 1  # of the rules by which files become documents; other rules read k
 _NUM_UINT16_IDS = 65_536
 _TEXTS_AT_A_TIME = 512  # encoded together; ids of the library take much more memory than ours
 _ROOM = "make room, or set VSLM_HOME to another folder"
-_SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
 
 Say = Callable[[str], None]
 
@@ -182,8 +181,14 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
         cache cannot be written.
     """
     say = say or (lambda words: None)
-    key = _files_key(source)
     notes = Notes()
+    try:
+        key = _identity_key(source)
+    except DataError as gone:
+        if (corpus := _prepared_before(source)) is None:
+            raise
+        say(f"{gone.where}: {gone.found}; the corpus that was prepared from it before is used")
+        return corpus
     try:
         content, how_read = _already_read(key)
         corpus, documents = _opened(home() / "corpora" / _fingerprint(source, content)) if content else None, None
@@ -199,11 +204,20 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
     except OSError as error:
         found = "the cache of corpora cannot be used"
         raise refused(error, home(), found=found, do=_ROOM) from error
-    if key and documents is not None and not notes.lacks_packages:
+    if documents is not None and not notes.lacks_packages:
         with suppress(RunError):  # it spares a reading next time, no more
-            write_json(_read_record(key), {"content": content, "read": how_read})
+            for name in (key, _name_of(source)):
+                if name is not None:
+                    write_json(_read_record(name), {"content": content, "read": how_read})
     # One corpus may be read from several places: what is said is how it was read now, not how it was built.
     return Corpus(corpus.folder, {**corpus.meta, "read": [*how_read, *_fewer_ids(source, corpus.vocabulary)]})
+
+
+def _prepared_before(source: Source) -> Corpus | None:
+    """The corpus of what was last found in a source that is gone; None where none was prepared with this tokenizer."""
+    content, how_read = _already_read(_name_of(source))
+    corpus = _opened(home() / "corpora" / _fingerprint(source, content)) if content else None
+    return None if corpus is None else Corpus(corpus.folder, {**corpus.meta, "read": how_read})
 
 
 def _fewer_ids(source: Source, vocabulary: int) -> Iterator[str]:
@@ -247,20 +261,29 @@ def _fingerprint(source: Source, content: str) -> str:
     return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _files_key(source: Source) -> str | None:
-    """A name for the state of the source's files, or None where there are none, where one is too young to trust, or
-    where the source is of a class of the user's own, whose code may have changed.
+def _identity_key(source: Source) -> str | None:
+    """A name for what decides a source's documents, known without reading them; None where only reading tells.
+
+    Raises: DataError where the source is gone.
     """
-    if is_own(type(source)):
-        return None
-    files = [(path.resolve(), path.stat()) for path in source.files()]
-    newest = max((stat.st_mtime for _, stat in files), default=time.time())
-    if time.time() - newest < _SETTLED_SECONDS:
-        return None
-    states = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in files]
+    identity = source.identity()
+    return None if identity is None else _named([_kind_of(source), identity])
+
+
+def _name_of(source: Source) -> str:
+    """A name for a source whatever is in it now, under which what was last found there is noted."""
+    return f"last-{_named([_kind_of(source), getattr(source, 'path', None)])}"
+
+
+def _kind_of(source: Source) -> list[Any]:
+    """The class of a source, the code of one that is the user's, and its fields but for where it lies."""
+    kind = type(source)
     how = {name: value for name, value in to_plain(source).items() if name not in ("path", "tokenizer", "splits")}
-    seen = [FORMAT, _READING, how, states]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:32]
+    return [FORMAT, _READING, how, parts_of_class(kind) if is_own(kind) else None]
+
+
+def _named(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, default=list).encode()).hexdigest()[:32]
 
 
 def _read_record(key: str) -> Path:

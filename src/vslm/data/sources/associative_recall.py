@@ -36,6 +36,7 @@ _DOCUMENTS_AT_A_TIME = 4096  # drawn together, so that a longer corpus starts wi
 _MOST_TOKENS = 2**24  # drawn in about a minute, and held in memory as text
 _FEWEST_DOCUMENTS = 64  # below, the splits would cut documents into blocks
 _MANTISSA_BITS = 53
+_RULES = 2  # by which documents are drawn, and what counts in them; other ones are another number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,10 @@ class AssociativeRecall(Source):
             f"associative recall of {self.num_pairs} pairs in {self.document_tokens} tokens, "
             f"{self.num_documents:,} documents, seed {self.seed}"
         )
+
+    def identity(self) -> int:
+        """Of the rules by which documents are drawn; all else are fields."""
+        return _RULES
 
     def documents(self) -> Iterator[Document]:
         """Every document, in the order of the draws."""

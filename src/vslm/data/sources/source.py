@@ -3,10 +3,12 @@
 Not for: reading formats (each source does its own), or caching (`vslm.data.corpus` does, for all of them).
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
+from typing import Any
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
@@ -16,6 +18,7 @@ from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Tokenizer
 
 _DEFAULT_TOKENIZER = BPE()
+_SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,5 +74,20 @@ class Source(Spec, ABC):
         return 1
 
     def files(self) -> Sequence[Path]:
-        """The files that decide the documents, so that unchanged ones need not be read again; none: always read."""
+        """The files that decide the documents, so that unchanged ones need not be read again; none: there are none."""
         return ()
+
+    def identity(self) -> Any | None:
+        """What decides the documents beside the fields of this source, as JSON values, known without reading them.
+
+        Two sources of one class with equal fields and equal identities have the same documents, so a corpus that was
+        prepared from one is that of the other: the revision of what is downloaded, a number for the rules by which
+        documents are drawn. By default place, size and time of the files. None: only reading tells, as where a file
+        is so young that it may change again without a new time.
+        Raises: DataError where there is nothing to be known of, such as a file that is gone.
+        """
+        states = [(str(path.resolve()), path.stat()) for path in self.files()]
+        newest = max((stat.st_mtime for _, stat in states), default=time.time())
+        if time.time() - newest < _SETTLED_SECONDS:
+            return None
+        return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in states]

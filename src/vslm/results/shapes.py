@@ -216,6 +216,8 @@ _LOOKS = (
     ("looks.*.error", NUMBER_OR_NOTHING),
     ("looks.*.verdict", _VERDICT),
 )
+# What a later look is made from: a look that lacks one of these is none.
+_OF_A_LOOK = ("looks.*.seeds", "looks.*.delta", "looks.*.interval", "looks.*.error", "looks.*.verdict")
 _ARM = (("", OBJECT), ("verdict", _VERDICT), ("delta", NUMBER_OR_NOTHING), ("interval", _INTERVAL), *_LOOKS)
 VERDICT = (  # what a later verdict and a rematch read of one; the rest a page shows as missing where it is odd
     Rule("", OBJECT, needed_to="judge"),
@@ -224,15 +226,18 @@ VERDICT = (  # what a later verdict and a rematch read of one; the rest a page s
     *(
         Rule(f"arms.*.{name}", shape, needed_to="judge")
         for name, shape in _ARM
-        if name in ("verdict", "looks", "delta")
+        if name in ("verdict", "looks", "delta", *_OF_A_LOOK)
     ),
     Rule("budgets", OBJECT),
     Rule("budgets.*", OBJECT),
     Rule("budgets.*.arms", OBJECT),
-    *(Rule(f"budgets.*.arms.*.{name}".rstrip("."), shape) for name, shape in _ARM),
+    *(
+        Rule(f"budgets.*.arms.*.{name}".rstrip("."), shape, needed_to="judge" if name in _OF_A_LOOK else "")
+        for name, shape in _ARM
+    ),
     Rule("trends", OBJECT),
     Rule("trends.*", OBJECT),
-    *(Rule(f"trends.*.{name}", shape) for name, shape in _LOOKS),
+    *(Rule(f"trends.*.{name}", shape, needed_to="judge" if name in _OF_A_LOOK else "") for name, shape in _LOOKS),
 )
 
 DONE = (

@@ -380,7 +380,7 @@ def ls(root: Path = Path("runs"), /, *, json_: Json = False) -> None:
 @app.command
 def compare(
     *paths: SomePaths,
-    measure: Literal["val_loss", "val_bpb"] | None = None,
+    measure: str | None = None,
     out: Path | None = None,
     json_: Json = False,
 ) -> None:
@@ -388,7 +388,9 @@ def compare(
 
     Args:
         paths: Of studies (runs/NAME), arms (runs/NAME/ARM) or runs (runs/NAME/ARM/seed0).
-        measure: The final number. Default: val_loss where all have one tokenizer, else val_bpb.
+        measure: The final number: val_loss, val_bpb, or one that a measure recorded, such as recall.accuracy. Default:
+            what all their studies are judged by, if that is one of a measure; else val_loss where all have one
+            tokenizer, and val_bpb where they have not.
         out: Also write a page there, an .html file.
         json_: Print JSON and nothing else.
     """
@@ -660,7 +662,7 @@ def noise(
         options = Options(device=device, precision=precision)
         folder = run_study(noise_study(tokens, seeds), out, watcher, study_file=None, options=options)
     card = write_noise_card(folder)
-    print(f"noise of this machine, {card['tokens']:,} tokens a run, {card['seeds']} pairs, nats per token")
+    print(f"noise of this machine, {card['tokens']:,} tokens a run, {card['seeds']} pairs, {card['unit']}")
     print(f"  same data, initial weights changed in the last bit   SD {card['last_bit_sd']:.5f}")
     print(f"  same data, other initial weights                     SD {card['paired_sd']:.5f}")
     print(f"  other data order and initial weights (unpaired)      SD {card['unpaired_sd']:.5f}")
@@ -776,6 +778,7 @@ def _exit_where_missing(folder: "StudyFolder") -> None:
 
 def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
     from vslm.report.terminal import show, verdict_table
+    from vslm.results.primary import PrimaryNumber
 
     verdict = folder.verdict or {"arms": {}}
     if as_json:
@@ -785,6 +788,8 @@ def _print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
     if folder.study["prediction"]:
         print(f"predicted: {folder.study['prediction']}")
     if verdict["arms"]:
+        if not (primary := PrimaryNumber.of(folder.study.get("primary"))).is_loss:
+            print(f"judged by: {primary.compared}")
         show(verdict_table(folder))
         for arm, row in verdict["arms"].items():
             print(f"{arm}: {row['words']}")
@@ -850,6 +855,17 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     print(f"speed: {planned['speed_from']}; precision: {planned['precision']}")
     if planned["tokens_from"]:
         print(f"tokens of the arms: {planned['tokens_from']}")
+    _print_noise(planned)
+    print(planned["checked"])
+    for lint in planned["lints"]:
+        print(f"note: {lint}")
+
+
+def _print_noise(planned: dict[str, Any]) -> None:
+    if planned["noise_sd"] is None:
+        print(f"judged by: {planned['judged_by']}")
+        print(f"noise, and what this resolves: {planned['noise_from']}")
+        return
     print(f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})")
     effect = planned["resolvable_effect"]
     print(f"smallest effect that this resolves: {f'{effect:.4f}' if effect is not None else 'none, with one seed'}")
@@ -857,9 +873,6 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     print(
         f"the declared effect needs {f'about {needed:.0f} minutes' if needed is not None else 'more than is in reach'}"
     )
-    print(planned["checked"])
-    for lint in planned["lints"]:
-        print(f"note: {lint}")
 
 
 def _block_lines(rows: list[dict[str, Any]]) -> list[str]:

@@ -12,8 +12,9 @@ import torch
 
 import vslm.measure
 from vslm.core.specs import from_plain, to_plain
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus, TokenFile, prepare
 from vslm.data.sources import AssociativeRecall
+from vslm.data.splits import SplitName
 from vslm.lab.catalog import KINDS
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.recording import measured_arrays, with_measures
@@ -124,6 +125,29 @@ def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, c
     assert all(len(array) == 2 for array in measured_arrays(taken).values())
     assert measured_arrays(taken)[f"{measure.recorded_as}.steps_S"].tolist() == [0, 7]
     json.dumps(with_measures([], taken), allow_nan=False)
+
+
+def test_it_declares_the_numbers_that_it_records(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """Every one without axes, and no other, so that whatever is recorded can be judged by; with words for people."""
+    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    assert set(measure.numbers) == {name for name, value in values.items() if value.ndim == 0}
+    for name, number in measure.numbers.items():
+        assert number.unit, name
+        assert number.title[:1].islower(), name
+
+
+def test_it_reads_the_split_that_it_is_opened_for(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """A run that is made to choose is measured on `select`, so none that is built for it looks at `val`."""
+    read: list[str] = []
+
+    class Watched(Corpus):
+        def split(self, name: SplitName) -> TokenFile:
+            read.append(name)
+            return super().split(name)
+
+    opened = Watched(corpus.folder, corpus.meta, "select")
+    measure.build(model=model, corpus=opened, context_tokens=CONTEXT_TOKENS)
+    assert "val" not in read
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 37])

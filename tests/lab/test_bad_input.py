@@ -131,7 +131,11 @@ def test_a_wrong_study_file_is_named_with_its_line(place: Path, vslm: Callable, 
         ),
         ("width=16, heads=2", "width=16, heads=3", ["study.py:5", "heads", "2 or 4 would"]),
         ("seeds=2", "seeds=2, budgets=(1.0, 0.3333333, 0.33333331)", ["study.py:12", "budgets", "different numbers"]),
-        ('"val_loss", smallest', '"loss", smallest', ["study.py:17", "measure", "'val_loss' or 'val_bpb'"]),
+        (
+            '"val_loss", smallest',
+            '"loss", smallest',
+            ["study.py:17", "measure", "found 'loss' and no number", "did you mean val_loss?"],
+        ),
     ],
 )
 def test_a_wrong_study_is_named_with_its_line(

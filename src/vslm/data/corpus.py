@@ -99,6 +99,7 @@ class Corpus:
 
     folder: Path
     meta: dict[str, Any]
+    evaluated_split: SplitName = "val"  # "select" for a run that is made to choose
 
     @property
     def fingerprint(self) -> str:
@@ -140,6 +141,11 @@ class Corpus:
         """For verdicts only."""
         return self.split("val")
 
+    @property
+    def evaluated(self) -> TokenFile:
+        """What a model is evaluated on: `val` for verdicts, `select` where something is chosen."""
+        return self.split(self.evaluated_split)
+
     def split(self, name: SplitName) -> TokenFile:
         """The tokens of a split."""
         part = self.meta["splits"][name]
@@ -169,7 +175,7 @@ class Corpus:
             raise DataError(str(self.folder), damage, "", do)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Corpus, (self.folder, self.meta)
+        return Corpus, (self.folder, self.meta, self.evaluated_split)
 
 
 def prepare(source: Source, *, say: Say | None = None) -> Corpus:

@@ -9,8 +9,9 @@ from vslm.data.tokenizers import BPE, Characters
 from vslm.lab.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.lab.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.lab.job import Job, Settings
+from vslm.lab.primary import Primary
 from vslm.lab.screening import Screen
-from vslm.lab.study import Primary, Study
+from vslm.lab.study import Study
 from vslm.lab.tuning import LearningRates
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps

@@ -25,6 +25,7 @@ from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
 from vslm.lab.stored_run import StoredRun
 from vslm.lab.study import Study
+from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
 from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
@@ -40,17 +41,18 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     for arm, experiment in study.arms.items():
         _check_names(experiment, f"arms.{arm}")
     corpora: dict[str, Corpus] = {}
+    chooses = bool(study.screen or study.tune)
     prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
     for arm, experiment in study.arms.items():
         try:
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say)
             corpora[arm] = prepared[experiment.data]
-            _check_windows(experiment, corpora[arm], chooses=bool(study.screen or study.tune))
+            _check_windows(experiment, corpora[arm], chooses=chooses, judging=study.primary.of(experiment))
             check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
         except SpecError as error:
             raise error.within(f"arms.{arm}") from None
-    check_builds(study.arms, corpora)
+    check_builds(study.arms, corpora, study.primary)
     _check_comparable(study, corpora)
     _check_same_val(study, corpora)
     if study.equal is not None:
@@ -89,7 +91,7 @@ def _check_names(value: Any, where: str) -> None:
         _check_names(part, f"{where}.{name}")
 
 
-def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool) -> None:
+def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool, judging: Measure | None) -> None:
     """Refuse a window that does not fit into a split that the study reads."""
     context_tokens = experiment.model.context_tokens
     read: tuple[SplitName, ...] = ("train", "select", "val") if chooses else ("train", "val")
@@ -99,23 +101,27 @@ def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool) -> 
             found = f"a window of {context_tokens:,} tokens does not fit into the {num_tokens:,} tokens of {name}"
             do = f"give more text than {experiment.data.describe()}, or a smaller context_tokens"
             raise SpecError("model.context_tokens", found, f"at most {max(num_tokens - 1, 0):,} fit", do)
-    num_tokens = corpus.split("val").num_tokens
     for place, measure in enumerate(experiment.measures):
         longest = measure.longest_tokens(context_tokens)
-        if num_tokens <= longest:
-            name = type(measure).__name__
-            found = f"a window of {longest:,} tokens for {name} does not fit into the {num_tokens:,} tokens of val"
-            raise SpecError(
-                f"measures.{place}", found, f"at most {num_tokens - 1:,} fit", "give more text, or leave it out"
-            )
+        for split in ("val", "select") if chooses and measure == judging else ("val",):
+            num_tokens = corpus.split(split).num_tokens
+            if num_tokens <= longest:
+                name = type(measure).__name__
+                found = (
+                    f"a window of {longest:,} tokens for {name} does not fit into the {num_tokens:,} tokens of {split}"
+                )
+                raise SpecError(
+                    f"measures.{place}", found, f"at most {num_tokens - 1:,} fit", "give more text, or leave it out"
+                )
 
 
 def _check_comparable(study: Study, corpora: Mapping[str, Corpus]) -> None:
     tokenizers = {corpus.meta["tokenizer_fingerprint"] for corpus in corpora.values()}
-    if study.primary.measure == "val_loss" and len(tokenizers) > 1:
-        found = f"val_loss over {len(tokenizers)} different tokenizers"
+    if study.primary.measure != "val_bpb" and len(tokenizers) > 1:
+        found = f"{study.primary.measure} over {len(tokenizers)} different tokenizers"
+        what = "nats per token compare" if study.primary.is_loss else "a measure reads tokens, so its numbers compare"
         do = "use Primary('val_bpb'), which compares bits per byte"
-        raise SpecError("primary.measure", found, "nats per token compare within one tokenizer only", do)
+        raise SpecError("primary.measure", found, f"{what} within one tokenizer only", do)
 
 
 def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:

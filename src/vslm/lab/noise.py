@@ -11,10 +11,12 @@ from vslm.core.paths import vary
 from vslm.data.sources import StandardLibrary
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.plan import noise_card_path
-from vslm.lab.study import Primary, Study
+from vslm.lab.primary import Primary
+from vslm.lab.study import Study
 from vslm.models.language_model import uniform
 from vslm.results.files import write_json
 from vslm.results.folder import StudyFolder
+from vslm.results.primary import VAL_LOSS
 from vslm.stats.looks import fixed_plan
 from vslm.stats.power import resolvable_effect
 
@@ -66,6 +68,8 @@ def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
     paired_sd = float(np.std(other - plain, ddof=1))
     error = sum(fixed_plan(3).errors)
     card = {
+        "measure": "val_loss",
+        "unit": VAL_LOSS.unit,
         "tokens": done[0]["tokens"],
         "seeds": count,
         "last_bit_sd": float(np.std(last_bit - plain, ddof=1)),

@@ -1,5 +1,6 @@
 """From specs to objects: the model, optimizer, batches and looks of a job."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from vslm.models.language_model import LanguageModel
 from vslm.objectives.drawn_loops import own_objective
 from vslm.objectives.objective import Lowers, Passes
 from vslm.results.places import checked
+from vslm.results.primary import CHOSEN
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.graphs import compared
@@ -129,16 +131,29 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
         average=WeightAverage(model, averaging.horizon_fraction * num_steps) if averaging else None,
-        measures={
-            other.recorded_as: Scheduled(
-                other.build(model=model, corpus=corpus, context_tokens=context_tokens),
-                steps_of(other, job.stages_steps),
-            )
-            for other in experiment.measures
-            if measured and not isinstance(other, LossByPosition) and not job.is_made_to_choose
-        },
+        measures=_measures(job, model, corpus) if measured else {},
         device=torch.device(job.settings.device),
     )
+
+
+def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Scheduled]:
+    """What a run takes beside its loss, by name: a run that is made to choose nothing but what it is chosen by, once,
+    at its end, on its own split and under a name that says so.
+    """
+    others = [other for other in job.experiment.measures if not isinstance(other, LossByPosition)]
+    opened = dataclasses.replace(corpus, evaluated_split=job.split)
+    head, steps = "", None
+    if job.is_made_to_choose:
+        others = [other for other in others if other.recorded_as == job.chosen_by]
+        head, steps = CHOSEN, {sum(job.stages_steps)}
+    context_tokens = job.experiment.model.context_tokens
+    return {
+        f"{head}{other.recorded_as}": Scheduled(
+            other.build(model=model, corpus=opened, context_tokens=context_tokens),
+            steps or steps_of(other, job.stages_steps),
+        )
+        for other in others
+    }
 
 
 def scored_bytes_per_token(

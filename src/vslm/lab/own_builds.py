@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from vslm.data.batches import Batch
 from vslm.data.corpus import Corpus
 from vslm.lab.experiment import Experiment
 from vslm.lab.own_classes import own_kinds
+from vslm.lab.primary import Primary
 from vslm.lab.stored_run import StoredRun
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
@@ -29,10 +31,16 @@ from vslm.training.checkpoints import optimizer_numbers
 _FEW_TOKENS = 13
 
 
-def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) -> None:
-    """Build what arms with classes of their own are made of: the model, measures, an optimizer, an objective.
+def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], primary: Primary | None = None) -> None:
+    """Build what arms with classes of their own are made of: the model, measures, an optimizer, an objective; and
+    take the measure that decides once, from the untrained model.
 
-    Raises: SpecError with class, file and line, for a `build` that fails or that returns something else.
+    Args:
+        arms: of a study.
+        corpora: of its arms.
+        primary: what decides; None: not known, so no measure is taken.
+    Raises: SpecError with class, file and line, for a `build` that fails or that returns something else, and for a
+        measure that does not record what is to be judged.
     """
     for arm, experiment in arms.items():
         kinds = own_kinds(experiment)
@@ -44,7 +52,10 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus]) 
             experiment.model.num_parameters(vocabulary)
             for measure in experiment.measures:
                 if is_own(type(measure)):
-                    measure.build(model=model, corpus=corpora[arm], context_tokens=experiment.model.context_tokens)
+                    context_tokens = experiment.model.context_tokens
+                    taker = measure.build(model=model, corpus=corpora[arm], context_tokens=context_tokens)
+                    if primary is not None and measure is primary.of(experiment):
+                        _check_number(type(measure), str(primary.number), taker(model))
             if experiment.optimizer is not None and is_own(type(experiment.optimizer)):
                 _check_optimizer(experiment.optimizer, model)
             if is_own(type(experiment.schedule)):
@@ -86,6 +97,15 @@ def _check_optimizer(spec: Optimizer, model: nn.Module) -> None:
         optimizer_numbers(optimizer)  # as a checkpoint asks for them
     except RunError as error:
         raise SpecError(place_of_class(type(spec)), f"{error.where} {error.found}", error.allowed) from None
+
+
+def _check_number(kind: type, number: str, taken: Mapping[str, np.ndarray]) -> None:
+    if number not in taken:
+        found = f"{kind.__name__} declares {number!r} and records {', '.join(map(repr, taken))}"
+        raise SpecError(place_of_class(kind), found, "the study is judged by it", "return it from `take`")
+    if taken[number].ndim:
+        found = f"{number!r} of {kind.__name__} has the shape {taken[number].shape}"
+        raise SpecError(place_of_class(kind), found, "one number a run decides", "return a mean, or a part of it")
 
 
 def _check_factor(experiment: Experiment) -> None:

@@ -27,11 +27,13 @@ from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
 from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes
+from vslm.lab.primary import primary_record
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.study import Study, auto_looks, parse_seeds
 from vslm.lab.verdict import num_comparisons
 from vslm.models.block_table import block_table, folded
 from vslm.results.files import read_json
+from vslm.results.primary import PrimaryNumber
 from vslm.results.shapes import NOISE_CARD, first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
@@ -129,8 +131,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
     num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
     error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
-    sd = card["paired_sd"] if card else _GUESSED_SD
-    resolvable = resolvable_effect(sd, len(seeds), error)
+    sd = _noise_sd(study, card)
+    resolvable = None if sd is None else resolvable_effect(sd, len(seeds), error)
     # More runs at once than there are cores make none of them faster.
     at_once = min(workers, available_cores())
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
@@ -141,9 +143,11 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     ]
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
     minutes_per_seed = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged") / len(seeds)
-    needed = seeds_to_resolve(study.primary.smallest_effect, sd, error)
+    needed = math.inf if sd is None else seeds_to_resolve(study.primary.smallest_effect, sd, error)
+    primary = PrimaryNumber.of(primary_record(study.primary, study.arms[study.baseline]))
     return {
         "question": study.question,
+        "judged_by": primary.compared,
         "arms": arms,
         "seeds": len(seeds),
         "stages": stages,
@@ -154,8 +158,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
         "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
-        "noise_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
-        "resolvable_effect": resolvable if math.isfinite(resolvable) else None,
+        "noise_from": _noise_from(sd, primary, card),
+        "resolvable_effect": resolvable if resolvable is not None and math.isfinite(resolvable) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
         "checked": checked.words,
@@ -166,6 +170,19 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),
         ],
     }
+
+
+def _noise_sd(study: Study, card: Mapping[str, Any] | None) -> float | None:
+    """SD of a paired difference of the primary number; None where nothing tells it: the noise card is of the loss."""
+    if not study.primary.is_loss:
+        return None
+    return card["paired_sd"] if card else _GUESSED_SD
+
+
+def _noise_from(sd: float | None, primary: PrimaryNumber, card: Mapping[str, Any] | None) -> str:
+    if sd is None:
+        return f"not known of {primary.name}: `vslm noise` measures that of the validation loss alone"
+    return "this machine's noise card" if card else "a guess; `vslm noise` measures it"
 
 
 def _disk_bytes(study: Study, experiment: Experiment, vocabulary: int, num_seeds: int) -> int:
@@ -191,10 +208,10 @@ def _origin_of_tokens(study: Study) -> str | None:
     return None
 
 
-def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvable: float) -> Iterator[str]:
+def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvable: float | None) -> Iterator[str]:
     if study.others and len(seeds) < _FEWEST_SEEDS:
         yield f"{len(seeds)} seeds: fewer than {_FEWEST_SEEDS} rarely resolve anything"
-    if study.others and resolvable > study.primary.smallest_effect:
+    if study.others and resolvable is not None and resolvable > study.primary.smallest_effect:
         yield f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {len(seeds)} seeds"
     for arm in study.others:
         if study.arms[arm].budget != study.arms[study.baseline].budget:

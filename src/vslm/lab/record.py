@@ -22,6 +22,7 @@ from vslm.lab.job import objective_checksums, start_checksum
 from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.own_classes import changed_parts, parts_of_copy
+from vslm.lab.primary import primary_record
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
 from vslm.results.folder import FORMAT, StudyFolder
@@ -99,7 +100,7 @@ def declared(bench: Bench, options: Options) -> Record:
         "baseline": study.baseline,
         "arms": {**old_arms, **rows},
         "seeds": seeds,
-        "primary": to_plain(study.primary),
+        "primary": _primary(study),
         "match": study.match,
         **stages,
         "plan": dataclasses.asdict(plan),
@@ -114,6 +115,10 @@ def declared(bench: Bench, options: Options) -> Record:
     if before is not None and not options.more_tokens:
         _check_same_runs(before, record, out)
     return record
+
+
+def _primary(study: Study) -> Record:
+    return primary_record(study.primary, study.arms[study.baseline])
 
 
 def study_name(study_file: Path | None, out: Path) -> str:
@@ -194,7 +199,7 @@ def _with_workers(settings: Record, options: Options, bench: Bench) -> Record:
 
 
 def _check_same_study(study: Study, before: Record, out: Path) -> None:
-    for key, new in (("baseline", study.baseline), ("match", study.match), ("primary", to_plain(study.primary))):
+    for key, new in (("baseline", study.baseline), ("match", study.match), ("primary", _primary(study))):
         if before[key] != new:
             changed = [f"{key}{f'.{path}' if path else ''}" for path, _, _ in differences(before[key], new)]
             found = f"this folder holds a study with another {', '.join(changed)}"

@@ -13,10 +13,12 @@ from vslm.lab.catalog import CHANGES
 from vslm.lab.changes import Change
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
-from vslm.lab.study import Primary, Study, parse_seeds
+from vslm.lab.primary import primary_of
+from vslm.lab.study import Study, parse_seeds
 from vslm.lab.study_file import kinds_of
 from vslm.lab.verdict import verdict_before
 from vslm.results.folder import StudyFolder
+from vslm.results.primary import PrimaryNumber
 
 
 def rematch(
@@ -32,7 +34,7 @@ def rematch(
     Args:
         folder: a study that was judged.
         change: what may change in the winner to make it as large: `FeedforwardMultiplier()`, `Depth()`, ...
-        arm: whose rematch it is; None: the arm with the lowest difference among those that are better.
+        arm: whose rematch it is; None: the arm that is furthest ahead among those that are better.
         seeds: how many, behind those of the first study, or which ("20-24"); None: as many as the first had.
         trust: whether code in the folder is run even if this user did not run it before.
 
@@ -61,7 +63,7 @@ def rematch(
         arms=arms,
         seeds=_new_seeds(seeds, study["seeds"]),
         match=study["match"],
-        primary=from_plain(study["primary"], {"Primary": Primary}),
+        primary=primary_of(study["primary"]),
     )
 
 
@@ -96,7 +98,8 @@ def _winner(folder: StudyFolder) -> str:
     if not better:
         found = "no arm is better than the baseline" if arms else "no verdict yet"
         raise ResultError(str(folder.path), found, "a winner is needed", "name an arm with --arm")
-    return min(better, key=lambda arm: better[arm])
+    primary = PrimaryNumber.of(folder.study["primary"])
+    return min(better, key=lambda arm: primary.turned(better[arm]))
 
 
 def _experiment(folder: StudyFolder, arm: str, trust: bool) -> Experiment:

@@ -19,6 +19,7 @@ from vslm.core.specs import Spec
 from vslm.lab.experiment import Experiment
 from vslm.lab.stages import Record, Train, job_of, select_value
 from vslm.results.folder import RunFolder
+from vslm.results.primary import VAL_LOSS, PrimaryNumber
 
 SCREEN_SEED = 10_000  # seeds of a study are below
 
@@ -29,7 +30,7 @@ class Screen(Spec):
 
     Args:
         controls: arms that are confirmed whatever comes out, beside the baseline.
-        keep: how many of the other arms are confirmed: those with the lowest primary number.
+        keep: how many of the other arms are confirmed: those with the best primary number.
         budget_fraction: of the budget that a screening run gets.
     """
 
@@ -51,18 +52,24 @@ class Screen(Spec):
         return 1 + len(self.controls) + self.keep
 
 
-def kept(values: Mapping[str, float | None], *, baseline: str, screen: Screen) -> tuple[str, ...]:
+def kept(
+    values: Mapping[str, float | None], *, baseline: str, screen: Screen, primary: PrimaryNumber = VAL_LOSS
+) -> tuple[str, ...]:
     """The arms that are confirmed, in the order of declaration.
 
     Args:
-        values: the primary number of every arm on `select`, lower is better; None for a run that diverged, which is
-            never kept.
+        values: the primary number of every arm on `select`; None for a run that diverged, which is never kept.
+        baseline: kept whatever comes out, as are the controls.
+        screen: how many.
+        primary: what they are numbers of.
 
     >>> kept({"plain": 3.0, "bias": 2.0, "a": 2.9, "b": 3.1, "c": 2.8}, baseline="plain", screen=Screen(keep=1))
     ('plain', 'bias')
     """
     candidates = {arm: v for arm, v in values.items() if arm != baseline and arm not in screen.controls}
-    best = sorted((value, i, arm) for i, (arm, value) in enumerate(candidates.items()) if value is not None)
+    best = sorted(
+        (primary.turned(value), i, arm) for i, (arm, value) in enumerate(candidates.items()) if value is not None
+    )
     chosen = {baseline, *screen.controls, *(arm for _, _, arm in best[: screen.keep])}
     return tuple(arm for arm in values if arm in chosen)
 
@@ -103,7 +110,7 @@ def screen_arms(
         do = "its worker.log says why; the same command goes on"
         raise RunError(str(out / "screen"), found, "nothing is chosen before every arm was seen", do)
     values = {arm: select_value(run, record, arm) for arm, run in ended.items()}
-    confirmed = kept(values, baseline=baseline, screen=screen)
+    confirmed = kept(values, baseline=baseline, screen=screen, primary=PrimaryNumber.of(record["primary"]))
     record["screening"] = {
         "seed": SCREEN_SEED,
         "split": "select",

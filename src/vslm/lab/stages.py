@@ -16,6 +16,7 @@ from vslm.lab.job import Job, Settings, digest_of
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
+from vslm.results.primary import PrimaryNumber
 from vslm.results.seals import sealed
 
 Record = dict[str, Any]
@@ -48,6 +49,9 @@ def job_of(
         label: what messages call it; None: the arm.
         is_only: of its arm, so that it is compiled only where that is sooner for it alone.
     """
+    chosen_by = None
+    if split == "select" and not (primary := PrimaryNumber.of(record["primary"])).is_loss:
+        chosen_by = primary.measure
     row, settings = record["arms"][arm], {key: record["settings"][key] for key in _SETTINGS}
     if is_only and budget * row["tokens"] < record["settings"].get("compiled_from_tokens", 0):
         settings["compiled"] = False
@@ -62,6 +66,7 @@ def job_of(
         start_sha256=row["start_sha256"],
         split=split,
         objective_sha256=tuple(row["objective_sha256"]) if row.get("objective_sha256") else None,
+        chosen_by=chosen_by,
         own_code=digest_of(row.get("own_code")),
     )
 
@@ -125,7 +130,8 @@ def describe_arms(arms: Mapping[str, Experiment], baseline: str, record: Record)
 def select_value(run: RunFolder, record: Record, arm: str) -> float | None:
     """The primary number of a run on the split `select`; None for one that diverged."""
     part = record["corpora"][record["arms"][arm]["corpus"]]["splits"]["select"]
-    return primary_value(run, record["primary"], part["num_bytes"] / part["num_tokens"], split="select")
+    primary = PrimaryNumber.of(record["primary"])
+    return primary_value(run, primary, part["num_bytes"] / part["num_tokens"], split="select")
 
 
 def save(record: Record, out: Path) -> None:

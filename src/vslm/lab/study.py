@@ -5,16 +5,17 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vslm.core.bounds import Context, Minutes, Real, Seed, Some
+from vslm.core.bounds import Minutes, Real, Seed, Some
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
 from vslm.core.types import describe
 from vslm.lab.experiment import Experiment
 from vslm.lab.matching import Size
+from vslm.lab.primary import Primary, check_primary
 from vslm.lab.screening import Screen
 from vslm.lab.tuning import LearningRates
 from vslm.results.folder import STAGE_FOLDERS, budget_name
@@ -24,29 +25,6 @@ _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
 _ENDINGS_OF_FILES = (".json", ".html", ".py")
 _AUTO_LOOKS = (4, 8, 16)
 _MOST_SEEDS = 10_000
-
-
-@dataclass(frozen=True)
-class Primary(Spec):
-    """The number that decides, at the end of training, on the validation set.
-
-    Args:
-        measure: "val_loss" (nats per token; one tokenizer) or "val_bpb" (bits per byte; any).
-        smallest_effect: differences within plus or minus this are of no interest; in the unit of the measure.
-        positions: (first, end) of the part of the window that counts; None: all of it.
-    """
-
-    measure: Literal["val_loss", "val_bpb"] = "val_loss"
-    _: KW_ONLY
-    smallest_effect: Real = 0.01
-    positions: tuple[Context, Context] | None = None
-
-    def check(self) -> None:
-        """Refuse an effect below 0 and an empty stretch of positions."""
-        if self.smallest_effect < 0:
-            raise SpecError("smallest_effect", f"found {self.smallest_effect}", "0 or more is needed")
-        if self.positions and not 0 <= self.positions[0] < self.positions[1]:
-            raise SpecError("positions", f"found {self.positions}", "(first, end) with 0 <= first < end is needed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +87,7 @@ class Study(Spec):
             if end > experiment.model.context_tokens:
                 found = f"position {end} is beyond the window of arm {name!r}"
                 raise SpecError("primary.positions", found, f"at most {experiment.model.context_tokens}")
+        check_primary(self.primary, self.arms, self.baseline)
         planned_seeds(self)
         _check_stages(self)
         atexit.unregister(say_how_to_run)

@@ -27,6 +27,7 @@ from vslm.lab.experiment import Experiment
 from vslm.lab.job import Job
 from vslm.lab.stages import Record, Task, Train, job_of, select_value
 from vslm.results.folder import RunFolder, StudyFolder
+from vslm.results.primary import VAL_LOSS, PrimaryNumber
 
 TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
 _NEIGHBORS, _MOST_MOVES = 3, 1  # rates that get more seeds, and how often others get them, too
@@ -41,8 +42,8 @@ class LearningRates(Spec):
 
     If the best lies at an edge, one more rate is tried beyond it, up to `max_widenings` times; if it lies there still,
     that is recorded and shown. Then the best and its neighbors get `more_seeds` further runs, and once more around the
-    new best if another is ahead now. With l, m, h the mean losses at three neighboring rates, the middle one the best
-    (or the last but one where the best is at an edge),
+    new best if another is ahead now. With l, m, h the mean primary numbers at three neighboring rates, the middle one
+    the best (or the last but one where the best is at an edge),
 
         chosen = middle * factor ** ((l - h) / (2 * (l - 2 * m + h))),   no further than either neighbor
 
@@ -93,6 +94,7 @@ class Curve:
 
     grid: LearningRates
     center: float
+    primary: PrimaryNumber = VAL_LOSS
     values: dict[float, list[float | None]] = dataclasses.field(default_factory=dict)
     num_moves: int = 0
 
@@ -135,26 +137,29 @@ class Curve:
 
     @property
     def best(self) -> float | None:
-        """The rate with the lowest mean, the smaller of equals, among those with the most seeds; None if none ended."""
+        """The rate with the best mean, the smaller of equals, among those with the most seeds; None if none ended."""
         most = max((len(found) for found in self.values.values()), default=0)
         for rates in ([rate for rate in self.rates if len(self.values[rate]) == most], self.rates):
-            means = [(mean, rate) for rate in rates if (mean := self.mean(rate)) is not None]
+            means = [(self.primary.turned(mean), rate) for rate in rates if (mean := self.mean(rate)) is not None]
             if means:
                 return min(means)[1]
         return None
 
     def choice(self) -> tuple[float, float] | None:
-        """The rate to be judged at and the loss expected there, see `LearningRates`; None if no rate ended well."""
+        """The rate to be judged at and the number expected there, see `LearningRates`; None if no rate ended well."""
         best = self.best
-        if best is None or (lowest := self.mean(best)) is None:
+        if best is None or (there := self.mean(best)) is None:
             return None
         place = min(max(self.rates.index(best), 1), len(self.rates) - 2)
-        low, middle, high = (self.mean(rate) for rate in self.rates[place - 1 : place + 2])
-        if low is None or middle is None or high is None or (curvature := low - 2 * middle + high) <= 0:
-            return best, lowest
+        means = [self.mean(rate) for rate in self.rates[place - 1 : place + 2]]
+        if None in means:
+            return best, there
+        low, middle, high = (self.primary.turned(mean) for mean in means)
+        if (curvature := low - 2 * middle + high) <= 0:
+            return best, there
         x = min(max((low - high) / (2 * curvature), -1.0), 1.0)
         rate = _short(self.rates[place] * self.grid.factor**x)
-        return rate, middle + (high - low) / 2 * x + curvature / 2 * x**2
+        return rate, self.primary.turned(middle + (high - low) / 2 * x + curvature / 2 * x**2)
 
     @property
     def edge(self) -> str | None:
@@ -199,7 +204,8 @@ def tune_arms(
 
     Raises: RunError when a run has not ended, or when no rate of an arm ended well.
     """
-    curves = {arm: Curve(grid, rate_of(experiment)) for arm, experiment in arms.items()}
+    primary = PrimaryNumber.of(record["primary"])
+    curves = {arm: Curve(grid, rate_of(experiment), primary) for arm, experiment in arms.items()}
     while wanted := {arm: rates for arm, curve in curves.items() if (rates := curve.wanted())}:
         jobs = {
             (arm, rate, i): _job(record, arm, arms[arm], rate, i)

@@ -1,4 +1,8 @@
-"""The verdict of a study, from its finished runs: `verdict.json`."""
+"""The verdict of a study, from its finished runs: `verdict.json`.
+
+Statistics know one direction: lower is better. So numbers of which higher is better are turned where they go in, and
+what comes out is turned back: in the record every value, difference and interval has the number's own sign and unit.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,6 +14,7 @@ from vslm.core.errors import ResultError
 from vslm.results import shapes
 from vslm.results.files import write_json
 from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
+from vslm.results.primary import PrimaryNumber
 from vslm.results.seals import digest_of
 from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
@@ -19,27 +24,36 @@ from vslm.stats.power import seeds_until_decided
 from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
 from vslm.stats.tuned_rates import Search, costs_of_rates
-from vslm.stats.verdicts import UNITS, Look, MoreTime, RateCost, in_words, look_at
+from vslm.stats.verdicts import Look, MoreTime, RateCost, in_words, look_at
 
 
 def primary_value(
-    run: RunFolder, primary: dict[str, Any], bytes_per_token: float, *, split: Literal["val", "select"] = "val"
+    run: RunFolder, primary: PrimaryNumber, bytes_per_token: float, *, split: Literal["val", "select"] = "val"
 ) -> float | None:
-    """The primary number of a finished run that was evaluated on `split`; None for one that diverged."""
+    """The primary number of a finished run that was evaluated on `split`; None for one that diverged.
+
+    Raises: ResultError where the run has not recorded it.
+    """
     if not run.done or run.done["status"] != "done":
         return None
-    first, end = primary["positions"] or (0, None)
+    do = "delete done.json beside it and run the study again, which makes it anew"
+    if not primary.is_loss:
+        value = primary.last_in(run.arrays, split)
+        if value is None:
+            found = f"{primary.array_name(split)} is not there, or no number after the last step"
+            raise ResultError(str(run.path / "arrays.npz"), found, "the study is judged by it", do)
+        return value
+    first, end = primary.positions or (0, None)
     name = f"final_{split}_loss_nats_T"
     if name not in run.arrays:
-        found, do = f"{name} is not there", "delete done.json beside it and run the study again, which makes it anew"
-        raise ResultError(str(run.path / "arrays.npz"), found, "a run that is done has it", do)
+        raise ResultError(str(run.path / "arrays.npz"), f"{name} is not there", "a run that is done has it", do)
     loss_nats_T, weight_T = run.arrays[name][first:end], run.arrays.get(f"final_{split}_weight_T")
     if weight_T is None:
         loss_nats = float(loss_nats_T.mean())
     else:  # where targets count differently; NaN stands where none counts
         weight_T = weight_T[first:end]
         loss_nats = float(np.nansum(loss_nats_T * weight_T) / weight_T.sum())
-    return loss_nats / (math.log(2) * bytes_per_token) if primary["measure"] == "val_bpb" else loss_nats
+    return loss_nats / (math.log(2) * bytes_per_token) if primary.measure == "val_bpb" else loss_nats
 
 
 def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -141,7 +155,7 @@ class _Judge:
 
     def __init__(self, folder: StudyFolder, study: dict[str, Any], budget: float) -> None:
         self.folder, self.study, self.budget = folder, study, budget
-        self.baseline, self.primary = study["baseline"], study["primary"]
+        self.baseline, self.primary = study["baseline"], PrimaryNumber.of(study["primary"])
         self.arms = folder.judged_arms
         self.others = [arm for arm in self.arms if arm != self.baseline]
         self.errors = _Errors(study, self.others, len(folder.budgets))
@@ -157,7 +171,7 @@ class _Judge:
             }
             for arm, found in self.runs.items()
         }
-        self.kinds = clearest({arm: np.array(_known(found)) for arm, found in self.values.items()})
+        self.kinds = clearest({arm: np.array(self._known(arm)) for arm in self.values})
 
     def judge(self, before: dict[str, Any]) -> dict[str, Any]:
         """The arms' records, and which runs are missing. Looks taken before are kept."""
@@ -183,14 +197,14 @@ class _Judge:
         if self.kinds.state != "two":
             return {"state": self.kinds.state}
         rows = {}
-        for arm, found in self.values.items():
-            known = _known(found)
+        for arm in self.values:
+            known = self._known(arm)
             going = sum(value < self.kinds.between for value in known)
             rows[arm] = {"going": going, "seeds": len(known), "interval": list(share_interval(going, len(known)))}
-        return {"state": "two", "between": self.kinds.between, "arms": rows}
+        return {"state": "two", "between": self.primary.turned(self.kinds.between), "arms": rows}
 
     def _arm(self, arm: str, looks_before: list[dict[str, Any]]) -> dict[str, Any]:
-        values, baseline, primary = self.values[arm], self.values[self.baseline], self.primary
+        values, baseline = self.values[arm], self.values[self.baseline]
         seeds = sorted(set(values) & set(baseline))
         diverged = [seed for seed in seeds if values[seed] is None or baseline[seed] is None]
         per_seed = {str(seed): _pair(baseline[seed], values[seed]) for seed in seeds if seed not in diverged}
@@ -204,7 +218,7 @@ class _Judge:
             "interval": [None, None],
             "seeds": seeds,
             "diverged": diverged,
-            "smallest_effect": primary["smallest_effect"],
+            "smallest_effect": self.study["primary"]["smallest_effect"],
             "minutes_to_resolve": None,
             "minutes_to_resolve_nine_in_ten": None,
             "tokens": tokens,
@@ -224,8 +238,8 @@ class _Judge:
 
     def _look(self, arm: str, record: dict[str, Any], cost: RateCost) -> None:
         """Look at an arm of which every pair ended well, and write down what follows."""
-        looks, seeds, effect = record["looks"], record["seeds"], self.primary["smallest_effect"]
-        differences_N = np.array([pair["difference"] for pair in record["per_seed"].values()])
+        looks, seeds, effect = record["looks"], record["seeds"], self.study["primary"]["smallest_effect"]
+        differences_N = self.primary.turned(np.array([pair["difference"] for pair in record["per_seed"].values()]))
         taken = [look["seeds"] for look in looks]
         found = look_at(
             differences_N,
@@ -235,7 +249,7 @@ class _Judge:
             uneven=self._uneven(record["per_seed"]),
             cost=cost,
         )
-        look, before = _take_in(record, found, looks, seeds)
+        look, before = _take_in(record, found, looks, seeds, self.primary)
         more = None
         is_even = self._are_even(arm)
         if look.verdict == "unresolved" and len(seeds) > 1 and is_even and not look.remarks:
@@ -251,7 +265,7 @@ class _Judge:
             smallest_effect=effect,
             tokens=record["tokens"],
             more=more,
-            unit=UNITS[self.primary["measure"]],
+            unit=self.primary.unit,
             before=before,
         )
         if not is_even:
@@ -262,7 +276,7 @@ class _Judge:
 
     def _are_even(self, arm: str) -> bool:
         """Whether runs are of one kind, or all of this arm's and of the baseline's got going."""
-        known = [value for name in (arm, self.baseline) for value in _known(self.values[name])]
+        known = [value for name in (arm, self.baseline) for value in self._known(name)]
         return self.kinds.state != "two" or max(known) < self.kinds.between
 
     def _share_in_words(self, arm: str) -> str:
@@ -272,18 +286,22 @@ class _Judge:
             f"{rows[name]['interval'][1]:.0%})"
             for name in (arm, self.baseline)
         )
-        return f"runs are of two kinds: {own} ended low, of {self.baseline} {base}, so no interval of the mean holds"
+        end = "high" if self.primary.higher_is_better else "low"
+        return f"runs are of two kinds: {own} ended {end}, of {self.baseline} {base}, so no interval of the mean holds"
 
     def _uneven(self, per_seed: dict[str, dict[str, float]]) -> tuple[int, int] | None:
-        """Pairs of which the arm's run alone, and the baseline's alone, ended high; None for runs of one kind."""
+        """Pairs of which the arm's run alone, and the baseline's alone, ended behind; None for runs of one kind."""
         if self.kinds.state != "two":
             return None
-        high = [(pair["arm"] > self.kinds.between, pair["baseline"] > self.kinds.between) for pair in per_seed.values()]
-        return sum(arm and not base for arm, base in high), sum(base and not arm for arm, base in high)
+        behind = [
+            tuple(self.primary.turned(pair[side]) > self.kinds.between for side in ("arm", "baseline"))
+            for pair in per_seed.values()
+        ]
+        return sum(arm and not base for arm, base in behind), sum(base and not arm for arm, base in behind)
 
-
-def _known(values: dict[int, float | None]) -> list[float]:
-    return [value for _, value in sorted(values.items()) if value is not None]
+    def _known(self, arm: str) -> list[float]:
+        """Of the runs that ended well, by seed, turned so that lower is better."""
+        return [self.primary.turned(value) for _, value in sorted(self.values[arm].items()) if value is not None]
 
 
 def _finite(value: float) -> float | None:
@@ -292,9 +310,13 @@ def _finite(value: float) -> float | None:
 
 def _rate_costs(study: dict[str, Any], others: list[str]) -> dict[str, RateCost]:
     """What the searches for learning rates leave open on both sides; none where rates are as declared."""
-    rows = study.get("tuning") or {}
+    rows, primary = study.get("tuning") or {}, PrimaryNumber.of(study["primary"])
     searches = {
-        arm: Search([at["rate"] for at in row["rates"]], [at["values"] for at in row["rates"]], row["chosen"])
+        arm: Search(
+            [at["rate"] for at in row["rates"]],
+            [[None if value is None else primary.turned(value) for value in at["values"]] for at in row["rates"]],
+            row["chosen"],
+        )
         for arm, row in rows.items()
     }
     costs = costs_of_rates(searches)
@@ -314,7 +336,7 @@ def _trends(
 ) -> dict[str, Any]:
     """How each arm's difference goes from the smallest budget to the largest, paired by seed."""
     small, large = min(judged), max(judged)
-    effect = study["primary"]["smallest_effect"]
+    primary, effect = PrimaryNumber.of(study["primary"]), study["primary"]["smallest_effect"]
     errors = _Errors(study, list(judged[1.0]["arms"]), num_budgets)
     found: dict[str, Any] = {}
     for arm in judged[1.0]["arms"]:
@@ -339,13 +361,14 @@ def _trends(
             error = errors.of_look(arm, [look["seeds"] for look in looks], len(seeds))
             # Rates were searched at one budget, so what they cost at another may be as much again on either side.
             cost = sum(ends[0]["rate_cost"][side] or 0.0 for side in ("arm", "baseline"))
-            taken = look_at(changes_N, error=error, smallest_effect=effect, cost=RateCost(cost, cost))
-            look, _ = _take_in({}, taken, looks, record["seeds"])
-            way = trend(_span(ends[0]), _span(ends[1]), Span(look.low, look.high), effect)
+            taken = look_at(primary.turned(changes_N), error=error, smallest_effect=effect, cost=RateCost(cost, cost))
+            stands: dict[str, Any] = {}
+            _take_in(stands, taken, looks, record["seeds"], primary)
+            way = trend(_span(ends[0]), _span(ends[1]), _span(stands), effect)
             if _is_barred(ends, [judged[budget]["kinds"]["state"] for budget in (small, large)]):
                 way = "unresolved"
-            interval = [_finite(look.low), _finite(look.high)]
-            record |= {"trend": way, "words": trend_in_words(way), "change": look.delta, "interval": interval}
+            change, interval = stands["delta"], stands["interval"]
+            record |= {"trend": way, "words": trend_in_words(way), "change": change, "interval": interval}
         found[arm] = record
     return found
 
@@ -367,47 +390,48 @@ def _pair(baseline: float | None, arm: float | None) -> dict[str, float]:
 
 
 def _take_in(
-    record: dict[str, Any], look: Look, looks: list[dict[str, Any]], seeds: list[int]
+    record: dict[str, Any], look: Look, looks: list[dict[str, Any]], seeds: list[int], primary: PrimaryNumber
 ) -> tuple[Look, Look | None]:
-    """Write a look down, and return the one that stands: the newest, unless it is open and an earlier one was not. And
-    the one before the newest, if the newest stands.
+    """Write a look down, in the number's own sign, and return the one that stands: the newest, unless it is open and an
+    earlier one was not. And the one before the newest, if the newest stands.
 
     All intervals of a study hold together, so what an earlier look resolved stays resolved.
     """
     row = {
         "seeds": look.seeds,
         "of": seeds,
-        "delta": look.delta,
-        "interval": [_finite(look.low), _finite(look.high)],
+        "delta": primary.turned(look.delta),
+        "interval": [_finite(end) for end in primary.turned_interval(look.low, look.high)],
         "error": look.error,
         "verdict": look.verdict,
         "sd": _finite(look.sd),
         "remarks": list(look.remarks),
     }
     earlier = [old for old in looks if old["seeds"] < look.seeds]
-    before = _look_of(max(earlier, key=lambda old: old["seeds"])) if earlier else None
+    before = _look_of(max(earlier, key=lambda old: old["seeds"]), primary) if earlier else None
     looks[:] = [*(old for old in looks if old["seeds"] != look.seeds), row]
     resolved = [old for old in looks if old["verdict"] != "unresolved"]
     if look.verdict == "unresolved" and resolved:
         row, before = resolved[0], None
-        look = _look_of(row)
+        look = _look_of(row, primary)
     record |= {
         "verdict": look.verdict,
-        "delta": look.delta,
+        "delta": row["delta"],
         "interval": row["interval"],
         "seeds": row.get("of", seeds),
     }
     return look, before
 
 
-def _look_of(row: dict[str, Any]) -> Look:
-    """A look as it was written down, perhaps by an earlier vslm, which kept less of it."""
-    low, high = row["interval"]
+def _look_of(row: dict[str, Any], primary: PrimaryNumber) -> Look:
+    """A look as it was written down, perhaps by an earlier vslm, which kept less of it; lower is better in it."""
+    span = _span(row)
+    low, high = primary.turned_interval(span.low, span.high)
     return Look(
         row["seeds"],
-        row["delta"],
-        -math.inf if low is None else low,
-        math.inf if high is None else high,
+        primary.turned(row["delta"]),
+        low,
+        high,
         row["error"],
         row["verdict"],
         math.nan if row.get("sd") is None else row["sd"],

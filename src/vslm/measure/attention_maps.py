@@ -62,7 +62,7 @@ class AttentionMaps(Measure):
         """What takes it."""
         names = matching(weights_patterns(model, type(self).__name__), watchable(model))
         spread = np.unique(np.round(np.linspace(0, len(names) - 1, min(self.num_visits, len(names)))).astype(int))
-        windows_NT1 = evaluation_windows(corpus.split("val").tokens, context_tokens=context_tokens, num_tokens=1)
+        windows_NT1 = evaluation_windows(corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=1)
         windows_NT1 = windows_NT1[:, : self.num_tokens + 1]
         token_bytes = [corpus.tokenizer.token_bytes[token] for token in windows_NT1[0, :-1]]
         return AttentionMapsTaker(windows_NT1, [names[i] for i in spread], self.num_heads, token_bytes)

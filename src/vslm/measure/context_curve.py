@@ -1,6 +1,7 @@
 """The fixed-target context curve: the same tokens, predicted from the last 1, 2, 4 ... T tokens before them."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.data.windows import spread_windows
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Number, OnWindows, Taker
 from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
 from vslm.stats.context_learning import far_place
@@ -53,6 +54,16 @@ class ContextCurve(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "context_curve"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "num_targets": Number(unit="tokens", higher_is_better=None, title="targets of the curve"),
+        "gain_nats": Number(
+            unit="nats per token", higher_is_better=True, title="gain of the whole context over a token"
+        ),
+        "far_gain_nats": Number(
+            unit="nats per token", higher_is_better=True, title="gain of the whole context over an eighth of it"
+        ),
+        "far_gain_sem_nats": Number(unit="nats per token", higher_is_better=None, title="standard error of that gain"),
+    }
     num_tokens: Tokens = 65_536
 
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
@@ -60,7 +71,7 @@ class ContextCurve(OnWindows):
         Where a source says which tokens count, those alone are targets, one as good as another.
         """
         num_targets = -(-self.num_tokens // context_tokens)
-        split = corpus.split("val")
+        split = corpus.evaluated
         return spread_windows(
             split.tokens, context_tokens=context_tokens, num_windows=num_targets, weights=split.weights
         )

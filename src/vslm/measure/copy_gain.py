@@ -1,12 +1,13 @@
 """How much better a random block is predicted the second time: induction, seen from outside."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Taker
+from vslm.measure.measure import Number, Taker
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
@@ -33,6 +34,9 @@ class CopyGain(OnRepeatedBlocks):
     """
 
     recorded_as: ClassVar[str] = "copy_gain"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "gain_nats": Number(unit="nats per token", higher_is_better=True, title="gain of a block that comes again"),
+    }
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""

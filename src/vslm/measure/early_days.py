@@ -1,6 +1,7 @@
 """What the model's probabilities are in the first steps of training: from flat, to the language's own statistics?"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from vslm.data.corpus import Corpus
 from vslm.data.ngrams import NOTHING, ORDERS, NGrams, ngrams_of
 from vslm.data.windows import evaluation_windows
 from vslm.measure.calibration import Calibration
-from vslm.measure.measure import Measure, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Measure, Number, Taker, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel
 
 
@@ -53,6 +54,24 @@ class EarlyDays(Measure):
     """
 
     recorded_as: ClassVar[str] = "early_days"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "p_true": Number(unit="in probability", higher_is_better=True, title="mean probability of the next token"),
+        "p_geometric": Number(
+            unit="in probability", higher_is_better=True, title="geometric mean probability of the next token"
+        ),
+        "entropy_nats": Number(
+            unit="nats per token", higher_is_better=None, title="entropy of the model's distribution"
+        ),
+        "kl_marginal_nats": Number(
+            unit="nats", higher_is_better=False, title="divergence of the model's marginal from unigram frequencies"
+        ),
+        "tv_marginal": Number(
+            unit="in probability",
+            higher_is_better=False,
+            title="total variation of the marginal from unigram frequencies",
+        ),
+        "calibration_error": Number(unit="in probability", higher_is_better=False, title="calibration error"),
+    }
     num_tokens: Tokens = 4096
     steps_per_doubling: Some = 1
 
@@ -74,7 +93,9 @@ class EarlyDays(Measure):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        windows_NT1 = evaluation_windows(corpus.val.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
+        windows_NT1 = evaluation_windows(
+            corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens
+        )
         return EarlyDaysTaker(windows_NT1, ngrams_of(corpus))
 
 

@@ -21,8 +21,9 @@ _MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run
 class LossByPosition(Measure):
     """Loss by position at log-spaced steps on a fixed part of the validation set, and on all of it at the end.
 
-    Verdicts are read from it, so every experiment has one, and the training loop takes it itself: through the loss that
-    it trains with, compiled and in the study's precision, beside the training loss. `build` is for other weights.
+    A loss that decides is read from it, so every experiment has one, and the training loop takes it itself: through the
+    loss that it trains with, compiled and in the study's precision, beside the training loss. `build` is for other
+    weights.
 
     Cost: a forward pass is a third of a training step, so 24 evaluations of 8,192 tokens cost a run of 2M tokens about
     3%; the final one of 204,800 tokens another 4%.
@@ -67,7 +68,7 @@ class LossByPosition(Measure):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last look."""
-        split = corpus.split("val")
+        split = corpus.evaluated
         return LossByPositionTaker(
             evaluation_windows_of(split, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
         )

@@ -6,7 +6,8 @@
 
 What is taken is recorded in arrays.npz under the measure's own name with the steps as first axis (`S`):
 `loss_nats_L` of `logit_lens` is `logit_lens.loss_nats_SL`, beside `logit_lens.steps_S`. A number without axes is also a
-field of the row of its step in measures.jsonl. Adding one: docs/adding-a-measure.md.
+field of the row of its step in measures.jsonl, and a study can be judged by it if the measure declares it in `numbers`.
+Adding one: docs/adding-a-measure.md.
 
 A measure is taken in fp32, eagerly, with dropout off and under the averaged weights if there are any, whatever the
 precision that the model is trained in; so the loss that a lens reads at the end may differ from the run's in the third
@@ -37,6 +38,21 @@ from vslm.models.language_model import LanguageModel, Model
 _AXES = re.compile(r"_([A-Z]+)$")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """What a number without axes is, for whoever reads it: a study may be judged by it.
+
+    Args:
+        unit: as it stands behind the number in a sentence: "nats per token", "of the queries".
+        higher_is_better: the direction; None where neither end is better, so that nothing is judged by it.
+        title: what it is, in words: "share of queries answered right".
+    """
+
+    unit: str
+    higher_is_better: bool | None
+    title: str
+
+
 class Taker(ABC):
     """What a measure builds: takes its numbers from a model, any number of times.
 
@@ -58,6 +74,8 @@ class Measure(Spec):
 
     recorded_as: ClassVar[str]
     """The first part of the names of its arrays; two measures of one experiment have different ones."""
+    numbers: ClassVar[Mapping[str, Number]] = {}
+    """The numbers without axes that it records, by name: all of them, and no other."""
 
     @abstractmethod
     def steps(self, num_steps: int) -> list[int]:
@@ -69,7 +87,8 @@ class Measure(Spec):
 
         Args:
             model: the module that will be measured, untrained; for its names and sizes alone.
-            corpus: where windows come from. Measures look at `val`, as the loss does.
+            corpus: where windows come from: `corpus.evaluated`, which is `val`, and `select` in a run that is made to
+                choose and is chosen by this measure.
             context_tokens: of the model.
         Raises: SpecError for a name that the model does not have.
         """
@@ -78,13 +97,13 @@ class Measure(Spec):
         """Raise SpecError where this measure means nothing for that model or that source."""
 
     def longest_tokens(self, context_tokens: int) -> int:
-        """The longest window of `val` that it reads; checked before any compute."""
+        """The longest window of `corpus.evaluated` that it reads; checked before any compute."""
         return context_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
 class OnWindows(Measure):
-    """Interface: a measure on a few fixed windows of `val`, at the end of training or at log-spaced steps.
+    """Interface: a measure on a few fixed windows of `corpus.evaluated`, at the end of training or at log-spaced steps.
 
     Args:
         num_evaluations: 1 takes it at the end alone; 2 or more at log-spaced steps, step 0 and the last among them.
@@ -106,7 +125,7 @@ class OnWindows(Measure):
 
     def windows(self, corpus: Corpus, context_tokens: int) -> np.ndarray:
         """The windows, [N, T + 1]: the same for every arm, seed and step."""
-        tokens = corpus.split("val").tokens
+        tokens = corpus.evaluated.tokens
         return evaluation_windows(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
 
     def weights(self, corpus: Corpus, context_tokens: int) -> np.ndarray | None:
@@ -114,7 +133,7 @@ class OnWindows(Measure):
 
         A mean over targets is a weighted one. Raises: DataError where none of them counts.
         """
-        split = corpus.split("val")
+        split = corpus.evaluated
         starts_N = evaluation_starts(split.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
         weight_NT = weights_at(split.weights, starts_N, context_tokens)
         if weight_NT is not None and not weight_NT.any():

@@ -40,7 +40,7 @@ class PositionProfile(OnWindows):
         num_tokens: validation tokens of the windows, rounded up to whole ones. As many documents as windows are taken,
             spread evenly over `val`, or all there are.
     Arrays, N windows or documents, P bins of t: `random_nats_NP`, means by window; `random_document_N`, the document of
-        each window, by its number in `val`; `document_nats_NP`, means by
+        each window, by its number in `corpus.evaluated`; `document_nats_NP`, means by
         document (NaN beyond its end), and `document_targets_NP`, how many targets they are of; `from_tokens_P`, the
         first t of each bin, and `tokens_P`, its middle; and by single positions `random_nats_T` and `document_nats_T`
         (NaN where no document reaches). A corpus without separators has no documents, and none of their arrays.
@@ -56,7 +56,7 @@ class PositionProfile(OnWindows):
         weight_NT = self.weights(corpus, context_tokens)
         if separator is None or weight_NT is not None:  # beginnings would need the weights of a text of their own
             return PositionProfileTaker(windows_NT1, weight_NT=weight_NT)
-        tokens = corpus.split("val").tokens
+        tokens = corpus.evaluated.tokens
         starts_N = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
         document_N = document_of_windows(tokens, separator, starts_N, context_tokens)
         documents = beginnings(tokens, separator, context_tokens, len(windows_NT1))

@@ -1,5 +1,6 @@
 """The effect of prompts that are cut from the validation text itself."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds
-from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.measure import Measure, Number, Taker, log_spaced_steps
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.language_model import LanguageModel
 
@@ -43,6 +44,16 @@ class PromptEffect(Measure):
     """
 
     recorded_as: ClassVar[str] = "prompt_effect"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "pmi_own_nats": Number(
+            unit="nats per continuation", higher_is_better=True, title="information of a prompt about its continuation"
+        ),
+        "pmi_other_nats": Number(
+            unit="nats per continuation",
+            higher_is_better=None,
+            title="information of a prompt about other continuations",
+        ),
+    }
     num_prompts: Some = 12
     prompt_tokens: Context | None = None
     continuation_tokens: Context | None = None
@@ -71,7 +82,10 @@ class PromptEffect(Measure):
             raise SpecError("PromptEffect", found, allowed)
         separator = corpus.tokenizer.end_of_text
         texts = cut(
-            np.asarray(corpus.val.tokens), separator, num=self.num_prompts, length=prompt_tokens + continuation_tokens
+            np.asarray(corpus.evaluated.tokens),
+            separator,
+            num=self.num_prompts,
+            length=prompt_tokens + continuation_tokens,
         )
         return PromptEffectTaker(texts[:, :prompt_tokens], texts[:, prompt_tokens:], separator or 0)
 

@@ -1,5 +1,6 @@
 """How often the value of a query is said right, by how far back its key was mentioned."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.associative_recall import AssociativeRecall, query_distances
 from vslm.data.sources.source import Source
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Number, OnWindows, Taker, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel, Model
 
 
@@ -35,6 +36,10 @@ class RecallAccuracy(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "recall"
+    numbers: ClassVar[Mapping[str, Number]] = {
+        "accuracy": Number(unit="of the queries", higher_is_better=True, title="share of queries answered right"),
+        "loss_nats": Number(unit="nats per query", higher_is_better=False, title="loss of the answers to queries"),
+    }
     num_tokens: Tokens = 32_768
 
     def check_fits(self, *, model: Model, source: Source) -> None:

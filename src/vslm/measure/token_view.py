@@ -64,7 +64,7 @@ class TokenView(Measure):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         """What takes it."""
-        tokens, tokenizer = corpus.split("val").tokens, corpus.tokenizer
+        tokens, tokenizer = corpus.evaluated.tokens, corpus.tokenizer
         starts_P = piece_starts(tokens, tokenizer.end_of_text, self.num_pieces, self.piece_tokens)
         texts = [piece_text(tokenizer, tokens[start : start + self.piece_tokens]) for start in starts_P]
         return TokenViewTaker(tokenizer, texts, starts_P, self.top, training_counts(corpus))

@@ -8,6 +8,7 @@ from vslm.report.axes import LONGEST_TICK, axis_title, layout_of_all
 from vslm.report.formatting import count, ends, is_number, shortened
 from vslm.report.profiles import Cost, equally_dear
 from vslm.report.style import Figure, Style, safe_text
+from vslm.results.primary import PrimaryNumber
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
@@ -50,7 +51,7 @@ def pair_figure(
 
 
 def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figure:
-    """The final loss on `select` against the learning rate, one line per arm; the rate that was chosen is filled."""
+    """The primary number on `select` by learning rate, one line per arm; the rate that was chosen is filled."""
     data: list[dict[str, Any]] = []
     rates: set[float] = set()
     for arm, row in tuning.items():
@@ -96,10 +97,10 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
+def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
     known = [row for row in rows if is_number(row.get("delta"))]
-    known = sorted(known, key=lambda row: float(row["delta"]))
+    known = sorted(known, key=lambda row: primary.turned(float(row["delta"])))
     data = []
     for place, row in enumerate(known):
         style, delta = look[row["arm"]], float(row["delta"])
@@ -115,7 +116,7 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
             "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
         }
         data.append({**trace, "error_x": error} if error else trace)
-    figure = _by_row(data, [str(row["arm"]) for row in known], unit)
+    figure = _by_row(data, [str(row["arm"]) for row in known], primary)
     effect = known[0].get("smallest_effect") if known else None
     if is_number(effect):
         zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
@@ -180,15 +181,15 @@ def _bars(rows: Sequence[Mapping[str, Any]], style: Style) -> dict[str, Any] | N
     return {**how, "array": above, "arrayminus": below} if rows else None
 
 
-def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
+def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
 
     Args:
         rows: `arm` and `difference`, a number.
         look: of the arms that are judged.
-        unit: of the differences.
+        primary: what they are differences of.
     """
-    known = sorted(rows, key=lambda row: float(row["difference"]))
+    known = sorted(rows, key=lambda row: primary.turned(float(row["difference"])))
     data = []
     for place, row in enumerate(known):
         arm, style = str(row["arm"]), look.get(str(row["arm"]))
@@ -205,15 +206,17 @@ def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style
                 "meta": {"arm": arm, "view": "difference", "part": "mean"},
             }
         )
-    return _by_row(data, [str(row["arm"]) for row in known], unit)
+    return _by_row(data, [str(row["arm"]) for row in known], primary)
 
 
-def _by_row(data: list[Figure], names: Sequence[str], unit: str) -> Figure:
+def _by_row(data: list[Figure], names: Sequence[str], primary: PrimaryNumber) -> Figure:
     """Differences from the baseline, a row per arm, the first on top."""
     layout = layout_of_all()
     layout["hovermode"] = "closest"
-    layout["xaxis"] |= {"title": axis_title("arm minus baseline; left is better")}
-    layout["meta"] = {"columns": {"difference": (f"arm minus baseline, {unit}", "row")}}
+    layout["xaxis"] |= {
+        "title": axis_title(f"arm minus baseline; {'right' if primary.higher_is_better else 'left'} is better")
+    }
+    layout["meta"] = {"columns": {"difference": (f"arm minus baseline, {primary.unit}", "row")}}
     layout["margin"] = {**layout["margin"], "l": 132}
     ticks = [safe_text(shortened(name, LONGEST_TICK)) for name in names]
     layout["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks, "showgrid": False}
@@ -224,9 +227,12 @@ def _by_row(data: list[Figure], names: Sequence[str], unit: str) -> Figure:
 
 
 def cost_figure(
-    views: Mapping[str, Mapping[str, Cost]], look: Mapping[str, Style], titles: Mapping[str, str]
+    views: Mapping[str, Mapping[str, Cost]],
+    look: Mapping[str, Style],
+    titles: Mapping[str, str],
+    primary: PrimaryNumber,
 ) -> Figure:
-    """Final loss against what an arm costs; dotted lines join arms with the same FLOPs per token."""
+    """What arms reached against what they cost; dotted lines join arms with the same FLOPs per token."""
     data = []
     for view, found in views.items():
         for group in equally_dear(found):
@@ -236,7 +242,7 @@ def cost_figure(
                     "mode": "lines",
                     "name": "equal FLOPs per token",
                     "x": [found[arm].cost for arm in group],
-                    "y": [round(found[arm].loss, 5) for arm in group],
+                    "y": [round(found[arm].final, 5) for arm in group],
                     "line": {"color": "@faint", "width": 1.5, "dash": "dot"},
                     "hoverinfo": "skip",
                     "meta": {"arm": None, "view": view, "part": "equal"},
@@ -249,7 +255,7 @@ def cost_figure(
                 "mode": "markers",
                 "name": safe_text(arm),
                 "x": [cost.cost],
-                "y": [round(cost.loss, 5)],
+                "y": [round(cost.final, 5)],
                 "marker": {"size": 12, "color": f"@arm{style.color}", "symbol": style.symbol},
                 "hovertemplate": f"{safe_text(arm)}: %{{y:.4f}}<br>{titles[view]} %{{x:.4s}}<extra></extra>",
                 "meta": {"arm": arm, "view": view, "part": "mean"},
@@ -261,6 +267,6 @@ def cost_figure(
     layout = layout_of_all()
     layout["hovermode"] = "closest"
     layout["xaxis"] |= {"type": "log", "exponentformat": "SI", "title": axis_title("on a logarithmic scale")}
-    loss = "final validation loss, nats per token"
-    layout["meta"] = {"columns": {view: (title, loss) for view, title in titles.items()}}
+    final = "final validation loss, nats per token" if primary.is_loss else f"{primary.title}, {primary.unit}"
+    layout["meta"] = {"columns": {view: (title, final) for view, title in titles.items()}}
     return {"data": data, "layout": layout}

@@ -5,6 +5,7 @@ A comparison that nobody declared before the runs is no verdict, whatever its in
 all that somebody may have tried.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vslm.core.errors import SpecError, nearest
 from vslm.report.curves import ERROR
 from vslm.report.formatting import count, is_number, listing, seeds
 from vslm.report.sides import Side
+from vslm.results.primary import LOSSES, PrimaryNumber
 from vslm.stats.intervals import Interval, per_arm_error, student_interval
 from vslm.stats.unpaired import unpaired_interval
-from vslm.stats.verdicts import UNITS
 
-MeasureName = Literal["val_loss", "val_bpb"]
 _FEWEST_PAIRS = 2  # one pair has no interval, while all runs of both sides, unpaired, may have one
 _SAME_BUDGET = 0.005  # steps are whole, so budgets that are meant to be equal differ by a few tokens
 
@@ -75,15 +76,20 @@ class Difference:
 class Comparison:
     """The first side, the differences of the others from it, and what is compared."""
 
-    measure: MeasureName
+    primary: PrimaryNumber
     first: Side
     differences: list[Difference]
     error: float
 
     @property
+    def measure(self) -> str:
+        """What is compared, by name."""
+        return self.primary.name
+
+    @property
     def unit(self) -> str:
         """Of the numbers."""
-        return UNITS[self.measure]
+        return self.primary.unit
 
     @property
     def sides(self) -> list[Side]:
@@ -91,22 +97,43 @@ class Comparison:
         return [self.first, *(one.side for one in self.differences)]
 
 
-def compare(sides: Sequence[Side], measure: MeasureName | None = None) -> Comparison:
+def compare(sides: Sequence[Side], measure: str | None = None) -> Comparison:
     """Compare every side with the first.
 
     Args:
         sides: two or more, from `read_sides`.
-        measure: the final number; None: nats per token where all have the same tokenizer, else bits per byte.
+        measure: the final number, "val_loss", "val_bpb" or "recall.accuracy"; None: what all their studies are judged
+            by, if that is a number of a measure; else nats per token where all have the same tokenizer, and bits per
+            byte where they have not.
+    Raises: SpecError for a name that is none, or a number that no run has.
     """
-    if measure is None:
-        tokenizers = {side.tokenizer for side in sides}
-        measure = "val_loss" if len(tokenizers) == 1 else "val_bpb"
+    number = _number(sides, measure)
+    sides = [side.having(number) for side in sides]
     error = per_arm_error(ERROR, len(sides) - 1)
-    differences = [_difference(sides[0], side, measure, error) for side in sides[1:]]
-    return Comparison(measure, sides[0], differences, error)
+    differences = [_difference(sides[0], side, number, error) for side in sides[1:]]
+    return Comparison(number, sides[0], differences, error)
 
 
-def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Difference:
+def _number(sides: Sequence[Side], measure: str | None) -> PrimaryNumber:
+    own = {side.primary.name: dataclasses.replace(side.primary, positions=None) for side in sides}
+    if measure is None:
+        measure = "val_loss" if len({side.tokenizer for side in sides}) == 1 else "val_bpb"
+        first = sides[0].primary
+        return own[first.name] if len(own) == 1 and not first.is_loss else PrimaryNumber.of({"measure": measure})
+    if measure in LOSSES:
+        return PrimaryNumber.of({"measure": measure})
+    name, _, number = measure.partition(".")
+    # A number that no study here is judged by has its name and no unit.
+    found = own.get(measure) or PrimaryNumber.of({"measure": name, "number": number})
+    runs = [run for side in sides for run in side.runs.values()]
+    if not number or all(found.last_in(run.arrays) is None for run in runs):
+        known = {one.removesuffix("_S") for run in runs for one in run.arrays if "." in one and one.endswith("_S")}
+        numbers = sorted(one for one in known if not one.endswith(".steps"))
+        raise SpecError("--measure", f"no run has {measure!r} at its end", nearest(measure, [*LOSSES, *numbers]))
+    return found
+
+
+def _difference(a: Side, b: Side, measure: PrimaryNumber, error: float) -> Difference:
     warnings = warnings_of(a, b, measure)
     shared = paired_seeds(a, b)
     paired = shared if len(shared) >= _FEWEST_PAIRS else []
@@ -123,7 +150,7 @@ def _difference(a: Side, b: Side, measure: MeasureName, error: float) -> Differe
         interval = unpaired_interval(a.values(measure), b.values(measure), error)
         how = f"not paired, {_runs(len(a.runs))} and {_runs(len(b.runs))}"
         how += f"; they share seed {seeds(shared)} alone, and one pair has no interval" if shared else ""
-    relation, words = _words(interval, warnings, a, b, UNITS[measure])
+    relation, words = _words(interval, warnings, a, b, measure.unit)
     return Difference(b, interval, paired, how, words, relation, warnings)
 
 
@@ -152,14 +179,14 @@ def _words(interval: Interval, warnings: Sequence[Warned], a: Side, b: Side, uni
         return "no interval", "one run on a side has no interval; three or more tell something"
     low, high = sorted((abs(interval.low), abs(interval.high)))
     if interval.high < 0:
-        return "lower", f"lower by {low:.4f} to {high:.4f} {unit}"
+        return "lower", f"lower by {low:.4f} to {high:.4f} {unit}".rstrip()
     if interval.low > 0:
-        return "higher", f"higher by {low:.4f} to {high:.4f} {unit}"
+        return "higher", f"higher by {low:.4f} to {high:.4f} {unit}".rstrip()
     between = f"between {abs(interval.low):.4f} lower and {abs(interval.high):.4f} higher"
     return "not told apart", f"not told apart: {between}"
 
 
-def warnings_of(a: Side, b: Side, measure: MeasureName) -> list[Warned]:
+def warnings_of(a: Side, b: Side, measure: PrimaryNumber) -> list[Warned]:
     """Every field in which two sides differ that bears on whether their numbers compare."""
     found: list[Warned] = []
 
@@ -172,11 +199,11 @@ def warnings_of(a: Side, b: Side, measure: MeasureName) -> list[Warned]:
             found.append(Warned(field, _shown(first, shown), _shown(second, shown), b.name, why, forbids))
 
     same_tokenizer = a.tokenizer == b.tokenizer
-    is_other_text = "the losses are of different text"
+    is_other_text = f"the {'losses' if measure.is_loss else 'numbers'} are of different text"
     if a.arm.get("corpus") != b.arm.get("corpus"):
         why = "they learned from different text or tokens"
         found.append(Warned("corpus", a.shown_corpus, b.shown_corpus, b.name, why))
-    per_token = measure == "val_loss"
+    per_token = measure.measure != "val_bpb"
     why = (
         "a token is another piece of text" if per_token else "bits per byte allow for it, positions in a window do not"
     )
@@ -187,12 +214,21 @@ def warnings_of(a: Side, b: Side, measure: MeasureName) -> list[Warned]:
     elif same_tokenizer:
         check("validation set", a.val_sha256, b.val_sha256, is_other_text, lambda x: str(x)[:12], forbids=True)
     if a.tokens is None or b.tokens is None or abs(a.tokens - b.tokens) > _SAME_BUDGET * a.tokens:
-        check("budget", a.tokens, b.tokens, "more training lowers the loss by itself", lambda x: f"{count(x)} tokens")
+        what = "lowers the loss" if measure.is_loss else "changes it"
+        check("budget", a.tokens, b.tokens, f"more training {what} by itself", lambda x: f"{count(x)} tokens")
     why = "a longer window shows more of the text before a token"
     check("context", a.context_tokens, b.context_tokens, why, lambda x: f"{x} tokens")
     why = "the means are over different parts of the validation set"
+    if not measure.is_loss:
+        for kind in sorted(a.measures.keys() & b.measures.keys()):
+            check(kind, a.measures[kind], b.measures[kind], "the numbers may be of other windows", _fields)
+        return found
     check("tokens scored", a.scored_tokens, b.scored_tokens, why, lambda x: f"{x:,}" if is_number(x) else str(x))
     return found
+
+
+def _fields(measure: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in measure.items() if name != "kind")
 
 
 def _shown(value: Any, shown: Any) -> str:
@@ -215,8 +251,8 @@ def plain(found: Comparison) -> dict[str, Any]:
             {
                 "name": side.name,
                 "seeds": list(side.runs),
-                "mean": float(side.values(found.measure).mean()) if side.runs else None,
-                "interval": finite_ends(student_interval(side.values(found.measure), ERROR)),
+                "mean": float(side.values(found.primary).mean()) if side.runs else None,
+                "interval": finite_ends(student_interval(side.values(found.primary), ERROR)),
                 "tokens": side.tokens,
                 "parameters": side.arm.get("num_parameters"),
                 "context_tokens": side.context_tokens,

@@ -35,6 +35,7 @@ def render_comparison(found: Comparison) -> str:
         cards=_cards(found, look),
         first=found.first.name,
         unit=found.unit,
+        primary=found.primary,
         error=found.error,
         sides=[_side_row(side, found) for side in found.sides],
         warnings=[warned for one in found.differences for warned in one.warnings],
@@ -55,7 +56,7 @@ def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
     for one in found.differences:
         pairs = zip(
             one.paired_seeds,
-            one.side.values(found.measure, one.paired_seeds) - found.first.values(found.measure, one.paired_seeds),
+            one.side.values(found.primary, one.paired_seeds) - found.first.values(found.primary, one.paired_seeds),
             strict=True,
         )
         delta = one.interval.mean if is_number(one.interval.mean) else None
@@ -87,6 +88,7 @@ def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
         "differences": differs,
         "loss": content.with_interval(runs, "val_loss"),
         "bits": content.with_interval(runs, "val_bpb"),
+        "primary": None if found.primary.is_loss else content.final_with_interval(runs, found.primary),
         "seeds": seeds(side.runs),
         "parameters": count(side.arm.get("num_parameters")),
         "tokens": count(side.tokens),

@@ -28,8 +28,8 @@ from vslm.report.runs import Run
 from vslm.report.style import Style
 from vslm.report.tables import VERDICT_WORDS, verdict_of
 from vslm.results.folder import budget_name
+from vslm.results.primary import PrimaryNumber
 from vslm.stats.intervals import student_interval
-from vslm.stats.verdicts import UNITS
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
 _MOST_SAMPLE_CHARACTERS = 6_000
@@ -44,6 +44,8 @@ _MOST_PATHS = 3  # before arms with the same seeds are written as one path
 def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Style]) -> list[dict[str, Any]]:
     """One card per judged arm, with its interval as percentages of an axis that all cards share."""
     low, high = _common_axis(rows)
+    primary = PrimaryNumber.of(study.get("primary"))
+    sides = ("worse", "better") if primary.higher_is_better else ("better", "worse")
 
     def place(value: Any) -> float | None:
         return round(100 * (value - low) / (high - low), 3) if is_number(value) else None
@@ -69,6 +71,7 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
                 "minutes": minutes if is_number(minutes) else None,
                 "bar": {
                     "ends": (signed(low, decimals), signed(high, decimals)),
+                    "sides": sides,
                     "low": place(interval[0]),
                     "high": place(interval[1]),
                     "delta": place(row.get("delta")),
@@ -77,7 +80,7 @@ def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Sty
                     "seeds": [x for value in each if (x := place(value)) is not None],
                 },
                 "effect": effect if is_number(effect) else None,
-                "unit": unit(study),
+                "unit": primary.unit,
             }
         )
     return cards
@@ -95,26 +98,15 @@ def _common_axis(rows: list[dict[str, Any]]) -> tuple[float, float]:
     return min(reached) - _BAR_PADDING * width, max(reached) + _BAR_PADDING * width
 
 
-def unit(study: dict[str, Any]) -> str:
-    """The unit of the primary number."""
-    return UNITS.get(str(of_folder(study.get("primary"), dict).get("measure")), UNITS["val_loss"])
-
-
-def primary_words(study: dict[str, Any]) -> str:
-    """What the verdict compares, in words."""
-    primary = of_folder(study.get("primary"), dict)
-    measure = "validation bits per byte" if primary.get("measure") == "val_bpb" else "validation loss"
-    positions = of_folder(primary.get("positions"), list)
-    return f"{measure} at positions {positions[0]} to {positions[1]}" if len(positions) == 2 else measure
-
-
 def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str]]:
     """What a verdict means nothing without, in a strip under the cards."""
     effect = of_folder(study.get("primary"), dict).get("smallest_effect")
     arms = of_folder(study.get("arms"), dict)
     tokens = {arm.get("tokens") for arm in arms.values() if isinstance(arm, dict)}
     facts = [
-        ("Compared", f"{primary_words(study)}, {unit(study)}") if len(arms) > 1 else ("Arms", "one, so no verdict"),
+        ("Compared", PrimaryNumber.of(study.get("primary")).compared)
+        if len(arms) > 1
+        else ("Arms", "one, so no verdict"),
         ("Smallest effect that matters", f"{effect:g}") if is_number(effect) and len(arms) > 1 else None,
         ("Seeds declared", seeds(of_folder(study.get("seeds"), list))),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
@@ -157,7 +149,7 @@ def corpora(study: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]], lis
 
 
 def kinds(verdict: dict[str, Any]) -> str | None:
-    """How many runs of every arm ended low, where runs are of two kinds; None where they are of one."""
+    """How many runs of every arm got going, where runs are of two kinds; None where they are of one."""
     kinds = of_folder(verdict.get("kinds"), dict)
     shares = []
     for arm, row in of_folder(kinds.get("arms"), dict).items():
@@ -168,7 +160,8 @@ def kinds(verdict: dict[str, Any]) -> str | None:
     between = kinds.get("between")
     if kinds.get("state") != "two" or not shares or not is_number(between):
         return None
-    return f"Runs are of two kinds. Below {between:.3g} ended: {listing(shares)}. Exact 95 % intervals of each share."
+    side = "Above" if PrimaryNumber.of(verdict.get("primary")).higher_is_better else "Below"
+    return f"Runs are of two kinds. {side} {between:.3g} ended: {listing(shares)}. Exact 95 % intervals of each share."
 
 
 def _equality(study: dict[str, Any], arms: dict[str, Any]) -> str:
@@ -188,7 +181,8 @@ def screening(study: dict[str, Any]) -> dict[str, Any] | None:
     rows = [{"arm": arm, **of_folder(row, dict)} for arm, row in of_folder(found.get("arms"), dict).items()]
     if not rows:
         return None
-    rows.sort(key=lambda row: row["value"] if is_number(row.get("value")) else float("inf"))
+    primary = PrimaryNumber.of(study.get("primary"))
+    rows.sort(key=lambda row: primary.turned(row["value"]) if is_number(row.get("value")) else float("inf"))
     return {
         "rows": [
             {
@@ -263,7 +257,7 @@ def budgets(study: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, An
 
 def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> dict[str, Any]:
     """One row of the table of arms. What was spent is the mean over the runs that ended well."""
-    arm = of_folder(study["arms"].get(name), dict)
+    arm, primary = of_folder(study["arms"].get(name), dict), PrimaryNumber.of(study.get("primary"))
     whole = [run for run in runs if run.is_whole]
     return {
         "name": name,
@@ -281,6 +275,7 @@ def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> 
         "seconds": duration(mean_of(whole, "seconds")),
         "loss": with_interval(whole, "val_loss"),
         "bits": with_interval(whole, "val_bpb"),
+        "primary": None if primary.is_loss else final_with_interval(whole, primary),
         "seeds": [run.seed for run in whole],
         "kernels": sorted({str(kernel) for kernel in of_folder(arm.get("kernels"), dict).values()}),
         "fingerprint": arm.get("fingerprint"),
@@ -316,7 +311,15 @@ def mean_of(runs: list[Run], key: str) -> float | None:
 
 def with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
     """A final number of an arm: its mean over seeds, with the 95 % Student-t interval from two seeds on."""
-    values = np.array([run.done[key] for run in runs if is_number(run.done.get(key))], dtype=float)
+    return _in_words(np.array([run.done[key] for run in runs if is_number(run.done.get(key))], dtype=float))
+
+
+def final_with_interval(runs: list[Run], primary: PrimaryNumber) -> dict[str, str] | None:
+    """The same of a number that a measure recorded."""
+    return _in_words(np.array([x for run in runs if (x := primary.last_in(run.arrays)) is not None], dtype=float))
+
+
+def _in_words(values: np.ndarray) -> dict[str, str] | None:
     if not len(values):
         return None
     if len(values) == 1:

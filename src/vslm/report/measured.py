@@ -32,7 +32,7 @@ from vslm.report.profiles import Track
 from vslm.report.runs import Run
 from vslm.report.section import Drawing, Section, last_place, profile_views
 from vslm.report.style import Figure, Style
-from vslm.stats.verdicts import UNITS
+from vslm.results.primary import PrimaryNumber
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
@@ -252,26 +252,28 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
     if len(judged) < _FEWEST_FOR_FOREST and not (judged and (screened or has_budgets)):
         return None
     words = {"difference": ("difference", "")}
-    unit = UNITS.get(str(of_folder(study.get("primary"), dict).get("measure")), UNITS["val_loss"])
+    primary = PrimaryNumber.of(study.get("primary"))
 
     def drawing(place: str, figure: Figure, num_rows: int, caption: str) -> Drawing:
         return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
 
     drawings = [
-        drawing("forest", arm_figures.forest_figure(judged, look, unit), len(judged), "judged" if screened else "")
+        drawing("forest", arm_figures.forest_figure(judged, look, primary), len(judged), "judged" if screened else "")
     ]
     read = (
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
         "small to matter. The same numbers as on the cards."
     )
     if has_budgets:
-        figure = arm_figures.budget_figure(judged, look, unit)
-        words_of_budgets = {"difference": ("difference", f"arm minus baseline, {unit}")}
+        figure = arm_figures.budget_figure(judged, look, primary.unit)
+        words_of_budgets = {"difference": ("difference", f"arm minus baseline, {primary.unit}")}
         drawings.append(Drawing("budgets", figure, words_of_budgets, "shorter and longer training", has_arms=False))
         read += " Then the same at every budget: whether a difference grows, shrinks or crosses with training."
     if screened:
         caption = "the first, short run: one seed, no interval, no verdict"
-        drawings.append(drawing("screened", arm_figures.screening_figure(screened, look, unit), len(screened), caption))
+        drawings.append(
+            drawing("screened", arm_figures.screening_figure(screened, look, primary), len(screened), caption)
+        )
         read += " Last, every arm in the screening; hollow marks were not judged."
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
@@ -282,23 +284,25 @@ def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str,
         "inner": ("num_parameters_without_embeddings", "without embeddings", "parameters without embeddings"),
         "flops": ("flops_per_token", "FLOPs per token", "training FLOPs per token"),
     }
+    primary = PrimaryNumber.of(study.get("primary"))
+    title = "final validation loss" if primary.is_loss else f"{primary.title}, {primary.unit},"
     views, words, titles = {}, {}, {}
     for view, (name, button, text) in fields.items():
         found = profiles.costs(study, runs, name)
         values = sorted(cost.cost for cost in found.values())
         num_different = 1 + sum(b > a * (1 + _DIFFERENT_COST) for a, b in itertools.pairwise(values))
         if len(found) >= _FEWEST_COSTS and num_different > 1:
-            views[view], words[view] = found, (button, f"final validation loss against {text}")
+            views[view], words[view] = found, (button, f"{title} against {text}")
             titles[view] = text
     if "parameters" not in views and "inner" not in views:
         return None
     return Section(
         "costs",
-        "Loss against size",
+        "Loss against size" if primary.is_loss else f"{primary.title.capitalize()} against size",
         "Size",
         "Each mark is an arm at the end of training, with the 95 % interval over seeds. Dotted lines join arms that "
         "compute equally much per token (within 2 %): along one of them only the number of weights differs.",
-        "done.json",
-        [Drawing("costs", arm_figures.cost_figure(views, look, titles), words)],
+        "done.json" if primary.is_loss else f"arrays.npz: {primary.array_name()}",
+        [Drawing("costs", arm_figures.cost_figure(views, look, titles, primary), words)],
         over_seeds=False,
     )

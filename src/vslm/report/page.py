@@ -28,6 +28,7 @@ from vslm.report.tables import headline, read_verdict, verdict_rows
 from vslm.report.token_view import token_view
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
+from vslm.results.primary import PrimaryNumber
 
 _ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
@@ -118,7 +119,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=live.policy if live else policy_of(scripts.values()),
         live=live,
-        primary=content.primary_words(study),
+        primary=PrimaryNumber.of(study.get("primary")),
         sources=content.sources,
     )
 
@@ -172,15 +173,15 @@ def drawn_figures(
     """The figures with their numbers, and a sentence about what was binned or left out of each."""
     baseline = str(study.get("baseline"))
     others = [arm for arm in runs if arm != baseline] if baseline in runs else []
-    primary = of_folder(study.get("primary"), dict)
+    primary = PrimaryNumber.of(study.get("primary"))
     views = {
         measure: {arm: curves.training_curves(found, measure) for arm, found in runs.items()}
         for measure in ("val_loss", "train_loss")
     }
     validation = views["val_loss"]
     differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
-    is_whole_window = primary.get("measure") == "val_loss" and not primary.get("positions")
-    effect = primary.get("smallest_effect") if is_whole_window else None
+    is_whole_window = primary.measure == "val_loss" and not primary.positions
+    effect = primary.smallest_effect if is_whole_window else None
     grids = {
         split: {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges, split)) is not None}
         for split in ("val", "train")
@@ -202,7 +203,8 @@ def drawn_figures(
     training = line_figures.training_figure({**views, "difference": differences}, look, effect)
     drawn = {
         "arms": list(runs),
-        "pair_unit": content.unit(study),
+        "pair_unit": primary.unit,
+        "tuning_unit": "final loss on select" if primary.is_loss else f"{primary.title} on select, {primary.unit}",
         "training": training if training["data"] else None,
         "surface": {
             split: heat_figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]
@@ -212,9 +214,7 @@ def drawn_figures(
         "heat": heat_figures.heat_figure(edges),
         "slices": line_figures.slice_figures(edges),
         "edges": edges.tolist(),
-        "by_position": line_figures.position_figure(finals, look, edges, primary.get("positions"))
-        if finals["loss"]
-        else None,
+        "by_position": line_figures.position_figure(finals, look, edges, primary.positions) if finals["loss"] else None,
         "pairs": [
             arm_figures.pair_figure(row["arm"], baseline, per_seed, look)
             for row in rows

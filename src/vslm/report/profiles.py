@@ -18,6 +18,7 @@ import numpy as np
 from vslm.report.curves import band_half
 from vslm.report.formatting import is_number
 from vslm.report.runs import Run
+from vslm.results.primary import PrimaryNumber
 from vslm.stats.intervals import student_interval
 
 _ERROR = 0.05
@@ -64,7 +65,7 @@ class Cost:
 
     cost: float
     flops_per_token: float
-    loss: float
+    final: float
     half: float | None
     count: int
 
@@ -143,17 +144,19 @@ def tracks(runs: Sequence[Run]) -> dict[str, Track]:
 
 
 def costs(study: dict[str, Any], runs: dict[str, list[Run]], field: str) -> dict[str, Cost]:
-    """Final validation loss of every arm beside one of its costs, a field of the arm in study.json."""
-    found = {}
+    """What every arm reached beside one of its costs, a field of the arm in study.json: the final validation loss, or
+    what the study is judged by where that is no loss.
+    """
+    found, primary = {}, PrimaryNumber.of(study.get("primary"))
     for name, arm in study["arms"].items():
-        losses = [run.done["val_loss"] for run in runs.get(name, []) if run.is_whole and _has_loss(run)]
+        finals = [final for run in runs.get(name, []) if (final := _final(run, primary)) is not None]
         if not (isinstance(arm, dict) and is_number(arm.get(field)) and is_number(arm.get("flops_per_token"))):
             continue
-        if losses and arm[field] > 0:
-            interval = student_interval(np.array(losses, dtype=float), _ERROR) if len(losses) > 1 else None
+        if finals and arm[field] > 0:
+            interval = student_interval(np.array(finals, dtype=float), _ERROR) if len(finals) > 1 else None
             half = None if interval is None else (interval.high - interval.low) / 2
             flops = float(arm["flops_per_token"])
-            found[name] = Cost(float(arm[field]), flops, float(np.mean(losses)), half, len(losses))
+            found[name] = Cost(float(arm[field]), flops, float(np.mean(finals)), half, len(finals))
     return found
 
 
@@ -199,8 +202,14 @@ def _at_places(runs: Sequence[Run], name: str, places: str) -> tuple[np.ndarray,
     return first, np.stack([values for at, values in pairs if at is first or np.array_equal(at, first)])
 
 
-def _has_loss(run: Run) -> bool:
-    return is_number(run.done.get("val_loss"))
+def _final(run: Run, primary: PrimaryNumber) -> float | None:
+    """Of a run that ended well; of a loss that over the whole window, in nats per token."""
+    if not run.is_whole:
+        return None
+    if not primary.is_loss:
+        return primary.last_in(run.arrays)
+    loss = run.done.get("val_loss")
+    return float(loss) if is_number(loss) else None
 
 
 def _kind(name: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from vslm.report.formatting import count, is_number, of_folder
 from vslm.report.runs import Run, read_run
 from vslm.results.folder import budget_name
 from vslm.results.naming import FORMS, Named, named
+from vslm.results.primary import VAL_LOSS, PrimaryNumber
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Side:
         corpus: its corpus' record, empty where there is none.
         runs: that ended well, and count under the study's record, by seed.
         left_out: runs that are there and do not count, each with why.
+        primary: what its study is judged by.
     """
 
     name: str
@@ -32,11 +34,26 @@ class Side:
     corpus: dict[str, Any]
     runs: dict[int, Run]
     left_out: list[str] = field(default_factory=list)
+    primary: PrimaryNumber = VAL_LOSS
 
-    def values(self, measure: str, seeds: Sequence[int] | None = None) -> np.ndarray:
-        """The final numbers by seed, of all seeds or of these."""
+    def values(self, number: PrimaryNumber, seeds: Sequence[int] | None = None) -> np.ndarray:
+        """The final numbers by seed, of all seeds or of these; losses over the whole window."""
         chosen = self.runs if seeds is None else seeds
-        return np.array([self.runs[seed].done[measure] for seed in chosen], dtype=float)
+        return np.array([_final(self.runs[seed], number) for seed in chosen], dtype=float)
+
+    def having(self, number: PrimaryNumber) -> "Side":
+        """The same side without the runs that did not record a number."""
+        lacking = [seed for seed, run in self.runs.items() if _final(run, number) is None]
+        runs = {seed: run for seed, run in self.runs.items() if seed not in lacking}
+        words = [f"seed {seed} has no {number.name} at its end" for seed in lacking]
+        return dataclasses.replace(self, runs=runs, left_out=[*self.left_out, *words]) if lacking else self
+
+    @property
+    def measures(self) -> dict[str, Any]:
+        """What it was measured by beside its loss, as declared, by class."""
+        measures = of_folder(of_folder(self.arm.get("experiment"), dict).get("measures"), list)
+        known = {str(of_folder(one, dict).get("kind")): one for one in measures}
+        return {kind: one for kind, one in known.items() if kind != "LossByPosition"}
 
     @property
     def validation(self) -> Any:
@@ -127,4 +144,9 @@ def _side(meant: Named, arm: str) -> Side:
             runs[place.seed] = dataclasses.replace(run, where=str(place.path.resolve()))  # no two studies' are one
     corpora = of_folder(meant.folder.study.get("corpora"), dict)
     corpus = of_folder(corpora.get(str(row.get("corpus"))), dict)
-    return Side(meant.name_of(arm), row, corpus, runs, left_out)
+    primary = PrimaryNumber.of(meant.folder.study.get("primary"))
+    return Side(meant.name_of(arm), row, corpus, runs, left_out, primary)
+
+
+def _final(run: Run, number: PrimaryNumber) -> float | None:
+    return run.done[number.measure] if number.is_loss else number.last_in(run.arrays)

@@ -11,6 +11,7 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.report.formatting import is_number, of_folder
 from vslm.results.folder import RUN_AGAIN, StudyFolder, find_studies
+from vslm.results.primary import PrimaryNumber
 
 VERDICT_WORDS = {
     "better": "better",
@@ -41,9 +42,9 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
 
     Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
-    | baseline | screened out, or None before the first look), `delta`, `interval`, `seeds` (a number), `tokens`,
-    `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
-    with `arm` None.
+    | baseline | screened out, or None before the first look), `delta`, `interval`, `unit` of both, `seeds` (a number),
+    `tokens`, `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read
+    gives one row with `arm` None.
     """
     rows: list[dict[str, Any]] = []
     for folder in find_studies(root):
@@ -108,6 +109,7 @@ def _row(folder: StudyFolder, study: dict[str, Any]) -> dict[str, Any]:
         "verdict": None,
         "delta": None,
         "interval": None,
+        "unit": PrimaryNumber.of(study.get("primary")).unit,
         "seeds": 0,
         "tokens": None,
         "parameters": None,

@@ -16,6 +16,7 @@ from vslm.report.formatting import count, decimals_for, duration, ends, is_numbe
 from vslm.report.tables import VERDICT_WORDS, verdict_rows
 from vslm.results.console import console
 from vslm.results.folder import StudyFolder
+from vslm.results.primary import VAL_LOSS
 
 _STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
 _WIDEST = 1000  # columns of a table on a terminal that is narrower
@@ -66,9 +67,22 @@ def _more_minutes(half: Any, most: Any) -> str:
 
 
 def arms_table(rows: list[dict[str, Any]]) -> Table:
-    """Every arm ever run, from `list_arms`."""
+    """Every arm ever run, from `list_arms`; with units where not all differences are of nats per token."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("study", "arm", "verdict", "difference", "interval", "seeds", "tokens", "parameters", "date"):
+    has_units = {row["unit"] for row in rows} - {VAL_LOSS.unit}
+    units = ["unit"] if has_units else []
+    for heading in (
+        "study",
+        "arm",
+        "verdict",
+        "difference",
+        "interval",
+        *units,
+        "seeds",
+        "tokens",
+        "parameters",
+        "date",
+    ):
         right = heading in ("difference", "interval", "seeds", "tokens", "parameters")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading not in ("study", "arm"))
     for row in rows:
@@ -79,6 +93,7 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
             _verdict_text(row["verdict"]),
             _plain(signed(row["delta"])) if is_number(row["delta"]) else "",
             _plain(_interval(row["interval"])) if row["interval"] else "",
+            *([_named(row["unit"])] if has_units else []),
             str(row["seeds"]),
             count(row["tokens"]) if is_number(row["tokens"]) else "",
             count(row["parameters"]) if is_number(row["parameters"]) else "",
@@ -98,7 +113,7 @@ def comparison_table(found: Comparison) -> Table:
         ends = (one.interval.low, one.interval.high) if one else (None, None)
         table.add_row(
             _named(side.name),
-            f"{side.values(found.measure).mean():.4f}" if side.runs else "missing",
+            f"{side.values(found.primary).mean():.4f}" if side.runs else "missing",
             str(len(side.runs)),
             count(side.tokens),
             count(side.arm.get("num_parameters")),

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vslm.results.primary import LOSSES
+
 _LARGEST_COUNT = 10**18  # tokens, bytes, parameters: more is no count of anything here
 _LARGEST_NUMBER = 1e30
 _MOST_SEEDS = 10_000
@@ -117,6 +119,20 @@ _INTERVAL = Shape(
 _VERDICT = one_of("better", "worse", "equivalent", "unresolved")
 
 
+_SAID = ("number", "unit", "title", "higher_is_better")
+
+
+def _is_primary(value: Any) -> bool:
+    """A loss, or a number of a measure with all that a reader needs to know of it."""
+    if not isinstance(value, dict) or not isinstance(value.get("measure"), str):
+        return True  # said of each by its own line
+    is_said = [name in value for name in _SAID]
+    return not any(is_said) if value["measure"] in LOSSES else all(is_said)
+
+
+_PRIMARY = Shape(f"val_loss or val_bpb is needed, or a measure with {', '.join(_SAID)}", _is_primary)
+
+
 def _are_different(values: list[Any]) -> bool:
     return len({repr(value) for value in values}) == len(values)
 
@@ -134,7 +150,10 @@ STUDY = (
     Rule("budgets.*", FACTOR),
     Rule("budgets", _DIFFERENT),
     Rule("primary", OBJECT, needed_to="judge"),
-    Rule("primary.measure", one_of("val_loss", "val_bpb"), needed_to="judge"),
+    Rule("primary.measure", TEXT, needed_to="judge"),
+    *(Rule(f"primary.{name}", TEXT) for name in ("number", "unit", "title")),
+    Rule("primary.higher_is_better", TRUE_OR_FALSE),
+    Rule("primary", _PRIMARY, needed_to="judge"),
     Rule("primary.smallest_effect", NOT_NEGATIVE, needed_to="judge"),
     Rule("primary.positions", _POSITIONS, needed_to="judge"),
     Rule("plan", OBJECT, needed_to="judge"),

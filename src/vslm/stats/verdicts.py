@@ -169,10 +169,6 @@ def take_look(
     }
 
 
-UNITS = {"val_loss": "nats per token", "val_bpb": "bits per byte"}
-"""Of what a verdict compares."""
-
-
 @dataclass(frozen=True)
 class MoreTime:
     """Minutes of further seeds after which half, and nine in ten, of studies like this one are decided; infinite where

@@ -335,7 +335,7 @@
   function drawTuning() {
     if (!page.tuning) return;
     const { data, layout } = page.tuning;
-    draw("plot-tuning", data.filter(isShown), { ...layout, annotations: [label("final loss on select")] });
+    draw("plot-tuning", data.filter(isShown), { ...layout, annotations: [label(page.tuning_unit)] });
   }
 
   // ---- choices -------------------------------------------------------------------------------------------------------

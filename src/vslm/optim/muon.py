@@ -86,7 +86,7 @@ class Muon(Optimizer):
         rules = [
             Rule(decayed, roles=("matrix",), ndim=2),
             Rule(undecayed, roles=("embedding", "vector", "stream map"), may_match_nothing=True),
-            Rule(decayed, roles=("matrix",), may_match_nothing=True),
+            Rule(decayed, may_match_nothing=True),  # what is left: matrices of more dimensions
         ]
         matrices, *rest = group_parameters(model, rules)
         kind = MuonOnCPU if matrices["params"][0].device.type == "cpu" else torch.optim.Muon

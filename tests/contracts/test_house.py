@@ -3,8 +3,12 @@
 import importlib
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import vslm
 from vslm.core.specs import Spec
@@ -40,3 +44,28 @@ def test_help_and_ls_never_import_torch():
     """A second of waiting for nothing."""
     code = "import sys, vslm.cli, vslm.report.tables; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_points_to_is_there(page: Path) -> None:
+    """Links to files, and files of this project that are named in a line of code."""
+    text = page.read_text(encoding="utf-8")
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    missing = [link for link in links if link and not (page.parent / link).exists()]
+    # A changelog and a log tell of what was; a page that teaches names files that a reader is to write.
+    if page.name not in ("CHANGELOG.md", "LOG.md"):
+        named = re.findall(r"`((?:src|tests|studies|docs)/[\w./-]+\.\w+)`", text)
+        missing += [name for name in named if not (ROOT / name).exists() and name not in _TO_BE_WRITTEN]
+    assert not missing
+
+
+_TO_BE_WRITTEN = {
+    "src/vslm/measure/feedforward_share.py",
+    "src/vslm/models/echo.py",
+    "src/vslm/models/loud_root.py",
+    "src/vslm/models/normalizers/relu_squared.py",
+}

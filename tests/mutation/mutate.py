@@ -44,11 +44,11 @@ EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 CONCERNED = {
     "core": ("core", "models"),
     "data": ("data", "contracts"),
-    "knowledge": ("lab",),
     "lab": ("lab", "stats", "smoke"),
     "live": ("live",),
     "measure": ("measure", "contracts"),
     "models": ("models", "contracts"),
+    "objectives": ("objectives", "training", "lab"),
     "optim": ("optim", "contracts", "lab"),
     "report": ("report", "golden"),
     "results": ("results", "report", "lab"),

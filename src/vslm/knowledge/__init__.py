@@ -1,1 +1,0 @@
-"""See the tree in README.md."""

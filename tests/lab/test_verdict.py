@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vslm.core.errors import ResultError
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_arrays, write_json
 from vslm.results.folder import FORMAT, StudyFolder
@@ -273,3 +274,30 @@ def test_an_open_look_without_an_interval_is_read_back(tmp_path: Path) -> None:
     assert [look["interval"][0] is None for look in row["looks"]] == [True, False]
     assert row["verdict"] == "worse"
     assert "wider" not in row["words"]
+
+
+@pytest.mark.parametrize(
+    "final_T",
+    [np.array([1.0, np.inf]), np.array([1.0, np.nan]), np.full(3, 1e308), np.zeros(0), np.ones((2, 2)), np.array(2.0)],
+    ids=["infinite", "nan", "beyond", "empty", "two axes", "no axis"],
+)
+def test_what_is_no_loss_judges_nothing(tmp_path: Path, final_T: np.ndarray) -> None:
+    """Of a run that nothing seals: said with the file and what to do, in place of a number that no run gave."""
+    folder = folder_of(tmp_path / "s", {"base": BASE[:3], "arm": UP[:3]})
+    path = folder.path / "arm" / "seed1" / "arrays.npz"
+    write_arrays(path, {"final_val_loss_nats_T": final_T})
+    with pytest.raises(ResultError, match=r"seed1/arrays\.npz: final_val_loss_nats_T holds no losses"):
+        write_verdict(StudyFolder(folder.path))
+
+
+def test_a_loss_with_weights_is_the_mean_over_what_counts(tmp_path: Path) -> None:
+    """Positions at which nothing counts hold NaN, and weights of another length are of another run."""
+    folder = folder_of(tmp_path / "s", {"base": BASE[:3], "arm": UP[:3]})
+    path = folder.path / "arm" / "seed1" / "arrays.npz"
+    final_T = np.array([5.0, np.nan, 2.0])
+    write_arrays(path, {"final_val_loss_nats_T": final_T, "final_val_weight_T": np.array([1.0, 0.0, 3.0])})
+    pair = write_verdict(StudyFolder(folder.path))["arms"]["arm"]["per_seed"]["1"]
+    assert pair["arm"] == pytest.approx((5 + 6) / 4)
+    write_arrays(path, {"final_val_loss_nats_T": final_T, "final_val_weight_T": np.ones(2)})
+    with pytest.raises(ResultError, match="holds no losses"):
+        write_verdict(StudyFolder(folder.path))

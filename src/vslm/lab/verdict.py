@@ -49,24 +49,22 @@ def primary_value(
     name = f"final_{split}_loss_nats_T"
     if name not in run.arrays:
         raise ResultError(str(run.path / "arrays.npz"), f"{name} is not there", "a run that is done has it", do)
-    weight_T = run.arrays.get(f"final_{split}_weight_T")
-    loss_nats = _mean_loss(run.arrays[name][first:end], None if weight_T is None else weight_T[first:end])
+    loss_nats = _mean_loss(run.arrays[name], run.arrays.get(f"final_{split}_weight_T"), slice(first, end))
     if not abs(loss_nats) <= _LARGEST_NUMBER:  # of files that something else wrote, or where no target counts
         found = f"{name} holds no losses at positions {first} to {end or 'the end'}"
         raise ResultError(str(run.path / "arrays.npz"), found, "finite numbers are needed", do)
     return loss_nats / (math.log(2) * bytes_per_token) if primary.measure == "val_bpb" else loss_nats
 
 
-def _mean_loss(loss_nats_T: np.ndarray, weight_T: np.ndarray | None) -> float:
+def _mean_loss(loss_nats_T: np.ndarray, weight_T: np.ndarray | None, part: slice) -> float:
     """Over positions; where targets count differently, NaN stands where none counts. NaN for a mean of nothing."""
-    if weight_T is not None and weight_T.shape != loss_nats_T.shape:
+    if loss_nats_T.ndim != 1 or (weight_T is not None and weight_T.shape != loss_nats_T.shape):
         return math.nan
-    counts_T = np.ones(loss_nats_T.shape, dtype=bool) if weight_T is None else weight_T > 0
-    if loss_nats_T.ndim != 1 or not counts_T.any() or not (np.abs(loss_nats_T[counts_T]) <= _LARGEST_NUMBER).all():
+    losses_T, weights_T = loss_nats_T[part], np.ones(loss_nats_T.shape)[part] if weight_T is None else weight_T[part]
+    counts_T = weights_T > 0
+    if not counts_T.any() or not (np.abs(losses_T[counts_T]) <= _LARGEST_NUMBER).all():
         return math.nan
-    if weight_T is None:
-        return float(loss_nats_T.mean())
-    return float(np.average(loss_nats_T[counts_T], weights=weight_T[counts_T]))
+    return float(losses_T.mean() if weight_T is None else np.average(losses_T[counts_T], weights=weights_T[counts_T]))
 
 
 def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> dict[str, Any]:

@@ -47,7 +47,6 @@ class VisibleStream(io.TextIOBase):
         return self.stream.isatty()
 
     def fileno(self) -> int:
-        """The other stream's."""
         return self.stream.fileno()
 
     def writable(self) -> bool:
@@ -56,12 +55,10 @@ class VisibleStream(io.TextIOBase):
 
     @property
     def encoding(self) -> Any:  # type: ignore[override]
-        """The other stream's."""
         return self.stream.encoding
 
     @property
     def errors(self) -> Any:  # type: ignore[override]
-        """The other stream's."""
         return self.stream.errors
 
 

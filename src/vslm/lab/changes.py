@@ -82,7 +82,6 @@ class Depth(Change):
         return dataclasses.replace(model, blocks=FrozenDict({**kept, **added}), path=path)
 
     def describe(self, amount: int) -> str:
-        """In words."""
         return f"depth {amount}" if self.blocks is None else f"{amount} blocks in the row of {', '.join(self.blocks)}"
 
     def _row(self, model: Model) -> tuple[str, ...]:
@@ -134,7 +133,6 @@ class Loops(Change):
         return dataclasses.replace(model, path=path)
 
     def describe(self, amount: int) -> str:
-        """In words."""
         return f"{amount} loops of {', '.join(self._part)}"
 
     def why_compute_stays(self, model: Model) -> str:
@@ -213,7 +211,6 @@ class FeedforwardMultiplier(Change):
         return _with_elements(model, changed)
 
     def describe(self, amount: int) -> str:
-        """In words."""
         return f"{amount * self.multiple} hidden numbers over all feedforwards"
 
     def _hidden(self, model: Model) -> dict[str, int]:
@@ -260,7 +257,6 @@ class WidthScale(Change):
         return dataclasses.replace(scaled, root=self._scaled(model.root, factor))
 
     def describe(self, amount: int) -> str:
-        """In words."""
         return f"largest width {amount * self.multiple}"
 
     def _largest(self, model: Model) -> int:

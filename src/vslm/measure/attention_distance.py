@@ -37,7 +37,6 @@ class AttentionDistance(OnWindows):
     recorded_as: ClassVar[str] = "attention_distance"
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         weights_patterns(model, type(self).__name__)
         return AttentionDistanceTaker(self.windows(corpus, context_tokens))
 

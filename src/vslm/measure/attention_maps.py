@@ -59,7 +59,6 @@ class AttentionMaps(Measure):
         return [num_steps]
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         names = matching(weights_patterns(model, type(self).__name__), watchable(model))
         spread = np.unique(np.round(np.linspace(0, len(names) - 1, min(self.num_visits, len(names)))).astype(int))
         windows_NT1 = evaluation_windows(corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=1)

@@ -74,7 +74,6 @@ class BeyondContext(OnWindows):
         return super().windows(corpus, self.longest_tokens(context_tokens))
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         weight_NL = self.weights(corpus, self.longest_tokens(context_tokens))
         return BeyondContextTaker(self.windows(corpus, context_tokens), context_tokens, weight_NL)
 

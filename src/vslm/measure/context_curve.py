@@ -77,7 +77,6 @@ class ContextCurve(OnWindows):
         )
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         return ContextCurveTaker(self.windows(corpus, context_tokens))
 
 

@@ -39,7 +39,6 @@ class CopyGain(OnRepeatedBlocks):
     }
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         return CopyGainTaker(self.windows(corpus, context_tokens))
 
 

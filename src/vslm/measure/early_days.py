@@ -92,7 +92,6 @@ class EarlyDays(Measure):
         return sorted({0, num_steps, *(step for step in places if step <= num_steps)})
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         windows_NT1 = evaluation_windows(
             corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens
         )

@@ -36,7 +36,6 @@ class EffectiveRank(OnWindows):
     recorded_as: ClassVar[str] = "effective_rank"
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         return EffectiveRankTaker(self.windows(corpus, context_tokens))
 
 

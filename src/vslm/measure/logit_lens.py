@@ -41,7 +41,6 @@ class LogitLens(OnWindows):
     recorded_as: ClassVar[str] = "logit_lens"
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         return LogitLensTaker(self.windows(corpus, context_tokens), self.weights(corpus, context_tokens))
 
 

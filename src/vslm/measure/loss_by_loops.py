@@ -51,7 +51,6 @@ class LossByLoops(OnWindows):
             raise SpecError("measures", found, "exactly one is needed", "loop it with looped(...), or leave it out")
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         weight_NT = self.weights(corpus, context_tokens)
         return LossByLoopsTaker(self.windows(corpus, context_tokens), self.times, weight_NT)
 

@@ -50,7 +50,6 @@ class ParameterTrack(Measure):
         return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         parameters = dict(model.named_parameters())
         found = matching(self.names, parameters, where="ParameterTrack.names")
         for name in found:

@@ -50,7 +50,6 @@ class PositionProfile(OnWindows):
     num_tokens: Tokens = 16_384
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         windows_NT1 = self.windows(corpus, context_tokens)
         separator = corpus.tokenizer.end_of_text
         weight_NT = self.weights(corpus, context_tokens)

@@ -41,7 +41,6 @@ class PrefixMatching(OnRepeatedBlocks):
     num_tokens: Tokens = 2048
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         weights_patterns(model, type(self).__name__)
         return PrefixMatchingTaker(self.windows(corpus, context_tokens))
 

@@ -73,7 +73,6 @@ class PromptEffect(Measure):
         return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         prompt_tokens = self.prompt_tokens or max(1, context_tokens // 4)
         continuation_tokens = self.continuation_tokens or max(1, context_tokens // 2)
         if prompt_tokens + continuation_tokens > context_tokens:

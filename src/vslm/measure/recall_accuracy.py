@@ -49,7 +49,6 @@ class RecallAccuracy(OnWindows):
             raise SpecError("measures", found, "only AssociativeRecall has queries", "change data, or leave it out")
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         windows_NT1 = self.windows(corpus, context_tokens)
         return RecallAccuracyTaker(windows_NT1, query_distances(windows_NT1[:, :-1], corpus.tokenizer))
 

@@ -27,7 +27,6 @@ class ResidualNorms(OnWindows):
     recorded_as: ClassVar[str] = "residual_norms"
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         return ResidualNormsTaker(self.windows(corpus, context_tokens))
 
 

@@ -40,7 +40,6 @@ class TokenClasses(OnWindows):
     num_tokens: Tokens = 32_768
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         windows_NT1 = self.windows(corpus, context_tokens)
         octave_V = np.frexp(training_counts(corpus))[1]  # exact: 0 for 0, 1 for 1, 2 for 2 and 3, 3 for 4 to 7
         classes = {

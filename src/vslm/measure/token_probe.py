@@ -63,7 +63,6 @@ class TokenProbe(OnWindows):
             raise SpecError("ridge", f"found {self.ridge}", "above 0 and at most 1 is needed")
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         windows_NT1 = self.windows(corpus, context_tokens)
         if len(windows_NT1) < _EVERY:
             found = f"TokenProbe on {len(windows_NT1)} windows of {context_tokens} tokens"

@@ -63,7 +63,6 @@ class TokenView(Measure):
         return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes it."""
         tokens, tokenizer = corpus.evaluated.tokens, corpus.tokenizer
         starts_P = piece_starts(tokens, tokenizer.end_of_text, self.num_pieces, self.piece_tokens)
         texts = [piece_text(tokenizer, tokens[start : start + self.piece_tokens]) for start in starts_P]

@@ -50,7 +50,6 @@ class ReLUActivation(Activation):
     """max(h, 0)"""
 
     def build(self, *, hidden: int, init: Init) -> nn.Module:
-        """The module."""
         return Pointwise(torch.relu)
 
 
@@ -63,7 +62,6 @@ class SquaredReLUActivation(Activation):
     """
 
     def build(self, *, hidden: int, init: Init) -> nn.Module:
-        """The module."""
         return Pointwise(_squared_relu)
 
 
@@ -76,7 +74,6 @@ class SiLUActivation(Activation):
     """
 
     def build(self, *, hidden: int, init: Init) -> nn.Module:
-        """The module."""
         return Pointwise(functional.silu)
 
 
@@ -85,7 +82,6 @@ class TanhActivation(Activation):
     """tanh(h)"""
 
     def build(self, *, hidden: int, init: Init) -> nn.Module:
-        """The module."""
         return Pointwise(torch.tanh)
 
 
@@ -97,7 +93,6 @@ class GELUActivation(Activation):
     """
 
     def build(self, *, hidden: int, init: Init) -> nn.Module:
-        """The module."""
         return Pointwise(functional.gelu)
 
 

@@ -102,7 +102,6 @@ class Block(PathElement):
         return self.attention.kernel(context_tokens=context_tokens, device_type=device_type)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         output_factor = 1 / math.sqrt(around.num_additions)
         widths = {"stream_width": self.width, "memory_width": around.memory_width}
         with default_draws(init.child("attention")):

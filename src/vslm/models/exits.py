@@ -37,11 +37,9 @@ class Exit(PathElement):
             raise SpecError("weight", f"found {self.weight}", "a number above 0 is needed")
 
     def width_out(self, width: int) -> int:
-        """The same."""
         return width
 
     def num_additions(self) -> int:
-        """None."""
         return 0
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
@@ -49,7 +47,6 @@ class Exit(PathElement):
         return ExitModule(self.offset, self.weight)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
@@ -57,7 +54,6 @@ class Exit(PathElement):
         return 0.0
 
     def num_exits(self) -> int:
-        """One."""
         return 1
 
 

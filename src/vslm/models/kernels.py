@@ -64,7 +64,6 @@ class OracleKernel(nn.Module):
         self.dropout = dropout
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        """Attention's output."""
         return attend_last(q_BTHK, k_BTHK, v_BTHK, normalizer, window_tokens=self.window_tokens, dropped=self._dropped)
 
     def _dropped(self, weights: Tensor) -> Tensor:
@@ -87,7 +86,6 @@ class ChunkedKernel(nn.Module):
         self.dropout = dropout
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        """Attention's output."""
         chunk_tokens = window_chunk_tokens(q_BTHK.shape[1], self.window_tokens)
         if chunk_tokens is None:
             return self._in_turn(q_BTHK, k_BTHK, v_BTHK, normalizer)
@@ -136,7 +134,6 @@ class SDPAKernel(nn.Module):
         return _lengthened(self, self.declared_tokens, context_tokens, self.dropout)
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        """Attention's output."""
         q_BTHK = _with_factor(q_BTHK, normalizer, None)
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
         dropout = self.dropout if self.training else 0.0
@@ -155,7 +152,6 @@ class FlexKernel(nn.Module):
         self.window_tokens = window_tokens
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        """Attention's output."""
         num_tokens, device = q_BTHK.shape[1], q_BTHK.device
         window_tokens = self.window_tokens or num_tokens
 
@@ -192,7 +188,6 @@ class FlashKernel(nn.Module):
         return _lengthened(self, self.declared_tokens, context_tokens, 0.0)
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        """Attention's output."""
         num_tokens, head_width = q_BTHK.shape[1], q_BTHK.shape[3]
         q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
         if q.device.type == "cuda" and head_width % _CUDA_HEAD_MULTIPLE:

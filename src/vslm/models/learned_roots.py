@@ -39,7 +39,6 @@ class DerivedRoot(Root):
 
     @property
     def memory_width(self) -> int:
-        """That of `tokens`."""
         return self.tokens.memory_width
 
     @property
@@ -53,7 +52,6 @@ class DerivedRoot(Root):
         return tokens + self.num_own_parameters
 
     def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """Those of `tokens`."""
         return self.tokens.num_embedding_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 
@@ -99,7 +97,6 @@ class LearnedRoot(DerivedRoot):
 
     @property
     def num_own_parameters(self) -> int:
-        """The vector's."""
         return self.width
 
 
@@ -125,7 +122,6 @@ class ShiftedRoot(DerivedRoot):
 
     @property
     def stream_width(self) -> int:
-        """That of `tokens`."""
         return self.tokens.stream_width
 
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
@@ -135,7 +131,6 @@ class ShiftedRoot(DerivedRoot):
 
     @property
     def num_own_parameters(self) -> int:
-        """The vector's."""
         return self.stream_width
 
 
@@ -163,7 +158,6 @@ class MixedRoot(DerivedRoot):
 
     @property
     def stream_width(self) -> int:
-        """That of `tokens`."""
         return self.tokens.stream_width
 
     @property
@@ -219,7 +213,6 @@ class WidenedRoot(DerivedRoot):
 
     @property
     def num_own_parameters(self) -> int:
-        """The vector's."""
         return self.learned_width
 
 
@@ -250,7 +243,6 @@ class ProjectedRoot(DerivedRoot):
 
     @property
     def stream_width(self) -> int:
-        """The matrix's."""
         return self.width
 
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
@@ -263,7 +255,6 @@ class ProjectedRoot(DerivedRoot):
 
     @property
     def num_own_parameters(self) -> int:
-        """The matrix's."""
         return num_linear_parameters(self.tokens.stream_width, self.width, bias=False)
 
 
@@ -276,7 +267,6 @@ class DerivedRootModule(nn.Module):
 
     @property
     def embedding_VE(self) -> Tensor:  # noqa: N802  # the letters of its axes
-        """That of `tokens`."""
         return self.tokens.embedding_VE  # type: ignore[return-value]
 
 

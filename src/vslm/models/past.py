@@ -65,7 +65,6 @@ class WholeText(Past):
         return kernel(q_BTHK, k_BTHK, v_BTHK, normalizer)
 
     def before(self, x_BTD: Tensor) -> Tensor:
-        """Zero."""
         return x_BTD.new_zeros(x_BTD.shape[0], 1, x_BTD.shape[2])
 
 

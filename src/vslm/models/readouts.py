@@ -74,7 +74,6 @@ class Tied(Readout):
         return TiedModule()
 
     def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        """None."""
         return 0
 
     def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
@@ -109,7 +108,6 @@ class TiedProjected(Readout):
         return TiedProjectedModule(linear(width, memory_width, bias=False, std=std, init=init.child("projection")))
 
     def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        """One matrix."""
         return num_linear_parameters(width, memory_width, bias=False)
 
     def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
@@ -150,7 +148,6 @@ class Untied(Readout):
         return vocabulary * width
 
     def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
-        """All of them."""
         return vocabulary * width
 
     def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:

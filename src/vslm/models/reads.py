@@ -58,7 +58,6 @@ class StreamReads(Reads):
         return StreamReadsModule()
 
     def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        """None."""
         return 0
 
 
@@ -82,7 +81,6 @@ class MemoryReads(Reads):
         return MemoryReadsModule(norm.build(width=memory_width))
 
     def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        """The norm's."""
         return norm.num_parameters(memory_width)
 
 
@@ -108,7 +106,6 @@ class BothReads(Reads):
         return BothReadsModule(norm.build(width=memory_width))
 
     def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        """The norm's."""
         return norm.num_parameters(memory_width)
 
 

@@ -34,7 +34,6 @@ class PlainAdd(Residual):
         return PlainAddModule()
 
     def num_parameters(self, width: int) -> int:
-        """None."""
         return 0
 
 
@@ -64,7 +63,6 @@ class PlainAddModule(nn.Module):
     """See `PlainAdd`."""
 
     def forward(self, x_BTD: Tensor, delta_BTD: Tensor) -> Tensor:
-        """The new stream."""
         return x_BTD + delta_BTD
 
 
@@ -76,5 +74,4 @@ class ScaledAddModule(nn.Module):
         self.gain = nn.Parameter(gain_D)
 
     def forward(self, x_BTD: Tensor, delta_BTD: Tensor) -> Tensor:
-        """The new stream."""
         return x_BTD + self.gain * delta_BTD

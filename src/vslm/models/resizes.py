@@ -49,7 +49,6 @@ class Resize(PathElement):
         return self.width
 
     def num_additions(self) -> int:
-        """None."""
         return 0
 
     @abstractmethod
@@ -78,7 +77,6 @@ class ZeroPad(Resize):
         return ZeroPadModule(self.width)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -150,7 +148,6 @@ class Carry(Resize):
         return CarryModule(self.width)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -180,7 +177,6 @@ class Project(Resize):
         _check_std(self.std)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         weight = init.child("weight").normal((self.width, around.width), self.std)
         weight += self.identity * torch.eye(self.width, around.width)
         bias = init.child("bias").constant((self.width,), 0.0) if self.bias else None
@@ -227,7 +223,6 @@ class UNet(Resize):
         return before._replace(stream=max(before.stream, state), saved=saved)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         weight = init.child("weight").normal((self.width, self._width_read(around)), self.std)
         for i in range(self.width):
             if i < around.width:
@@ -237,7 +232,6 @@ class UNet(Resize):
         return UNetModule(weight, width_before=around.width)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """One matrix."""
         return self.width * self._width_read(around)
 
     def _width_read(self, around: Surroundings) -> int:
@@ -325,7 +319,6 @@ class UNetModule(nn.Module):
         self.reads_state = weight.shape[1] > width_before
 
     def stream_maps(self) -> tuple[nn.Parameter, ...]:
-        """The matrix."""
         return (self.weight,)
 
     def forward(self, stream: Stream) -> Stream:

@@ -94,12 +94,10 @@ class TokenRoot(Root):
 
     @property
     def stream_width(self) -> int:
-        """The embedding's."""
         return self.width
 
     @property
     def memory_width(self) -> int:
-        """The embedding's."""
         return self.width
 
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
@@ -112,7 +110,6 @@ class TokenRoot(Root):
         return vocabulary * self.width
 
     def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """All of them."""
         return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 
@@ -139,12 +136,10 @@ class TokenPositionRoot(Root):
 
     @property
     def stream_width(self) -> int:
-        """The embedding's."""
         return self.width
 
     @property
     def memory_width(self) -> int:
-        """The embedding's."""
         return self.width
 
     @property
@@ -163,7 +158,6 @@ class TokenPositionRoot(Root):
         return (vocabulary + context_tokens) * self.width
 
     def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """All of them."""
         return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 

@@ -182,15 +182,12 @@ class _ShapesOnly(Init):
         return self
 
     def normal(self, shape: object, std: float) -> Tensor:
-        """Of that shape."""
         return torch.empty(shape, device="meta")  # type: ignore[call-overload]
 
     def uniform(self, shape: object, low: float, high: float) -> Tensor:
-        """Of that shape."""
         return torch.empty(shape, device="meta")  # type: ignore[call-overload]
 
     def constant(self, shape: object, value: float) -> Tensor:
-        """Of that shape."""
         return torch.empty(shape, device="meta")  # type: ignore[call-overload]
 
 

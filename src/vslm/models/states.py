@@ -28,7 +28,6 @@ class StateElement(PathElement):
     """Interface: an element of one width that adds nothing in the sense of a residual."""
 
     def width_out(self, width: int) -> int:
-        """The same."""
         return width
 
     def num_additions(self) -> int:
@@ -78,7 +77,6 @@ class Keep(StateElement):
         return KeepModule(self.name)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -112,7 +110,6 @@ class Return(StateElement):
         return ReturnModule(self.to)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -142,7 +139,6 @@ class LearnedState(StateElement):
         return before._replace(stream=0)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         return LearnedStateModule(init.child("start_D").normal((around.width,), self.std))
 
     def num_parameters(self, around: Surroundings) -> int:
@@ -187,7 +183,6 @@ class NoiseState(StateElement):
         return NoiseStateModule(around.context_tokens, around.width, self.std, self.seed)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -218,7 +213,6 @@ class InjectSum(StateElement):
         return InjectSumModule(self.of)
 
     def num_parameters(self, around: Surroundings) -> int:
-        """None."""
         return 0
 
 
@@ -245,7 +239,6 @@ class InjectMatrix(StateElement):
         return before._replace(stream=max(before.stream, before.saved[self.of]))
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         factor = init.child("weight").constant((around.width, 2 * around.width), 1 / math.sqrt(2))
         identity = torch.eye(around.width, device=factor.device)
         return InjectMatrixModule(self.of, cat((identity, identity), dim=1) * factor)
@@ -264,7 +257,6 @@ class AddVector(StateElement):
     """
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         return AddVectorModule(init.child("vector_D").constant((around.width,), 0.0))
 
     def num_parameters(self, around: Surroundings) -> int:
@@ -307,11 +299,9 @@ class ShiftedState(StateElement):
         return before._replace(stream=max(further, before.saved[self.of]))
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        """The module."""
         return ShiftedStateModule(self.of, init.child("weight").constant((around.width, around.width), 0.0))
 
     def num_parameters(self, around: Surroundings) -> int:
-        """One matrix."""
         return around.width**2
 
 
@@ -387,7 +377,6 @@ class InjectSumModule(nn.Module):
         self.of = of
 
     def forward(self, stream: Stream) -> Stream:
-        """The sum."""
         return stream._replace(x_BTD=stream.x_BTD + stream.saved[self.of])
 
 
@@ -400,7 +389,6 @@ class InjectMatrixModule(nn.Module):
         self.weight = nn.Parameter(weight_DF)
 
     def stream_maps(self) -> tuple[nn.Parameter, ...]:
-        """The matrix."""
         return (self.weight,)
 
     def forward(self, stream: Stream) -> Stream:
@@ -417,7 +405,6 @@ class AddVectorModule(nn.Module):
         self.vector_D = nn.Parameter(vector_D)
 
     def forward(self, stream: Stream) -> Stream:
-        """The sum."""
         return stream._replace(x_BTD=stream.x_BTD + self.vector_D)
 
 

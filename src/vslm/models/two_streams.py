@@ -46,15 +46,12 @@ class MemoryBlock(PathElement):
         _check_memory(self.block, memory_width)
 
     def num_additions(self) -> int:
-        """None."""
         return 0
 
     def sizes(self, width: int) -> Mapping[str, int | None]:
-        """The block's."""
         return self.block.sizes(self.block.width)
 
     def mixings(self) -> tuple[Mixing, ...]:
-        """The block's."""
         return self.block.mixings()
 
     def reach(self, before: Reach, around: Surroundings) -> Reach:
@@ -63,7 +60,6 @@ class MemoryBlock(PathElement):
         return before._replace(memory=after.stream)
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
-        """The block's."""
         return self.block.kernel(context_tokens=context_tokens, device_type=device_type)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
@@ -71,11 +67,9 @@ class MemoryBlock(PathElement):
         return MemoryBlockModule(self.block.build(around=_on_memory(around), kernel=kernel, init=init))
 
     def num_parameters(self, around: Surroundings) -> int:
-        """The block's."""
         return self.block.num_parameters(_on_memory(around))
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
-        """The block's."""
         return self.block.forward_flops_per_token(_on_memory(around))
 
 
@@ -112,11 +106,9 @@ class TwoStreamBlock(PathElement):
         _check_memory(self.block, memory_width)
 
     def num_additions(self) -> int:
-        """The block's."""
         return self.block.num_additions()
 
     def sizes(self, width: int) -> Mapping[str, int | None]:
-        """The block's."""
         return self.block.sizes(width)
 
     def mixings(self) -> tuple[Mixing, ...]:
@@ -130,7 +122,6 @@ class TwoStreamBlock(PathElement):
         return prediction._replace(memory=content.stream)
 
     def kernel(self, *, context_tokens: int, device_type: str) -> str:
-        """The block's."""
         return self.block.kernel(context_tokens=context_tokens, device_type=device_type)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:

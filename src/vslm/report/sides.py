@@ -93,7 +93,6 @@ class Side:
 
     @property
     def shown_corpus(self) -> str:
-        """For people."""
         described, fingerprint = self.corpus.get("description"), self.arm.get("corpus")
         return (
             f"{described} ({fingerprint})" if described and fingerprint else str(fingerprint or described or "unknown")
@@ -101,7 +100,6 @@ class Side:
 
     @property
     def shown_validation(self) -> str:
-        """For people."""
         if self.validation is None:
             return "unknown"
         return f"{self.validation[1]:,} documents, {count(self.validation[0])} bytes"

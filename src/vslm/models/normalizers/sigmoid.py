@@ -35,7 +35,6 @@ class Sigmoid(RowNormalizer):
         return SigmoidModule(self.bias)
 
     def num_parameters(self, heads: int) -> int:
-        """None."""
         return 0
 
 

@@ -37,7 +37,6 @@ class Softmax(ScoreFactor):
         return SoftmaxModule(self.temperature)
 
     def num_parameters(self, heads: int) -> int:
-        """None."""
         return 0
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: D101, D102 (the names of these classes say what is wrong with them)
+# ruff: noqa: D101 (the names of these classes say what is wrong with them)
 """Mistakes with a class of one's own: four parts, with the class, its file and its line."""
 
 from collections.abc import Callable, Mapping

@@ -86,10 +86,9 @@ def test_windows_know_their_documents() -> None:
     class Held:
         tokenizer = Tokenizer()
 
-        def split(self, name: str):
-            assert name == "val"
-            tokens = np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
-            return SimpleNamespace(weights=None, tokens=tokens)
+        evaluated = SimpleNamespace(
+            weights=None, tokens=np.array([1, 2, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 2, 2, 0, 1, 1, 1, 0])
+        )
 
     take = PositionProfile(num_tokens=99).build(
         model=None,  # type: ignore[arg-type]
@@ -111,9 +110,7 @@ def test_a_corpus_without_separators_has_no_documents() -> None:
     class Held:
         tokenizer = Tokenizer()
 
-        def split(self, name: str):
-            assert name == "val"
-            return SimpleNamespace(weights=None, tokens=np.arange(50) % 3)
+        evaluated = SimpleNamespace(weights=None, tokens=np.arange(50) % 3)
 
     take = PositionProfile(num_tokens=12).build(model=None, corpus=Held(), context_tokens=5)  # type: ignore[arg-type]
     numbers = take(Table([[1 / 3] * 3] * 3))  # type: ignore[arg-type]

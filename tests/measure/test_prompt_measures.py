@@ -144,7 +144,7 @@ def test_prompts_are_what_stands_before_their_continuations() -> None:
     """A quarter and a half of the context where no lengths are given; given lengths are taken."""
     model = uniform(depth=1, width=8, heads=1, context_tokens=12).build(vocabulary=7, init=Init(1))
     tokens = np.arange(997) % 7
-    corpus = SimpleNamespace(val=SimpleNamespace(tokens=tokens), tokenizer=SimpleNamespace(end_of_text=None))
+    corpus = SimpleNamespace(evaluated=SimpleNamespace(tokens=tokens), tokenizer=SimpleNamespace(end_of_text=None))
     for fields, prompt_tokens, continuation_tokens in (
         ({}, 3, 6),
         ({"prompt_tokens": 5}, 5, 6),

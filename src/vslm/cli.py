@@ -24,6 +24,7 @@ from vslm.cli_data import app as data_app
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.core.jsons import json_text
 from vslm.core.machine import available_cores, cpu_quota
+from vslm.core.numbers import plural
 from vslm.core.system import ELSEWHERE, refused
 from vslm.core.visible import plain, visible, visible_streams
 
@@ -842,14 +843,16 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         kept = (
             f", {row['kept_mb']:.0f} of them weights kept at {row['kept_weights']} steps" if row["kept_weights"] else ""
         )
-        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {planned['seeds']} seeds{kept}")
+        print(
+            f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {plural(planned['seeds'], 'seed')}{kept}"
+        )
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
         print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
-    print(f"\n{planned['seeds']} seeds, about {planned['minutes']:.0f} minutes in all")
+    print(f"\n{plural(planned['seeds'], 'seed')}, about {planned['minutes']:.0f} minutes in all")
     if len(planned["stages"]) > 1:
         for stage in planned["stages"]:
-            runs = f"{stage['num_runs']} runs of {stage['budget']:g} of the budget"
+            runs = f"{plural(stage['num_runs'], 'run')} of {stage['budget']:g} of the budget"
             limit = "at most " if stage["stage"] == "tuning" else ""
             print(f"  {stage['stage']}: {limit}{runs}, {limit or 'about '}{stage['minutes']:.0f} minutes")
     print(f"speed: {planned['speed_from']}; precision: {planned['precision']}")

@@ -210,3 +210,12 @@ def _exact(number: str, factor: int) -> int | None:
     else:
         digits *= 10**power
     return -digits if match[1] == "-" else digits
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "file"), plural(2_000, "file"), plural(0, "entry", "entries")
+    ('1 file', '2,000 files', '0 entries')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

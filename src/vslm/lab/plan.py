@@ -7,6 +7,7 @@ from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.core.machine import available_cores
+from vslm.core.numbers import plural
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import Corpus, home
 from vslm.lab.budgets import (
@@ -210,9 +211,9 @@ def _origin_of_tokens(study: Study) -> str | None:
 
 def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvable: float | None) -> Iterator[str]:
     if study.others and len(seeds) < _FEWEST_SEEDS:
-        yield f"{len(seeds)} seeds: fewer than {_FEWEST_SEEDS} rarely resolve anything"
+        yield f"{plural(len(seeds), 'seed')}: fewer than {_FEWEST_SEEDS} rarely resolve anything"
     if study.others and resolvable is not None and resolvable > study.primary.smallest_effect:
-        yield f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {len(seeds)} seeds"
+        yield f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {plural(len(seeds), 'seed')}"
     for arm in study.others:
         if study.arms[arm].budget != study.arms[study.baseline].budget:
             yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"

@@ -3,17 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from vslm.core.numbers import plural
+
 _NAMES_SHOWN = 2
 _MOST_REMARKS = 12  # of a folder whose files all have the same trouble, the first say it
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """A count with its noun.
-
-    >>> plural(1, "file"), plural(2_000, "file"), plural(0, "entry", "entries")
-    ('1 file', '2,000 files', '0 entries')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def shown(text: str) -> str:

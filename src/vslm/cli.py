@@ -843,9 +843,8 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
         kept = (
             f", {row['kept_mb']:.0f} of them weights kept at {row['kept_weights']} steps" if row["kept_weights"] else ""
         )
-        print(
-            f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {plural(planned['seeds'], 'seed')}{kept}"
-        )
+        of_seeds = plural(planned["seeds"], "seed")
+        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {of_seeds}{kept}")
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
         print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")

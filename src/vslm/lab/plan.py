@@ -213,7 +213,8 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
     if study.others and len(seeds) < _FEWEST_SEEDS:
         yield f"{plural(len(seeds), 'seed')}: fewer than {_FEWEST_SEEDS} rarely resolve anything"
     if study.others and resolvable is not None and resolvable > study.primary.smallest_effect:
-        yield f"an effect of {study.primary.smallest_effect:g} is probably out of reach with {plural(len(seeds), 'seed')}"
+        effect = f"{study.primary.smallest_effect:g}"
+        yield f"an effect of {effect} is probably out of reach with {plural(len(seeds), 'seed')}"
     for arm in study.others:
         if study.arms[arm].budget != study.arms[study.baseline].budget:
             yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"

@@ -224,3 +224,28 @@ def test_an_objective_reads_back_from_its_record() -> None:
     for _, objective in CASES.values():
         if not isinstance(objective, TwoPasses):
             assert from_plain(to_plain(objective), KINDS) == objective
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler still uses it
+@pytest.mark.parametrize("name", ["distillation", "two passes"])
+def test_compiled_it_lowers_the_same(name: str) -> None:
+    """Through one whole graph for each pass; weights and parts are outside of it, so that no batch needs another."""
+    spec, objective = CASES[name]
+    found = []
+    graphs: list[Callable] = []
+
+    def compiled(function: Callable, module: nn.Module) -> Callable:
+        graphs.append(torch.compile(function, backend="aot_eager", dynamic=False, fullgraph=True))
+        return graphs[-1]
+
+    for made in (None, compiled):
+        model = spec.build(vocabulary=VOCABULARY, init=Init(0))
+        lowers = objective.build(model, passes_of(spec, model, made))
+        for weights in (False, True):
+            for part in batch_of(weights=weights).parts(2):
+                lowers(part, 0).lowered.backward()
+        found.append({where: p.grad for where, p in model.named_parameters()})
+    assert graphs
+    for where, gradient in found[0].items():
+        torch.testing.assert_close(found[1][where], gradient, rtol=1e-4, atol=1e-6, msg=where)

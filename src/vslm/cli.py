@@ -822,10 +822,12 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
     print(planned["question"])
     for words in planned["read"]:
         print(f"  {words}")
+    from vslm.report.content import joined_differences
+
     shown: dict[str, str] = {}
     for arm, row in planned["arms"].items():
         print(f"\n{arm}{'  (baseline)' if arm == baseline else ''}")
-        for path, old, new in row["differences"]:
+        for path, old, new in joined_differences(row["differences"]):
             print(f"  {path}: {old} -> {new}")
         without = row["num_parameters_without_embeddings"]
         print(f"  {row['num_parameters']:,} parameters ({without:,} without embeddings)")
@@ -844,16 +846,16 @@ def _print_plan(planned: dict[str, Any], baseline: str) -> None:
             f", {row['kept_mb']:.0f} of them weights kept at {row['kept_weights']} steps" if row["kept_weights"] else ""
         )
         of_seeds = plural(planned["seeds"], "seed")
-        print(f"  about {row['minutes']:.1f} minutes a run, {row['disk_mb']:.0f} MB for {of_seeds}{kept}")
+        print(f"  {_time(row['minutes'])} a run, {row['disk_mb']:.0f} MB for {of_seeds}{kept}")
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
         print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
-    print(f"\n{plural(planned['seeds'], 'seed')}, about {planned['minutes']:.0f} minutes in all")
+    print(f"\n{plural(planned['seeds'], 'seed')}, {_time(planned['minutes'])} in all")
     if len(planned["stages"]) > 1:
         for stage in planned["stages"]:
             runs = f"{plural(stage['num_runs'], 'run')} of {stage['budget']:g} of the budget"
             limit = "at most " if stage["stage"] == "tuning" else ""
-            print(f"  {stage['stage']}: {limit}{runs}, {limit or 'about '}{stage['minutes']:.0f} minutes")
+            print(f"  {stage['stage']}: {limit}{runs}, {_time(stage['minutes'], limit or 'about ')}")
     print(f"speed: {planned['speed_from']}; precision: {planned['precision']}")
     if planned["tokens_from"]:
         print(f"tokens of the arms: {planned['tokens_from']}")
@@ -872,9 +874,16 @@ def _print_noise(planned: dict[str, Any]) -> None:
     effect = planned["resolvable_effect"]
     print(f"smallest effect that this resolves: {f'{effect:.4f}' if effect is not None else 'none, with one seed'}")
     needed = planned["minutes_for_smallest_effect"]
-    print(
-        f"the declared effect needs {f'about {needed:.0f} minutes' if needed is not None else 'more than is in reach'}"
-    )
+    print(f"the declared effect needs {_time(needed) if needed is not None else 'more than is in reach'}")
+
+
+def _time(minutes: float, about: str = "about ") -> str:
+    """Minutes in words.
+
+    >>> _time(0.3), _time(1.2), _time(1234.0)
+    ('less than a minute', 'about 1 minute', 'about 1,234 minutes')
+    """
+    return "less than a minute" if minutes < 1 else f"{about}{plural(round(minutes), 'minute')}"
 
 
 def _block_lines(rows: list[dict[str, Any]]) -> list[str]:

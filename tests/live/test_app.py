@@ -18,7 +18,7 @@ from synthetic_study import write_study
 from vslm.core.errors import SpecError
 from vslm.live import guard
 from vslm.live.app import Answer, App
-from vslm.results.files import read_json, read_rows, write_arrays, write_json, write_rows
+from vslm.results.files import read_json, read_rows, write_arrays, write_json, write_rows, write_text
 
 Ask = Callable[..., Answer]
 
@@ -471,3 +471,13 @@ def test_a_foreign_name_is_said_back_only_if_it_is_one(ask: Ask) -> None:
         answer = ask("/", host=host).body.decode()
         assert host not in answer
         assert "answers for its own address only" in answer
+
+
+def test_half_a_character_in_a_record_is_shown_as_a_mark(ask: Ask, runs: Path) -> None:
+    """JSON can name one, and UTF-8 cannot hold it: the page is sent all the same, as it is written to a file."""
+    for path in (runs / "first").rglob("environment.json"):
+        write_text(path, json.dumps({**read_json(path), "cpu": "half \ud800 of it", "torch": "\ud800"}))
+    answer = ask("/study/first")
+    assert answer.status == HTTPStatus.OK
+    assert "half ? of it" in answer.body.decode()
+    assert ask("/").status == HTTPStatus.OK

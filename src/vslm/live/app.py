@@ -120,13 +120,13 @@ class App:
 
     def _get(self, path: str, query: Mapping[str, list[str]]) -> Answer:
         if path == "/":
-            return Answer(HTTPStatus.OK, pages.list_page(self.shelf).encode(), _HTML)
+            return Answer(HTTPStatus.OK, _as_bytes(pages.list_page(self.shelf)), _HTML)
         if path == "/api/studies":
             return _json({"studies": [[entry.name, pages.tag_of(entry)] for entry in self.shelf.entries()]})
         if path.startswith("/assets/"):
             return _asset(path.removeprefix("/assets/"))
         if path.startswith("/api/card/"):
-            return Answer(HTTPStatus.OK, pages.card(self._entry(path.removeprefix("/api/card/"))).encode(), _HTML)
+            return Answer(HTTPStatus.OK, _as_bytes(pages.card(self._entry(path.removeprefix("/api/card/")))), _HTML)
         if path.startswith("/api/rows/"):
             return _json(self._rows(self._entry(path.removeprefix("/api/rows/")), query.get("since", [""])[0]))
         if path.startswith("/study/"):
@@ -205,13 +205,13 @@ class App:
 
     def _page(self, entry: Entry) -> bytes:
         if entry.progress is None:
-            return pages.unreadable_page(entry).encode()
+            return _as_bytes(pages.unreadable_page(entry))
         runs = self._runs(entry)
         # Which process holds it is shown by the script, so a page is the same until a file of it changes.
         tag = hashlib.sha256(repr((entry.stamp, entry.progress.is_running)).encode()).hexdigest()
         kept = self._pages.get(entry.name)
         if kept is None or kept[0] != tag:
-            kept = tag, pages.study_page(entry, runs).encode()
+            kept = tag, _as_bytes(pages.study_page(entry, runs))
             while len(self._pages) >= _PAGES_KEPT:
                 self._pages.pop(next(iter(self._pages)), None)
             self._pages[entry.name] = kept
@@ -224,7 +224,7 @@ class App:
     def _in_words(self, status: HTTPStatus, why: str, target: str) -> Answer:
         if target.startswith(("/api/", "/assets/")):
             return _json({"error": why}, status)
-        return Answer(status, pages.words_page(status.phrase, why).encode(), _HTML)
+        return Answer(status, _as_bytes(pages.words_page(status.phrase, why)), _HTML)
 
 
 def _split(target: str) -> tuple[str, dict[str, list[str]]]:
@@ -237,6 +237,11 @@ def _split(target: str) -> tuple[str, dict[str, list[str]]]:
         return unquote_to_bytes(parts.path).decode(), parse_qs(parts.query, max_num_fields=16)
     except ValueError:
         raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.") from None
+
+
+def _as_bytes(page: str) -> bytes:
+    """UTF-8; what it cannot hold (half a character in a record, odd bytes of a path) becomes `?`, as in files."""
+    return page.encode(errors="replace")
 
 
 def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Answer:

@@ -149,7 +149,8 @@ def policy_of(scripts: Any) -> str:
     Style must be free: plotly.js sets it element by element.
     """
     hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode(errors='replace')).digest()).decode()}'"
+        for text in scripts
     )
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "

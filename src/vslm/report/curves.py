@@ -173,17 +173,21 @@ def binned(values_ST: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
     >>> binned(np.array([1.0, 3.0, 5.0]), np.array([0, 2, 3, 9])).tolist()
     [2.0, 5.0, nan]
+    >>> binned(np.array([[1.0, np.nan, 5.0], [2.0, np.nan, 7.0]]), np.array([0, 2, 3])).tolist()
+    [[1.0, 5.0], [2.0, 7.0]]
     """
     num_positions = values_ST.shape[-1]
     means = np.full((*values_ST.shape[:-1], len(edges) - 1), np.nan)
     whole = int(np.searchsorted(edges, num_positions, side="right")) - 1  # bins that end within the positions
     if whole > 0:
         inside_ST, sizes = values_ST[..., : edges[whole]], np.diff(edges[: whole + 1])
-        if values_ST.size and (counts_T := np.isfinite(inside_ST).reshape(-1, edges[whole]).any(axis=0)).any():
-            inside_ST = np.where(counts_T, inside_ST, 0.0)
+        sums = np.add.reduceat(inside_ST, edges[:whole], axis=-1)
+        counts_T = None if np.isfinite(sums).all() else np.isfinite(inside_ST).reshape(-1, edges[whole]).any(axis=0)
+        if counts_T is not None and counts_T.any():
+            sums = np.add.reduceat(np.where(counts_T, inside_ST, 0.0), edges[:whole], axis=-1)
             sizes = np.add.reduceat(counts_T.astype(float), edges[:whole])
         with np.errstate(invalid="ignore"):  # a bin without a position is NaN
-            means[..., :whole] = np.add.reduceat(inside_ST, edges[:whole], axis=-1) / sizes
+            means[..., :whole] = sums / sizes
     return means
 
 

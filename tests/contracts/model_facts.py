@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import TypeVar
 
 import torch
@@ -16,17 +17,17 @@ from vslm.models.initialization import Init
 M = TypeVar("M", bound=nn.Module)
 
 
-def final_classes(interface: type[Spec] = Spec) -> set[type[Spec]]:
-    """Every class in the models room that fills `interface` and that nothing else in the room derives from."""
-    for module in pkgutil.walk_packages(vslm.models.__path__, "vslm.models."):
+def final_classes(interface: type[Spec] = Spec, room: ModuleType = vslm.models) -> set[type[Spec]]:
+    """Every class in a room that fills `interface`, can be built, and that nothing else in the room derives from."""
+    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
         importlib.import_module(module.name)
     found: set[type[Spec]] = set()
     waiting = [interface]
     while waiting:
         cls = waiting.pop()
-        below = [child for child in cls.__subclasses__() if child.__module__.startswith("vslm.models.")]
+        below = [child for child in cls.__subclasses__() if child.__module__.startswith(f"{room.__name__}.")]
         waiting += below
-        if not below and cls is not interface:
+        if not below and cls is not interface and not inspect.isabstract(cls):
             found.add(cls)
     return found
 

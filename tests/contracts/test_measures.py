@@ -1,14 +1,12 @@
 """What holds for every measure. A new class with defaults gets all of it; others are added to `MEASURES`."""
 
 import dataclasses
-import importlib
-import inspect
 import json
-import pkgutil
 
 import numpy as np
 import pytest
 import torch
+from model_facts import final_classes
 
 import vslm.measure
 from vslm.core.specs import from_plain, to_plain
@@ -30,22 +28,11 @@ CONTEXT_TOKENS = 20
 SOURCE = AssociativeRecall(num_pairs=3, document_tokens=CONTEXT_TOKENS, num_letters=5, num_documents=211)
 
 
-def final_measures() -> set[type[Measure]]:
-    """Every measure of the room."""
-    for module in pkgutil.walk_packages(vslm.measure.__path__, "vslm.measure."):
-        importlib.import_module(module.name)
-    found, waiting = set(), [Measure]
-    while waiting:
-        cls = waiting.pop()
-        below = [child for child in cls.__subclasses__() if child.__module__.startswith("vslm.")]
-        waiting += below
-        if not below and not inspect.isabstract(cls):
-            found.add(cls)
-    return found
-
-
 GIVEN: list[Measure] = [ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight"))]
-MEASURES = GIVEN + [cls() for cls in sorted(final_measures() - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)]
+MEASURES = GIVEN + [
+    cls()
+    for cls in sorted(final_classes(Measure, vslm.measure) - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)
+]
 
 
 def spec() -> Model:
@@ -166,7 +153,7 @@ def test_it_is_read_back_from_its_record(measure: Measure) -> None:
 
 def test_every_measure_is_here_under_a_name_of_its_own() -> None:
     """In the catalog, in this list, and recorded under different names."""
-    assert {type(measure) for measure in MEASURES} == final_measures()
+    assert {type(measure) for measure in MEASURES} == final_classes(Measure, vslm.measure)
     names = [measure.recorded_as for measure in MEASURES]
     assert len(set(names)) == len(names)
     assert all("." not in name for name in names)

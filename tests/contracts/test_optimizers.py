@@ -1,10 +1,7 @@
 """What holds for every optimizer. A new class that needs a learning rate alone gets all of it; others go to `GIVEN`."""
 
-import importlib
-import inspect
 import itertools
 import math
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from model_facts import final_classes
 from torch import Tensor, nn
 
 import vslm.optim
@@ -33,20 +31,6 @@ from vslm.training.checkpoints import (
     optimizer_tensors,
     save_checkpoint,
 )
-
-
-def final_optimizers() -> set[type[Optimizer]]:
-    """Every optimizer of the room."""
-    for module in pkgutil.walk_packages(vslm.optim.__path__, "vslm.optim."):
-        importlib.import_module(module.name)
-    found, waiting = set(), [Optimizer]
-    while waiting:
-        cls = waiting.pop()
-        below = [child for child in cls.__subclasses__() if child.__module__.startswith("vslm.")]
-        waiting += below
-        if not below and not inspect.isabstract(cls):
-            found.add(cls)
-    return found
 
 
 class CountingDescent(torch.optim.Optimizer):
@@ -89,7 +73,7 @@ GIVEN: list[Optimizer] = [
     Muon(learning_rate=0.01, rest_ratio=0.3, momentum=0.8, weight_decay=0.2, betas=(0.8, 0.9), epsilon=1e-6),
     MadeUp(learning_rate=0.01),
 ]
-ALONE = sorted(final_optimizers(), key=lambda cls: cls.__name__)
+ALONE = sorted(final_classes(Optimizer, vslm.optim), key=lambda cls: cls.__name__)
 OPTIMIZERS = GIVEN + [cls(learning_rate=0.01) for cls in ALONE]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_study import Said
-from test_stages import InThisProcess, Quiet
+from test_stages import InThisProcess, Quiet, pool  # noqa: F401 (a fixture)
 from test_verdict import AHEAD, BASE, UP, at_half, folder_of, plus, searched
 
 from vslm.core.errors import ResultError, SpecError
@@ -18,7 +18,6 @@ from vslm.core.paths import vary
 from vslm.core.specs import fingerprint
 from vslm.data.corpus import open_corpus
 from vslm.data.sources import AssociativeRecall
-from vslm.lab import budgets, runner
 from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.job import Job
 from vslm.lab.options import Options
@@ -66,15 +65,6 @@ SCORE = {
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No corpus of another test."""
     monkeypatch.setenv("VSLM_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> InThisProcess:
-    """Workers without processes."""
-    found = InThisProcess()
-    for room in (budgets, runner):
-        monkeypatch.setattr(room, "run_orders", found)
-    return found
 
 
 def plain(*measures: Any) -> Experiment:
@@ -237,7 +227,7 @@ def test_the_best_are_kept_and_the_best_rate_is_found_by_direction() -> None:
     assert of_loss[1] < 3.0
 
 
-def test_runs_that_choose_take_what_decides_on_their_own_text(tmp_path: Path, pool: InThisProcess) -> None:
+def test_runs_that_choose_take_what_decides_on_their_own_text(tmp_path: Path, pool: InThisProcess) -> None:  # noqa: F811
     """Screened and tuned by accuracy: of `select`, once, under that name, and nothing else; the best are kept."""
     grid = LearningRates(values=3, more_seeds=0, max_widenings=0)
     folder = run_study(
@@ -354,7 +344,7 @@ def test_a_record_of_a_loss_is_as_it_always_was() -> None:
     assert primary_of(said) == BY_RECALL
 
 
-def test_a_job_has_another_name_only_where_it_is_chosen_by_a_measure(pool: InThisProcess, tmp_path: Path) -> None:
+def test_a_job_has_another_name_only_where_it_is_chosen_by_a_measure(pool: InThisProcess, tmp_path: Path) -> None:  # noqa: F811
     """Runs that exist keep theirs, with and without code of one's own."""
     run_study(study_of(), tmp_path / "s", Quiet(), **_alone())
     job = StoredRun(tmp_path / "s" / "plain" / "seed0", trust=True).job

@@ -12,6 +12,7 @@ system's, taken through `filelock`, so a killed process leaves none behind. File
 Not for: corpora that do not fit into memory as text while they are built.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -400,13 +401,14 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
     temporary.mkdir()
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
-        splits = {name: _write_tokens(temporary / f"{name}.bin", texts[name], tokenizer, dtype) for name in SPLITS}
         has_weights = any(one is not None for scored in parts.scored_by_split.values() for one in scored)
-        weights: dict[str, float] = {}
-        for name in SPLITS if has_weights else ():
-            total = _write_weights(temporary / f"{name}.weights", texts[name], parts.scored_by_split[name], tokenizer)
-            weights[name] = total
-            _check_weight(total, name, source)
+        splits: dict[SplitName, dict[str, int]] = {}
+        weights: dict[SplitName, float] = {}
+        for name in SPLITS:
+            scored = parts.scored_by_split[name] if has_weights else None
+            splits[name], weights[name] = _write_split(temporary / f"{name}.bin", texts[name], scored, tokenizer, dtype)
+            if has_weights:
+                _check_weight(weights[name], name, source)
         tokenizer.save(temporary / "tokenizer.json")
         names = _names_of_files(has_weights)
         meta: dict[str, Any] = {
@@ -468,45 +470,44 @@ def _on_disk(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def _write_tokens(path: Path, texts: Sequence[str], tokenizer: FittedTokenizer, dtype: str) -> dict[str, int]:
-    num_tokens = num_bytes = 0
-    with path.open("wb") as file:
-        remaining = iter(texts)
-        while some := list(islice(remaining, _TEXTS_AT_A_TIME)):
-            for text, ids in zip(some, tokenizer.encode_many(some), strict=True):
-                row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
-                file.write(row.astype(_on_disk(dtype)).tobytes())
-                num_tokens += len(row)
-                num_bytes += len(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    return {"num_tokens": num_tokens, "num_bytes": num_bytes, "num_documents": len(texts)}
-
-
-def _write_weights(
+def _write_split(
     path: Path,
     texts: Sequence[str],
-    scored: Sequence[tuple[Scored, ...] | None],
+    scored: Sequence[tuple[Scored, ...] | None] | None,
     tokenizer: FittedTokenizer,
-) -> float:
-    """Write how much every token counts, and return the sum."""
-    end = () if tokenizer.end_of_text is None else (1.0,)
-    total = 0.0
-    with path.open("wb") as file:
-        remaining = iter(zip(texts, scored, strict=True))
+    dtype: str,
+) -> tuple[dict[str, int], float]:
+    """Write the ids of a split, and beside them how much each counts; returns sizes, and the sum of what counts.
+
+    Args:
+        path: of the ids; weights get another ending.
+        texts: of the split.
+        scored: what counts in each; None: no source said so, and no weights are written.
+        tokenizer: fitted.
+        dtype: of the ids.
+    """
+    num_tokens, num_bytes, total = 0, 0, 0.0
+    with contextlib.ExitStack() as files:
+        ids_file = files.enter_context(path.open("wb"))
+        weights_file = None if scored is None else files.enter_context(path.with_suffix(".weights").open("wb"))
+        remaining = iter(zip(texts, scored or [None] * len(texts), strict=True))
         while some := list(islice(remaining, _TEXTS_AT_A_TIME)):
-            encoded = tokenizer.encode_many([text for text, _ in some])
-            for (text, parts), ids in zip(some, encoded, strict=True):
-                if parts is None:
-                    row = np.ones(len(ids) + len(end), dtype=np.float32)
-                else:
-                    own = token_weights(text, parts, tokenizer.token_num_bytes[ids])
-                    row = np.append(own, np.zeros(len(end), dtype=np.float32))
-                file.write(row.astype("<f4").tobytes())
-                total += float(row.sum(dtype=np.float64))
-        file.flush()
-        os.fsync(file.fileno())
-    return total
+            for (text, parts), ids in zip(some, tokenizer.encode_many([text for text, _ in some]), strict=True):
+                row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
+                ids_file.write(row.astype(_on_disk(dtype)).tobytes())
+                num_tokens += len(row)
+                num_bytes += len(text.encode())
+                if weights_file is not None:
+                    weights = np.full(len(row), float(parts is None), dtype=np.float32)
+                    if parts is not None:  # the separator behind it does not count
+                        weights[: len(ids)] = token_weights(text, parts, tokenizer.token_num_bytes[ids])
+                    weights_file.write(weights.astype("<f4").tobytes())
+                    total += float(weights.sum(dtype=np.float64))
+        for file in (ids_file, weights_file):
+            if file is not None:
+                file.flush()
+                os.fsync(file.fileno())
+    return {"num_tokens": num_tokens, "num_bytes": num_bytes, "num_documents": len(texts)}, total
 
 
 def _check_weight(total: float, name: SplitName, source: Source) -> None:

@@ -60,7 +60,7 @@ def training_batch(tokens: np.ndarray, *, context_tokens: int, **how: int) -> np
 
 def windows_at(tokens: np.ndarray, starts_N: np.ndarray, context_tokens: int) -> np.ndarray:
     """The windows that start there, int64 [N, context_tokens + 1]."""
-    return _rows(tokens, starts_N, context_tokens)
+    return np.asarray(tokens[starts_N[:, None] + np.arange(context_tokens + 1)], dtype=np.int64)
 
 
 def weights_at(weights: np.ndarray | None, starts_N: np.ndarray, context_tokens: int) -> np.ndarray | None:
@@ -96,7 +96,7 @@ def evaluation_windows(tokens: np.ndarray, *, context_tokens: int, num_tokens: i
     Raises: DataError when the tokens do not fill one window.
     """
     starts = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=num_tokens)
-    return _rows(tokens, starts, context_tokens)
+    return windows_at(tokens, starts, context_tokens)
 
 
 def evaluation_starts(tokens: np.ndarray, *, context_tokens: int, num_tokens: int | None = None) -> np.ndarray:
@@ -131,7 +131,7 @@ def spread_windows(
     among = available if counted is None else len(counted)
     wanted = min(among, num_windows)
     starts_N = np.arange(wanted) * among // wanted
-    return _rows(tokens, starts_N if counted is None else counted[starts_N], context_tokens)
+    return windows_at(tokens, starts_N if counted is None else counted[starts_N], context_tokens)
 
 
 def document_bounds(tokens: np.ndarray, separator: int) -> tuple[np.ndarray, np.ndarray]:
@@ -183,10 +183,6 @@ def num_target_bytes(
     """
     num_bytes_NT = token_num_bytes[windows[:, 1:]]
     return int(num_bytes_NT.sum()) if weight_NT is None else float((num_bytes_NT * weight_NT).sum())
-
-
-def _rows(tokens: np.ndarray, starts: np.ndarray, context_tokens: int) -> np.ndarray:
-    return np.asarray(tokens[starts[:, None] + np.arange(context_tokens + 1)], dtype=np.int64)
 
 
 def _too_few(tokens: np.ndarray, what_for: str, context_tokens: int) -> DataError:

@@ -55,38 +55,41 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
 def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of every token in the study's precision, compiled if the study compiles."""
 
-    def loss(tokens_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        with autocast(settings.precision, settings.device):
-            return token_loss(model, tokens_BT, targets_BT)
-
-    return _compiled(loss, model, settings) if settings.compiled else loss
+    return _made(lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings)
 
 
-def _compiled(loss: Callable[..., Any], model: nn.Module, settings: Settings) -> Callable[..., Any]:
-    """The loss as a graph, held to the eager one when it is first used.
+def _made(function: Callable[..., Any], module: nn.Module, settings: Settings) -> Callable[..., Any]:
+    """A function of tensors in the study's precision. Compiled, if the study compiles, it is held to the eager one when
+    it is first used.
 
     Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
     after a few of them; here their number is bounded by what a study has.
     """
+
+    def eager(*tensors: Tensor) -> Any:
+        with autocast(settings.precision, settings.device):
+            return function(*tensors)
+
+    if not settings.compiled:
+        return eager
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
-    return compared(torch.compile(loss, dynamic=False), loss, model, settings.precision)
+    return compared(torch.compile(eager, dynamic=False), eager, module, settings.precision)
 
 
 def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor]) -> Lowers:
     """What training lowers: the experiment's objective, or the model's own."""
     spec, settings = job.experiment.model, job.settings
 
-    def made(function: Callable[..., Any], module: nn.Module) -> Callable[..., Any]:
-        def eager(*tensors: Tensor) -> Any:
-            with autocast(settings.precision, settings.device):
-                return function(*tensors)
-
-        return _compiled(eager, module, settings) if settings.compiled else eager
-
     def finished_model(run: str) -> LanguageModel:
         return StoredRun(Path(run)).model(device=settings.device).requires_grad_(requires_grad=False)
 
-    passes = Passes(spec=spec, token_loss=token_loss, made=made, data_seed=job.data_seed, finished_model=finished_model)
+    passes = Passes(
+        spec=spec,
+        token_loss=token_loss,
+        made=lambda function, module: _made(function, module, settings),
+        data_seed=job.data_seed,
+        finished_model=finished_model,
+    )
     objective = job.experiment.objective or own_objective(spec)
     return objective.build(model, passes)
 

@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from vslm.core.errors import ResultError
+from vslm.data.batches import mean_over_positions
 from vslm.results import shapes
 from vslm.results.files import write_json
 from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
-from vslm.results.primary import PrimaryNumber
+from vslm.results.primary import LARGEST, PrimaryNumber
 from vslm.results.seals import digest_of
 from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
@@ -25,8 +26,6 @@ from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
 from vslm.stats.tuned_rates import Search, costs_of_rates
 from vslm.stats.verdicts import Look, MoreTime, RateCost, in_words, look_at
-
-_LARGEST_NUMBER = 1e30  # that anything is judged by: its square is a number still
 
 
 def primary_value(
@@ -50,7 +49,7 @@ def primary_value(
     if name not in run.arrays:
         raise ResultError(str(run.path / "arrays.npz"), f"{name} is not there", "a run that is done has it", do)
     loss_nats = _mean_loss(run.arrays[name], run.arrays.get(f"final_{split}_weight_T"), slice(first, end))
-    if not abs(loss_nats) <= _LARGEST_NUMBER:  # of files that something else wrote, or where no target counts
+    if not abs(loss_nats) <= LARGEST:  # of files that something else wrote, or where no target counts
         found = f"{name} holds no losses at positions {first} to {end or 'the end'}"
         raise ResultError(str(run.path / "arrays.npz"), found, "finite numbers are needed", do)
     return loss_nats / (math.log(2) * bytes_per_token) if primary.measure == "val_bpb" else loss_nats
@@ -62,9 +61,9 @@ def _mean_loss(loss_nats_T: np.ndarray, weight_T: np.ndarray | None, part: slice
         return math.nan
     losses_T, weights_T = loss_nats_T[part], np.ones(loss_nats_T.shape)[part] if weight_T is None else weight_T[part]
     counts_T = weights_T > 0
-    if not counts_T.any() or not (np.abs(losses_T[counts_T]) <= _LARGEST_NUMBER).all():
+    if not counts_T.any() or not (np.abs(losses_T[counts_T]) <= LARGEST).all():
         return math.nan
-    return float(losses_T.mean() if weight_T is None else np.average(losses_T[counts_T], weights=weights_T[counts_T]))
+    return mean_over_positions(losses_T, None if weight_T is None else weights_T)
 
 
 def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeGuard
 
+from vslm.results.primary import LARGEST
+
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
-LARGEST = 1e30  # that can be shown: its square is a number still; no count, loss or time here comes near
 _PREFIX_FROM = 10_000  # below, every digit is shown
 _FEWEST_DECIMALS = 3
 _MOST_DECIMALS = 6

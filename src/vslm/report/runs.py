@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from vslm.core.errors import ResultError
-from vslm.report.formatting import LARGEST, is_number
+from vslm.report.formatting import is_number
 from vslm.results.folder import RUN_AGAIN, RunFolder, StudyFolder
+from vslm.results.primary import LARGEST
 
 State = Literal["done", "diverged", "unfinished", "missing", "torn"]
 

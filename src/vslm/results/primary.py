@@ -16,11 +16,11 @@ LOSSES = {
 }
 """Numbers that every run ends with: title and unit. Of all of them lower is better."""
 
+LARGEST = 1e30
+"""Number that is judged by or shown: its square is a number still; no count, loss or time here comes near."""
+
 CHOSEN = "select_"
 """Before the name of a measure that was taken on `select`, so that nobody reads it as one of `val`."""
-
-
-_LARGEST = 1e30  # that anything is judged by: its square is a number still
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class PrimaryNumber:
         if values_S is None or taken_S is None or steps_S is None:
             return None
         is_over = values_S.shape == taken_S.shape and taken_S.size and steps_S.size and taken_S[-1] == steps_S[-1]
-        return float(values_S[-1]) if is_over and values_S.ndim == 1 and abs(values_S[-1]) <= _LARGEST else None
+        return float(values_S[-1]) if is_over and values_S.ndim == 1 and abs(values_S[-1]) <= LARGEST else None
 
 
 _LOSS = LOSSES["val_loss"]

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vslm.results.primary import LOSSES
+from vslm.results.primary import LARGEST, LOSSES
 
 _LARGEST_COUNT = 10**18  # tokens, bytes, parameters: more is no count of anything here
-_LARGEST_NUMBER = 1e30
 _MOST_SEEDS = 10_000
 _MOST_ERROR = 0.05  # of a study: all its looks together, see stats/looks.py
 _ROUNDING = 1e-9
@@ -58,7 +57,7 @@ def is_whole(value: Any, low: int = 0, high: int = _LARGEST_COUNT) -> bool:
     return type(value) is int and low <= value <= high
 
 
-def is_finite(value: Any, low: float = -_LARGEST_NUMBER, high: float = _LARGEST_NUMBER) -> bool:
+def is_finite(value: Any, low: float = -LARGEST, high: float = LARGEST) -> bool:
     """Whether this is a number between two others, and neither NaN nor true or false.
 
     >>> is_finite(0.5), is_finite(float("nan")), is_finite(10**400), is_finite(True)

@@ -36,8 +36,8 @@ fuzz: $(VENV)/developed  ## odd studies and command lines by the thousand; half 
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/odd_arguments.py --count $(LINES) --seed $(SEED)
 
 # The rooms where numbers are made. Part of them: make mutate FILES=src/vslm/stats SAMPLE=0 (0: every mutant).
-FILES ?= $(addprefix src/vslm/,stats optim training data measure models/kernels.py models/normalizers lab results \
-	report/formatting.py report/sides.py report/tables.py)
+FILES ?= $(addprefix src/vslm/,stats optim training data measure models/parts/kernels.py models/parts/normalizers study runs lab \
+	results report/numbers/formatting.py report/numbers/sides.py report/numbers/tables.py)
 SAMPLE ?= 12
 JOBS ?= 1
 

@@ -36,7 +36,7 @@ from vslm import (
     uniform,
     vary,
 )
-from vslm.models.normalizers import Normalizer
+from vslm.models.parts.normalizers import Normalizer
 
 NORMALIZER = "model.blocks.*.attention.normalizer"
 plain = Experiment(

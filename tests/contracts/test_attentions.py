@@ -17,14 +17,14 @@ from test_normalizers import NORMALIZERS
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
-from vslm.models.attention import Attention
-from vslm.models.gates import Gate, SigmoidGate, SignedPower
 from vslm.models.initialization import Init
-from vslm.models.kernels import KERNELS, build_kernel, choose_kernel, kernel_serves
-from vslm.models.normalizers import Normalizer, Softmax, SSMax, WeightPower
-from vslm.models.norms import LayerNorm, Norm, RMSNorm
-from vslm.models.positions import NoPositions, Positions, Rotary
-from vslm.models.scales import FanIn
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.gates import Gate, SigmoidGate, SignedPower
+from vslm.models.parts.kernels import KERNELS, build_kernel, choose_kernel, kernel_serves
+from vslm.models.parts.normalizers import Normalizer, Softmax, SSMax, WeightPower
+from vslm.models.parts.norms import LayerNorm, Norm, RMSNorm
+from vslm.models.parts.positions import NoPositions, Positions, Rotary
+from vslm.models.parts.scales import FanIn
 
 POSITIONS = with_new_classes(Positions, [Rotary(), Rotary(base=100.0), NoPositions()])
 NORMS = with_new_classes(Norm, [RMSNorm(), LayerNorm(), LayerNorm(bias=False)])

@@ -18,15 +18,11 @@ from test_feedforwards import FEEDFORWARDS, NORMS, RESIDUALS, SCALES
 from torch import nn
 
 from vslm.core.errors import SpecError
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Reach, Surroundings
-from vslm.models.exits import Exit
-from vslm.models.initialization import Init
-from vslm.models.norms import LayerNorm
-from vslm.models.reads import BothReads, MemoryReads, Reads, StreamReads
-from vslm.models.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
-from vslm.models.states import (
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.element import PathElement, Reach, Surroundings
+from vslm.models.elements.exits import Exit
+from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
+from vslm.models.elements.states import (
     AddVector,
     InjectMatrix,
     InjectSum,
@@ -36,8 +32,12 @@ from vslm.models.states import (
     Return,
     ShiftedState,
 )
-from vslm.models.stream import Stream
-from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.models.initialization import Init
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.norms import LayerNorm
+from vslm.models.parts.reads import BothReads, MemoryReads, Reads, StreamReads
+from vslm.models.parts.stream import Stream
 from vslm.optim.groups import fan_in
 
 WIDTH, MEMORY_WIDTH, BATCH = 42, 11, 2

@@ -12,12 +12,12 @@ from vslm import Budget, Experiment, Text, uniform
 from vslm.core.bounds import AtMost, bounds_of, check_bound
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec, field_types
-from vslm.lab.catalog import KINDS
 from vslm.lab.memory import check_memory, least_bytes
 from vslm.models.language_model import Model
-from vslm.models.normalizers import Softmax
-from vslm.models.repeats import Repeat
-from vslm.models.stack import MOST_VISITS
+from vslm.models.parts.normalizers import Softmax
+from vslm.models.path.repeats import Repeat
+from vslm.models.path.stack import MOST_VISITS
+from vslm.study.catalog import KINDS
 
 
 def holds_numbers(hint: Any) -> bool:

@@ -18,12 +18,12 @@ from torch import nn
 from torch.nn import functional
 
 from vslm.core.errors import SpecError
-from vslm.models.activations import Activation, GELUActivation, Pointwise, SiLUActivation
-from vslm.models.feedforward import GELU, MLP, Feedforward, GatedMLP, SwiGLU
 from vslm.models.initialization import Init
-from vslm.models.norms import LayerNorm, Norm, RMSNorm
-from vslm.models.residuals import PlainAdd, Residual, ScaledAdd
-from vslm.models.scales import FanIn, FixedStd, WeightScale
+from vslm.models.parts.activations import Activation, GELUActivation, Pointwise, SiLUActivation
+from vslm.models.parts.feedforward import GELU, MLP, Feedforward, GatedMLP, SwiGLU
+from vslm.models.parts.norms import LayerNorm, Norm, RMSNorm
+from vslm.models.parts.residuals import PlainAdd, Residual, ScaledAdd
+from vslm.models.parts.scales import FanIn, FixedStd, WeightScale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from model_facts import (
 )
 
 from vslm.core.errors import SpecError
-from vslm.models.gates import Gate, SigmoidGate, SignedPower
 from vslm.models.initialization import Init
-from vslm.models.scales import FanIn
+from vslm.models.parts.gates import Gate, SigmoidGate, SignedPower
+from vslm.models.parts.scales import FanIn
 
 GATES = with_new_classes(
     Gate,

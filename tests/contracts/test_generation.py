@@ -17,22 +17,22 @@ from test_roots import READOUTS, ROOTS
 from torch import nn
 
 from vslm.core.frozen import FrozenDict
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.element import PathElement, Surroundings
+from vslm.models.elements.resizes import UNet, ZeroPad
+from vslm.models.elements.states import InjectSum, Keep, LearnedState, NoiseState
 from vslm.models.generation import generate
 from vslm.models.initialization import Init
-from vslm.models.kernels import KERNELS, OracleKernel, build_kernel
 from vslm.models.language_model import LanguageModel, Model
-from vslm.models.learned_roots import ProjectedRoot
-from vslm.models.normalizers import Sink, Softmax
-from vslm.models.past import WHOLE, TextSoFar
-from vslm.models.readouts import Readout, Untied
-from vslm.models.reads import BothReads, MemoryReads, StreamReads
-from vslm.models.resizes import UNet, ZeroPad
-from vslm.models.roots import Root, TokenRoot
-from vslm.models.states import InjectSum, Keep, LearnedState, NoiseState
-from vslm.models.stream import Stream
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.kernels import KERNELS, OracleKernel, build_kernel
+from vslm.models.parts.learned_roots import ProjectedRoot
+from vslm.models.parts.normalizers import Sink, Softmax
+from vslm.models.parts.past import WHOLE, TextSoFar
+from vslm.models.parts.readouts import Readout, Untied
+from vslm.models.parts.reads import BothReads, MemoryReads, StreamReads
+from vslm.models.parts.roots import Root, TokenRoot
+from vslm.models.parts.stream import Stream
 
 VOCABULARY, CONTEXT_TOKENS = 53, 43
 EVERY_LENGTH = (3, *range(4, 20), 26, *range(27, CONTEXT_TOKENS + 1))

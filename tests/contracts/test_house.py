@@ -12,14 +12,14 @@ import pytest
 
 import vslm
 from vslm.core.specs import Spec
-from vslm.lab.catalog import KINDS
+from vslm.study.catalog import KINDS
 
 
 def specs_of_the_package() -> dict[str, type]:
     """Every final spec class that a module of the package defines."""
     found: dict[str, type] = {}
     for module_info in pkgutil.walk_packages(vslm.__path__, "vslm."):
-        if module_info.name == "vslm.lab.worker":
+        if module_info.name == "vslm.runs.worker":
             continue
         module = importlib.import_module(module_info.name)
         for value in vars(module).values():
@@ -42,7 +42,7 @@ def test_every_public_name_exists():
 
 def test_help_and_ls_never_import_torch():
     """A second of waiting for nothing."""
-    code = "import sys, vslm.cli, vslm.report.tables; sys.exit('torch' in sys.modules)"
+    code = "import sys, vslm.cli, vslm.report.numbers.tables; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -67,5 +67,5 @@ _TO_BE_WRITTEN = {
     "src/vslm/measure/feedforward_share.py",
     "src/vslm/models/echo.py",
     "src/vslm/models/loud_root.py",
-    "src/vslm/models/normalizers/relu_squared.py",
+    "src/vslm/models/parts/normalizers/relu_squared.py",
 }

@@ -13,15 +13,15 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import Corpus, TokenFile, prepare
 from vslm.data.sources import AssociativeRecall
 from vslm.data.splits import SplitName
-from vslm.lab.catalog import KINDS
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.recording import measured_arrays, with_measures
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.repeats import Repeat
+from vslm.models.path.repeats import Repeat
+from vslm.runs.recording import measured_arrays, with_measures
+from vslm.study.catalog import KINDS
+from vslm.study.experiment import Budget, Experiment
 from vslm.training.loop import Taken
 
 CONTEXT_TOKENS = 20

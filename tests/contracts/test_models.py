@@ -15,18 +15,14 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.measure.context_curve import ContextCurveTaker
 from vslm.measure.token_loss import token_loss
-from vslm.models import patterns
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.resizes import LearnedPad, Project, UNet
+from vslm.models.elements.states import LearnedState, NoiseState
+from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
-from vslm.models.normalizers import Sigmoid, Sink
-from vslm.models.norms import RMSNorm
-from vslm.models.readouts import Tied, Untied
-from vslm.models.reads import BothReads
-from vslm.models.repeats import PoissonLognormalLoops, Repeat, UniformLoops
-from vslm.models.resizes import LearnedPad, Project, UNet
-from vslm.models.root_layouts import (
+from vslm.models.layouts import patterns
+from vslm.models.layouts.roots import (
     learned_root,
     mixed_root,
     projected_root,
@@ -35,12 +31,16 @@ from vslm.models.root_layouts import (
     two_streams,
     widened_root,
 )
-from vslm.models.roots import TokenRoot
-from vslm.models.shapes import sized, tapered
-from vslm.models.shares import LowRank, Shares
-from vslm.models.states import LearnedState, NoiseState
-from vslm.models.stream import Stream
-from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.models.layouts.shapes import sized, tapered
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.normalizers import Sigmoid, Sink
+from vslm.models.parts.norms import RMSNorm
+from vslm.models.parts.readouts import Tied, Untied
+from vslm.models.parts.reads import BothReads
+from vslm.models.parts.roots import TokenRoot
+from vslm.models.parts.stream import Stream
+from vslm.models.path.repeats import PoissonLognormalLoops, Repeat, UniformLoops
+from vslm.models.path.shares import LowRank, Shares
 
 VOCABULARY, CONTEXT_TOKENS, BATCH = 53, 71, 2
 SIZES = {"depth": 3, "width": 12, "heads": 2, "context_tokens": CONTEXT_TOKENS}

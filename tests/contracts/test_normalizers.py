@@ -12,7 +12,7 @@ from model_facts import (
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.normalizers import (
+from vslm.models.parts.normalizers import (
     HeadGain,
     LengthPower,
     Normalizer,

@@ -16,13 +16,13 @@ import vslm.optim
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
-from vslm.lab.catalog import KINDS
 from vslm.optim.adamw import AdamW
 from vslm.optim.combined import CombinedOptimizer
 from vslm.optim.groups import Role, Rule, group_parameters, roles
 from vslm.optim.muon import Muon, orthogonal
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.optim.rate_by_width import RateByWidth
+from vslm.study.catalog import KINDS
 from vslm.training.checkpoints import (
     Checkpoint,
     load_checkpoint,

@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
-from vslm.models.norms import LayerNorm
-from vslm.models.readouts import Readout, Tied, TiedProjected, Untied
-from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
-from vslm.models.scales import FanIn, FixedStd
+from vslm.models.parts.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
+from vslm.models.parts.norms import LayerNorm
+from vslm.models.parts.readouts import Readout, Tied, TiedProjected, Untied
+from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
+from vslm.models.parts.scales import FanIn, FixedStd
 from vslm.optim.groups import roles
 
 TOKENS = [TokenRoot(width=19, std=0.5, dropout=0.3), TokenPositionRoot(width=23, std=0.5)]

@@ -22,8 +22,8 @@ from small_study import STUDY, carry_out, made_up_timing
 from vslm.lab import budgets, runner
 from vslm.lab.options import Options
 from vslm.lab.runner import run_study
-from vslm.lab.study_file import load_study
 from vslm.results.files import write_json
+from vslm.study.study_file import load_study
 
 SEEDS = ("0-1", "2-3")  # of the study that is damaged, and of the same one on another machine
 

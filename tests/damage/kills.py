@@ -28,12 +28,12 @@ import small_study
 from folders import SEEDS, Silent, without_processes
 from small_study import STUDY, made_up_text
 
-from vslm.lab import run
 from vslm.lab.options import Options
 from vslm.lab.runner import run_study
-from vslm.lab.study_file import load_study
 from vslm.results.files import read_arrays, read_json, read_rows
 from vslm.results.folder import StudyFolder
+from vslm.runs import run
+from vslm.study.study_file import load_study
 
 CLOCK = (
     "seconds",

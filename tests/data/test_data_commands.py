@@ -9,7 +9,7 @@ from synthetic_text import stories, written
 from vslm.cli import app
 from vslm.core.errors import DataError, SpecError
 from vslm.data.sources import Text
-from vslm.lab.single import Wanted, study_of
+from vslm.study.single import Wanted, study_of
 
 
 def run(*arguments: str) -> None:

@@ -30,9 +30,9 @@ from vslm import (
 )
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec, field_types
-from vslm.lab.catalog import KINDS
 from vslm.lab.options import Options
 from vslm.models.language_model import Model, gpt2
+from vslm.study.catalog import KINDS
 
 NUMBERS = (
     *(0, 1, -1, 2, 3, 5, 7, 17, 255, 1000, 1024, 1025, 65_536, 10**6, 2**20, 2**31 - 1, 2**31, 2**62, 2**63, 10**400),

@@ -36,9 +36,9 @@ def jobs(place: Path) -> Iterator[tuple[str, object]]:
 
     from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, Text, vary
     from vslm.data.corpus import prepare
-    from vslm.lab.job import Job, Settings
-    from vslm.lab.study_file import load_study
     from vslm.measure.measure import OnWindows
+    from vslm.study.job import Job, Settings
+    from vslm.study.study_file import load_study
 
     text = place / "corpus.txt"
     text.write_text(made_up_text(600), encoding="utf-8")
@@ -104,7 +104,7 @@ def numbers_of(job: object, folder: Path) -> dict[str, object]:
     """Train, and digest what is left: weights, and every array."""
     import safetensors.numpy
 
-    from vslm.lab.run import run_job
+    from vslm.runs.run import run_job
 
     done = run_job(job, folder, lambda message: None)  # type: ignore[arg-type]
     weights = hashlib.sha256()

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from vslm.report.page import render
+from vslm.report.pages.study import render
 from vslm.results.folder import StudyFolder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))

@@ -9,9 +9,10 @@ import torch
 from small_study import STUDY, Said, carry_out, made_up_text
 
 from vslm import cli
-from vslm.lab import budgets, runner, timing
+from vslm.lab import budgets, runner
 from vslm.lab import remembered as remembered_settings
-from vslm.lab.pool import Crew, Hear, Order
+from vslm.runs import timing
+from vslm.runs.pool import Crew, Hear, Order
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
 @pytest.fixture(autouse=True)
 def _short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs here train for a few steps: what they write at their end would take longer than all of those."""
-    monkeypatch.setattr("vslm.lab.run._SAMPLE_TOKENS", 3)
+    monkeypatch.setattr("vslm.runs.run._SAMPLE_TOKENS", 3)
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vslm.models.feedforward import Feedforward
+from vslm.models.parts.feedforward import Feedforward
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from vslm.core.errors import VslmError
-from vslm.lab.pool import Hear, Order
-from vslm.lab.run import run_job
-from vslm.lab.timing import choose_settings, time_side_by_side
+from vslm.runs.pool import Hear, Order
+from vslm.runs.run import run_job
+from vslm.runs.timing import choose_settings, time_side_by_side
 
 STUDY = """
 from vslm import AdamW, Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary

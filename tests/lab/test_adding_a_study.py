@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vslm.lab.matching import check_equal
+from vslm.study.matching import check_equal
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-study.md"
 VOCABULARY = 512

@@ -11,14 +11,14 @@ import pytest
 from vslm import Budget, Experiment, LossByPosition, Muon, Optimizer, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import prepare
-from vslm.lab.job import Job, Settings
 from vslm.lab.memory import state_numbers
 from vslm.lab.own_builds import check_builds
-from vslm.lab.run import run_job
-from vslm.lab.study_file import load_study
-from vslm.lab.tuning import with_rate
 from vslm.models.initialization import Init
 from vslm.results.files import read_rows
+from vslm.runs.run import run_job
+from vslm.study.job import Job, Settings
+from vslm.study.learning_rates import with_rate
+from vslm.study.study_file import load_study
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-an-optimizer.md"
 SECOND = '\nSTUDY = vary(STUDY, {"arms.nadam.optimizer": TablesApart(learning_rate=0.003)})\n'

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from small_study import STUDY
 
-from vslm.lab.pool import Order
 from vslm.results.folder import StudyFolder
+from vslm.runs.pool import Order
 
 MEAN = """
 def answers(folder):

@@ -10,7 +10,7 @@ from small_study import made_up_text
 from vslm import Budget, Experiment, LossByPosition, Muon, Primary, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
 from vslm.data.corpus import open_corpus, prepare
-from vslm.lab import budgets, plan, timing
+from vslm.lab import budgets, plan
 from vslm.lab.budgets import (
     Timed,
     baseline_tokens,
@@ -21,16 +21,17 @@ from vslm.lab.budgets import (
     slowed,
     tokens_of_arm,
 )
-from vslm.lab.experiment import Averaging
-from vslm.lab.job import Job, Settings
-from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.run import run_job
-from vslm.lab.screening import Screen
 from vslm.lab.stages import num_rounds
-from vslm.lab.timing import Extent
-from vslm.lab.tuning import LearningRates
+from vslm.runs import timing
+from vslm.runs.objects import scored_bytes_per_token
+from vslm.runs.run import run_job
+from vslm.runs.timing import Extent
+from vslm.study.experiment import Averaging
+from vslm.study.job import Job, Settings
+from vslm.study.learning_rates import LearningRates
+from vslm.study.screening import Screen
 
 FULL = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=17),

@@ -15,23 +15,23 @@ from small_study import carry_out, made_up_text, made_up_timing
 
 from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
 from vslm.lab import budgets, runner
-from vslm.lab.matching import check_equal
 from vslm.lab.model_checks import Checked
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.pool import Crew, Hear, Order
 from vslm.lab.runner import run_study
-from vslm.lab.study_file import load_study
 from vslm.measure.measure import Measure, OnWindows
 from vslm.models.initialization import Init
 from vslm.objectives.exits import loss_with_exits
-from vslm.report.measured import Section, sections
-from vslm.report.page import render
-from vslm.report.runs import read_runs
-from vslm.report.style import styles
-from vslm.report.tables import verdict_rows
+from vslm.report.figures.style import styles
+from vslm.report.numbers.runs import read_runs
+from vslm.report.numbers.tables import verdict_rows
+from vslm.report.pages.study import render
+from vslm.report.sections.measured import Section, sections
 from vslm.results.files import write_json
 from vslm.results.folder import FORMAT, StudyFolder
+from vslm.runs.pool import Crew, Hear, Order
+from vslm.study.matching import check_equal
+from vslm.study.study_file import load_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))
@@ -150,7 +150,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
     """The sections of the page after a tiny run of some arms of a study, by name."""
     for room in (budgets, runner):
         monkeypatch.setattr(room, "run_orders", run_orders)
-    monkeypatch.setattr("vslm.lab.run._SAMPLE_TOKENS", 1)
+    monkeypatch.setattr("vslm.runs.run._SAMPLE_TOKENS", 1)
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(made_up_text(), encoding="utf-8")
 

@@ -4,9 +4,9 @@ import pytest
 
 from vslm.core.errors import SpecError
 from vslm.data.sources import StandardLibrary
-from vslm.lab.experiment import Budget, Experiment
 from vslm.models.language_model import uniform
-from vslm.models.patterns import ahead
+from vslm.models.layouts.patterns import ahead
+from vslm.study.experiment import Budget, Experiment
 
 
 def test_a_token_beyond_the_window_is_no_target() -> None:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from vslm import cli
+from vslm.after import sampling
+from vslm.after.merging import merge_studies, pack_study
 from vslm.core.errors import ResultError
-from vslm.lab import sampling
-from vslm.lab.merging import merge_studies, pack_study
 
 
 @pytest.fixture

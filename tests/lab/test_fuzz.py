@@ -15,23 +15,23 @@ from hypothesis import strategies as st
 from small_study import made_up_text
 
 from vslm import AdamW, Averaging, Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
-from vslm.cli import _changed
 from vslm.core.errors import DataError, SpecError
 from vslm.core.paths import parts_of
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
-from vslm.lab.experiment import FreshStart
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.models.attention import Attention
-from vslm.models.feedforward import GELU
 from vslm.models.language_model import gpt2
-from vslm.models.normalizers import Sigmoid, Sink
-from vslm.models.norms import LayerNorm
-from vslm.models.positions import NoPositions
-from vslm.models.readouts import Untied
-from vslm.models.roots import TokenRoot
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import GELU
+from vslm.models.parts.normalizers import Sigmoid, Sink
+from vslm.models.parts.norms import LayerNorm
+from vslm.models.parts.positions import NoPositions
+from vslm.models.parts.readouts import Untied
+from vslm.models.parts.roots import TokenRoot
 from vslm.optim.schedules import WarmupStableDecay
+from vslm.study.experiment import FreshStart
+from vslm.study.typed_changes import changed_as_typed
 
 FULL = Experiment(
     model=uniform(depth=2, width=16, heads=2, context_tokens=17),
@@ -157,7 +157,7 @@ def test_any_change_on_the_command_line_plans_or_is_refused(path: str, text: str
     """Through `--set`, as text."""
     _stay_here(text)
     with answered():
-        plan_in_json(_changed(STUDY, (f"{'arms.short.' if one_arm else ''}{path}={text}",), None, None))
+        plan_in_json(changed_as_typed(STUDY, (f"{'arms.short.' if one_arm else ''}{path}={text}",), None, None))
 
 
 @fuzz

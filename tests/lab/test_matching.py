@@ -9,21 +9,21 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
-from vslm.lab.changes import Change, Depth, FeedforwardMultiplier, Loops, WidthScale
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.matching import SIZES, TOLERANCE_FRACTION, Size, _Search, check_equal, matched, relative_sizes, size_of
-from vslm.models import patterns
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.feedforward import GELU, SwiGLU
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.states import LearnedState
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, gpt2, uniform
-from vslm.models.readouts import Tied, Untied
-from vslm.models.repeats import UniformLoops
-from vslm.models.root_layouts import learned_root, shared_two_streams
-from vslm.models.roots import TokenRoot
-from vslm.models.shapes import tapered
-from vslm.models.states import LearnedState
+from vslm.models.layouts import patterns
+from vslm.models.layouts.roots import learned_root, shared_two_streams
+from vslm.models.layouts.shapes import tapered
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import GELU, SwiGLU
+from vslm.models.parts.readouts import Tied, Untied
+from vslm.models.parts.roots import TokenRoot
+from vslm.models.path.repeats import UniformLoops
+from vslm.study.changes import Change, Depth, FeedforwardMultiplier, Loops, WidthScale
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.matching import SIZES, TOLERANCE_FRACTION, Size, _Search, check_equal, matched, relative_sizes, size_of
 
 VOCABULARY, CONTEXT_TOKENS, WIDTH = 1009, 71, 48
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from test_run import STEPS, job_for
 
-from vslm.lab.catalog import MEASURES
-from vslm.lab.measuring import Taking, take
-from vslm.lab.run import run_job
-from vslm.lab.stored_run import StoredRun
+from vslm.after.measuring import Taking, take
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.results.files import read_arrays, read_json
 from vslm.results.folder import RunFolder, StudyFolder
+from vslm.runs.run import run_job
+from vslm.runs.stored_run import StoredRun
+from vslm.study.catalog import MEASURES
 
 NORMS = "ResidualNorms(num_evaluations=5, num_tokens=170)"
 

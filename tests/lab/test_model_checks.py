@@ -13,10 +13,10 @@ from small_study import Said
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.lab.model_checks import check_model
-from vslm.lab.study_file import load_study
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
-from vslm.models.readouts import Untied
+from vslm.models.parts.readouts import Untied
+from vslm.study.study_file import load_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PLAIN = uniform(depth=2, width=12, heads=2, context_tokens=67)
@@ -148,7 +148,7 @@ def test_torchs_own_initial_values_depend_on_seed_and_place_alone() -> None:
 LEAKING = """
 import dataclasses
 import torch
-from vslm.models.feedforward import SwiGLU, SwiGLUModule
+from vslm.models.parts.feedforward import SwiGLU, SwiGLUModule
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Peeks(SwiGLU):

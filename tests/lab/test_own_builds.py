@@ -10,7 +10,7 @@ import pytest
 
 from vslm.core.errors import SpecError
 from vslm.lab.own_builds import check_builds
-from vslm.lab.study_file import load_study
+from vslm.study.study_file import load_study
 
 HEAD = """
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def test_python_on_a_study_file_says_how_to_run_it(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only where a file was run, defined STUDY, and nothing ran it or failed."""
-    from vslm.lab.study import say_how_to_run
+    from vslm.study.study import say_how_to_run
 
     study = load_study(place / "study.py")
     monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(STUDY=study))

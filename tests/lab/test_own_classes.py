@@ -10,11 +10,11 @@ import pytest
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import from_plain, to_plain
-from vslm.lab.own_classes import changed_parts, own_code
 from vslm.lab.plan import plan_study
-from vslm.lab.study_file import kinds_of, kinds_with, load_study
-from vslm.lab.study_module import study_module, study_path
 from vslm.results.files import read_json, write_json
+from vslm.study.own_classes import changed_parts, own_code
+from vslm.study.study_file import kinds_of, kinds_with, load_study
+from vslm.study.study_module import study_module, study_path
 
 HELPER = "from torch import nn\n\n\ndef activation():\n    return nn.Tanh()\n"
 CLASS = """

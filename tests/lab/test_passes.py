@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 
+from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
-from vslm.lab.passes import lints_of_passes, passes, passes_words
+from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.runner import _say_passes
-from vslm.report.content import corpora, facts
+from vslm.report.pages.content import corpora, facts
 
 
 def corpus(num_tokens: int) -> Corpus:

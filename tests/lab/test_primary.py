@@ -13,38 +13,40 @@ from small_study import Said
 from test_stages import InThisProcess, Quiet, pool  # noqa: F401 (a fixture)
 from test_verdict import AHEAD, BASE, UP, at_half, folder_of, plus, searched
 
+from vslm.after.rematch import _winner
 from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import fingerprint
 from vslm.data.corpus import open_corpus
 from vslm.data.sources import AssociativeRecall
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.job import Job
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.pool import Order
-from vslm.lab.primary import Primary, primary_of, primary_record
-from vslm.lab.rematch import _winner
 from vslm.lab.runner import run_study
-from vslm.lab.screening import Screen, kept
-from vslm.lab.stored_run import StoredRun
-from vslm.lab.study import Study
-from vslm.lab.tuning import Curve, LearningRates
+from vslm.lab.screening import kept
+from vslm.lab.tuning import Curve
 from vslm.lab.verdict import write_verdict
 from vslm.measure.context_curve import ContextCurve
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.models.language_model import uniform
 from vslm.optim.adamw import AdamW
-from vslm.report.compare import compare
-from vslm.report.page import render
-from vslm.report.sides import read_sides
-from vslm.report.tables import list_arms
+from vslm.report.numbers.compare import compare
+from vslm.report.numbers.sides import read_sides
+from vslm.report.numbers.tables import list_arms
+from vslm.report.pages.study import render
 from vslm.report.terminal import arms_table, show
 from vslm.results.files import write_arrays, write_json
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import PrimaryNumber
+from vslm.runs.pool import Order
+from vslm.runs.stored_run import StoredRun
 from vslm.stats.looks import fixed_plan
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.job import Job
+from vslm.study.learning_rates import LearningRates
+from vslm.study.primary import Primary, primary_of, primary_record
+from vslm.study.screening import Screen
+from vslm.study.study import Study
 
 CONTEXT_TOKENS = 20
 SOURCE = AssociativeRecall(num_pairs=3, document_tokens=CONTEXT_TOKENS, num_letters=5, num_documents=211)

@@ -11,19 +11,19 @@ import pytest
 from small_study import made_up_text
 
 from vslm import cli
+from vslm.after.prompts import effect_of_prompts, read_texts
 from vslm.core.errors import DataError, ResultError, SpecError
 from vslm.data.corpus import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.job import Job, Settings
-from vslm.lab.prompts import effect_of_prompts, read_texts
-from vslm.lab.run import run_job
-from vslm.lab.stored_run import StoredRun
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.language_model import uniform
-from vslm.report import images
-from vslm.report.prompts_page import decay_words, render, sections, terminal_tables
+from vslm.report.pages import images
+from vslm.report.pages.prompts import decay_words, render, sections, terminal_tables
+from vslm.runs.run import run_job
+from vslm.runs.stored_run import StoredRun
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.job import Job, Settings
 
 CONTEXT_TOKENS = 23
 
@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "corpus.txt").write_text(made_up_text(), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("VSLM_HOME", str(place / "home"))
-        patched.setattr("vslm.lab.run._SAMPLE_TOKENS", 1)
+        patched.setattr("vslm.runs.run._SAMPLE_TOKENS", 1)
         source = Text(str(place / "corpus.txt"), tokenizer=Characters())
         experiment = Experiment(
             model=uniform(depth=1, width=8, heads=2, context_tokens=CONTEXT_TOKENS),
@@ -236,8 +236,8 @@ def test_characters_that_the_corpus_never_had_are_said(
     """
     counts_V = np.ones(99, dtype=int)
     counts_V[StoredRun(run).tokenizer.encode("c")] = 0
-    monkeypatch.setattr("vslm.lab.stored_run.training_counts", lambda corpus: counts_V)
-    monkeypatch.setattr("vslm.lab.stored_run.open_corpus", lambda fingerprint: None)
+    monkeypatch.setattr("vslm.runs.stored_run.training_counts", lambda corpus: counts_V)
+    monkeypatch.setattr("vslm.runs.stored_run.open_corpus", lambda fingerprint: None)
     prompts, page = file(tmp_path / "p.txt", "ace", "aca"), tmp_path / "out.html"
     options = ["--prompts", str(prompts), "--continuations", str(file(tmp_path / "c.txt", "ab", "ba"))]
     cli.app(["prompts", str(run), *options, "--out", str(page)], result_action="return_value")

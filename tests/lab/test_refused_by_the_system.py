@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from vslm.after.merging import pack_study
 from vslm.cli import app, main
 from vslm.core.errors import RunError
 from vslm.data.corpus import home
-from vslm.lab.merging import pack_study
 from vslm.results.files import write_json
 
 LONG = "n" * 300
@@ -76,7 +76,7 @@ def test_what_slips_through_is_put_into_words_by_the_command_line(
     vslm: Callable, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, words: str
 ) -> None:
     """The outermost place: nobody nearer could say more."""
-    monkeypatch.setattr("vslm.cli._called", raising(error))
+    monkeypatch.setattr("vslm.cli.command_line._called", raising(error))
     said = vslm("ls")
     assert (said.code, words in said.err, "Traceback" in said.err) == (code, True, False)
 
@@ -86,7 +86,7 @@ def test_what_slips_through_is_put_into_words_by_the_command_line(
     ("command", "called", "offers_out"),
     [
         (("report", "runs/x"), "vslm.results.folder.study_folder_of", True),
-        (("measure", "runs/x", "TokenView"), "vslm.lab.measuring.takings", False),
+        (("measure", "runs/x", "TokenView"), "vslm.after.measuring.takings", False),
         (("serve", "runs/x"), "vslm.live.server.open_server", False),
         (("data", "prepare", "x"), "vslm.data.corpus.prepare", False),
     ],
@@ -137,7 +137,7 @@ def test_output_that_cannot_be_written_is_said(
 
 def test_streams_that_are_closed_are_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     """As under some schedulers: Python has None in their place."""
-    monkeypatch.setattr("vslm.cli.app", lambda *_, **__: print("x", file=sys.stderr))
+    monkeypatch.setattr("vslm.cli.command_line.app", lambda *_, **__: print("x", file=sys.stderr))
     monkeypatch.setattr(os, "dup2", lambda *_: None)  # the process of the tests keeps its own
     monkeypatch.setattr(sys, "stdin", None)
     main()

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 from test_stages import InThisProcess, plain, pool, run, study_of  # noqa: F401  (fixtures among them)
 
+from vslm.after.rematch import change_named, rematch
 from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
-from vslm.lab.changes import FeedforwardMultiplier
-from vslm.lab.experiment import Experiment
-from vslm.lab.matching import SIZES, size_of
-from vslm.lab.rematch import change_named, rematch
-from vslm.lab.screening import Screen
-from vslm.lab.study import Study
-from vslm.models.feedforward import SwiGLU
 from vslm.models.language_model import uniform
+from vslm.models.parts.feedforward import SwiGLU
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
+from vslm.study.changes import FeedforwardMultiplier
+from vslm.study.experiment import Experiment
+from vslm.study.matching import SIZES, size_of
+from vslm.study.screening import Screen
+from vslm.study.study import Study
 
 VOCABULARY = 300
 

@@ -8,8 +8,8 @@ import pytest
 from small_study import made_up_timing
 
 from vslm.lab import remembered as settings
-from vslm.lab import timing
-from vslm.lab.job import Settings
+from vslm.runs import timing
+from vslm.study.job import Settings
 
 ABOUT = {"cpu": "some", "cores": 2, "model": {"width": 16}}
 

@@ -13,10 +13,6 @@ from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import prepare
 from vslm.data.sources import Text
-from vslm.lab.catalog import KINDS
-from vslm.lab.experiment import Averaging, Budget, Experiment
-from vslm.lab.job import Job, Settings
-from vslm.lab.run import run_job
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_position import LossByPosition
@@ -26,6 +22,10 @@ from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.language_model import uniform
 from vslm.optim.adamw import AdamW
 from vslm.results.files import read_json, read_rows, write_json
+from vslm.runs.run import run_job
+from vslm.study.catalog import KINDS
+from vslm.study.experiment import Averaging, Budget, Experiment
+from vslm.study.job import Job, Settings
 
 CONTEXT_TOKENS = 19
 STEPS = 61
@@ -72,8 +72,8 @@ SCRIPT = """
 import json, sys, time
 from pathlib import Path
 from vslm.core.specs import from_plain
-from vslm.lab.catalog import KINDS
-from vslm.lab.run import run_job
+from vslm.study.catalog import KINDS
+from vslm.runs.run import run_job
 job = from_plain(json.loads(Path(sys.argv[1]).read_text()), KINDS)
 run_job(job, Path(sys.argv[2]), lambda message: time.sleep(0.002), checkpoint_seconds=0.0)
 """

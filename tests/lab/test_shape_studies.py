@@ -8,9 +8,9 @@ import pytest
 from vslm.lab.model_checks import Checked
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.study import Study
-from vslm.lab.study_file import load_study
-from vslm.models.context_windows import reach, visible_keys
+from vslm.models.layouts.windows import reach, visible_keys
+from vslm.study.study import Study
+from vslm.study.study_file import load_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 VOCABULARY = 1024

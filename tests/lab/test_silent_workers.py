@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from vslm import Budget, Experiment, Text, uniform
-from vslm.lab import pool
-from vslm.lab.job import Job, Settings
-from vslm.lab.pool import Order, run_orders
+from vslm.runs import pool
+from vslm.runs.pool import Order, run_orders
+from vslm.study.job import Job, Settings
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
 

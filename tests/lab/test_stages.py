@@ -12,23 +12,25 @@ from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import Text
 from vslm.lab import budgets, runner
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.matching import relative_sizes
 from vslm.lab.options import Options
-from vslm.lab.pool import Crew, Order
-from vslm.lab.run import run_job
 from vslm.lab.runner import run_study
-from vslm.lab.screening import SCREEN_SEED, Screen, kept
+from vslm.lab.screening import kept
 from vslm.lab.stages import job_of
-from vslm.lab.study import Primary, Study
-from vslm.lab.tuning import TUNING_SEED, Curve, LearningRates
+from vslm.lab.tuning import Curve
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.models.language_model import uniform
 from vslm.optim.adamw import AdamW
-from vslm.report.page import render
-from vslm.report.tables import list_arms
+from vslm.report.numbers.tables import list_arms
+from vslm.report.pages.study import render
 from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
+from vslm.runs.pool import Crew, Order
+from vslm.runs.run import run_job
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.learning_rates import TUNING_SEED, LearningRates
+from vslm.study.matching import relative_sizes
+from vslm.study.screening import SCREEN_SEED, Screen
+from vslm.study.study import Primary, Study
 
 CONTEXT_TOKENS, BATCH_TOKENS, STEPS = 19, 19 * 5, 12
 

@@ -16,13 +16,13 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Windows
 from vslm.data.corpus import open_corpus
 from vslm.data.windows import evaluation_windows
-from vslm.lab.catalog import KINDS
-from vslm.lab.job import Job
-from vslm.lab.objects import build_model
-from vslm.lab.run import run_job
-from vslm.lab.stored_run import StoredRun
 from vslm.measure.loss_by_position import LossByPositionTaker
 from vslm.results.files import read_arrays
+from vslm.runs.objects import build_model
+from vslm.runs.run import run_job
+from vslm.runs.stored_run import StoredRun
+from vslm.study.catalog import KINDS
+from vslm.study.job import Job
 
 KEPT = (0, 1, 4, 15)
 

@@ -14,15 +14,16 @@ import pytest
 import torch
 
 from vslm import vary
-from vslm.lab import runner, sampling
+from vslm.after import sampling
+from vslm.lab import runner
 from vslm.lab.plan import noise_card_path
-from vslm.lab.pool import Order
-from vslm.lab.run import run_job
-from vslm.lab.study_file import load_study
 from vslm.models.generation import generate
-from vslm.report.page import write_report
+from vslm.report.pages.study import write_report
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
+from vslm.runs.pool import Order
+from vslm.runs.run import run_job
+from vslm.study.study_file import load_study
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -179,7 +180,7 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1", "--out", "whole").code == 0
     (place / "full").mkdir()
     (place / "full" / "study.json").write_bytes((place / "whole" / "study.json").read_bytes())
-    monkeypatch.setattr("vslm.lab.run._CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("vslm.runs.run._CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(run_job, "__kwdefaults__", {**run_job.__kwdefaults__, "checkpoint_seconds": 0.0})
     fsync, calls = os.fsync, iter(range(10**6))
     for room_for in (9, 23, 40):
@@ -209,7 +210,7 @@ def test_auto_looks_until_resolved_and_gives_up_by_time(
 ) -> None:
     """An arm that is its baseline is resolved at the first look; `--seeds auto` means the same; time ends it, too."""
     change(place, 'vary(full, {"model.blocks.*.attention.window_tokens": 3})', "full")
-    monkeypatch.setattr("vslm.lab.study._AUTO_LOOKS", (3, 4))
+    monkeypatch.setattr("vslm.study.study._AUTO_LOOKS", (3, 4))
     assert vslm("run", "study.py", "--seeds", "auto", "--workers", "1").code == 0
     folder = StudyFolder(place / "runs" / "study")
     assert folder.study["seeds"] == [0, 1, 2]

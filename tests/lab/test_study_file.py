@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from vslm.after.typed_text import TextReader
 from vslm.core.errors import ResultError
-from vslm.lab.own_classes import OwnCode
-from vslm.lab.stored_run import StoredRun
-from vslm.lab.study_file import study_file_of
-from vslm.lab.trust import MODULES, UntrustedError, check_trusted, code_of, remember
-from vslm.lab.typed_text import TextReader
 from vslm.live.app import App
 from vslm.measure.residual_norms import ResidualNorms
-from vslm.models.norms import RMSNorm
+from vslm.models.parts.norms import RMSNorm
 from vslm.results.files import read_json, write_json
+from vslm.runs.stored_run import StoredRun
+from vslm.study.own_classes import OwnCode
+from vslm.study.study_file import study_file_of
+from vslm.study.trust import MODULES, UntrustedError, check_trusted, code_of, remember
 
 NORMS = "ResidualNorms(num_evaluations=5, num_tokens=170)"
 OWN = """
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vslm.measure.residual_norms import ResidualNorms
-from vslm.models.norms import RMSNorm
+from vslm.models.parts.norms import RMSNorm
 
 Path("was-run").touch()
 
@@ -185,7 +185,7 @@ def test_a_name_leads_to_no_other_file(run: Path, vslm: Callable[..., Any], comm
 def test_a_spec_may_not_be_named_as_one_of_the_catalog(place: Path, vslm: Callable[..., Any]) -> None:
     """It would be read back as the other one, without a word."""
     own = OWN.replace('Path("was-run").touch()', "").replace("RMSNorm", "norms.RMSNorm").replace("OwnNorm", "RMSNorm")
-    own = own.replace("from vslm.models.norms import norms.RMSNorm", "from vslm.models import norms")
+    own = own.replace("from vslm.models.parts.norms import norms.RMSNorm", "from vslm.models.parts import norms")
     study = (place / "study.py").read_text(encoding="utf-8")
     changed = study.replace('"model.blocks.*.attention.window_tokens": 3', '"model.blocks.*.norm": RMSNorm()')
     (place / "study.py").write_text(own + changed, encoding="utf-8")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vslm.after.typed_text import TextReader
 from vslm.core.errors import DataError, ResultError
-from vslm.lab.stored_run import StoredRun
-from vslm.lab.typed_text import TextReader
 from vslm.live.app import App
 from vslm.measure.token_table import token_table
+from vslm.runs.stored_run import StoredRun
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_text_has_the_numbers_of_the_stored_models(run: Path) -> None:
 
 def test_a_long_text_slides_and_is_read_after_fewer_steps(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are said; the last step is always among them."""
-    monkeypatch.setattr("vslm.lab.typed_text._MOST_SCORED", 500)
+    monkeypatch.setattr("vslm.after.typed_text._MOST_SCORED", 500)
     _, said, remark = TextReader()(run, "abcd " * 80)
     assert len(said["steps_S"]) < 4
     assert said["steps_S"][-1] == StoredRun(run).steps[-1]
@@ -95,7 +95,7 @@ def test_torn_steps_are_left_out_and_said(run: Path, monkeypatch: pytest.MonkeyP
     assert len(said["loss_nats_SN"]) == 3
     assert remark == f"not read after step {steps[1]}, whose weights are torn"
     (run / "weights.safetensors").write_bytes(b"torn")
-    monkeypatch.setattr("vslm.lab.typed_text._MOST_SCORED", 1)
+    monkeypatch.setattr("vslm.after.typed_text._MOST_SCORED", 1)
     _, said, remark = TextReader()(run, "a b")
     assert said["steps_S"].tolist() == [steps[2]]
     assert f"not read after step {steps[3]}, whose weights are torn" in remark

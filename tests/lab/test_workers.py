@@ -10,11 +10,11 @@ import pytest
 from small_study import STUDY, made_up_text
 
 from vslm.lab.checks import prepared_corpora
-from vslm.lab.job import Job, Settings
-from vslm.lab.pool import Crew, Order, run_orders
-from vslm.lab.study_file import load_study
-from vslm.lab.timing import has_compiler
 from vslm.results.folder import RunFolder
+from vslm.runs.pool import Crew, Order, run_orders
+from vslm.runs.timing import has_compiler
+from vslm.study.job import Job, Settings
+from vslm.study.study_file import load_study
 
 pytestmark = pytest.mark.slow
 

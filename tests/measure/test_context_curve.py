@@ -12,7 +12,7 @@ from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, gpt2, uniform
-from vslm.models.stream import Stream
+from vslm.models.parts.stream import Stream
 
 VOCABULARY, CONTEXT_TOKENS = 7, 11
 WINDOWS_NT1 = np.random.default_rng(3).integers(0, VOCABULARY, (13, CONTEXT_TOKENS + 1))

@@ -12,23 +12,23 @@ from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources import AssociativeRecall
-from vslm.lab.catalog import MODELS
 from vslm.measure.copy_gain import CopyGain, CopyGainTaker
 from vslm.measure.prefix_matching import PrefixMatching, PrefixMatchingTaker
 from vslm.measure.repeated_blocks import repeated_blocks
 from vslm.measure.token_counts import occurring_tokens, training_counts
 from vslm.measure.watch import watch
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.context_windows import windowed
-from vslm.models.feedforward import GELU
+from vslm.models.elements.blocks import Block
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.normalizers import Normalizer
-from vslm.models.positions import NoPositions
-from vslm.models.readouts import Tied
-from vslm.models.root_layouts import two_streams
-from vslm.models.roots import TokenPositionRoot
+from vslm.models.layouts.roots import two_streams
+from vslm.models.layouts.windows import windowed
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import GELU
+from vslm.models.parts.normalizers import Normalizer
+from vslm.models.parts.positions import NoPositions
+from vslm.models.parts.readouts import Tied
+from vslm.models.parts.roots import TokenPositionRoot
+from vslm.study.catalog import MODELS
 
 VOCABULARY = 7
 BLOCK = [2, 5, 0, 3, 5]

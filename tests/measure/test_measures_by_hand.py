@@ -20,10 +20,10 @@ from vslm.measure.residual_norms import ResidualNormsTaker
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, uniform
-from vslm.models.patterns import looped
-from vslm.models.repeats import Repeat
-from vslm.models.stack import Loop
-from vslm.models.stream import Stream
+from vslm.models.layouts.patterns import looped
+from vslm.models.parts.stream import Stream
+from vslm.models.path.repeats import Repeat
+from vslm.models.path.stack import Loop
 
 WINDOWS_NT1 = np.array([[0, 2, 1, 0]])
 

@@ -7,15 +7,15 @@ from torch import Tensor, nn
 from vslm.core.errors import SpecError
 from vslm.measure.names import matches, matching
 from vslm.measure.watch import watch, watchable
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.feedforward import SwiGLU
+from vslm.models.elements.blocks import Block
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.normalizers import Sigmoid
-from vslm.models.readouts import Tied
-from vslm.models.root_layouts import projected_root
-from vslm.models.roots import TokenRoot
+from vslm.models.layouts.roots import projected_root
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import SwiGLU
+from vslm.models.parts.normalizers import Sigmoid
+from vslm.models.parts.readouts import Tied
+from vslm.models.parts.roots import TokenRoot
 
 WIDTH = 12
 TOKENS_BT = torch.randint(53, (3, 71), generator=torch.Generator().manual_seed(7))

@@ -11,7 +11,7 @@ import torch
 from vslm.models.block_table import block_table
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
-from vslm.models.shapes import tapered
+from vslm.models.layouts.shapes import tapered
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-an-element.md"
 

@@ -6,13 +6,13 @@ import pytest
 
 from vslm.core.paths import vary
 from vslm.models.block_table import BlockRow, block_table, folded
-from vslm.models.context_windows import windowed
+from vslm.models.elements.resizes import UNet
 from vslm.models.language_model import Model, uniform
-from vslm.models.patterns import INJECT_SUM, looped
-from vslm.models.repeats import UniformLoops
-from vslm.models.resizes import UNet
-from vslm.models.root_layouts import shared_two_streams, two_streams
-from vslm.models.shapes import tapered
+from vslm.models.layouts.patterns import INJECT_SUM, looped
+from vslm.models.layouts.roots import shared_two_streams, two_streams
+from vslm.models.layouts.shapes import tapered
+from vslm.models.layouts.windows import windowed
+from vslm.models.path.repeats import UniformLoops
 
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=31)
 MODELS = {

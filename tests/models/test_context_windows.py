@@ -5,13 +5,13 @@ import torch
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
-from vslm.models.context_windows import every_full, matched_windows, reach, visible_keys, window_patterns, windowed
 from vslm.models.initialization import Init
-from vslm.models.kernels import mean_visible_keys
 from vslm.models.language_model import uniform
-from vslm.models.patterns import ahead, shifted
-from vslm.models.root_layouts import shared_two_streams, two_streams
-from vslm.models.shapes import decreasing, increasing, knots, permuted
+from vslm.models.layouts.patterns import ahead, shifted
+from vslm.models.layouts.roots import shared_two_streams, two_streams
+from vslm.models.layouts.shapes import decreasing, increasing, knots, permuted
+from vslm.models.layouts.windows import every_full, matched_windows, reach, visible_keys, window_patterns, windowed
+from vslm.models.parts.kernels import mean_visible_keys
 
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=97)
 PATTERNS = ((1, 1, 1, 1), tuple(knots(8, 64, depth=4)), (1, 3, 3, 1), (1, 5, 1, 5))

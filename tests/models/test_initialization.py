@@ -3,7 +3,7 @@
 import torch
 
 from vslm.models.initialization import Init
-from vslm.models.projections import linear, num_linear_parameters
+from vslm.models.parts.projections import linear, num_linear_parameters
 
 
 def test_a_path_is_a_stream_of_numbers() -> None:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.kernels import (
+from vslm.models.parts.kernels import (
     KERNELS,
     build_kernel,
     causal_mask,
@@ -20,7 +20,7 @@ from vslm.models.kernels import (
     mean_visible_keys,
     window_chunk_tokens,
 )
-from vslm.models.normalizers import LengthPower, Normalizer, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
+from vslm.models.parts.normalizers import LengthPower, Normalizer, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
 
 CONTEXT_TOKENS = 256
 

@@ -8,8 +8,8 @@ from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
 from vslm.models.language_model import gpt2, uniform
-from vslm.models.positions import Rotary
-from vslm.models.readouts import Tied, Untied
+from vslm.models.parts.positions import Rotary
+from vslm.models.parts.readouts import Tied, Untied
 
 SIZES = {"depth": 2, "width": 16, "heads": 2, "context_tokens": 11}
 

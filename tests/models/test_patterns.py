@@ -10,19 +10,9 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
-from vslm.models.exits import Exit
-from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
-from vslm.models.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, share_attention, shifted
-from vslm.models.readouts import Untied
-from vslm.models.reads import BothReads, MemoryReads
-from vslm.models.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
-from vslm.models.resizes import Carry, ZeroPad
-from vslm.models.root_layouts import learned_root
-from vslm.models.shapes import tapered
-from vslm.models.shares import LowRank, Shares
-from vslm.models.stack import PathItem
-from vslm.models.states import (
+from vslm.models.elements.exits import Exit
+from vslm.models.elements.resizes import Carry, ZeroPad
+from vslm.models.elements.states import (
     AddVector,
     InjectSum,
     Keep,
@@ -32,7 +22,17 @@ from vslm.models.states import (
     Return,
     ShiftedState,
 )
-from vslm.models.two_streams import MemoryBlock
+from vslm.models.elements.two_streams import MemoryBlock
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.layouts.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, share_attention, shifted
+from vslm.models.layouts.roots import learned_root
+from vslm.models.layouts.shapes import tapered
+from vslm.models.parts.readouts import Untied
+from vslm.models.parts.reads import BothReads, MemoryReads
+from vslm.models.path.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops, count_at
+from vslm.models.path.shares import LowRank, Shares
+from vslm.models.path.stack import PathItem
 
 VOCABULARY = 29
 PLAIN = uniform(depth=4, width=12, heads=2, context_tokens=13)

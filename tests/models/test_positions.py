@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vslm.core.errors import SpecError
-from vslm.models.positions import NoPositions, Rotary
+from vslm.models.parts.positions import NoPositions, Rotary
 
 
 def test_scores_depend_on_the_distance_alone() -> None:

@@ -5,9 +5,9 @@ import torch
 
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
-from vslm.models.kernels import build_kernel, kernel_serves
 from vslm.models.language_model import Model, uniform
-from vslm.models.normalizers import HeadGain, LengthPower, Normalizer, Power, Softmax, SSMax, WeightPower
+from vslm.models.parts.kernels import build_kernel, kernel_serves
+from vslm.models.parts.normalizers import HeadGain, LengthPower, Normalizer, Power, Softmax, SSMax, WeightPower
 from vslm.optim.adamw import AdamW
 
 HEADS, T = 3, 23

@@ -7,13 +7,13 @@ import torch
 
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
-from vslm.models.elements import Surroundings
+from vslm.models.elements.element import Surroundings
+from vslm.models.elements.resizes import Carry, LearnedPad, Project, Resize, UNet, ZeroPad
+from vslm.models.elements.states import Keep, LearnedState, Return
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
-from vslm.models.readouts import Untied
-from vslm.models.resizes import Carry, LearnedPad, Project, Resize, UNet, ZeroPad
-from vslm.models.states import Keep, LearnedState, Return
-from vslm.models.stream import Stream
+from vslm.models.parts.readouts import Untied
+from vslm.models.parts.stream import Stream
 
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=23)
 

@@ -10,14 +10,11 @@ from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.core.specs import differences
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
-from vslm.models.learned_roots import LearnedRoot
-from vslm.models.readouts import Tied, TiedProjected, Untied
-from vslm.models.reads import BothReads, MemoryReads, StreamReads
-from vslm.models.root_layouts import (
+from vslm.models.layouts.roots import (
     learned_root,
     mixed_root,
     projected_root,
@@ -26,8 +23,11 @@ from vslm.models.root_layouts import (
     two_streams,
     widened_root,
 )
-from vslm.models.stream import Stream
-from vslm.models.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.learned_roots import LearnedRoot
+from vslm.models.parts.readouts import Tied, TiedProjected, Untied
+from vslm.models.parts.reads import BothReads, MemoryReads, StreamReads
+from vslm.models.parts.stream import Stream
 
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=23)
 VOCABULARY = 31

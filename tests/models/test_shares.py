@@ -9,15 +9,15 @@ import torch
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.resizes import Project
+from vslm.models.elements.states import InjectMatrix, Keep
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.normalizers import Sink
-from vslm.models.patterns import cycle, cycle_reversed, repeat_each, share_attention, share_feedforward
-from vslm.models.resizes import Project
-from vslm.models.shares import LowRank, Shares
-from vslm.models.states import InjectMatrix, Keep
+from vslm.models.layouts.patterns import cycle, cycle_reversed, repeat_each, share_attention, share_feedforward
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.normalizers import Sink
+from vslm.models.path.shares import LowRank, Shares
 
 VOCABULARY = 29
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=11)

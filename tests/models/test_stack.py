@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.elements import PathElement, Surroundings
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.element import PathElement, Surroundings
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model
-from vslm.models.readouts import Readout, Tied, Untied
-from vslm.models.roots import Root, TokenRoot
-from vslm.models.stream import Stream
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.readouts import Readout, Tied, Untied
+from vslm.models.parts.roots import Root, TokenRoot
+from vslm.models.parts.stream import Stream
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,6 +44,8 @@ EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 CONCERNED = {
     "core": ("core", "models"),
     "data": ("data", "contracts"),
+    "after": ("lab",),
+    "cli": ("lab", "report", "data"),
     "lab": ("lab", "stats", "smoke"),
     "live": ("live",),
     "measure": ("measure", "contracts"),
@@ -52,7 +54,9 @@ CONCERNED = {
     "optim": ("optim", "contracts", "lab"),
     "report": ("report", "golden"),
     "results": ("results", "report", "lab"),
+    "runs": ("lab", "smoke"),
     "stats": ("stats",),
+    "study": ("lab", "stats"),
     "trackers": ("trackers",),
     "training": ("training", "optim", "lab"),
 }

@@ -11,17 +11,17 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Batch
-from vslm.lab.catalog import KINDS, OBJECTIVES
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model, uniform
-from vslm.models.patterns import INJECT_SUM, ahead, looped
-from vslm.models.repeats import UniformLoops
+from vslm.models.layouts.patterns import INJECT_SUM, ahead, looped
+from vslm.models.path.repeats import UniformLoops
 from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
 from vslm.objectives.next_token import NextToken
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
+from vslm.study.catalog import KINDS, OBJECTIVES
 
 VOCABULARY, CONTEXT_TOKENS = 29, 11
 PLAIN = uniform(depth=2, width=12, heads=2, context_tokens=CONTEXT_TOKENS)

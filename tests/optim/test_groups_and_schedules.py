@@ -10,12 +10,12 @@ from torch import nn
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
+from vslm.models.elements.resizes import Project, UNet
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, gpt2, uniform
-from vslm.models.patterns import INJECT_MATRIX, looped
-from vslm.models.readouts import Untied
-from vslm.models.resizes import Project, UNet
-from vslm.models.shapes import tapered
+from vslm.models.layouts.patterns import INJECT_MATRIX, looped
+from vslm.models.layouts.shapes import tapered
+from vslm.models.parts.readouts import Untied
 from vslm.optim.adamw import AdamW
 from vslm.optim.groups import Rule, fan_in, group_parameters, roles
 from vslm.optim.rate_by_width import RateByWidth

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from synthetic_study import write_study
 
-from vslm.report.measured import sections
-from vslm.report.runs import read_runs
-from vslm.report.section import Section
-from vslm.report.style import styles
-from vslm.report.tables import verdict_rows
+from vslm.report.figures.style import styles
+from vslm.report.numbers.runs import read_runs
+from vslm.report.numbers.tables import verdict_rows
+from vslm.report.sections.measured import sections
+from vslm.report.sections.section import Section
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 

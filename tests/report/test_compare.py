@@ -11,9 +11,9 @@ import pytest
 from synthetic_study import T_QUANTILE, write_study
 
 from vslm.core.errors import ResultError
-from vslm.report.compare import Comparison, compare, plain
-from vslm.report.compare_page import render_comparison, write_comparison
-from vslm.report.sides import read_sides
+from vslm.report.numbers.compare import Comparison, compare, plain
+from vslm.report.numbers.sides import read_sides
+from vslm.report.pages.compare import render_comparison, write_comparison
 from vslm.report.terminal import comparison_table, show
 from vslm.results.files import read_json, write_json
 

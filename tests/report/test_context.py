@@ -11,12 +11,12 @@ from context_study import LENGTHS_K, NUM_DOCUMENTS, STEPS_S, curve_of, write_con
 from shown import sections_of
 from synthetic_study import write_study
 
-from vslm.report import images
-from vslm.report.context import context_curves, positions
-from vslm.report.curves import band_half
-from vslm.report.page import render
-from vslm.report.runs import read_runs
-from vslm.report.section import Drawing, Section
+from vslm.report.numbers.context import context_curves, positions
+from vslm.report.numbers.curves import band_half
+from vslm.report.numbers.runs import read_runs
+from vslm.report.pages import images
+from vslm.report.pages.study import render
+from vslm.report.sections.section import Drawing, Section
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 from vslm.stats.context_learning import Onset, icl_score

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vslm.report.curves import (
+from vslm.report.numbers.curves import (
     MOST_BINS,
     MOST_POINTS,
     MOST_STEPS,
@@ -18,7 +18,7 @@ from vslm.report.curves import (
     training_curves,
     training_differences,
 )
-from vslm.report.runs import Run
+from vslm.report.numbers.runs import Run
 
 T_QUANTILE = 4.302653  # two-sided 95 %, two degrees of freedom
 

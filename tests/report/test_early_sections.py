@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from shown import sections_of, write_study_with
 
-from vslm.report import early_days, images
-from vslm.report.calibration import reliability
-from vslm.report.curves import band_half
-from vslm.report.early_days import in_order, minima
-from vslm.report.page import render
-from vslm.report.runs import Run, read_runs
-from vslm.report.section import Section
+from vslm.report.numbers.curves import band_half
+from vslm.report.numbers.runs import Run, read_runs
+from vslm.report.pages import images
+from vslm.report.pages.study import render
+from vslm.report.sections import early_days
+from vslm.report.sections.calibration import reliability
+from vslm.report.sections.early_days import in_order, minima
+from vslm.report.sections.section import Section
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 

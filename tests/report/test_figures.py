@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from vslm.report.curves import ByPosition
-from vslm.report.heat_figures import labeled_map, track_figure
-from vslm.report.images import numbers_as_csv
-from vslm.report.line_figures import position_figure
-from vslm.report.paper_figure import Picture
-from vslm.report.profiles import Track
-from vslm.report.style import NUM_COLORS, numbers, safe_text, styles
+from vslm.report.figures.heat_maps import labeled_map, track_figure
+from vslm.report.figures.lines import position_figure
+from vslm.report.figures.paper import Picture
+from vslm.report.figures.style import NUM_COLORS, numbers, safe_text, styles
+from vslm.report.numbers.curves import ByPosition
+from vslm.report.numbers.profiles import Track
+from vslm.report.pages.images import numbers_as_csv
 
 
 def test_the_baseline_is_neutral_and_the_others_differ() -> None:

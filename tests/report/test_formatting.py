@@ -2,7 +2,7 @@
 
 import pytest
 
-from vslm.report.formatting import count, decimals_for, duration, ends, listing, seeds, shortened, signed, span
+from vslm.report.numbers.formatting import count, decimals_for, duration, ends, listing, seeds, shortened, signed, span
 
 
 @pytest.mark.parametrize(

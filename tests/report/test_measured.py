@@ -14,13 +14,13 @@ from shown import sections_of
 from synthetic_study import write_study
 
 from vslm.core.errors import ResultError, SpecError
-from vslm.report import images
-from vslm.report.curves import band_half
-from vslm.report.measured import Section
-from vslm.report.page import render
-from vslm.report.profiles import by_loops, tracks
-from vslm.report.runs import Run, read_runs
-from vslm.report.tables import verdict_rows
+from vslm.report.numbers.curves import band_half
+from vslm.report.numbers.profiles import by_loops, tracks
+from vslm.report.numbers.runs import Run, read_runs
+from vslm.report.numbers.tables import verdict_rows
+from vslm.report.pages import images
+from vslm.report.pages.study import render
+from vslm.report.sections.measured import Section
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import StudyFolder
 

@@ -12,11 +12,12 @@ import pytest
 from synthetic_study import write_study
 
 from vslm.core.errors import ResultError
-from vslm.report.content import cards, joined_differences
-from vslm.report.page import render, write_report
-from vslm.report.runs import read_runs
-from vslm.report.style import styles
-from vslm.report.tables import verdict_rows
+from vslm.report.figures.style import styles
+from vslm.report.numbers.formatting import joined_differences
+from vslm.report.numbers.runs import read_runs
+from vslm.report.numbers.tables import verdict_rows
+from vslm.report.pages.content import cards
+from vslm.report.pages.study import render, write_report
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
 
@@ -227,5 +228,5 @@ def test_the_page_names_no_address_to_fetch_from(study: StudyFolder) -> None:
 
 def test_a_report_needs_no_torch() -> None:
     """It can be made years later, on a machine that has none."""
-    code = "import sys, vslm.report.page, vslm.report.terminal; print('torch' in sys.modules)"
+    code = "import sys, vslm.report.pages.study, vslm.report.terminal; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

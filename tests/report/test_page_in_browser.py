@@ -8,8 +8,8 @@ from measured_study import ARMS, write_measured_study
 from opened import Opener
 from synthetic_study import STEPS, T_QUANTILE, write_study
 
-from vslm.report.heat_figures import step_edges
-from vslm.report.page import write_report
+from vslm.report.figures.heat_maps import step_edges
+from vslm.report.pages.study import write_report
 from vslm.results.folder import StudyFolder
 
 pytestmark = pytest.mark.browser

@@ -8,12 +8,12 @@ import pytest
 from measured_study import NUM_HEADS, NUM_PLACES, NUM_TOKENS, STEPS_S, write_measured_study
 from test_measured import sections_of
 
-from vslm.report import images
-from vslm.report.curves import band_half
-from vslm.report.page import render
-from vslm.report.probe_profiles import strongest, through_training
-from vslm.report.runs import Run
-from vslm.report.section import Drawing
+from vslm.report.numbers.curves import band_half
+from vslm.report.numbers.probe_profiles import strongest, through_training
+from vslm.report.numbers.runs import Run
+from vslm.report.pages import images
+from vslm.report.pages.study import render
+from vslm.report.sections.section import Drawing
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from shown import sections_of, write_study_with
 
-from vslm.report import images
-from vslm.report.curves import band_half
-from vslm.report.page import render
+from vslm.report.numbers.curves import band_half
+from vslm.report.pages import images
+from vslm.report.pages.study import render
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 from vslm.stats.decay import Decay

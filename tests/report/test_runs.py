@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from synthetic_study import write_study
 
-from vslm.report.page import write_report
-from vslm.report.runs import read_runs
+from vslm.report.numbers.runs import read_runs
+from vslm.report.pages.study import write_report
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import StudyFolder
 

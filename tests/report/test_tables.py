@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthetic_study import write_study
 
-from vslm.report.tables import headline, list_arms, verdict_rows
+from vslm.report.numbers.tables import headline, list_arms, verdict_rows
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
 
@@ -129,5 +129,7 @@ def test_the_headline_names_the_baseline(study: StudyFolder) -> None:
 
 def test_listing_imports_nothing_heavy() -> None:
     """`vslm ls` answers at once: neither torch, scipy, jinja2 nor rich is imported for its rows."""
-    code = "import sys, vslm.report.tables; print(sorted({'torch', 'scipy', 'jinja2', 'rich'} & set(sys.modules)))"
+    code = (
+        "import sys, vslm.report.numbers.tables; print(sorted({'torch', 'scipy', 'jinja2', 'rich'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

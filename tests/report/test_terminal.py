@@ -10,7 +10,7 @@ import pytest
 from synthetic_study import write_study
 
 from vslm import cli
-from vslm.report.tables import list_arms
+from vslm.report.numbers.tables import list_arms
 from vslm.report.terminal import arms_table, show, verdict_table
 from vslm.results.folder import StudyFolder
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from token_study import HOSTILE, STEPS_S, TEXTS, TOP, token_arrays, tokenizer, write_token_study
 
-from vslm.report import token_view as module
-from vslm.report.page import render
-from vslm.report.runs import read_runs
-from vslm.report.token_view import token_view, words
+from vslm.report.numbers import token_view as module
+from vslm.report.numbers.runs import read_runs
+from vslm.report.numbers.token_view import token_view, words
+from vslm.report.pages.study import render
 from vslm.results.files import read_arrays, write_arrays
 from vslm.results.folder import StudyFolder
 

@@ -7,7 +7,7 @@ import pytest
 from opened import Opened, Opener
 from token_study import HOSTILE, TEXTS, token_arrays, tokenizer, write_token_study
 
-from vslm.report.page import write_report
+from vslm.report.pages.study import write_report
 
 pytestmark = pytest.mark.browser
 

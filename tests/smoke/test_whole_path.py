@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vslm.report.page import write_report
+from vslm.report.pages.study import write_report
 from vslm.results.folder import StudyFolder
 
 STUDY = """

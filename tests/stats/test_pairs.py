@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import entr, stdtrit
 
-from vslm.lab.prompts import _FEWEST_FOR_INTERVAL
+from vslm.after.prompts import _FEWEST_FOR_INTERVAL
 from vslm.stats.pairs import degrees_of_freedom, jackknife_interval, leave_one_out
 
 DRAWS = 4000

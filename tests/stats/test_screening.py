@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from vslm.lab.screening import Screen, kept
+from vslm.lab.screening import kept
 from vslm.lab.verdict import num_comparisons
 from vslm.stats.looks import fixed_plan
 from vslm.stats.verdicts import take_look
+from vslm.study.screening import Screen
 
 TRIALS, EFFECT, SD, NUM_SEEDS, NUM_ARMS = 2000, 0.01, 0.01, 3, 8
 ALLOWED = 0.05 + 2 * math.sqrt(0.05 * 0.95 / TRIALS)

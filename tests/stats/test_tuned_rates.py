@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from vslm.lab.tuning import Curve, LearningRates
+from vslm.lab.tuning import Curve
 from vslm.stats.tuned_rates import Search, cost_of_rate, costs_of_rates, noise_of_searches
+from vslm.study.learning_rates import LearningRates
 
 RATES = [0.001, 0.002, 0.004, 0.008]
 VALUES = [[3.40], [3.11, 3.14, 3.09], [3.00, 3.02, 3.01], [3.12, 3.10, 3.16]]

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vslm.lab.tuning import Curve, LearningRates
+from vslm.lab.tuning import Curve
 from vslm.stats.looks import fixed_plan
 from vslm.stats.tuned_rates import Search, costs_of_rates
 from vslm.stats.verdicts import RateCost, take_look
+from vslm.study.learning_rates import LearningRates
 
 EFFECT, ARMS, CENTER, SD = 0.01, 4, 0.004, 0.02
 Loss = Callable[[float], float]  # of a rate in octaves from the center

@@ -13,19 +13,19 @@ from vslm.core.paths import vary
 from vslm.data.batches import Batch
 from vslm.data.corpus import open_corpus, prepare
 from vslm.data.sources import Text
-from vslm.lab.experiment import Budget, Experiment
-from vslm.lab.job import Job, Settings
-from vslm.lab.objects import build_loss, build_objective, build_objects
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import token_loss
+from vslm.models.elements.states import NoiseState
 from vslm.models.initialization import Init
 from vslm.models.language_model import Model, uniform
-from vslm.models.patterns import INJECT_SUM, ahead, looped, shifted
-from vslm.models.repeats import UniformLoops
-from vslm.models.states import NoiseState
+from vslm.models.layouts.patterns import INJECT_SUM, ahead, looped, shifted
+from vslm.models.path.repeats import UniformLoops
 from vslm.objectives.drawn_loops import DrawnLoops, own_objective
 from vslm.objectives.exits import Exits, loss_with_exits
 from vslm.objectives.next_token import NextToken
+from vslm.runs.objects import build_loss, build_objective, build_objects
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.job import Job, Settings
 from vslm.training.loop import Training
 
 CONTEXT_TOKENS, VOCABULARY, STEPS = 13, 29, 11

@@ -1,1 +1,11 @@
-"""Where specs, names and objects meet: what an experiment is, what a study asks, and how both are run."""
+"""The study that runs: from a declaration to runs, looks and a verdict.
+
+    runner.py       `run_study`: what is not done is done, and every look is a verdict
+    stages.py, screening.py, tuning.py   the stages: fewer arms, learning rates, the runs that are judged
+    budgets.py, plan.py, memory.py, passes.py   what it takes
+    checks.py, model_checks.py, own_builds.py   what is refused before any compute
+    verdict.py, noise.py   what finished runs say
+    record.py, remembered.py, holding.py, progress.py, options.py, answers.py   its folder, and who is told
+
+Not for: arithmetic on tensors.
+"""

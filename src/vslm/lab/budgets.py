@@ -16,15 +16,15 @@ from vslm.core.errors import RunError, SpecError
 from vslm.core.machine import available_cores, cpu_name, memory_limit
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
-from vslm.lab.job import Job, Settings, objective_checksums, start_checksum
 from vslm.lab.options import Options, Watcher
-from vslm.lab.own_classes import OwnCode
-from vslm.lab.pool import Order, run_orders
 from vslm.lab.remembered import remember, remembered, settings_path
 from vslm.lab.stages import num_rounds
-from vslm.lab.study import Study
-from vslm.lab.timing import START_SECONDS, Extent, has_compiler
 from vslm.results.places import read_shown, remove_folder
+from vslm.runs.pool import Order, run_orders
+from vslm.runs.timing import START_SECONDS, Extent, has_compiler
+from vslm.study.job import Job, Settings, objective_checksums, start_checksum
+from vslm.study.own_classes import OwnCode
+from vslm.study.study import Study
 
 _TIMING = ".timing"  # a folder that is there while something is timed
 _KEPT = ("workers", "rates", "compile_seconds", "compiled_from_tokens")  # of a timing, beside the settings of a run

@@ -17,19 +17,19 @@ from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
-from vslm.lab.catalog import KINDS
-from vslm.lab.experiment import Experiment
-from vslm.lab.matching import check_equal
 from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
-from vslm.lab.stored_run import StoredRun
-from vslm.lab.study import Study
 from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
 from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
 from vslm.results.seals import FILES, MODEL, unlike
+from vslm.runs.stored_run import StoredRun
+from vslm.study.catalog import KINDS
+from vslm.study.experiment import Experiment
+from vslm.study.matching import check_equal
+from vslm.study.study import Study
 from vslm.training.checkpoints import check_shapes, model_tensors
 
 

@@ -10,9 +10,9 @@ from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
 from vslm.core.machine import memory_limit
 from vslm.core.types import describe
-from vslm.lab.experiment import Experiment
 from vslm.optim.groups import Role
 from vslm.optim.optimizer import Optimizer
+from vslm.study.experiment import Experiment
 
 _BYTES_PER_NUMBER = 4  # fp32
 _NUMBERS_PER_PARAMETER = 2  # its value and its gradient

@@ -33,14 +33,14 @@ from vslm.core.errors import SpecError, VslmError
 from vslm.core.paths import parts_of
 from vslm.core.specs import Spec
 from vslm.core.user_modules import is_own
-from vslm.lab.study import Study
 from vslm.measure.causality import Leak, copied, first_leak, logits_of, same_draws
-from vslm.models.feedforward import Feedforward
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
-from vslm.models.repeats import Repeat
-from vslm.models.stack import Visit
+from vslm.models.parts.feedforward import Feedforward
+from vslm.models.path.repeats import Repeat
+from vslm.models.path.stack import Visit
 from vslm.objectives.exits import loss_with_exits
+from vslm.study.study import Study
 from vslm.training.first_step import first_step, has_unset
 from vslm.training.precision import autocast
 

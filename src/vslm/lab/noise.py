@@ -9,16 +9,16 @@ import numpy as np
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import StandardLibrary
-from vslm.lab.experiment import Budget, Experiment
 from vslm.lab.plan import noise_card_path
-from vslm.lab.primary import Primary
-from vslm.lab.study import Study
 from vslm.models.language_model import uniform
 from vslm.results.files import write_json
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import VAL_LOSS
 from vslm.stats.looks import fixed_plan
 from vslm.stats.power import resolvable_effect
+from vslm.study.experiment import Budget, Experiment
+from vslm.study.primary import Primary
+from vslm.study.study import Study
 
 _FEWEST_PAIRS = 2
 _SEED_COUNTS = (3, 5, 8, 16)

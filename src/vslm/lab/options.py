@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 from vslm.core.errors import SpecError
 from vslm.core.types import describe
-from vslm.lab.study import parse_seeds
+from vslm.study.study import parse_seeds
 
 _MOST = {"tokens": 10**15, "minutes": 10**7, "more_tokens": 10**15, "workers": 1024}  # beyond any machine
 

@@ -17,15 +17,15 @@ from vslm.core.types import describe
 from vslm.core.user_modules import is_own, is_users_file
 from vslm.data.batches import Batch
 from vslm.data.corpus import Corpus
-from vslm.lab.experiment import Experiment
-from vslm.lab.own_classes import own_kinds
-from vslm.lab.primary import Primary
-from vslm.lab.stored_run import StoredRun
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
 from vslm.objectives.objective import Objective, Passes
 from vslm.optim.optimizer import Optimizer, check_built
+from vslm.runs.stored_run import StoredRun
+from vslm.study.experiment import Experiment
+from vslm.study.own_classes import own_kinds
+from vslm.study.primary import Primary
 from vslm.training.checkpoints import optimizer_numbers
 
 _FEW_TOKENS = 13

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
 
 # "Scaling Data-Constrained Language Models" (Muennighoff et al., 2023, https://arxiv.org/abs/2305.16264): up to four
@@ -12,16 +13,6 @@ MOST_PASSES = 4
 def passes(tokens: int, corpus: Corpus) -> float:
     """How often each token of the training split is seen."""
     return tokens / corpus.train.num_tokens
-
-
-def passes_words(count: float) -> str:
-    """A count of passes as a line shows it.
-
-    >>> passes_words(71.4), passes_words(1.0), passes_words(0.034)
-    ('71 passes over the text', '1.0 passes over the text', '0.03 passes over the text')
-    """
-    digits = 0 if count >= 10 else 1 if count >= 0.95 else 2
-    return f"{count:,.{digits}f} passes over the text"
 
 
 def lints_of_passes(tokens: Mapping[str, int], corpora: Mapping[str, Corpus]) -> Iterator[str]:

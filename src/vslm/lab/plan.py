@@ -21,16 +21,11 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.checks import prepared_corpora
-from vslm.lab.experiment import Experiment, FreshStart
-from vslm.lab.matching import relative_sizes
 from vslm.lab.memory import state_numbers
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
-from vslm.lab.own_classes import own_code
 from vslm.lab.passes import lints_of_passes, passes
-from vslm.lab.primary import primary_record
 from vslm.lab.stages import num_rounds, stage_sizes
-from vslm.lab.study import Study, auto_looks, parse_seeds
 from vslm.lab.verdict import num_comparisons
 from vslm.models.block_table import block_table, folded
 from vslm.results.files import read_json
@@ -39,6 +34,11 @@ from vslm.results.shapes import NOISE_CARD, first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
+from vslm.study.experiment import Experiment, FreshStart
+from vslm.study.matching import relative_sizes
+from vslm.study.own_classes import own_code
+from vslm.study.primary import primary_record
+from vslm.study.study import Study, auto_looks, parse_seeds
 
 # Nats, between two arms of the same seed at about 2M tokens; a guess until this machine has a noise card.
 _GUESSED_SD = 0.01

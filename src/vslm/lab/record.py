@@ -18,15 +18,15 @@ from vslm.lab.budgets import (
     slowed,
     tokens_of_arm,
 )
-from vslm.lab.job import objective_checksums, start_checksum
-from vslm.lab.objects import scored_bytes_per_token
 from vslm.lab.options import Options
-from vslm.lab.own_classes import changed_parts, parts_of_copy
-from vslm.lab.primary import primary_record
 from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
-from vslm.lab.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
 from vslm.results.folder import FORMAT, StudyFolder
+from vslm.runs.objects import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
+from vslm.study.job import objective_checksums, start_checksum
+from vslm.study.own_classes import changed_parts, parts_of_copy
+from vslm.study.primary import primary_record
+from vslm.study.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
 
 _ANOTHER = "choose another place with --out"
 

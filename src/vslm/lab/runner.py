@@ -7,26 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
+from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
-from vslm.lab.experiment import Experiment
 from vslm.lab.holding import held
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
-from vslm.lab.own_classes import own_code
-from vslm.lab.passes import lints_of_passes, passes, passes_words
-from vslm.lab.pool import Crew, Order, run_orders
+from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
-from vslm.lab.study import Study, auto_looks
-from vslm.lab.trust import remember
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_text
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
 from vslm.results.places import files_below, remove_file, remove_folder
+from vslm.runs.pool import Crew, Order, run_orders
+from vslm.study.experiment import Experiment
+from vslm.study.own_classes import own_code
+from vslm.study.study import Study, auto_looks
+from vslm.study.trust import remember
 
 
 def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | None, options: Options) -> StudyFolder:

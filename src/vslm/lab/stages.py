@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import differences, fingerprint, to_plain
-from vslm.lab.experiment import Experiment
-from vslm.lab.job import Job, Settings, digest_of
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
 from vslm.results.primary import PrimaryNumber
 from vslm.results.seals import sealed
+from vslm.study.experiment import Experiment
+from vslm.study.job import Job, Settings, digest_of
 
 Record = dict[str, Any]
 Task = tuple[Job, Path]

@@ -1,4 +1,4 @@
-"""A learning rate for every arm, found with the same effort for each.
+"""A learning rate for every arm, found with the same effort for each: `study/learning_rates.py` carried out.
 
 An idea that changes the scale of attention or of the stream changes the best rate too, so arms at one rate are not a
 fair comparison. Every arm gets the same grid around its own rate, at full budget, judged on the split `select` with
@@ -19,73 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vslm.core.bounds import Real, Some
 from vslm.core.errors import RunError, SpecError
-from vslm.core.paths import vary
-from vslm.core.specs import Spec
-from vslm.lab.experiment import Experiment
-from vslm.lab.job import Job
 from vslm.lab.stages import Record, Task, Train, job_of, select_value
 from vslm.results.folder import RunFolder, StudyFolder
 from vslm.results.primary import VAL_LOSS, PrimaryNumber
-
-TUNING_SEED = 20_000  # the first; seeds of a study are below 10,000
-_NEIGHBORS, _MOST_MOVES = 3, 1  # rates that get more seeds, and how often others get them, too
-_DIGITS = 6  # of a rate, so that its folder's name is the number itself
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningRates(Spec):
-    """The same grid of learning rates for every arm, around its own.
-
-        rate * factor ** (i - values // 2),   i = 0 ... values - 1
-
-    If the best lies at an edge, one more rate is tried beyond it, up to `max_widenings` times; if it lies there still,
-    that is recorded and shown. Then the best and its neighbors get `more_seeds` further runs, and once more around the
-    new best if another is ahead now. With l, m, h the mean primary numbers at three neighboring rates, the middle one
-    the best (or the last but one where the best is at an edge),
-
-        chosen = middle * factor ** ((l - h) / (2 * (l - 2 * m + h))),   no further than either neighbor
-
-    A rate at which a run diverges is worse than any other; where one of the three did, the best rate itself is chosen.
-
-    Args:
-        values: rates of the first grid, 3 or more.
-        factor: between neighbors, above 1.
-        num_seeds: runs at each rate.
-        more_seeds: further runs at the best rate and each of its neighbors.
-        max_widenings: rates added at most, both sides together.
-    """
-
-    values: Some = 4
-    factor: Real = 2.0
-    num_seeds: Some = 1
-    more_seeds: Some = 2
-    max_widenings: Some = 2
-
-    def check(self) -> None:
-        """Refuse a grid without an inside."""
-        if self.values < 3:
-            raise SpecError("values", f"found {self.values}", "3 or more: fewer have no inside")
-        if self.factor <= 1:
-            raise SpecError("factor", f"found {self.factor}", "above 1 is needed")
-        if self.num_seeds < 1 or self.more_seeds < 0 or self.num_seeds + self.more_seeds >= 1000:
-            name = "num_seeds" if self.num_seeds < 1 else "more_seeds"
-            raise SpecError(name, f"found {getattr(self, name)}", "1 and 0 or more are needed, together below 1,000")
-        if self.max_widenings < 0:
-            raise SpecError("max_widenings", f"found {self.max_widenings}", "0 or more is needed")
-
-    def most_runs(self) -> int:
-        """Runs of one arm if the grid is widened as far as it may be and the best moves once."""
-        return (self.values + self.max_widenings) * self.num_seeds + (_NEIGHBORS + _MOST_MOVES) * self.more_seeds
-
-    def grid(self, rate: float) -> list[float]:
-        """The first grid, rising.
-
-        >>> LearningRates().grid(0.004)
-        [0.001, 0.002, 0.004, 0.008]
-        """
-        return [_short(rate * self.factor ** (i - self.values // 2)) for i in range(self.values)]
+from vslm.study.experiment import Experiment
+from vslm.study.job import Job
+from vslm.study.learning_rates import MOST_MOVES, TUNING_SEED, LearningRates, rate_of, short_rate, with_rate
 
 
 @dataclass
@@ -105,8 +45,8 @@ class Curve:
             return dict.fromkeys(self.grid.grid(self.center), first)
         if self.edge and self.num_widenings < self.grid.max_widenings and not self._is_refined():
             factor = self.grid.factor
-            return {_short(self.rates[0] / factor if self.edge == "low" else self.rates[-1] * factor): first}
-        if self.best is None or self.num_moves > _MOST_MOVES:
+            return {short_rate(self.rates[0] / factor if self.edge == "low" else self.rates[-1] * factor): first}
+        if self.best is None or self.num_moves > MOST_MOVES:
             return {}
         return {
             rate: range(len(self.values[rate]), self._most_seeds)
@@ -158,7 +98,7 @@ class Curve:
         if (curvature := low - 2 * middle + high) <= 0:
             return best, there
         x = min(max((low - high) / (2 * curvature), -1.0), 1.0)
-        rate = _short(self.rates[place] * self.grid.factor**x)
+        rate = short_rate(self.rates[place] * self.grid.factor**x)
         return rate, self.primary.turned(middle + (high - low) / 2 * x + curvature / 2 * x**2)
 
     @property
@@ -254,17 +194,6 @@ def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
     return with_chosen_rates(study.arms, StudyFolder(out).study_to("run").get("tuning") or {})
 
 
-def rate_of(experiment: Experiment) -> float:
-    """An arm's own learning rate."""
-    assert experiment.optimizer is not None  # filled in when the experiment was made
-    return experiment.optimizer.learning_rate
-
-
-def with_rate(experiment: Experiment, rate: float) -> Experiment:
-    """The experiment at another learning rate."""
-    return vary(experiment, {"optimizer.learning_rate": rate})
-
-
 def _job(record: Record, arm: str, experiment: Experiment, rate: float, i: int) -> Job:
     label = f"{arm} rate {rate:g}"
     return job_of(record, arm, with_rate(experiment, rate), seed=TUNING_SEED + i, split="select", label=label)
@@ -280,7 +209,3 @@ def _value(record: Record, arm: str, job: Job, folder: Path) -> float | None:
         found, do = "did not finish", "its worker.log says why; the same command goes on"
         raise RunError(str(folder), found, "no rate is chosen before every one was seen", do)
     return select_value(run, record, arm)
-
-
-def _short(rate: float) -> float:
-    return float(f"{rate:.{_DIGITS}g}")

@@ -10,7 +10,7 @@
     server.py      sockets
 
 It stands above the report, whose pages it shows, and imports neither torch nor the lab: what reads typed text with
-stored weights is handed to it as a function (`lab/typed_text.py`, by `cli.py`). So a server starts at once.
+stored weights is handed to it as a function (`after/typed_text.py`, by `cli/reading.py`). So a server starts at once.
 
 Not for: writing anything. A visitor can change no file.
 """

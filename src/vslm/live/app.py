@@ -31,8 +31,8 @@ from vslm.live.growing import cursor_of, results_of, rows_since
 from vslm.live.guard import RefusedError
 from vslm.live.reading import Reading, ReadText, view_of
 from vslm.live.shelf import Entry, Shelf
-from vslm.report.formatting import listing
-from vslm.report.runs import Run, read_runs
+from vslm.report.numbers.formatting import listing
+from vslm.report.numbers.runs import Run, read_runs
 
 _JSON, _HTML = "application/json", "text/html; charset=utf-8"
 _MOST_WAITING = 4  # typed texts that wait for one another; more are sent away

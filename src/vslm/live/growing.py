@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from vslm.report.formatting import is_number
-from vslm.report.runs import Run
+from vslm.report.numbers.formatting import is_number
+from vslm.report.numbers.runs import Run
 
 FIELDS = ("step", "tokens", "flops", "seconds", "train_loss", "val_loss")
 _CURSOR = re.compile(r"([0-9a-f]{12}):([0-9]{1,9}(?:,[0-9]{1,9})*)?")

@@ -19,12 +19,12 @@ from vslm.live.growing import FIELDS, cursor_of, results_of
 from vslm.live.guard import MOST_TEXT_CHARACTERS
 from vslm.live.progress import Progress
 from vslm.live.shelf import Entry, Shelf
-from vslm.report import content
-from vslm.report.formatting import of_folder
-from vslm.report.page import Live, asset, json_in_page, render, template
-from vslm.report.runs import Run
-from vslm.report.style import styles
-from vslm.report.tables import VERDICT_WORDS
+from vslm.report.figures.style import styles
+from vslm.report.numbers.formatting import of_folder
+from vslm.report.numbers.runs import Run
+from vslm.report.numbers.tables import VERDICT_WORDS
+from vslm.report.pages import content
+from vslm.report.pages.study import Live, asset, json_in_page, render, template
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "

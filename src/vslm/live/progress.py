@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vslm.core.errors import ResultError
-from vslm.report.formatting import is_number, of_folder
+from vslm.report.numbers.formatting import is_number, of_folder
 from vslm.results.files import read_json
 from vslm.results.folder import RunFolder, StudyFolder
 from vslm.results.places import files_below, opened

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vslm.data.tokenizers import FittedTokenizer
-from vslm.report.token_view import numbers, words
+from vslm.report.numbers.token_view import numbers, words
 
 # What the models of a run said of the N tokens of a text after S of its steps: its tokenizer, `ids_N`, `steps_S`,
 # `loss_nats_SN`, `rank_SN`, `entropy_nats_SN`, `top_ids_SNK` and `top_p_SNK`, and a remark on how it was read.
@@ -19,7 +19,7 @@ ReadText = Callable[[Path, str], Reading]  # a run's folder and a text; raises V
 
 
 def view_of(readings: Sequence[tuple[str, int, Reading]], baseline: str) -> dict[str, Any]:
-    """What the token view draws, see `report/token_view.py`; runs that cut the text alike share it.
+    """What the token view draws, see `report/numbers/token_view.py`; runs that cut the text alike share it.
 
     Args:
         readings: arm, seed and what its models said.

@@ -13,8 +13,8 @@ from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
-from vslm.report.runs import Run, read_run
-from vslm.report.tables import read_verdict, verdict_rows
+from vslm.report.numbers.runs import Run, read_run
+from vslm.report.numbers.tables import read_verdict, verdict_rows
 from vslm.results.folder import ANSWERS, FAILED, LATER, RunFolder, StudyFolder
 
 _DEEPEST = 3  # folders of folders of studies

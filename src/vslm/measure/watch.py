@@ -32,9 +32,9 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.measure.names import matches, matching
-from vslm.models.kernels import causal_mask
 from vslm.models.language_model import LanguageModel
-from vslm.models.stream import Stream
+from vslm.models.parts.kernels import causal_mask
+from vslm.models.parts.stream import Stream
 
 _WEIGHTS = "weights"
 _KERNEL = "kernel"  # how an attention names the module that turns queries, keys and values into its output

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vslm.core.errors import RunError
 from vslm.models.language_model import LanguageModel
-from vslm.models.past import TextSoFar
+from vslm.models.parts.past import TextSoFar
 
 _FLOAT32 = torch.finfo(torch.float32)
 

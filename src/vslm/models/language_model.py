@@ -11,22 +11,23 @@ from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.core.types import describe
-from vslm.models.attention import Attention
-from vslm.models.blocks import Block
-from vslm.models.cut_loops import unlearned
-from vslm.models.elements import Reach
-from vslm.models.feedforward import GELU, Feedforward, SwiGLU
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.element import Reach
 from vslm.models.initialization import Init, default_draws
-from vslm.models.kernels import executed_mixing_flops_per_token
 from vslm.models.longer import lengthened
-from vslm.models.norms import LayerNorm, RMSNorm
-from vslm.models.past import WHOLE, Past, TextSoFar
-from vslm.models.positions import NoPositions
-from vslm.models.readouts import Readout, Tied, Untied
-from vslm.models.repeats import Repeat
-from vslm.models.roots import Root, TokenPositionRoot, TokenRoot
-from vslm.models.scales import FixedStd
-from vslm.models.stack import (
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import GELU, Feedforward, SwiGLU
+from vslm.models.parts.kernels import executed_mixing_flops_per_token
+from vslm.models.parts.norms import LayerNorm, RMSNorm
+from vslm.models.parts.past import WHOLE, Past, TextSoFar
+from vslm.models.parts.positions import NoPositions
+from vslm.models.parts.readouts import Readout, Tied, Untied
+from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
+from vslm.models.parts.scales import FixedStd
+from vslm.models.parts.stream import Stream
+from vslm.models.path.cut_loops import unlearned
+from vslm.models.path.repeats import Repeat
+from vslm.models.path.stack import (
     MOST_VISITS,
     Entry,
     Loop,
@@ -39,7 +40,6 @@ from vslm.models.stack import (
     steps_of,
     visits_of,
 )
-from vslm.models.stream import Stream
 
 TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
 

@@ -8,7 +8,7 @@ from vslm.core.seeds import derive_seed
 from vslm.data.batches import Batch
 from vslm.measure.token_loss import token_loss
 from vslm.models.language_model import LanguageModel, Model
-from vslm.models.repeats import count_at
+from vslm.models.path.repeats import count_at
 from vslm.objectives.exits import Exits
 from vslm.objectives.next_token import NextToken
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes

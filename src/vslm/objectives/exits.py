@@ -20,7 +20,7 @@ class Exits(Objective):
         lowered = mean(loss of the last stream)
                 + sum over exits of weight * mean_{t <= T - offset} loss of token t + offset
 
-    Weights and offsets are the exits' own (`vslm.models.exits.Exit`); means are over the targets that count.
+    Weights and offsets are the exits' own (`vslm.models.elements.exits.Exit`); means are over the targets that count.
     """
 
     def build(self, model: LanguageModel, passes: Passes) -> Lowers:

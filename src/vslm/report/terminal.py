@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from vslm.core.visible import visible
-from vslm.report.compare import Comparison
-from vslm.report.formatting import count, decimals_for, duration, ends, is_number, signed, span
-from vslm.report.tables import VERDICT_WORDS, verdict_rows
+from vslm.report.numbers.compare import Comparison
+from vslm.report.numbers.formatting import count, decimals_for, duration, ends, is_number, signed, span
+from vslm.report.numbers.tables import VERDICT_WORDS, verdict_rows
 from vslm.results.console import console
 from vslm.results.folder import StudyFolder
-from vslm.results.primary import VAL_LOSS
+from vslm.results.primary import VAL_LOSS, PrimaryNumber
 
 _STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
 _WIDEST = 1000  # columns of a table on a terminal that is narrower
@@ -162,3 +162,34 @@ def _named(text: str) -> Text:
 def _plain(text: str) -> str:
     """A true minus is not in every terminal's character set; a hyphen is."""
     return text.replace("−", "-")
+
+
+def show_verdict(folder: StudyFolder) -> None:
+    """Print a study's question, its verdict and every sentence that goes with it."""
+    verdict = folder.verdict or {"arms": {}}
+    print(f"\n{folder.study['question']}")
+    if folder.study["prediction"]:
+        print(f"predicted: {folder.study['prediction']}")
+    if verdict["arms"]:
+        if not (primary := PrimaryNumber.of(folder.study.get("primary"))).is_loss:
+            print(f"judged by: {primary.compared}")
+        show(verdict_table(folder))
+        for arm, row in verdict["arms"].items():
+            print(f"{arm}: {row['words']}")
+        for name, at_budget in verdict.get("budgets", {}).items():
+            for arm, row in at_budget["arms"].items():
+                print(f"{arm} {name}: {row['words']}")
+    for arm, row in verdict.get("trends", {}).items():
+        small, large = row["tokens"]
+        print(f"{arm}: {row['words']}, from {small:,} to {large:,} tokens with {row['num_parameters']:,} parameters")
+    for arm, row in verdict.get("screened_out", {}).items():
+        print(f"{arm}: {row['words']}")
+    for answer in folder.answers:
+        print(answer)
+    for gone in verdict.get("missing", []):
+        print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
+
+
+def _last_line(why: str | None) -> str:
+    """Of a message its line, of a traceback the last, which says what happened."""
+    return f"failed: {why.strip().splitlines()[-1]}" if why and why.strip() else "is not finished"

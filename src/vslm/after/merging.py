@@ -1,0 +1,159 @@
+"""Join folders of one study from several machines, and make one small file to send."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vslm.core.errors import ResultError
+from vslm.core.specs import differences
+from vslm.lab.verdict import write_verdict
+from vslm.results.files import is_leftover, write_json, written_whole
+from vslm.results.folder import KEPT, MODULES, RUN_AGAIN, RunFolder, StudyFolder, budget_name
+from vslm.results.places import checked, copy_file, files_below, odd_below
+from vslm.results.seals import sealed
+from vslm.study.own_classes import changed_parts
+
+_SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets")
+_SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
+_SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
+_LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json", "sent.json"}
+_FOLDERS_LEFT_OUT = {"checkpoints", KEPT}
+
+
+def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
+    """One study from several folders of it: all their seeds, each once, judged anew.
+
+    The arms of a seed come from one folder, so that they were paired on one machine.
+
+    Raises: ResultError naming what differs, or if `out` has something in it, or for a link or a pipe in a part.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ResultError(str(out), "not empty", "a new folder is needed", "choose another --out")
+    folders = [StudyFolder(part) for part in parts]
+    for odd in (odd for part in parts for odd in odd_below(part)):
+        checked(odd)  # left out, the study would be another one
+    first = folders[0].study_to("run")
+    for folder in folders:
+        _check_whole(folder)
+    for folder in folders[1:]:
+        _check_same(first, folder.study_to("run"), folders[0].path, folder.path)
+    whole: dict[str, Any] = {**first, "seeds": sorted({seed for folder in folders for seed in folder.study["seeds"]})}
+    whole["arms"] = {
+        arm: {**row, "runs": {}, "runs_by_budget": {name: {} for name in row.get("runs_by_budget", {})}}
+        for arm, row in first["arms"].items()
+    }
+    for seed in whole["seeds"]:
+        source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in first["arms"]))
+        done = [arm for arm in first["arms"] if _is_done(source, arm, seed)]
+        _check_one_place(source, done, seed)
+        for arm in done:
+            row = whole["arms"][arm]
+            for budget in source.budgets:
+                path = source.run(arm, seed, budget).path
+                _copy(path, out / path.relative_to(source.path))
+                names = row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+                names[str(seed)] = source.fingerprints(arm, budget)[str(seed)]
+    for stage in ("screen", "tuning"):
+        if (folders[0].path / stage).is_dir():
+            _copy(folders[0].path / stage, out / stage)
+    for copy in folders[0].path.glob("*.py"):
+        copy_file(copy, out / copy.name)
+    if (folders[0].path / MODULES).is_dir():
+        _copy(folders[0].path / MODULES, out / MODULES)
+    write_json(out / "study.json", sealed(whole))
+    write_verdict(StudyFolder(out))
+    return StudyFolder(out)
+
+
+def _check_whole(folder: StudyFolder) -> None:
+    """Refuse a folder with a damaged run: it would be left out without a word, and its seed taken from elsewhere."""
+    for budget in folder.budgets:
+        for run in (run for arm in folder.judged_arms for run in folder.runs(arm, budget)):
+            if run.damage is not None:
+                do = f"{RUN_AGAIN}, where it was run; or delete the folder of that run"
+                raise ResultError(str(run.path), run.damage, "only whole runs are merged", do)
+
+
+def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Path) -> None:
+    different = [key for key in _SAME if a.get(key) != b.get(key)]
+    if _confirmed(a) != _confirmed(b):
+        different.append("the choice of the screening")
+    if set(a["arms"]) != set(b["arms"]):
+        different.append("arms")
+    else:
+        for arm in a["arms"]:
+            for key in _SAME_OF_AN_ARM:
+                if a["arms"][arm][key] != b["arms"][arm][key]:
+                    rows = differences(a["arms"][arm]["experiment"], b["arms"][arm]["experiment"])
+                    paths = ", ".join(path for path, _, _ in rows)
+                    different.append(f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}")
+            codes = [study["arms"][arm].get("own_code", {}) for study in (a, b)]
+            if changed := changed_parts(*codes):
+                different.append(f"the code of arm {arm!r} ({', '.join(changed)})")
+    if different:
+        found = f"not the same study as {where_a}: {'; '.join(different)}"
+        raise ResultError(str(where_b), found, "the same arms, corpus, tokenizer and plan are needed")
+
+
+def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
+    """Whether an arm was run with a seed, at every budget."""
+    return all(folder.ended(folder.run(arm, seed, budget), budget) is not None for budget in folder.budgets)
+
+
+def _confirmed(study: dict[str, Any]) -> list[str]:
+    return study.get("screening", {}).get("confirmed", list(study["arms"]))
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in files_below(source):
+        if not (path.name.startswith(".") and path.name.endswith(".tmp")):
+            copy_file(path, target / path.relative_to(source))
+
+
+def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
+    places = {_place_of(folder.run(arm, seed)) for arm in arms}
+    if len(places) > 1:
+        found = f"the arms of seed {seed} were run in {len(places)} different places"
+        raise ResultError(str(folder.path), found, f"one {', '.join(_SAME_OF_A_SEED)} for all arms of a seed")
+
+
+def _place_of(run: RunFolder) -> str:
+    """Where a run was made, as one text; of an environment that is none, that it is none."""
+    environment = run.environment
+    known = environment if isinstance(environment, dict) else {}
+    return repr([known.get(key) for key in _SAME_OF_A_SEED])
+
+
+def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
+    """One zip file of a study, without weights and checkpoints: everything that the report and `merge` read.
+
+    Args:
+        folder: of the study.
+        target: the file.
+        say: is told of links and pipes, which are left out.
+    Raises: ResultError if the folder is no study.
+    """
+    study = StudyFolder(folder)
+    if not study.study["arms"]:
+        raise ResultError(str(folder), "a study without arms")
+    if target.is_dir():
+        raise ResultError(str(target), "a folder", "the name of a file is needed", f"try --out {target / 'study.zip'}")
+    for odd in odd_below(folder):
+        say(f"{odd} is left out: it is a link, or no file")
+    # Before the archive is one of them.
+    paths = [path for path in files_below(folder) if not _is_left_out(path.relative_to(folder))]
+    with written_whole(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            if path.resolve() != target.resolve():
+                archive.write(checked(path), Path(folder.resolve().name, path.relative_to(folder)))
+    return target
+
+
+def _is_left_out(place: Path) -> bool:
+    """Whether a file of a study is not packed, by its place in the study's folder. The study itself, or an arm, may be
+    named as what is left out of a run.
+    """
+    in_run = place.parts[-3:-2]
+    is_kept = bool(in_run) and in_run[0].startswith("seed") and place.parts[-2] in _FOLDERS_LEFT_OUT
+    return is_kept or place.name in _LEFT_OUT or is_leftover(place.name)

@@ -1,0 +1,143 @@
+"""Commands that use trained models: sample, measure, prompts."""
+
+import sys
+from pathlib import Path
+
+from vslm.cli.arguments import Count, Flag, Json, Real, Some
+from vslm.cli.printing import print_json
+from vslm.core.errors import VslmError
+from vslm.core.visible import plain
+
+
+def sample(
+    folder: Path,
+    /,
+    *,
+    prompt: str | None = None,
+    interactive: Flag = False,
+    tokens: Count = 200,
+    temperature: Real = 0.8,
+    top_k: Count | None = None,
+    seed: Count = 0,
+    trust: Flag = False,
+) -> None:
+    """Let a trained model write.
+
+    On a terminal control characters in the text are shown as escapes; into a file or a pipe it goes as it is.
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
+
+    Args:
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then the (baseline's) first finished seed.
+        prompt: What it goes on from. Default: the start of a document.
+        interactive: Read prompts, one a line, until an empty line, Ctrl-D or Ctrl-C.
+        tokens: How many to write.
+        temperature: Below 1 is more likely text, 0 always the likeliest token.
+        top_k: Draw from the k likeliest tokens only. Default: from all.
+        seed: Of the draws: the same seed writes the same text.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
+    """
+    from vslm.after.sampling import Draws, converse, open_run
+
+    writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed), trust=trust)
+    if writer.run.path.resolve() != folder.resolve():
+        print(f"vslm: {writer.run.path} writes", file=sys.stderr)
+    if interactive:
+        converse(writer)
+        return
+    if words := writer.cut_words(prompt or ""):
+        print(f"vslm: {words}", file=sys.stderr)
+    # Into a file or a pipe goes what the model wrote, byte for byte; on a terminal control characters are shown.
+    to = sys.stdout if sys.stdout.isatty() else plain(sys.stdout)
+    for piece in writer.stream(prompt or ""):
+        print(piece, end="", file=to, flush=True)
+    print(file=to)
+
+
+def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
+    """Take measures of finished runs from the weights that they stored, and write the page again.
+
+    A run that is torn is named and passed over; the command then ends with 1.
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
+
+    Args:
+        folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
+        measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
+            AttentionDistance, AttentionMaps, BeyondContext, ContextCurve, CopyGain, EarlyDays, EffectiveRank,
+            LogitLens, LossByLoops, LossByPosition, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect,
+            RecallAccuracy, ResidualNorms, TokenClasses, TokenProbe, TokenView.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
+    """
+    import time
+
+    from vslm.after.measuring import take, takings
+    from vslm.report.pages.study import write_report
+    from vslm.results.folder import study_folder_of
+
+    passed_over: set[str] = set()
+
+    def pass_over(name: str, error: VslmError) -> None:
+        said = f"vslm: {name}: passed over, {error}"
+        if said not in passed_over:  # two measures of a torn run are one thing to be told
+            print(said, file=sys.stderr)
+        passed_over.add(said)
+
+    for taking in takings(folder, measures, pass_over, trust=trust):
+        start = time.perf_counter()
+        try:
+            steps = take(taking, say=print)
+        except VslmError as error:
+            if isinstance(error.__cause__, OSError):  # the disk is full: no other run could do better
+                raise
+            pass_over(taking.run.name, error)
+            continue
+        at = f"step {steps[0]:,}" if len(steps) == 1 else f"{len(steps)} steps from {steps[0]:,} to {steps[-1]:,}"
+        print(f"{taking.run.name}: {taking.measure.recorded_as} at {at}, {time.perf_counter() - start:.1f} s")
+    print(f"report  {write_report(study_folder_of(folder).path)}")
+    if passed_over:
+        sys.exit(1)
+
+
+def prompts(
+    folder: Path,
+    /,
+    *,
+    prompts: Path,
+    continuations: Path | None = None,
+    out: Path | None = None,
+    figures: Path | None = None,
+    seed: Count = 0,
+    json_: Json = False,
+    trust: Flag = False,
+) -> None:
+    """Say what prompts do to what follows: how much likelier each makes a continuation, and for how many tokens.
+
+    Of a study with specs of its own this runs the study file in its folder, if you ran it here or with --trust.
+
+    Args:
+        folder: Of a run (runs/NAME/ARM/seed0), or of an arm or a study: then the (baseline's) first finished seed.
+        prompts: A text file, one prompt a line; with <|endoftext|> between them a prompt may have several lines.
+        continuations: Likewise, what may follow. Default: what the model itself writes after each prompt.
+        out: The page. Default: prompts.html in the working directory.
+        figures: Also write every figure there, as PNG, SVG and CSV; needs matplotlib (pip install 'vslm[figures]').
+        seed: Of what the model writes and of the shuffled prompts.
+        json_: Print JSON and nothing else; no page is written unless --out names one.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
+    """
+    from vslm.after.prompts import effect_of_prompts
+    from vslm.report.pages.prompts import decay_words, terminal_tables, write_figures, write_page
+    from vslm.report.terminal import show
+
+    effect = effect_of_prompts(folder, prompts, continuations, seed=seed, trust=trust)
+    page = out or Path("prompts.html")
+    if figures is not None:
+        write_figures(effect, figures)
+    if out is not None or not json_:
+        write_page(effect, page)
+    if json_:
+        print_json(effect)
+        return
+    for table in terminal_tables(effect):
+        show(table)
+    for words in (decay_words(effect), *effect["remarks"]):
+        print(words)
+    print(f"page  {page}")

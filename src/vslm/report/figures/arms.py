@@ -1,0 +1,272 @@
+"""Figures with one mark or one line per arm: differences, pairs of seeds, learning rates, cost."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vslm.report.figures.axes import LONGEST_TICK, axis_title, layout_of_all
+from vslm.report.figures.style import Figure, Style, safe_text
+from vslm.report.numbers.formatting import count, ends, is_number, shortened
+from vslm.report.numbers.profiles import Cost, equally_dear
+from vslm.results.primary import PrimaryNumber
+
+_ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
+_ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
+_BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
+
+
+def pair_figure(
+    arm: str, baseline: str, per_seed: Mapping[str, Mapping[str, Any]], look: Mapping[str, Style]
+) -> Figure:
+    """One line per seed from the baseline's number to the arm's."""
+    names = [safe_text(baseline), safe_text(arm)]
+    data: list[dict[str, Any]] = []
+    for seed, values in per_seed.items():
+        pair = [float(value) for value in (values.get("baseline"), values.get("arm")) if is_number(value)]
+        if len(pair) < 2:
+            continue
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": f"seed {safe_text(str(seed))}",
+                "x": [0, 1],
+                "y": [round(value, 5) for value in pair],
+                "line": {"color": "@faint", "width": 1.5},
+                "marker": {
+                    "size": 11,
+                    "color": ["@arm0", f"@arm{look[arm].color}"],
+                    "symbol": [look[baseline].symbol, look[arm].symbol],
+                    "line": {"width": 1.5, "color": "@surface"},
+                },
+                "hovertemplate": f"seed {safe_text(str(seed))}: %{{y:.4f}}<extra></extra>",
+                "meta": {"arm": arm, "view": "pairs", "part": "seed"},
+            }
+        )
+    layout = layout_of_all()
+    layout["hovermode"] = "closest"
+    layout["yaxis"] |= {"tickformat": ".3f"}
+    layout["xaxis"] |= {"tickvals": [0, 1], "ticktext": names, "range": [-0.35, 1.35], "showgrid": False}
+    return {"data": data, "layout": layout}
+
+
+def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figure:
+    """The primary number on `select` by learning rate, one line per arm; the rate that was chosen is filled."""
+    data: list[dict[str, Any]] = []
+    rates: set[float] = set()
+    for arm, row in tuning.items():
+        points = [
+            (point["rate"], point["value"])
+            for point in row.get("rates", [])
+            if is_number(point.get("rate")) and is_number(point.get("value"))
+        ]
+        if arm not in look or not points:
+            continue
+        style, color, chosen = look[arm], f"@arm{look[arm].color}", row.get("chosen")
+        rates |= {rate for rate, _ in points}
+        if is_number(row.get("expected")) and chosen not in rates:  # between two rates that were tried
+            points = sorted([*points, (chosen, row["expected"])])
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": safe_text(arm),
+                "x": [rate for rate, _ in points],
+                "y": [round(value, 5) for _, value in points],
+                "line": {"color": color, "width": 2, "dash": style.dash},
+                "marker": {
+                    "size": 9,
+                    "symbol": style.symbol,
+                    "color": [color if rate == chosen else "@surface" for rate, _ in points],
+                    "line": {"width": 2, "color": color},
+                },
+                "hovertemplate": "%{y:.4f}",
+                "meta": {"arm": arm, "view": "tuning", "part": "mean"},
+            }
+        )
+    layout = layout_of_all()
+    layout["xaxis"] |= {
+        "title": axis_title("learning rate"),
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": sorted(rates),
+        "ticktext": [f"{rate:g}" for rate in sorted(rates)],
+        "unifiedhovertitle": {"text": "rate %{x:.3g}"},
+    }
+    layout["yaxis"] |= {"tickformat": ".3f"}
+    return {"data": data, "layout": layout}
+
+
+def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+    """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
+    known = [row for row in rows if is_number(row.get("delta"))]
+    known = sorted(known, key=lambda row: primary.turned(float(row["delta"])))
+    data = []
+    for place, row in enumerate(known):
+        style, delta = look[row["arm"]], float(row["delta"])
+        error = _bars([row], style)
+        trace = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": safe_text(style.arm),
+            "x": [round(delta, 5)],
+            "y": [place],
+            "marker": {"size": 11, "color": f"@arm{style.color}", "symbol": style.symbol},
+            "hovertemplate": f"{safe_text(style.arm)}: %{{x:+.4f}}<extra></extra>",
+            "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
+        }
+        data.append({**trace, "error_x": error} if error else trace)
+    figure = _by_row(data, [str(row["arm"]) for row in known], primary)
+    effect = known[0].get("smallest_effect") if known else None
+    if is_number(effect):
+        zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
+        figure["layout"]["shapes"].insert(0, {**_ACROSS, "type": "rect", **zone})
+    return figure
+
+
+def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
+    """Every judged arm's difference from the baseline, with its interval, against the tokens that runs were given.
+
+    Marks of the same budget stand a little beside each other; a CSV has the tokens themselves.
+
+    Args:
+        rows: `arm`, `smallest_effect`, and `by_budget` with `tokens`, `delta` and `interval`.
+        look: of the arms.
+        unit: of the differences.
+    """
+    data = []
+    for place, row in enumerate(rows):
+        style = look[row["arm"]]
+        known = [one for one in row["by_budget"] if is_number(one.get("delta"))]
+        tokens, deltas = [int(one["tokens"]) for one in known], [float(one["delta"]) for one in known]
+        beside = math.exp(_BESIDE * (place - (len(rows) - 1) / 2))
+        trace = {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": safe_text(style.arm),
+            "x": [round(value * beside) for value in tokens],
+            "y": [round(delta, 5) for delta in deltas],
+            "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": style.dash},
+            "marker": {"size": 10, "color": f"@arm{style.color}", "symbol": style.symbol},
+            "hovertemplate": f"{safe_text(style.arm)}: %{{y:+.4f}}<extra></extra>",
+            "meta": {"arm": style.arm, "view": "difference", "part": "mean", "x": tokens},
+        }
+        error = _bars(known, style)
+        data.append({**trace, "error_y": error} if error else trace)
+    layout = layout_of_all()
+    layout["hovermode"] = "closest"
+    ticks = sorted({value for trace in data for value in trace["meta"]["x"]})
+    layout["xaxis"] |= {"type": "log", "tickvals": ticks, "ticktext": [count(value) for value in ticks]}
+    layout["xaxis"] |= {"title": axis_title("tokens of a run")}
+    layout["meta"] = {"columns": {"difference": ("tokens of a run", f"arm minus baseline, {unit}")}}
+    zero = {"y0": 0, "y1": 0, "line": {"color": "@faint", "width": 1}}
+    layout["shapes"] = [{**_ALONG, "type": "line", **zero}]
+    effect = rows[0].get("smallest_effect") if rows else None
+    if is_number(effect):
+        zone = {"y0": -effect, "y1": effect, "fillcolor": "@zone", "line": {"width": 0}}
+        layout["shapes"].insert(0, {**_ALONG, "type": "rect", **zone})
+    return {"data": data, "layout": layout}
+
+
+def _bars(rows: Sequence[Mapping[str, Any]], style: Style) -> dict[str, Any] | None:
+    """The intervals of some differences, as plotly.js draws them; None unless every one has both ends."""
+    above, below = [], []
+    for row in rows:
+        low, high = ends(row.get("interval"))
+        if low is None or high is None:
+            return None
+        above.append(round(float(high) - float(row["delta"]), 5))
+        below.append(round(float(row["delta"]) - float(low), 5))
+    how = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": f"@arm{style.color}"}
+    return {**how, "array": above, "arrayminus": below} if rows else None
+
+
+def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+    """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
+
+    Args:
+        rows: `arm` and `difference`, a number.
+        look: of the arms that are judged.
+        primary: what they are differences of.
+    """
+    known = sorted(rows, key=lambda row: primary.turned(float(row["difference"])))
+    data = []
+    for place, row in enumerate(known):
+        arm, style = str(row["arm"]), look.get(str(row["arm"]))
+        judged = {"color": f"@arm{style.color}", "symbol": style.symbol} if style else {}
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": safe_text(arm),
+                "x": [round(float(row["difference"]), 5)],
+                "y": [place],
+                "marker": {"size": 11, "color": "@faint", "symbol": "circle-open", **judged},
+                "hovertemplate": f"{safe_text(arm)}: %{{x:+.4f}}<extra></extra>",
+                "meta": {"arm": arm, "view": "difference", "part": "mean"},
+            }
+        )
+    return _by_row(data, [str(row["arm"]) for row in known], primary)
+
+
+def _by_row(data: list[Figure], names: Sequence[str], primary: PrimaryNumber) -> Figure:
+    """Differences from the baseline, a row per arm, the first on top."""
+    layout = layout_of_all()
+    layout["hovermode"] = "closest"
+    layout["xaxis"] |= {
+        "title": axis_title(f"arm minus baseline; {'right' if primary.higher_is_better else 'left'} is better")
+    }
+    layout["meta"] = {"columns": {"difference": (f"arm minus baseline, {primary.unit}", "row")}}
+    layout["margin"] = {**layout["margin"], "l": 132}
+    ticks = [safe_text(shortened(name, LONGEST_TICK)) for name in names]
+    layout["yaxis"] |= {"tickvals": list(range(len(names))), "ticktext": ticks, "showgrid": False}
+    layout["yaxis"] |= {"range": [len(names) - 0.4, -0.6], "autorange": False}
+    zero = {"x0": 0, "x1": 0, "line": {"color": "@faint", "width": 1}}
+    layout["shapes"] = [{**_ACROSS, "type": "line", **zero}]
+    return {"data": data, "layout": layout}
+
+
+def cost_figure(
+    views: Mapping[str, Mapping[str, Cost]],
+    look: Mapping[str, Style],
+    titles: Mapping[str, str],
+    primary: PrimaryNumber,
+) -> Figure:
+    """What arms reached against what they cost; dotted lines join arms with the same FLOPs per token."""
+    data = []
+    for view, found in views.items():
+        for group in equally_dear(found):
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines",
+                    "name": "equal FLOPs per token",
+                    "x": [found[arm].cost for arm in group],
+                    "y": [round(found[arm].final, 5) for arm in group],
+                    "line": {"color": "@faint", "width": 1.5, "dash": "dot"},
+                    "hoverinfo": "skip",
+                    "meta": {"arm": None, "view": view, "part": "equal"},
+                }
+            )
+        for arm, cost in found.items():
+            style = look[arm]
+            trace = {
+                "type": "scatter",
+                "mode": "markers",
+                "name": safe_text(arm),
+                "x": [cost.cost],
+                "y": [round(cost.final, 5)],
+                "marker": {"size": 12, "color": f"@arm{style.color}", "symbol": style.symbol},
+                "hovertemplate": f"{safe_text(arm)}: %{{y:.4f}}<br>{titles[view]} %{{x:.4s}}<extra></extra>",
+                "meta": {"arm": arm, "view": view, "part": "mean"},
+            }
+            if cost.half is not None:
+                error = {"type": "data", "array": [round(cost.half, 5)], "thickness": 2, "width": 5}
+                trace["error_y"] = {**error, "color": f"@arm{style.color}"}
+            data.append(trace)
+    layout = layout_of_all()
+    layout["hovermode"] = "closest"
+    layout["xaxis"] |= {"type": "log", "exponentformat": "SI", "title": axis_title("on a logarithmic scale")}
+    final = "final validation loss, nats per token" if primary.is_loss else f"{primary.title}, {primary.unit}"
+    layout["meta"] = {"columns": {view: (title, final) for view, title in titles.items()}}
+    return {"data": data, "layout": layout}

@@ -1,0 +1,253 @@
+"""`write_report`: one self-contained page about one study, from its folder alone.
+
+The page asks nothing of the network: plotly.js, style and script stand in it, and a Content-Security-Policy forbids
+the rest. Text that others wrote (corpus, samples, names, questions) is escaped by the template, and could not run if it
+were not: only the scripts whose SHA-256 the policy names may run. Figures and their numbers travel as JSON in which no
+tag can end.
+
+Not for: numbers. They come from `tables.py`, `curves.py` and the run folder.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from vslm.report.figures import arms as arm_figures
+from vslm.report.figures import heat_maps as heat_figures
+from vslm.report.figures import lines as line_figures
+from vslm.report.figures.style import Style, safe_text, styles
+from vslm.report.numbers import curves
+from vslm.report.numbers.formatting import count, duration, formatted, of_folder, seeds
+from vslm.report.numbers.runs import Run, read_runs
+from vslm.report.numbers.tables import headline, read_verdict, verdict_rows
+from vslm.report.numbers.token_view import token_view
+from vslm.report.pages import content
+from vslm.report.sections import measured
+from vslm.results.files import write_text
+from vslm.results.folder import StudyFolder
+from vslm.results.primary import PrimaryNumber
+
+_ASSETS = Path(__file__).parents[1] / "assets"
+SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
+_TOKENS = "token_view"  # the name of its script, its style and its section
+
+
+def write_report(study_dir: Path, out: Path | None = None) -> Path:
+    """Write `report.html` into a study's folder, from what is there, and return its path.
+
+    Args:
+        study_dir: the study's folder.
+        out: the page in place of `report.html`, for a folder that nobody may write into.
+    Raises: ResultError if `study.json` is missing, torn or of a newer format; RunError if the page cannot be written.
+    Everything else that is missing is missing on the page.
+    """
+    target = out or study_dir / "report.html"
+    write_text(target, render(StudyFolder(study_dir)))
+    return target
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a page has more when a server shows it; its script stands beside and is not in the page.
+
+    Args:
+        policy: the Content-Security-Policy.
+        head, top, nav, section, scripts: markup for these places.
+    """
+
+    policy: str
+    head: Markup
+    top: Markup
+    nav: Markup
+    section: Markup
+    scripts: Markup
+
+
+def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, live: Live | None = None) -> str:
+    """The page as text. A pure function of the folder: no clock, no machine.
+
+    Args:
+        folder: of the study.
+        runs: what `read_runs` gives, where it was read already.
+        live: for a page that a server shows.
+    """
+    study = folder.study
+    runs = read_runs(folder) if runs is None else runs
+    verdict, verdict_problem = read_verdict(folder)
+    rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
+    look = styles(list(runs), study.get("baseline"))
+    edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
+    drawn, notes = drawn_figures(study, rows, runs, look, edges)
+    found = measured.sections(study, rows, runs, look)
+    drawn["measured"] = [drawing.plain() for section in found for drawing in section.drawings]
+    drawn[_TOKENS] = token_view(folder, runs)
+    names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
+    scripts = {} if live else {name: asset(name) for name in names}
+    style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
+    return template("page.html.j2").render(
+        study=study,
+        name=study.get("name") or folder.path.name,
+        verdict_problem=verdict_problem,
+        headline=headline(study, rows),
+        cards=content.cards(study, rows, look),
+        facts=content.facts(study, verdict),
+        kinds=content.kinds(verdict),
+        answers=folder.answers,
+        absent=[run for arm in runs.values() for run in arm if run.state != "done"],
+        remarked=[run for arm in runs.values() for run in arm if run.remark],
+        arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],
+        look=look,
+        looks=content.look_rows(rows),
+        per_seed=content.seed_rows(rows),
+        screening=content.screening(study),
+        tuning=content.tuning(study),
+        budgets=content.budgets(study, verdict),
+        samples=[content.sample_of(name, arm) for name, arm in runs.items()],
+        corpora=content.corpora(study),
+        settings=content.flat(of_folder(study.get("settings"), dict)),
+        machines=content.machines(runs),
+        runs=runs,
+        baseline_spec=content.baseline_spec(study),
+        drawn=drawn,
+        measured=found,
+        notes=notes,
+        data=json_in_page(drawn),
+        style=Markup(style),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        policy=live.policy if live else policy_of(scripts.values()),
+        live=live,
+        primary=PrimaryNumber.of(study.get("primary")),
+        sources=content.sources,
+    )
+
+
+@functools.cache
+def template(name: str, *places: Path) -> jinja2.Template:
+    """A template of the report, or of a place that has templates in the same style; names are looked up there first."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*places, _ASSETS]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "duration": duration, "seeds": seeds, "format": formatted}
+    return environment.get_template(name)
+
+
+def asset(name: str) -> str:
+    """A file that pages are made of, as text."""
+    return (_ASSETS / name).read_text(encoding="utf-8").strip("\n")
+
+
+def policy_of(scripts: Any) -> str:
+    """The Content-Security-Policy of a page that stands alone: nothing from outside, and only these very scripts.
+
+    Style must be free: plotly.js sets it element by element.
+    """
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode(errors='replace')).digest()).decode()}'"
+        for text in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def json_in_page(value: Any) -> Markup:
+    """JSON that can stand in a script element: no character that HTML or an old JavaScript could read as its end."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def drawn_figures(
+    study: dict[str, Any],
+    rows: list[dict[str, Any]],
+    runs: dict[str, list[Run]],
+    look: dict[str, Style],
+    edges: np.ndarray,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The figures with their numbers, and a sentence about what was binned or left out of each."""
+    baseline = str(study.get("baseline"))
+    others = [arm for arm in runs if arm != baseline] if baseline in runs else []
+    primary = PrimaryNumber.of(study.get("primary"))
+    views = {
+        measure: {arm: curves.training_curves(found, measure) for arm, found in runs.items()}
+        for measure in ("val_loss", "train_loss")
+    }
+    validation = views["val_loss"]
+    differences = {arm: curves.training_differences(validation[baseline], validation[arm]) for arm in others}
+    is_whole_window = primary.measure == "val_loss" and not primary.positions
+    effect = primary.smallest_effect if is_whole_window else None
+    grids = {
+        split: {arm: grid for arm, found in runs.items() if (grid := curves.grid(found, edges, split)) is not None}
+        for split in ("val", "train")
+    }
+    grid_differences = {
+        split: {
+            arm: grid
+            for arm in others
+            if (grid := curves.grid_difference(runs[baseline], runs[arm], edges, split)) is not None
+        }
+        for split in grids
+    }
+    finals = {
+        "loss": {arm: final for arm, found in runs.items() if (final := curves.final_by_position(found, edges))},
+        "difference": {
+            arm: final for arm in others if (final := curves.final_difference(runs[baseline], runs[arm], edges))
+        },
+    }
+    training = line_figures.training_figure({**views, "difference": differences}, look, effect)
+    drawn = {
+        "arms": list(runs),
+        "pair_unit": primary.unit,
+        "tuning_unit": "final loss on select" if primary.is_loss else f"{primary.title} on select, {primary.unit}",
+        "training": training if training["data"] else None,
+        "surface": {
+            split: heat_figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]
+        },
+        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
+        "labels": {arm: safe_text(arm) for arm in look},
+        "heat": heat_figures.heat_figure(edges),
+        "slices": line_figures.slice_figures(edges),
+        "edges": edges.tolist(),
+        "by_position": line_figures.position_figure(finals, look, edges, primary.positions) if finals["loss"] else None,
+        "pairs": [
+            arm_figures.pair_figure(row["arm"], baseline, per_seed, look)
+            for row in rows
+            if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
+        ],
+        "tuning": arm_figures.tuning_figure(of_folder(study.get("tuning"), dict), look)
+        if study.get("tuning")
+        else None,
+        "baseline": baseline,
+        "others": others,
+    }
+    return drawn, _notes(views, grids["val"], edges)
+
+
+def _notes(
+    views: dict[str, dict[str, curves.Curves]], grids: dict[str, curves.Grid], edges: np.ndarray
+) -> dict[str, str]:
+    points = max((curve.num_dropped for by_arm in views.values() for curve in by_arm.values()), default=0)
+    steps = max((grid.num_steps_dropped for grid in grids.values()), default=0)
+    num_positions, num_bins = int(edges[-1]) if len(edges) else 0, len(edges) - 1
+    binning = "Every position is drawn by itself."
+    if num_bins < num_positions:
+        widest = int(np.diff(edges).max())
+        binning = (
+            f"{num_positions:,} positions are drawn as {num_bins} bins, single positions first, then up to {widest} "
+            "averaged; none is dropped."
+        )
+    dropped = f" {steps:,} stored steps are left out, evenly, so that {curves.MOST_STEPS} rows remain." if steps else ""
+    thinned = f"Lines are thinned: {points:,} of their points are left out, evenly." if points else ""
+    return {"training": thinned, "positions": binning, "surface": f"{binning}{dropped}"}

@@ -1,0 +1,203 @@
+"""From specs to objects: the model, optimizer, batches and looks of a job."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vslm.core.seeds import derive_seed
+from vslm.data.batches import evaluation_windows_of, training_batch_of
+from vslm.data.corpus import Corpus
+from vslm.data.splits import SplitName
+from vslm.data.windows import num_target_bytes
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure
+from vslm.measure.token_loss import token_loss
+from vslm.models.initialization import Init
+from vslm.models.language_model import LanguageModel
+from vslm.objectives.drawn_loops import own_objective
+from vslm.objectives.objective import Lowers, Passes
+from vslm.results.places import checked
+from vslm.results.primary import CHOSEN
+from vslm.runs.stored_run import StoredRun
+from vslm.study.experiment import Experiment, FreshStart
+from vslm.study.job import Job, Settings
+from vslm.training.averaging import WeightAverage
+from vslm.training.checkpoints import load_model_tensors
+from vslm.training.graphs import compared
+from vslm.training.loop import Objects, Scheduled
+from vslm.training.precision import autocast
+
+_MOST_GRAPHS = 4096  # of one function in one process
+
+
+def build_model(job: Job, vocabulary: int) -> LanguageModel:
+    """The model of a job with its initial weights, on its device."""
+    start = job.experiment.start_from
+    offset = start.init_offset if isinstance(start, FreshStart) else 0
+    spec = job.experiment.model
+    init = Init(seed=job.init_seed + offset)
+    model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.device))
+    if isinstance(start, str):
+        load_model_tensors(model, load_file(checked(Path(start) / "weights.safetensors")), start)
+    elif start.flip_last_bit:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.view(torch.int32).bitwise_xor_(1)
+    return model.to(job.settings.device)
+
+
+def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of every token in the study's precision, compiled if the study compiles."""
+
+    return _made(lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings)
+
+
+def _made(function: Callable[..., Any], module: nn.Module, settings: Settings) -> Callable[..., Any]:
+    """A function of tensors in the study's precision. Compiled, if the study compiles, it is held to the eager one when
+    it is first used.
+
+    Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
+    after a few of them; here their number is bounded by what a study has.
+    """
+
+    def eager(*tensors: Tensor) -> Any:
+        with autocast(settings.precision, settings.device):
+            return function(*tensors)
+
+    if not settings.compiled:
+        return eager
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
+    return compared(torch.compile(eager, dynamic=False), eager, module, settings.precision)
+
+
+def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor]) -> Lowers:
+    """What training lowers: the experiment's objective, or the model's own."""
+    spec, settings = job.experiment.model, job.settings
+
+    def finished_model(run: str) -> LanguageModel:
+        return StoredRun(Path(run)).model(device=settings.device).requires_grad_(requires_grad=False)
+
+    passes = Passes(
+        spec=spec,
+        token_loss=token_loss,
+        made=lambda function, module: _made(function, module, settings),
+        data_seed=job.data_seed,
+        finished_model=finished_model,
+    )
+    objective = job.experiment.objective or own_objective(spec)
+    return objective.build(model, passes)
+
+
+def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects:
+    """Everything that the training loop of a job needs. Sets torch's seed, for dropout.
+
+    Args:
+        job: what to train.
+        corpus: of the job.
+        measured: whether its measures are built, too; a timing has no use for them.
+    """
+    experiment = job.experiment
+    torch.manual_seed(derive_seed("dropout", job.init_seed))
+    model = build_model(job, corpus.vocabulary)
+    assert experiment.optimizer is not None  # filled in when the experiment was made
+    num_steps = sum(job.stages_steps)
+    averaging = experiment.averaging
+    train, evaluated = corpus.split("train"), corpus.split(job.split)
+    context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
+    final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
+    loss = build_loss(model, job.settings)
+    return Objects(
+        model=model,
+        token_loss=loss,
+        is_compiled=job.settings.compiled,
+        objective=build_objective(model, job, loss),
+        optimizer=experiment.optimizer.build(model),
+        rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
+        batch=lambda step: training_batch_of(
+            train,
+            context_tokens=context_tokens,
+            batch_windows=experiment.batch_windows,
+            data_seed=job.data_seed,
+            step=step,
+            align_tokens=corpus.align_tokens,
+        ),
+        validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
+        final_validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=final_tokens),
+        look_steps={num_steps} if job.is_made_to_choose else steps_of(measure, job.stages_steps),
+        num_steps=num_steps,
+        accumulation=experiment.accumulation,
+        clip_norm=experiment.optimizer.clip_norm,
+        average=WeightAverage(model, averaging.horizon_fraction * num_steps) if averaging else None,
+        measures=_measures(job, model, corpus) if measured else {},
+        device=torch.device(job.settings.device),
+    )
+
+
+def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Scheduled]:
+    """What a run takes beside its loss, by name: a run that is made to choose nothing but what it is chosen by, once,
+    at its end, on its own split and under a name that says so.
+    """
+    others = [other for other in job.experiment.measures if not isinstance(other, LossByPosition)]
+    opened = dataclasses.replace(corpus, evaluated_split=job.split)
+    head, steps = "", None
+    if job.is_made_to_choose:
+        others = [other for other in others if other.recorded_as == job.chosen_by]
+        head, steps = CHOSEN, {sum(job.stages_steps)}
+    context_tokens = job.experiment.model.context_tokens
+    return {
+        f"{head}{other.recorded_as}": Scheduled(
+            other.build(model=model, corpus=opened, context_tokens=context_tokens),
+            steps or steps_of(other, job.stages_steps),
+        )
+        for other in others
+    }
+
+
+def scored_bytes_per_token(
+    experiment: Experiment, corpus: Corpus, split: SplitName, positions: tuple[int, int] | None = None
+) -> float:
+    """Bytes of text per target of the last look, exactly: `bpb = loss_nats / ln 2 / this`.
+
+    Not those of the whole split: what arms with other tokenizers are judged on is other text, and as much of it.
+
+    Args:
+        positions: (first, end) of the part of the window that counts; None: all of it.
+    """
+    windows = evaluation_windows_of(
+        corpus.split(split),
+        context_tokens=experiment.model.context_tokens,
+        num_tokens=experiment.loss_by_position.num_final_tokens,
+    )
+    first, end = positions or (0, experiment.model.context_tokens)
+    part = windows.tokens_NT1[:, first : end + 1]  # a target stands one further than its position
+    weight_NT = None if windows.weight_NT is None else windows.weight_NT[:, first:end].astype(np.float64)
+    num_targets = part[:, 1:].size if weight_NT is None else float(weight_NT.sum())
+    return num_target_bytes(part, corpus.tokenizer.token_num_bytes, weight_NT) / num_targets
+
+
+def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:
+    """The steps of a measure, counted from the first stage: each stage is looked at as if it stood alone."""
+    steps, before = set(), 0
+    for stage_steps in stages_steps:
+        steps |= {before + step for step in measure.steps(stage_steps)}
+        before += stage_steps
+    return steps
+
+
+def fraction_of_stage(stages_steps: tuple[int, ...], step: int) -> float:
+    """How much of its stage is done once `step` (from 0) is taken, between 0 and 1.
+
+    >>> [fraction_of_stage((2, 4), step) for step in range(6)]
+    [0.25, 0.75, 0.125, 0.375, 0.625, 0.875]
+    """
+    for steps in stages_steps[:-1]:
+        if step < steps:
+            return (step + 0.5) / steps
+        step -= steps
+    return (step + 0.5) / stages_steps[-1]

@@ -1,0 +1,256 @@
+"""Run one job in one folder: from its record to `done.json`, through any number of interruptions."""
+
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+import vslm
+from vslm.core.specs import to_plain
+from vslm.data.corpus import Corpus, open_corpus
+from vslm.measure.token_loss import bits_per_byte
+from vslm.models.generation import generate
+from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
+from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
+from vslm.results.places import make_folder, remove_file, remove_folder
+from vslm.results.seals import FILES, checksums, sealed
+from vslm.runs.objects import build_objects, scored_bytes_per_token
+from vslm.runs.recording import measured_arrays, with_measures
+from vslm.study.job import Job
+from vslm.training.averaging import averaged
+from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
+from vslm.training.kept_weights import save_weights
+from vslm.training.loop import DivergedError, Training
+
+_CHECKPOINT_SECONDS = 20.0
+_PROGRESS_SECONDS = 0.5
+_SAMPLE_TOKENS = 160
+_SAMPLE_TEMPERATURE = 0.8
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+def run_job(
+    job: Job,
+    folder: Path,
+    progress: Progress,
+    *,
+    samples: bool = False,
+    checkpoint_seconds: float = _CHECKPOINT_SECONDS,
+) -> dict[str, Any]:
+    """Train the job in `folder` and return what `done.json` holds. Goes on from the latest whole checkpoint.
+
+    Args:
+        job: what to train.
+        folder: of the run.
+        progress: is told how it goes.
+        samples: whether to say text on the way.
+        checkpoint_seconds: at most this much work is lost when the process is killed.
+
+    Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
+    """
+    if done := RunFolder(folder, job.arm, job.data_seed).ended_whole_as(job.fingerprint):
+        return done
+    torch.set_num_threads(job.settings.threads)
+    torch.use_deterministic_algorithms(job.settings.device == "cpu")
+    corpus = open_corpus(job.corpus)
+    remove_file(folder / "done.json")  # of another length, or damaged: its files are about to change
+    _write_records(job, folder, corpus)
+    training = Training(build_objects(job, corpus))
+    checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
+    if checkpoint is not None and checkpoint.plain.get("lineage", job.lineage) != job.lineage:
+        progress({"say": f"{job.arm} seed {job.data_seed}: the checkpoints there are of another run; it begins anew"})
+        remove_folder(folder / "checkpoints")
+    elif checkpoint is not None:
+        training.restore(checkpoint)
+        progress({"say": f"{job.arm} seed {job.data_seed}: going on at step {training.step}"})
+    for name in (LATER, LATER_RECORD):  # was taken from weights that this run is about to replace
+        remove_file(folder / name)
+    if training.step == 0:  # what another training left here is not of this one
+        remove_folder(folder / KEPT)
+    watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
+    watcher.keep(training)
+    try:
+        training.run(watcher.after_step)
+    except DivergedError as error:
+        return _finish(job, folder, corpus, training, diverged_step=error.step)
+    return _finish(job, folder, corpus, training, diverged_step=None)
+
+
+class _Watcher:
+    """What happens beside training: checkpoints, rows on disk, progress. Changes no number."""
+
+    def __init__(
+        self, job: Job, folder: Path, corpus: Corpus, progress: Progress, samples: bool, checkpoint_seconds: float
+    ) -> None:
+        self.job, self.folder, self.corpus, self.progress, self.samples = job, folder, corpus, progress, samples
+        self.checkpoint_seconds = checkpoint_seconds
+        self.checkpoint_at = time.monotonic() + checkpoint_seconds
+        self.progress_at = 0.0
+        self.num_looks = 0
+        self.kept_steps = frozenset(() if job.is_made_to_choose else job.experiment.kept_steps(job.stages_steps))
+
+    def keep(self, training: Training) -> None:
+        """Write the weights of this step if they are to be kept. A training that went back writes the same again."""
+        # The last ones are weights.safetensors; a run that goes on from there keeps them when it begins.
+        if training.step in self.kept_steps and training.step < training.objects.num_steps:
+            with averaged(training.objects.average):
+                path = RunFolder(self.folder, self.job.arm, self.job.data_seed).kept_path(training.step)
+                save_weights(path, model_tensors(training.objects.model))
+
+    def after_step(self, training: Training) -> None:
+        """Called after every step and its look."""
+        now = time.monotonic()
+        if len(training.looks) != self.num_looks:
+            self.num_looks = len(training.looks)
+            _write_numbers(self.job, self.folder, self.corpus, training)
+            if self.samples and training.step < training.objects.num_steps:
+                sample = sample_text(self.job, self.corpus, training, num_tokens=60)
+                self.progress({"sample": sample, "step": training.step, "num_steps": training.objects.num_steps})
+        self.keep(training)
+        last = training.step == training.objects.num_steps
+        if (last and not self.job.is_made_to_choose) or now >= self.checkpoint_at:
+            checkpoint = training.checkpoint()
+            checkpoint.plain["lineage"] = self.job.lineage
+            save_checkpoint(self.folder / "checkpoints", checkpoint)
+            self.checkpoint_at = time.monotonic() + self.checkpoint_seconds
+        if last or now >= self.progress_at:
+            self.progress_at = now + _PROGRESS_SECONDS
+            tokens = training.step * self.job.experiment.tokens_per_step
+            self.progress(
+                {
+                    "step": training.step,
+                    "num_steps": training.objects.num_steps,
+                    "loss": training.last_loss_nats,
+                    "tokens_per_second": tokens / max(training.seconds, 1e-9),
+                    "seconds": training.seconds,
+                }
+            )
+
+
+def _write_records(job: Job, folder: Path, corpus: Corpus) -> None:
+    make_folder(folder)
+    write_json(folder / "experiment.json", {"fingerprint": job.fingerprint, "job": to_plain(job)})
+    write_json(folder / "environment.json", environment(job))
+    corpus.tokenizer.save(folder / "tokenizer.json")
+
+
+def environment(job: Job) -> dict[str, Any]:
+    """Versions, machine and choices of a run."""
+    settings = job.settings
+    return {
+        "vslm_version": vslm.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "machine": platform.node(),
+        "cpu": platform.processor() or platform.machine(),
+        "gpu": torch.cuda.get_device_name() if settings.device == "cuda" else None,
+        "device": settings.device,
+        "threads": settings.threads,
+        "precision": settings.precision,
+        "compiled": settings.compiled,
+        "kernels": job.experiment.model.kernels(settings.device),
+        "init_seed": job.init_seed,
+        "data_seed": job.data_seed,
+        "corpus": job.corpus,
+        "command": " ".join(sys.argv[:1]),
+    }
+
+
+def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -> None:
+    tokens_per_step = job.experiment.tokens_per_step
+    flops_per_token = job.experiment.model.flops_per_token(corpus.vocabulary)
+    rows = []
+    for look in training.looks:
+        tokens = look.step * tokens_per_step
+        train_loss = look.train_loss_nats
+        rows.append(
+            {
+                "step": look.step,
+                "tokens": tokens,
+                "flops": tokens * flops_per_token,
+                "seconds": look.seconds,
+                "train_loss": train_loss if math.isfinite(train_loss) else None,
+                f"{job.split}_loss": look.val_loss_nats,
+                "learning_rate": look.learning_rate,
+                "tokens_per_second": tokens / look.seconds if look.seconds else None,
+            }
+        )
+    write_rows(folder / "measures.jsonl", with_measures(rows, training.taken))
+    if not training.looks:
+        return
+    steps_S = np.array([look.step for look in training.looks])
+    arrays = {
+        "steps_S": steps_S,
+        "tokens_S": steps_S * tokens_per_step,
+        f"{job.split}_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
+        "train_loss_nats_ST": np.stack([look.train_loss_nats_T for look in training.looks]),
+    }
+    last = training.looks[-1]
+    if last.val_weight_T is not None:
+        for name in ("train", "val"):
+            rows = [getattr(look, f"{name}_weight_T") for look in training.looks]
+            arrays[f"{job.split if name == 'val' else name}_weight_ST"] = np.stack(rows)
+    if last.step == training.objects.num_steps:
+        arrays[f"final_{job.split}_loss_nats_T"] = last.val_loss_nats_T
+        if last.val_weight_T is not None:
+            arrays[f"final_{job.split}_weight_T"] = last.val_weight_T
+    write_arrays(folder / "arrays.npz", arrays | measured_arrays(training.taken))
+
+
+def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:
+    _write_numbers(job, folder, corpus, training)
+    tokens = training.step * job.experiment.tokens_per_step
+    done: dict[str, Any] = {
+        "status": "done" if diverged_step is None else "diverged",
+        "fingerprint": job.fingerprint,
+        "step": training.step,
+        "tokens": tokens,
+        "flops": tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
+        "seconds": training.seconds,
+        f"{job.split}_loss": None,
+        f"{job.split}_bpb": None,
+        "diverged_step": diverged_step,
+    }
+    if diverged_step is None:
+        loss = training.looks[-1].val_loss_nats
+        done[f"{job.split}_loss"] = loss
+        done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
+        if not job.is_made_to_choose:
+            write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
+    with averaged(training.objects.average):
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
+        with written_whole(folder / "weights.safetensors") as file:
+            file.write(safetensors.torch.save(tensors))
+    done["weights_bytes"] = (folder / "weights.safetensors").stat().st_size
+    done = sealed({**done, FILES: checksums(folder)})
+    write_json(folder / "done.json", done)
+    return done
+
+
+def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:
+    """What the model writes now, after the first tokens of the job's split. Draws from a generator of its own."""
+    model = training.objects.model
+    prompt_T = torch.from_numpy(corpus.split(job.split).tokens[:8].astype(np.int64)).to(training.objects.device)
+    generator = torch.Generator().manual_seed(job.data_seed)
+    with averaged(training.objects.average):
+        made = list(
+            generate(
+                model,  # type: ignore[arg-type]
+                prompt_T,
+                num_tokens=num_tokens,
+                temperature=_SAMPLE_TEMPERATURE,
+                generator=generator,
+            )
+        )
+        model.train()
+    return corpus.tokenizer.decode([*prompt_T.tolist(), *made])

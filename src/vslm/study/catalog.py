@@ -1,0 +1,207 @@
+"""Every spec by its name, for reading back what was recorded and for the command line. Written by hand.
+
+A study may use a class of its own that is in no table: it runs, and is read back by importing that study.
+"""
+
+from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
+from vslm.data.splits import Splits
+from vslm.data.tokenizers import BPE, Characters
+from vslm.measure.attention_distance import AttentionDistance
+from vslm.measure.attention_maps import AttentionMaps
+from vslm.measure.beyond_context import BeyondContext
+from vslm.measure.context_curve import ContextCurve
+from vslm.measure.copy_gain import CopyGain
+from vslm.measure.early_days import EarlyDays
+from vslm.measure.effective_rank import EffectiveRank
+from vslm.measure.logit_lens import LogitLens
+from vslm.measure.loss_by_loops import LossByLoops
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.position_profile import PositionProfile
+from vslm.measure.prefix_matching import PrefixMatching
+from vslm.measure.prompt_effect import PromptEffect
+from vslm.measure.recall_accuracy import RecallAccuracy
+from vslm.measure.residual_norms import ResidualNorms
+from vslm.measure.token_classes import TokenClasses
+from vslm.measure.token_probe import TokenProbe
+from vslm.measure.token_view import TokenView
+from vslm.models.elements.blocks import Block
+from vslm.models.elements.exits import Exit
+from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
+from vslm.models.elements.states import (
+    AddVector,
+    InjectMatrix,
+    InjectSum,
+    Keep,
+    LearnedState,
+    NoiseState,
+    Return,
+    ShiftedState,
+)
+from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
+from vslm.models.language_model import Model
+from vslm.models.parts.activations import (
+    GELUActivation,
+    ReLUActivation,
+    SiLUActivation,
+    SquaredReLUActivation,
+    TanhActivation,
+)
+from vslm.models.parts.attention import Attention
+from vslm.models.parts.feedforward import GELU, MLP, GatedMLP, SwiGLU
+from vslm.models.parts.gates import SigmoidGate, SignedPower
+from vslm.models.parts.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
+from vslm.models.parts.normalizers import HeadGain, LengthPower, Power, Sigmoid, Sink, Softmax, SSMax, WeightPower
+from vslm.models.parts.norms import LayerNorm, RMSNorm
+from vslm.models.parts.positions import NoPositions, Rotary
+from vslm.models.parts.readouts import Tied, TiedProjected, Untied
+from vslm.models.parts.reads import BothReads, MemoryReads, StreamReads
+from vslm.models.parts.residuals import PlainAdd, ScaledAdd
+from vslm.models.parts.roots import TokenPositionRoot, TokenRoot
+from vslm.models.parts.scales import FanIn, FixedStd
+from vslm.models.path.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
+from vslm.models.path.shares import LowRank, Shares
+from vslm.objectives.distillation import Distillation
+from vslm.objectives.drawn_loops import DrawnLoops
+from vslm.objectives.exits import Exits
+from vslm.objectives.next_token import NextToken
+from vslm.optim.adamw import AdamW
+from vslm.optim.muon import Muon
+from vslm.optim.rate_by_width import RateByWidth
+from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
+from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
+from vslm.study.experiment import Averaging, Budget, Experiment, FreshStart
+from vslm.study.job import Job, Settings
+from vslm.study.learning_rates import LearningRates
+from vslm.study.primary import Primary
+from vslm.study.screening import Screen
+from vslm.study.study import Study
+
+MODELS = {
+    "Model": Model,
+    "Block": Block,
+    "Shares": Shares,
+    "LowRank": LowRank,
+    "Repeat": Repeat,
+    "PerLoop": PerLoop,
+    "UniformLoops": UniformLoops,
+    "PoissonLognormalLoops": PoissonLognormalLoops,
+    "Keep": Keep,
+    "Return": Return,
+    "LearnedState": LearnedState,
+    "NoiseState": NoiseState,
+    "InjectSum": InjectSum,
+    "InjectMatrix": InjectMatrix,
+    "AddVector": AddVector,
+    "ShiftedState": ShiftedState,
+    "Exit": Exit,
+    "MemoryBlock": MemoryBlock,
+    "TwoStreamBlock": TwoStreamBlock,
+    "StreamReads": StreamReads,
+    "MemoryReads": MemoryReads,
+    "BothReads": BothReads,
+    "ZeroPad": ZeroPad,
+    "LearnedPad": LearnedPad,
+    "Carry": Carry,
+    "Project": Project,
+    "UNet": UNet,
+    "Attention": Attention,
+    "Softmax": Softmax,
+    "Sigmoid": Sigmoid,
+    "Sink": Sink,
+    "Power": Power,
+    "LengthPower": LengthPower,
+    "HeadGain": HeadGain,
+    "WeightPower": WeightPower,
+    "SSMax": SSMax,
+    "SigmoidGate": SigmoidGate,
+    "SignedPower": SignedPower,
+    "Rotary": Rotary,
+    "NoPositions": NoPositions,
+    "SwiGLU": SwiGLU,
+    "GELU": GELU,
+    "MLP": MLP,
+    "GatedMLP": GatedMLP,
+    "ReLUActivation": ReLUActivation,
+    "SquaredReLUActivation": SquaredReLUActivation,
+    "SiLUActivation": SiLUActivation,
+    "TanhActivation": TanhActivation,
+    "GELUActivation": GELUActivation,
+    "RMSNorm": RMSNorm,
+    "LayerNorm": LayerNorm,
+    "PlainAdd": PlainAdd,
+    "ScaledAdd": ScaledAdd,
+    "TokenRoot": TokenRoot,
+    "TokenPositionRoot": TokenPositionRoot,
+    "ShiftedRoot": ShiftedRoot,
+    "MixedRoot": MixedRoot,
+    "LearnedRoot": LearnedRoot,
+    "WidenedRoot": WidenedRoot,
+    "ProjectedRoot": ProjectedRoot,
+    "Tied": Tied,
+    "TiedProjected": TiedProjected,
+    "Untied": Untied,
+    "FixedStd": FixedStd,
+    "FanIn": FanIn,
+}
+DATA = {
+    "Text": Text,
+    "StandardLibrary": StandardLibrary,
+    "AssociativeRecall": AssociativeRecall,
+    "Splits": Splits,
+    "BPE": BPE,
+    "Characters": Characters,
+}
+OBJECTIVES = {
+    "NextToken": NextToken,
+    "Exits": Exits,
+    "DrawnLoops": DrawnLoops,
+    "Distillation": Distillation,
+}
+OPTIM = {
+    "AdamW": AdamW,
+    "Muon": Muon,
+    "RateByWidth": RateByWidth,
+    "WarmupCosine": WarmupCosine,
+    "WarmupStableDecay": WarmupStableDecay,
+}
+MEASURES = {
+    "LossByPosition": LossByPosition,
+    "LossByLoops": LossByLoops,
+    "LogitLens": LogitLens,
+    "AttentionDistance": AttentionDistance,
+    "ContextCurve": ContextCurve,
+    "EarlyDays": EarlyDays,
+    "ParameterTrack": ParameterTrack,
+    "PositionProfile": PositionProfile,
+    "PromptEffect": PromptEffect,
+    "RecallAccuracy": RecallAccuracy,
+    "ResidualNorms": ResidualNorms,
+    "CopyGain": CopyGain,
+    "PrefixMatching": PrefixMatching,
+    "TokenClasses": TokenClasses,
+    "EffectiveRank": EffectiveRank,
+    "TokenProbe": TokenProbe,
+    "AttentionMaps": AttentionMaps,
+    "BeyondContext": BeyondContext,
+    "TokenView": TokenView,
+}
+LAB = {
+    "Experiment": Experiment,
+    "Budget": Budget,
+    "FreshStart": FreshStart,
+    "Averaging": Averaging,
+    "Job": Job,
+    "Settings": Settings,
+    "Study": Study,
+    "Primary": Primary,
+    "Screen": Screen,
+    "LearningRates": LearningRates,
+}
+CHANGES = {
+    "Depth": Depth,
+    "WidthScale": WidthScale,
+    "FeedforwardMultiplier": FeedforwardMultiplier,
+    "Loops": Loops,
+}
+KINDS: dict[str, type] = {**MODELS, **DATA, **OBJECTIVES, **OPTIM, **MEASURES, **LAB, **CHANGES}

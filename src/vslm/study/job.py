@@ -1,0 +1,114 @@
+"""A job: one arm with one seed, as a record. Running it is a pure function of the record and a folder."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from vslm.core.bounds import Seed, Some, Tokens
+from vslm.core.specs import Spec, fingerprint
+from vslm.results.files import sha256
+from vslm.study.experiment import Experiment
+from vslm.training.precision import Precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Spec):
+    """What is chosen once per study and used by every arm, seed and resume.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        precision: of the forward pass.
+        compiled: whether the loss goes through torch.compile.
+        threads: of one run; bitwise equality holds for a fixed number.
+    """
+
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Precision
+    compiled: bool
+    threads: Some
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Spec):
+    """Everything that decides the numbers of one run.
+
+    Args:
+        arm: its name, for messages.
+        experiment: what to train.
+        stages_tokens: tokens of each stage; every stage goes through the whole schedule. More than one when a finished
+            run went on.
+        init_seed: of the initial weights.
+        data_seed: of the order of batches.
+        settings: of the study.
+        corpus: fingerprint.
+        start_sha256: of the weights to start from; None: new ones.
+        split: where it is evaluated: "val" for verdicts, "select" for choices made during a study. What is written is
+            named after it (`val_loss`, `select_loss`), so that no choice can read `val` by mistake.
+        objective_sha256: of the weights of the runs that the objective reads; None: it reads none.
+        chosen_by: the measure that a run which is made to choose takes, once, at its end, by the name that it is
+            recorded under; None: the loss says it all.
+        own_code: a digest of the code of classes that are not the package's; None: there is none, or the run is older
+            than this field.
+    """
+
+    arm: str
+    experiment: Experiment
+    stages_tokens: tuple[Tokens, ...]
+    init_seed: Seed
+    data_seed: Seed
+    settings: Settings
+    corpus: str
+    start_sha256: str | None = None
+    split: Literal["val", "select"] = "val"
+    objective_sha256: tuple[str, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    chosen_by: str | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    own_code: str | None = field(default=None, metadata={"in_fingerprint": False})  # but see `_named`
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the run: equal records give equal numbers."""
+        return _named(self)
+
+    @property
+    def lineage(self) -> str:
+        """Names all jobs that may go on from one another's checkpoints: the same but for how many stages they have."""
+        return _named(dataclasses.replace(self, stages_tokens=self.stages_tokens[:1]))
+
+    @property
+    def is_made_to_choose(self) -> bool:
+        """Whether its last loss is all that anybody will ask for: nothing is measured or looked at on the way."""
+        return self.split == "select"
+
+    @property
+    def stages_steps(self) -> tuple[int, ...]:
+        """Optimizer steps of each stage."""
+        return tuple(max(1, round(tokens / self.experiment.tokens_per_step)) for tokens in self.stages_tokens)
+
+
+def _named(job: Job) -> str:
+    # Jobs of the package's own classes keep the names that they always had.
+    return fingerprint(job) if job.own_code is None else fingerprint({"job": job, "own_code": job.own_code})
+
+
+def digest_of(parts: Mapping[str, str] | None) -> str | None:
+    """The name of a code that is recorded as a digest of every part; None for none."""
+    if not parts:
+        return None
+    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def objective_checksums(experiment: Experiment) -> tuple[str, ...] | None:
+    """SHA-256 of the weights of every run that the objective reads, or None for none. They must be there."""
+    runs = experiment.objective.runs() if experiment.objective is not None else ()
+    return tuple(sha256(Path(run) / "weights.safetensors") for run in runs) or None
+
+
+def start_checksum(experiment: Experiment) -> str | None:
+    """SHA-256 of the weights that an experiment starts from, or None for new ones. They must be there."""
+    if isinstance(experiment.start_from, str):
+        return sha256(Path(experiment.start_from) / "weights.safetensors")
+    return None

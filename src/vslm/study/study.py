@@ -1,0 +1,195 @@
+"""The declaration of a question: arms against a baseline, seeds, and what number decides."""
+
+import atexit
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vslm.core.bounds import Minutes, Real, Seed, Some
+from vslm.core.errors import SpecError, nearest
+from vslm.core.specs import Spec
+from vslm.core.types import describe
+from vslm.results.folder import STAGE_FOLDERS, budget_name
+from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
+from vslm.study.experiment import Experiment
+from vslm.study.learning_rates import LearningRates
+from vslm.study.matching import Size
+from vslm.study.primary import Primary, check_primary
+from vslm.study.screening import Screen
+
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
+_ENDINGS_OF_FILES = (".json", ".html", ".py")
+_AUTO_LOOKS = (4, 8, 16)
+_MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(Spec):
+    """A question with its arms.
+
+    Args:
+        question: in words; stands at the top of the report.
+        baseline: the arm that all others are compared with.
+        arms: experiments by name.
+        seeds: how many (3 means 0, 1, 2), which ("3-5", or a tuple), or "auto": looks at 4, 8 and 16 seeds.
+        primary: the number that decides.
+        prediction: what you expect, written before the run.
+        match: what the arms have equal: "tokens", "flops" or "time"; budgets derive from the baseline's. For "time" the
+            arms are timed side by side before the first run, and what was measured is kept.
+        max_seeds: where "auto" gives up.
+        max_minutes: where "auto" gives up: no further look is begun after so many minutes of training, at as many
+            runs at a time as the study has workers; None: never by time.
+        equal: what every arm must have as much of as the baseline, within 0.5%: "parameters",
+            "non_embedding_parameters" or "flops" (useful FLOPs per token); None: nothing is promised. `matched` makes
+            such arms.
+        unequal: arms that are let off that promise, and shown so.
+        tune: a search for every arm's learning rate before it is judged; None: rates as declared.
+        screen: a first, short run of every arm that chooses which are judged; None: all are.
+        budgets: multiples of the budget at which arms are judged, 1 among them; more than one tells whether a
+            difference grows or shrinks with training.
+    """
+
+    question: str
+    baseline: str
+    arms: Mapping[str, Experiment]
+    seeds: Seed | str | tuple[Seed, ...] = 3
+    primary: Primary = Primary()
+    prediction: str | None = None
+    match: Literal["tokens", "flops", "time"] = "tokens"
+    max_seeds: Some = 16
+    max_minutes: Minutes | None = None
+    equal: Size | None = None
+    unequal: tuple[str, ...] = ()
+    tune: LearningRates | None = None
+    screen: Screen | None = None
+    budgets: tuple[Real, ...] = (1.0,)
+
+    def check(self) -> None:
+        """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""
+        if self.baseline not in self.arms:
+            raise SpecError("baseline", f"{self.baseline!r} is no arm", nearest(self.baseline, self.arms))
+        _check_names(self.arms)
+        if self.max_seeds < FEWEST_SEEDS or self.max_seeds >= _MOST_SEEDS:
+            allowed = f"{FEWEST_SEEDS} or more is needed, below {_MOST_SEEDS:,}: fewer have no interval"
+            raise SpecError("max_seeds", f"found {self.max_seeds}", allowed)
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
+        for name, experiment in self.arms.items():
+            try:
+                experiment.validate()
+            except SpecError as error:
+                raise error.within(f"arms.{name}") from None
+            end = self.primary.positions[1] if self.primary.positions else 0
+            if end > experiment.model.context_tokens:
+                found = f"position {end} is beyond the window of arm {name!r}"
+                raise SpecError("primary.positions", found, f"at most {experiment.model.context_tokens}")
+        check_primary(self.primary, self.arms, self.baseline)
+        planned_seeds(self)
+        _check_stages(self)
+        atexit.unregister(say_how_to_run)
+        # At the end Python has forgotten which file it ran.
+        atexit.register(say_how_to_run, getattr(sys.modules.get("__main__"), "__file__", None))
+
+    @property
+    def others(self) -> list[str]:
+        """The arms beside the baseline."""
+        return [name for name in self.arms if name != self.baseline]
+
+
+def say_how_to_run(file: str | None) -> None:
+    """At the end of `python study.py`, where nothing ran what it declares: one line that says what does.
+
+    Args:
+        file: that was run; None where there is none.
+    """
+    main = sys.modules.get("__main__")
+    if file is None or not isinstance(getattr(main, "STUDY", None), Study) or hasattr(sys, "last_type"):
+        return
+    path = Path(file)
+    shown = str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    name = shlex.quote(shown)
+    print(f"{shown} declares a study: `vslm run {name}` runs it, `vslm plan {name}` says what it would cost")
+
+
+def _check_names(arms: Iterable[str]) -> None:
+    """Refuse names that cannot be folders beside a study's own files, on any system."""
+    seen: dict[str, str] = {}
+    for name in arms:
+        folded = name.casefold()
+        if not _ARM_NAME.fullmatch(name) or name.endswith(".") or folded.endswith(_ENDINGS_OF_FILES):
+            found = f"{name!r} cannot name a folder"
+            allowed = "letters, digits, and _ + . - after the first, at most 60, and not the ending of a study's files"
+            raise SpecError("arms", found, allowed)
+        if seen.setdefault(folded, name) != name:
+            # One folder where the file system does not tell capitals.
+            raise SpecError(
+                "arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "some file systems see one name"
+            )
+
+
+def _check_stages(study: Study) -> None:
+    """Refuse names that are no arms or that stages need for themselves, and stages with nothing to do."""
+    for name in study.arms:
+        if name.casefold() in STAGE_FOLDERS:
+            raise SpecError("arms", f"{name!r} is the folder of a stage", "another name is needed")
+    controls = study.screen.controls if study.screen else ()
+    for where, names in (("unequal", study.unequal), ("screen.controls", controls)):
+        for name in names:
+            if name not in study.others:
+                found = f"{name!r} is the baseline" if name == study.baseline else f"{name!r} is no arm"
+                raise SpecError(where, found, nearest(name, study.others))
+    if study.unequal and study.equal is None:
+        raise SpecError("unequal", "given without equal", "", "say what the other arms have equal")
+    if study.screen and study.screen.num_confirmed() >= len(study.arms):
+        found = f"{study.screen.num_confirmed()} of {len(study.arms)} arms would be confirmed"
+        raise SpecError("screen", found, "a screening leaves some out", "leave screen out, or keep fewer")
+    names = {budget_name(budget) for budget in study.budgets}  # of their folders
+    if 1.0 not in study.budgets or min(study.budgets) <= 0 or len(names) < len(study.budgets):
+        raise SpecError("budgets", f"found {study.budgets}", "different numbers above 0 with 1 among them are needed")
+
+
+def planned_seeds(study: Study) -> tuple[int, ...]:
+    """The seeds of a study, or all that "auto" could come to."""
+    if study.seeds == "auto":
+        return tuple(range(study.max_seeds))
+    return parse_seeds(study.seeds)
+
+
+def auto_looks(study: Study) -> tuple[int, ...]:
+    """Numbers of seeds at which "auto" looks."""
+    looks = [look for look in _AUTO_LOOKS if look < study.max_seeds]
+    return (*looks, study.max_seeds)
+
+
+def parse_seeds(seeds: int | str | tuple[int, ...], where: str = "seeds") -> tuple[int, ...]:
+    """Seeds as numbers: a number alone is how many, anything else names them.
+
+    >>> parse_seeds(3), parse_seeds("3-5"), parse_seeds("4"), parse_seeds("3,5"), parse_seeds("7-7,0-1")
+    ((0, 1, 2), (3, 4, 5), (0, 1, 2, 3), (3, 5), (7, 0, 1))
+    """
+    allowed = f'a number such as 3, seeds such as "3-5" or "3,5", or "auto" is needed, below {_MOST_SEEDS:,}'
+    refused = SpecError(where, f"found {describe(seeds)}", allowed)
+    if isinstance(seeds, int) or (isinstance(seeds, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", seeds, re.ASCII)):
+        ranges = [(0, int(seeds) - 1)]
+    elif isinstance(seeds, str):
+        parts = [re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part) for part in seeds.split(",")]
+        if not all(parts):
+            raise refused
+        ranges = [(int(match[1]), int(match[2] or match[1])) for match in parts if match]
+    else:
+        ranges = [(seed, seed) for seed in seeds]
+    if not ranges or not all(0 <= first <= last < _MOST_SEEDS for first, last in ranges):
+        raise refused
+    found = tuple(seed for first, last in ranges for seed in range(first, last + 1))
+    if len(set(found)) < len(found):
+        raise SpecError(where, f"{seeds!r} names a seed twice", "every seed once")
+    return found
+
+
+def names_seeds(seeds: object) -> bool:
+    """Whether seeds are named ("3-5"), not counted ("3")."""
+    return isinstance(seeds, tuple) or (isinstance(seeds, str) and ("-" in seeds or "," in seeds))

@@ -13,7 +13,7 @@ from vslm.data.batches import Batch, Windows, evaluation_windows_of, mean_over_p
 from vslm.data.corpus import open_corpus, prepare
 from vslm.data.documents import Document, Scored, token_weights
 from vslm.data.sources.source import Source
-from vslm.data.splits import Splits, split_documents
+from vslm.data.splits import SPLITS, Splits, split_documents
 from vslm.data.tokenizers import Characters, Tokenizer
 from vslm.data.windows import training_starts
 
@@ -110,14 +110,14 @@ def test_what_counts_stays_with_its_letters_when_a_document_is_cut_and_joined() 
     scored = [Scored(place, place + 6) for place in range(len(text)) if text.startswith("answer", place)]
     parts = split_documents([Document("one", text, tuple(scored))], Splits(), bytes_per_token=1.0, where="it")
     assert parts.cut_into_blocks
-    assert max(len(texts) for texts in parts.by_split.values()) > 1
+    assert parts.has_scored
+    assert max(len(list(parts.texts(name))) for name in SPLITS) > 1
     found = 0
-    for name, texts in parts.by_split.items():
-        for part, stretches in zip(texts, parts.scored_by_split[name], strict=True):
-            assert stretches is not None
-            assert {part[one.first : one.end] for one in stretches} == {"answer"}
-            assert len(stretches) == part.count("answer")
-            found += len(stretches)
+    for part in parts.parts(*SPLITS):
+        assert part.scored is not None
+        assert {part.text[one.first : one.end] for one in part.scored} == {"answer"}
+        assert len(part.scored) == part.text.count("answer")
+        found += len(part.scored)
     assert found == 3000
 
 

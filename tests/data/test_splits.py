@@ -7,7 +7,7 @@ from synthetic_text import stories, story
 
 from vslm.core.errors import DataError, SpecError
 from vslm.data.documents import Document
-from vslm.data.splits import SPLITS, SplitDocuments, Splits, cut_into_blocks, place, split_documents
+from vslm.data.splits import SPLITS, Pieces, SplitDocuments, SplitName, Splits, cut_into_blocks, split_documents
 
 
 def split(texts: list[str], splits: Splits | None = None, bytes_per_token: float = 4.0) -> SplitDocuments:
@@ -16,30 +16,42 @@ def split(texts: list[str], splits: Splits | None = None, bytes_per_token: float
     return split_documents(documents, splits or Splits(), bytes_per_token=bytes_per_token, where="here")
 
 
+def by_split(parts: SplitDocuments) -> dict[SplitName, list[str]]:
+    """The texts of each split."""
+    return {name: list(parts.texts(name)) for name in SPLITS}
+
+
+def place(text: str) -> float:
+    """Where a text lies between 0 and 1."""
+    pieces = Pieces()
+    pieces.add(text)
+    return float(pieces.places[0])
+
+
 def test_membership_does_not_depend_on_order() -> None:
     """The same documents shuffled fall into the same splits."""
     texts = stories(307)
     shuffled = random.Random(0).sample(texts, len(texts))
     first, second = split(texts), split(shuffled)
-    assert all(set(first.by_split[name]) == set(second.by_split[name]) for name in SPLITS)
+    assert all(set(by_split(first)[name]) == set(by_split(second)[name]) for name in SPLITS)
 
 
 def test_adding_documents_moves_none() -> None:
     """What was held out of a smaller corpus is held out of a larger one."""
     few, many = split(stories(307)), split(stories(1009))
-    assert all(set(few.by_split[name]) <= set(many.by_split[name]) for name in SPLITS)
+    assert all(set(by_split(few)[name]) <= set(by_split(many)[name]) for name in SPLITS)
 
 
 def test_the_order_of_the_source_is_kept_within_a_split() -> None:
     """Hashing chooses, it does not shuffle."""
     texts = stories(307)
-    for part in split(texts).by_split.values():
+    for part in by_split(split(texts)).values():
         assert part == sorted(part, key=texts.index)
 
 
 def test_shares_are_about_as_asked() -> None:
     """Of 2,003 documents, 20% and 10% within four standard deviations."""
-    parts = split(stories(2003, 11), Splits(val_fraction=0.2, select_fraction=0.1)).by_split
+    parts = by_split(split(stories(2003, 11), Splits(val_fraction=0.2, select_fraction=0.1)))
     assert abs(len(parts["val"]) - 401) < 4 * 18
     assert abs(len(parts["select"]) - 200) < 4 * 13.5
 
@@ -50,7 +62,7 @@ def test_repeats_are_kept_once_and_counted_whatever_their_whitespace() -> None:
     parts = split([*texts, texts[3], "\n " + texts[5].replace(" ", "  \r\n"), "  \n", ""])
     assert parts.num_repeats == 2
     assert parts.num_documents == 101
-    assert sorted(text for name in SPLITS for text in parts.by_split[name]) == sorted(texts)
+    assert sorted(text for name in SPLITS for text in by_split(parts)[name]) == sorted(texts)
 
 
 def test_blank_documents_are_neither_documents_nor_repeats() -> None:
@@ -65,8 +77,8 @@ def test_a_corpus_of_few_documents_is_cut_and_loses_nothing(count: int) -> None:
     parts = split(texts)
     assert parts.cut_into_blocks
     assert parts.num_documents == count
-    assert all(parts.by_split[name] for name in SPLITS)
-    assert sum(len(text) for name in SPLITS for text in parts.by_split[name]) == sum(map(len, texts))
+    assert all(by_split(parts)[name] for name in SPLITS)
+    assert sum(len(text) for name in SPLITS for text in by_split(parts)[name]) == sum(map(len, texts))
 
 
 @pytest.mark.parametrize(("characters", "block"), [(10_000, 1024), (128_000, 2_000), (2_000_000, 16 * 1024)])
@@ -87,10 +99,10 @@ def test_blocks_that_follow_one_another_in_a_split_are_one_text_again() -> None:
     """No false end of a document where the text goes on."""
     text = "\n".join(stories(2003))
     parts = split([text])
-    for part in parts.by_split["train"]:
+    for part in by_split(parts)["train"]:
         assert part in text
-    assert len(parts.by_split["train"]) <= 1 + len(parts.by_split["val"] + parts.by_split["select"]) + 1
-    assert max(map(len, parts.by_split["train"])) > 3 * (parts.block_characters or 0)
+    assert len(by_split(parts)["train"]) <= 1 + len(by_split(parts)["val"] + by_split(parts)["select"]) + 1
+    assert max(map(len, by_split(parts)["train"])) > 3 * (parts.block_characters or 0)
 
 
 @pytest.mark.parametrize("seed", range(23))
@@ -99,9 +111,9 @@ def test_luck_never_leaves_a_split_with_less_than_half_its_share(seed: int) -> N
     text = "\n\n".join(story(1000 * seed + i, 41) for i in range(67))
     parts = split([text])
     total = len(text)
-    assert sum(map(len, parts.by_split["val"])) >= 0.05 * total
-    assert sum(map(len, parts.by_split["select"])) >= 0.025 * total
-    assert sum(map(len, parts.by_split["train"])) >= 0.5 * total
+    assert sum(map(len, by_split(parts)["val"])) >= 0.05 * total
+    assert sum(map(len, by_split(parts)["select"])) >= 0.025 * total
+    assert sum(map(len, by_split(parts)["train"])) >= 0.5 * total
 
 
 def test_luck_above_half_of_a_share_is_left_as_it_is() -> None:
@@ -109,7 +121,7 @@ def test_luck_above_half_of_a_share_is_left_as_it_is() -> None:
     below = 0
     for seed in range(23):
         texts = [story(1000 * seed + i, 41) for i in range(67)]
-        val = split(texts, Splits(min_val_tokens=0)).by_split["val"]
+        val = by_split(split(texts, Splits(min_val_tokens=0)))["val"]
         share = sum(map(len, val)) / sum(map(len, texts))
         assert share >= 0.05
         below += share < 0.095  # up to the whole share it would be this in none
@@ -124,11 +136,11 @@ def test_val_grows_to_the_tokens_it_needs_where_the_corpus_allows() -> None:
     total = sum(map(len, texts))
     need = int(0.15 * total / 4.0)
     grown = split(texts, Splits(min_val_tokens=need))
-    assert 0.15 * total <= sum(map(len, grown.by_split["val"])) < 0.16 * total
+    assert 0.15 * total <= sum(map(len, by_split(grown)["val"])) < 0.16 * total
     declared = split(texts, Splits(min_val_tokens=0))
-    assert split(texts, Splits(min_val_tokens=2 * need)).by_split == declared.by_split
-    assert set(declared.by_split["val"]) < set(grown.by_split["val"])
-    assert declared.by_split["select"] == grown.by_split["select"]
+    assert by_split(split(texts, Splits(min_val_tokens=2 * need))) == by_split(declared)
+    assert set(by_split(declared)["val"]) < set(by_split(grown)["val"])
+    assert by_split(declared)["select"] == by_split(grown)["select"]
 
 
 @pytest.mark.parametrize("texts", [[], ["", " \n"], ["one short line"], ["same"] * 100, ["a", "b"]])
@@ -146,24 +158,24 @@ def test_no_text_is_ever_lost_or_in_two_splits(seed: int, count: int, val: float
         parts = split(texts, Splits(val_fraction=val, select_fraction=select, min_val_tokens=least), 1.0)
     except DataError:
         return
-    assert sorted(text for name in SPLITS for text in parts.by_split[name]) == sorted(texts)
+    assert sorted(text for name in SPLITS for text in by_split(parts)[name]) == sorted(texts)
 
 
 @given(st.text(alphabet="ab \n\r\t.é\U0001f600", max_size=400), st.integers(1, 37))
 def test_blocks_joined_are_the_text(text: str, block_characters: int) -> None:
     """To the character, and none is longer than twice what was asked."""
-    blocks = cut_into_blocks(text, block_characters)
+    blocks = list(cut_into_blocks(text, block_characters))
     assert "".join(blocks) == text
     assert all(block or not text for block in blocks)
 
 
 def test_blocks_end_at_blank_lines_then_line_ends_then_spaces_then_anywhere() -> None:
     """The best place within reach is taken."""
-    assert cut_into_blocks("aaaa b\nb\n\nc" + "c" * 9, 5)[0] == "aaaa b\nb\n\n"
-    assert cut_into_blocks("aaaa b\nbbbbb\n\n" + "c" * 9, 5)[0] == "aaaa b\n"
-    assert cut_into_blocks("aaaa bb bbbbbbbb\n\n" + "c" * 9, 5)[0] == "aaaa bb "
-    assert cut_into_blocks("a" * 23, 5)[0] == "aaaaa"
-    assert cut_into_blocks("one word\r\n \t\r\n\r\nand more words", 8)[0] == "one word\r\n \t\r\n\r\n"
+    assert next(cut_into_blocks("aaaa b\nb\n\nc" + "c" * 9, 5)) == "aaaa b\nb\n\n"
+    assert next(cut_into_blocks("aaaa b\nbbbbb\n\n" + "c" * 9, 5)) == "aaaa b\n"
+    assert next(cut_into_blocks("aaaa bb bbbbbbbb\n\n" + "c" * 9, 5)) == "aaaa bb "
+    assert next(cut_into_blocks("a" * 23, 5)) == "aaaaa"
+    assert next(cut_into_blocks("one word\r\n \t\r\n\r\nand more words", 8)) == "one word\r\n \t\r\n\r\n"
 
 
 def test_a_rest_of_half_a_block_is_none_of_its_own() -> None:

@@ -9,7 +9,9 @@
 Two processes that ask for the same corpus build it once; the second says that it waits. The lock is the operating
 system's, taken through `filelock`, so a killed process leaves none behind. Files that are open are never written to.
 
-Not for: corpora that do not fit into memory as text while they are built.
+A corpus may be larger than memory: its documents are gone through several times and written as they come
+(`readings.py`, `splits.py`, `split_writer.py`). What grows with it are some sixty bytes a document while it is made. A
+single document is held whole, and so is a file that is one JSON value, or a packed table.
 """
 
 import contextlib
@@ -19,13 +21,12 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,10 +35,11 @@ from vslm.core.own_code import parts_of_class
 from vslm.core.specs import to_plain
 from vslm.core.system import refused
 from vslm.core.user_modules import is_own
-from vslm.data.documents import Document, Scored, token_weights
 from vslm.data.reading.notes import Notes
+from vslm.data.readings import Readings
 from vslm.data.sources.source import Source
-from vslm.data.splits import SPLITS, SplitName, split_documents
+from vslm.data.split_writer import SplitWriter
+from vslm.data.splits import SPLITS, SplitDocuments, SplitName, split_documents
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.results.files import read_json, sha256, sync_folder, write_json
 from vslm.results.locks import lock
@@ -46,7 +48,6 @@ from vslm.results.seals import sealed, was_changed
 FORMAT = 2  # of the folder; part of the fingerprint, so another format is another corpus
 _READING = 1  # of the rules by which files become documents; other rules read known files again
 _NUM_UINT16_IDS = 65_536
-_TEXTS_AT_A_TIME = 512  # encoded together; ids of the library take much more memory than ours
 _ROOM = "make room, or set VSLM_HOME to another folder"
 
 Say = Callable[[str], None]
@@ -197,34 +198,47 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
         say(f"{gone.where}: {gone.found}; the corpus that was prepared from it before is used")
         return corpus
     try:
-        content, how_read = _already_read(key)
-        corpus, documents = _opened(home() / "corpora" / _fingerprint(source, content)) if content else None, None
+        known = _already_read(key)
+        corpus, documents = _opened(_folder(source, known)) if known else None, None
         if corpus is None:
             # Read anew, whatever was noted of them: a note that is damaged would give the corpus another name.
-            documents = list(source.read(notes))
-            how_read = notes.lines()
-            for words in how_read:
+            documents = Readings(source, notes)
+            known = _Known(documents.content, documents.num_bytes, notes.lines())
+            for words in known.read:
                 say(words)
-            content = content_hash(documents)
-            folder = home() / "corpora" / _fingerprint(source, content)
-            corpus = _opened(folder) or _built_once(source, documents, folder, say)
+            corpus = _opened(_folder(source, known)) or _built_once(source, documents, _folder(source, known), say)
     except OSError as error:
         found = "the cache of corpora cannot be used"
         raise refused(error, home(), found=found, do=_ROOM) from error
+    assert known is not None
     if documents is not None and not notes.lacks_packages:
         with suppress(RunError):  # it spares a reading next time, no more
             for name in (key, _name_of(source)):
                 if name is not None:
-                    write_json(_read_record(name), {"content": content, "read": how_read})
+                    write_json(_read_record(name), known._asdict())
     # One corpus may be read from several places: what is said is how it was read now, not how it was built.
-    return Corpus(corpus.folder, {**corpus.meta, "read": [*how_read, *_fewer_ids(source, corpus.vocabulary)]})
+    return Corpus(corpus.folder, {**corpus.meta, "read": [*known.read, *_fewer_ids(source, corpus.vocabulary)]})
+
+
+class _Known(NamedTuple):
+    """What reading a source tells of it.
+
+    Args:
+        content: as `Readings` has it.
+        num_bytes: of all its texts.
+        read: in words, what was read, as what, and what was passed over.
+    """
+
+    content: str
+    num_bytes: int
+    read: list[str]
 
 
 def _prepared_before(source: Source) -> Corpus | None:
     """The corpus of what was last found in a source that is gone; None where none was prepared with this tokenizer."""
-    content, how_read = _already_read(_name_of(source))
-    corpus = _opened(home() / "corpora" / _fingerprint(source, content)) if content else None
-    return None if corpus is None else Corpus(corpus.folder, {**corpus.meta, "read": how_read})
+    known = _already_read(_name_of(source))
+    corpus = _opened(_folder(source, known)) if known else None
+    return None if corpus is None or known is None else Corpus(corpus.folder, {**corpus.meta, "read": known.read})
 
 
 def _fewer_ids(source: Source, vocabulary: int) -> Iterator[str]:
@@ -249,23 +263,17 @@ def open_corpus(fingerprint: str) -> Corpus:
     return corpus
 
 
-def content_hash(documents: Iterable[Document]) -> str:
-    """SHA-256 of the texts in their order, and of what counts in them. Names are left out, so a corpus may move."""
-    digest = hashlib.sha256()
-    for document in documents:
-        digest.update(hashlib.sha256(document.text.encode()).digest())
-        if document.scored is not None:
-            digest.update(repr([tuple(one) for one in document.scored]).encode())
-    return digest.hexdigest()
-
-
-def _fingerprint(source: Source, content: str) -> str:
-    made_by = [FORMAT, content, to_plain(source.tokenizer), to_plain(source.splits)]
+def _folder(source: Source, known: _Known) -> Path:
+    """Where the corpus of a source lies once it is made: its name is the fingerprint."""
+    made_by = [FORMAT, known.content, to_plain(source.tokenizer), to_plain(source.splits)]
     if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
         made_by.append({"align_tokens": source.align_tokens})
+    most = source.tokenizer.most_train_bytes
+    if most is not None and known.num_bytes > most:  # as well
+        made_by.append({"most_train_bytes": most})
     if is_own(type(source.tokenizer)):
         made_by.append({"own_code": parts_of_class(type(source.tokenizer))})
-    return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
+    return home() / "corpora" / hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _identity_key(source: Source) -> str | None:
@@ -297,15 +305,16 @@ def _read_record(key: str) -> Path:
     return home() / "corpora" / "read" / f"{key}.json"
 
 
-def _already_read(key: str | None) -> tuple[str | None, list[str]]:
-    """The content of files in this state, and how they were read; None where they were not."""
+def _already_read(key: str | None) -> _Known | None:
+    """What files in this state hold; None where they were not read."""
     if key is None:
-        return None, []
+        return None
     try:
         record = read_json(_read_record(key))
-        return str(record["content"]), [str(words) for words in record["read"]]
-    except (ResultError, KeyError, TypeError):
-        return None, []
+        # A record from before tokenizers saw a part alone names the corpus that saw all.
+        return _Known(str(record["content"]), int(record.get("num_bytes", 0)), [str(words) for words in record["read"]])
+    except (ResultError, KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _damage(folder: Path) -> str | None:
@@ -361,7 +370,7 @@ def _opened(folder: Path, say: Say | None = None) -> Corpus | None:
     return None
 
 
-def _built_once(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
+def _built_once(source: Source, documents: Readings, folder: Path, say: Say) -> Corpus:
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = folder.with_name(f"{folder.name}.lock")
     taken = lock(place, wait=False)
@@ -376,23 +385,23 @@ def _built_once(source: Source, documents: list[Document] | None, folder: Path, 
             taken.release()
 
 
-def _built(source: Source, documents: list[Document] | None, folder: Path, say: Say) -> Corpus:
+def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpus:
     started = time.perf_counter()
     say(f"preparing {source.describe()}")
-    documents = list(source.documents()) if documents is None else documents
     parts = split_documents(
         documents,
         source.splits,
         bytes_per_token=source.tokenizer.usual_bytes_per_token,
         where=source.describe(),
     )
-    del documents
     for words in _remarks(parts.num_documents, parts.num_repeats, parts.block_characters):
         say(words)
-    texts = parts.by_split
+    most = source.tokenizer.most_train_bytes
+    if most is not None and documents.num_bytes > most:
+        say(f"the tokenizer is made from at most {most / 2**20:,.0f} MB of train, chosen by hash")
     try:
         tokenizer = source.tokenizer.fit(
-            texts["train"], held_out=[*texts["select"], *texts["val"]], separated=parts.num_documents > 1
+            parts.train_texts(most), held_out=parts.texts("select", "val"), separated=parts.num_documents > 1
         )
     except SpecError as error:
         raise error.within("data.tokenizer") from None
@@ -401,16 +410,16 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
     temporary.mkdir()
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
-        has_weights = any(one is not None for scored in parts.scored_by_split.values() for one in scored)
-        splits: dict[SplitName, dict[str, int]] = {}
-        weights: dict[SplitName, float] = {}
-        for name in SPLITS:
-            scored = parts.scored_by_split[name] if has_weights else None
-            splits[name], weights[name] = _write_split(temporary / f"{name}.bin", texts[name], scored, tokenizer, dtype)
-            if has_weights:
+        written = _write_splits(temporary, parts, tokenizer, dtype)
+        splits = {name: written[name].sizes() for name in SPLITS}
+        weights = {name: written[name].weight for name in SPLITS}
+        if parts.has_scored:
+            for name in SPLITS:
                 _check_weight(weights[name], name, source)
         tokenizer.save(temporary / "tokenizer.json")
-        names = _names_of_files(has_weights)
+        digests = {path: digest for one in written.values() for path, digest in one.digests().items()}
+        digests["tokenizer.json"] = sha256(temporary / "tokenizer.json")
+        names = _names_of_files(parts.has_scored)
         meta: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": folder.name,
@@ -420,7 +429,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
             "tokenizer": to_plain(source.tokenizer),
             "shares": to_plain(source.splits),
             "dtype": dtype,
-            **({"has_weights": True, "weights": weights} if has_weights else {}),
+            **({"has_weights": True, "weights": weights} if parts.has_scored else {}),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
@@ -428,7 +437,7 @@ def _built(source: Source, documents: list[Document] | None, folder: Path, say: 
             "block_characters": parts.block_characters,
             "splits": splits,
             "sizes": {name: (temporary / name).stat().st_size for name in names},
-            "sha256": {name: sha256(temporary / name) for name in names},
+            "sha256": {name: digests[name] for name in names},
         }
         meta = sealed(meta)
         write_json(temporary / "meta.json", meta)
@@ -470,44 +479,20 @@ def _on_disk(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def _write_split(
-    path: Path,
-    texts: Sequence[str],
-    scored: Sequence[tuple[Scored, ...] | None] | None,
-    tokenizer: FittedTokenizer,
-    dtype: str,
-) -> tuple[dict[str, int], float]:
-    """Write the ids of a split, and beside them how much each counts; returns sizes, and the sum of what counts.
-
-    Args:
-        path: of the ids; weights get another ending.
-        texts: of the split.
-        scored: what counts in each; None: no source said so, and no weights are written.
-        tokenizer: fitted.
-        dtype: of the ids.
-    """
-    num_tokens, num_bytes, total = 0, 0, 0.0
-    with contextlib.ExitStack() as files:
-        ids_file = files.enter_context(path.open("wb"))
-        weights_file = None if scored is None else files.enter_context(path.with_suffix(".weights").open("wb"))
-        remaining = iter(zip(texts, scored or [None] * len(texts), strict=True))
-        while some := list(islice(remaining, _TEXTS_AT_A_TIME)):
-            for (text, parts), ids in zip(some, tokenizer.encode_many([text for text, _ in some]), strict=True):
-                row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
-                ids_file.write(row.astype(_on_disk(dtype)).tobytes())
-                num_tokens += len(row)
-                num_bytes += len(text.encode())
-                if weights_file is not None:
-                    weights = np.full(len(row), float(parts is None), dtype=np.float32)
-                    if parts is not None:  # the separator behind it does not count
-                        weights[: len(ids)] = token_weights(text, parts, tokenizer.token_num_bytes[ids])
-                    weights_file.write(weights.astype("<f4").tobytes())
-                    total += float(weights.sum(dtype=np.float64))
-        for file in (ids_file, weights_file):
-            if file is not None:
-                file.flush()
-                os.fsync(file.fileno())
-    return {"num_tokens": num_tokens, "num_bytes": num_bytes, "num_documents": len(texts)}, total
+def _write_splits(
+    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str
+) -> dict[SplitName, SplitWriter]:
+    """Write the ids of all splits, and beside them how much each counts where a document says so."""
+    with contextlib.ExitStack() as open_files:
+        writers: dict[SplitName, SplitWriter] = {
+            name: open_files.enter_context(
+                SplitWriter(folder / f"{name}.bin", tokenizer, _on_disk(dtype), has_weights=parts.has_scored)
+            )
+            for name in SPLITS
+        }
+        for part in parts.parts(*SPLITS):
+            writers[part.split].add(part)
+    return writers
 
 
 def _check_weight(total: float, name: SplitName, source: Source) -> None:

@@ -1,16 +1,22 @@
 """Which document is for training, which for choices made during a study (`select`), which for verdicts (`val`).
 
-Membership is by hash of the document's text, never by order: every document has a place between 0 and 1, val takes the
-lowest places, select the highest. Adding documents to a large corpus moves none that were there.
+Membership is by hash of the document's text, every run of whitespace counting as one space, never by order: the first
+48 bits of its SHA-256 are a place between 0 and 1, val takes the lowest places, select the highest. Adding documents to
+a large corpus moves none that were there.
+
+Of a text its hash and its size are kept, and no letter; which split it is in is found when it comes again.
 
 Not for: telling near-repeats from new text. Two documents that differ in one word are two documents.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
@@ -29,6 +35,8 @@ _SMALLEST_BLOCK_CHARACTERS = 1_024
 _FEWEST_BLOCKS = 64  # below this, blocks are smaller, so that a tenth of them is still several
 _LEAST_OF_SHARE = 0.5  # a split that luck left with less than this part of its share is filled up to it
 _MOST_VAL_FRACTION = 0.2  # what val may grow to for min_val_tokens
+_PLACE_BITS = 48
+_LEFT_OUT = len(SPLITS)  # where a piece that is in a split has the place of that split
 _BLANK_LINE = re.compile(r"\n(?:[ \t]*\r?\n)+")
 
 
@@ -60,51 +68,154 @@ class Splits(Spec):
             raise SpecError("min_val_tokens", f"found {self.min_val_tokens}", "0 or more is needed")
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What is hashed: a document, or a block of one. Pieces of one document that stand side by side are one text."""
+class Part(NamedTuple):
+    """A text of a split: a document, or blocks of one that stand side by side.
 
-    document: int
-    number: int
+    Args:
+        split: that it is in.
+        text: of it.
+        scored: the stretches that count; None: all of it.
+    """
+
+    split: SplitName
     text: str
-    scored: tuple[Scored, ...] | None = None
+    scored: tuple[Scored, ...] | None
+
+
+class Texts:
+    """Texts that can be gone through as often as wanted, each time from the first."""
+
+    def __init__(self, parts: Callable[[], Iterator[Part]]) -> None:
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[str]:
+        return (part.text for part in self._parts())
+
+
+class Pieces:
+    """What is known of the pieces of a corpus (documents, or blocks of them): 32 bytes each, and none of their text."""
+
+    def __init__(self) -> None:
+        self._columns = tuple(array("Q") for _ in range(4))
+
+    def add(self, text: str) -> None:
+        """The next piece."""
+        digest = hashlib.sha256(" ".join(text.split()).encode()).digest()
+        halves = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
+        for column, number in zip(self._columns, (*halves, len(text.encode()), len(text)), strict=True):
+            column.append(number)
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    @property
+    def high(self) -> np.ndarray:
+        """The first 64 bits of the hash of each."""
+        return self._column(0)
+
+    @property
+    def low(self) -> np.ndarray:
+        """The next 64."""
+        return self._column(1)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Of each, its place in [0, 1)."""
+        return (self.high >> np.uint64(64 - _PLACE_BITS)) / 2.0**_PLACE_BITS
+
+    @property
+    def num_bytes(self) -> np.ndarray:
+        """Of each, in UTF-8."""
+        return self._column(2).astype(np.int64)
+
+    @property
+    def num_characters(self) -> np.ndarray:
+        """Of each."""
+        return self._column(3).astype(np.int64)
+
+    def _column(self, number: int) -> np.ndarray:
+        return np.frombuffer(self._columns[number], dtype=np.uint64)
+
+    def is_first(self) -> np.ndarray:
+        """Whether no piece before has the same text, for each; by 128 bits of its hash."""
+        order = np.lexsort((self.low, self.high))  # stable, so the first of equals comes first
+        is_first = np.ones(len(self), dtype=bool)
+        high, low = self.high[order], self.low[order]
+        is_first[order[1:]] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+        return is_first
 
 
 @dataclass(frozen=True)
 class SplitDocuments:
-    """Texts by split, in the order of the source, and what was done to get them.
+    """Which text is in which split, and what was done to get there. Holds no text: documents are gone through again.
 
     Args:
-        by_split: texts; blocks that follow one another in a document and fell into one split are joined again.
-        scored_by_split: of each of these texts, the stretches that count; None: all of it.
+        documents: of the source.
         num_documents: different documents that are not blank.
         num_repeats: documents (or blocks) left out because their text was there already.
         block_characters: about how long the blocks are; None where whole documents were split.
+        has_scored: whether a document says what counts in it.
+        is_kept: 1 for each document that is not blank and no repeat, 0 for repeats.
+        pieces: what was split: the documents, or the blocks of those that are kept.
+        labels: of each piece the place of its split in `SPLITS`; of a repeat another number.
     """
 
-    by_split: dict[SplitName, list[str]]
-    scored_by_split: dict[SplitName, list[tuple[Scored, ...] | None]]
+    documents: Iterable[Document]
     num_documents: int
     num_repeats: int
     block_characters: int | None
+    has_scored: bool
+    is_kept: bytes
+    pieces: Pieces
+    labels: bytes
 
     @property
     def cut_into_blocks(self) -> bool:
         """Whether documents were cut."""
         return self.block_characters is not None
 
+    def parts(self, *names: SplitName) -> Iterator[Part]:
+        """The texts of these splits, in the order of the source; blocks that stand side by side in one are one."""
+        return self._parts(self.labels, names)
 
-def place(text: str) -> float:
-    """A number in [0, 1) from the text, every run of whitespace counting as one space.
+    def texts(self, *names: SplitName) -> Texts:
+        """Their texts alone."""
+        return Texts(lambda: self.parts(*names))
 
-    >>> place("a  b\\n") == place("a b") != place("ab")
-    True
-    """
-    return int.from_bytes(_normalized_digest(text)[:6], "big") / 2**48
+    def train_texts(self, most_bytes: int | None) -> Texts:
+        """The texts of the training split, or some of them: those lowest by another part of their hash, so that they
+        are the same in any order, and mostly the same as the corpus grows.
 
+        Args:
+            most_bytes: of all texts together, one at least; None: all there are.
+        """
+        labels, train_label = np.frombuffer(self.labels, dtype=np.uint8), SPLITS.index("train")
+        train = np.flatnonzero(labels == train_label)
+        order = train[np.argsort(self.pieces.low[train], kind="stable")]
+        sizes = self.pieces.num_bytes[order].cumsum()
+        if most_bytes is None or sizes[-1] <= most_bytes:
+            return self.texts("train")
+        chosen = np.full(len(labels), _LEFT_OUT, dtype=np.uint8)
+        chosen[order[: max(1, int(np.searchsorted(sizes, most_bytes, side="right")))]] = train_label
+        return Texts(lambda: self._parts(chosen.tobytes(), ("train",)))
 
-def _normalized_digest(text: str) -> bytes:
-    return hashlib.sha256(" ".join(text.split()).encode()).digest()
+    def _parts(self, labels: bytes, names: tuple[SplitName, ...]) -> Iterator[Part]:
+        wanted = {SPLITS.index(name) for name in names}
+        first = 0  # piece of the document
+        for is_kept, document in zip(self.is_kept, _not_blank(self.documents), strict=True):
+            if self.block_characters is None:
+                ends = [len(document.text)]
+            else:
+                ends = list(_block_ends(document.text, self.block_characters)) if is_kept else []
+            start = 0
+            for number, end in enumerate(ends, first):
+                label, is_last = labels[number], end == len(document.text)
+                if is_last or labels[number + 1] != label:
+                    if label in wanted:
+                        scored = cut_scored(document.scored, start, end)
+                        yield Part(SPLITS[label], document.text[start:end], scored)
+                    start = end
+            first += len(ends)
 
 
 def split_documents(
@@ -116,127 +227,104 @@ def split_documents(
     less (to 1 KB) where there would be fewer than 64.
 
     Args:
+        documents: gone through once, twice where they are cut, and again whenever the texts of a split are asked for.
         bytes_per_token: a guess, for `min_val_tokens`: the tokenizer is not there before its training split is.
         where: the corpus, for messages.
     Raises: DataError when there is no text, or when a split would be empty.
     """
-    pieces, num_repeats = _without_repeats(
-        Piece(i, 0, document.text, document.scored) for i, document in enumerate(documents) if document.text.strip()
-    )
-    if not pieces:
+    pieces, are_scored = Pieces(), bytearray()
+    for document in _not_blank(documents):
+        pieces.add(document.text)
+        are_scored.append(document.scored is not None)
+    if not len(pieces):
         raise DataError(where, "there is no text in it", "some kilobytes are needed, a megabyte is better")
-    num_documents = len(pieces)
-    sizes = [len(piece.text) for piece in pieces]
+    is_kept = is_first = pieces.is_first()
+    sizes = pieces.num_characters[is_kept]
+    num_documents, num_characters = len(sizes), int(sizes.sum())
+    num_repeats = len(pieces) - num_documents
+    has_scored = bool(np.frombuffer(are_scored, dtype=bool)[is_kept].any())
     block_characters = None
-    if num_documents < _FEWEST_DOCUMENTS or max(sizes) > _LARGEST_SHARE * sum(sizes):
-        block_characters = min(_BLOCK_CHARACTERS, max(_SMALLEST_BLOCK_CHARACTERS, sum(sizes) // _FEWEST_BLOCKS))
-        pieces, num_repeated_blocks = _without_repeats(
-            block for piece in pieces for block in _blocks_of(piece, block_characters)
-        )
-        num_repeats += num_repeated_blocks
-    members = _members(pieces, splits, bytes_per_token, where)
-    joined = {name: _joined(members[name]) for name in SPLITS}
-    by_split: dict[SplitName, list[str]] = {name: [text for text, _ in joined[name]] for name in SPLITS}
-    scored: dict[SplitName, list[tuple[Scored, ...] | None]] = {
-        name: [part for _, part in joined[name]] for name in SPLITS
-    }
-    return SplitDocuments(by_split, scored, num_documents, num_repeats, block_characters)
+    if num_documents < _FEWEST_DOCUMENTS or int(sizes.max()) > _LARGEST_SHARE * num_characters:
+        block_characters = min(_BLOCK_CHARACTERS, max(_SMALLEST_BLOCK_CHARACTERS, num_characters // _FEWEST_BLOCKS))
+        pieces = _blocks_of(documents, is_kept, block_characters)
+        is_first = pieces.is_first()
+        num_repeats += int((~is_first).sum())
+    labels = _labels(pieces, is_first, splits, bytes_per_token, where)
+    return SplitDocuments(
+        documents, num_documents, num_repeats, block_characters, has_scored, is_kept.tobytes(), pieces, labels.tobytes()
+    )
 
 
-def _blocks_of(piece: Piece, block_characters: int) -> Iterator[Piece]:
-    start = 0
-    for number, text in enumerate(cut_into_blocks(piece.text, block_characters)):
-        end = start + len(text)
-        yield Piece(piece.document, number, text, cut_scored(piece.scored, start, end))
-        start = end
+def _not_blank(documents: Iterable[Document]) -> Iterator[Document]:
+    return (document for document in documents if document.text.strip())
 
 
-def _without_repeats(pieces: Iterable[Piece]) -> tuple[list[Piece], int]:
-    kept: dict[bytes, Piece] = {}
-    num_repeats = 0
-    for piece in pieces:
-        num_repeats += kept.setdefault(_normalized_digest(piece.text), piece) is not piece
-    return list(kept.values()), num_repeats
+def _blocks_of(documents: Iterable[Document], is_kept: np.ndarray, block_characters: int) -> Pieces:
+    blocks = Pieces()
+    for kept, document in zip(is_kept, _not_blank(documents), strict=True):
+        if kept:
+            for text in cut_into_blocks(document.text, block_characters):
+                blocks.add(text)
+    return blocks
 
 
-def _members(pieces: list[Piece], splits: Splits, bytes_per_token: float, where: str) -> dict[SplitName, list[Piece]]:
-    places = [place(piece.text) for piece in pieces]
-    sizes = [len(piece.text.encode()) for piece in pieces]
-    total = sum(sizes)
+def _labels(pieces: Pieces, is_first: np.ndarray, splits: Splits, bytes_per_token: float, where: str) -> np.ndarray:
+    """The place in `SPLITS` of each piece; of a repeat, `_LEFT_OUT`."""
+    places, sizes, kept = pieces.places, pieces.num_bytes, np.flatnonzero(is_first)
+    total = int(sizes[kept].sum())
     least_val = _LEAST_OF_SHARE * splits.val_fraction * total
     grown = splits.min_val_tokens * bytes_per_token
     if grown <= _MOST_VAL_FRACTION * total:
         least_val = max(least_val, grown)
-    by_place = sorted(range(len(pieces)), key=places.__getitem__)
-    val = _lowest(by_place, places, sizes, splits.val_fraction, least_val)
-    from_above = [i for i in reversed(by_place) if i not in val]
-    heights = [1 - value for value in places]
+    from_below = kept[np.argsort(places[kept], kind="stable")]
+    num_val = _num_lowest(places[from_below], sizes[from_below], splits.val_fraction, least_val)
+    from_above = from_below[num_val:][::-1]
     least_select = _LEAST_OF_SHARE * splits.select_fraction * total
-    select = _lowest(from_above, heights, sizes, splits.select_fraction, least_select)
-    chosen: dict[SplitName, list[Piece]] = {
-        "train": [piece for i, piece in enumerate(pieces) if i not in val and i not in select],
-        "select": [piece for i, piece in enumerate(pieces) if i in select],
-        "val": [piece for i, piece in enumerate(pieces) if i in val],
+    num_select = _num_lowest(1 - places[from_above], sizes[from_above], splits.select_fraction, least_select)
+    members: dict[SplitName, np.ndarray] = {
+        "train": from_above[num_select:],
+        "select": from_above[:num_select],
+        "val": from_below[:num_val],
     }
-    empty = [name for name in SPLITS if not chosen[name]]
+    empty = [name for name in SPLITS if not len(members[name])]
     if empty:
-        found = f"{total:,} bytes of text in {len(pieces)} different pieces leave nothing for {' and '.join(empty)}"
+        found = f"{total:,} bytes of text in {len(kept)} different pieces leave nothing for {' and '.join(empty)}"
         least = 4 * _SMALLEST_BLOCK_CHARACTERS
         raise DataError(where, found, f"{least:,} bytes that do not repeat are the least", "give more text")
-    return chosen
+    labels = np.full(len(pieces), _LEFT_OUT, dtype=np.uint8)
+    for label, name in enumerate(SPLITS):
+        labels[members[name]] = label
+    return labels
 
 
-def _lowest(order: list[int], places: list[float], sizes: list[int], fraction: float, least_bytes: float) -> set[int]:
-    """The pieces placed below `fraction`, and as many of the next ones as `least_bytes` needs."""
-    taken: set[int] = set()
-    num_bytes = 0
-    for i in order:
-        if places[i] >= fraction and num_bytes >= least_bytes:
-            break
-        taken.add(i)
-        num_bytes += sizes[i]
-    return taken
+def _num_lowest(places: np.ndarray, sizes: np.ndarray, fraction: float, least_bytes: float) -> int:
+    """How many of these, which rise, are placed below `fraction`, and of the next ones as `least_bytes` needs."""
+    is_enough = (places >= fraction) & (sizes.cumsum() - sizes >= least_bytes)
+    return int(is_enough.argmax()) if is_enough.any() else len(places)
 
 
-def _joined(pieces: list[Piece]) -> list[tuple[str, tuple[Scored, ...] | None]]:
-    rows: list[list[Piece]] = []
-    for piece in pieces:
-        last = rows[-1][-1] if rows else None
-        if last is not None and (piece.document, piece.number) == (last.document, last.number + 1):
-            rows[-1].append(piece)
-        else:
-            rows.append([piece])
-    return [_join(row) for row in rows]
-
-
-def _join(row: list[Piece]) -> tuple[str, tuple[Scored, ...] | None]:
-    """Blocks that stand side by side, as one text again."""
-    text = "".join(piece.text for piece in row)
-    if row[0].scored is None:
-        return text, None
-    scored, start = [], 0
-    for piece in row:
-        scored += [Scored(one.first + start, one.end + start, one.weight) for one in piece.scored or ()]
-        start += len(piece.text)
-    return text, tuple(scored)
-
-
-def cut_into_blocks(text: str, block_characters: int = _BLOCK_CHARACTERS) -> list[str]:
+def cut_into_blocks(text: str, block_characters: int) -> Iterator[str]:
     r"""Cut a text at the first blank line after every `block_characters`.
 
     Where none comes before twice that length: at a line end, else at a space, else anywhere. The blocks joined are the
     text, to the byte.
 
-    >>> cut_into_blocks("aa\n\nbb\n\ncccc\n\ndddd", 5)
+    >>> list(cut_into_blocks("aa\n\nbb\n\ncccc\n\ndddd", 5))
     ['aa\n\nbb\n\n', 'cccc\n\n', 'dddd']
     """
-    blocks = []
+    start = 0
+    for end in _block_ends(text, block_characters):
+        yield text[start:end]
+        start = end
+
+
+def _block_ends(text: str, block_characters: int) -> Iterator[int]:
     start = 0
     while len(text) - start > 1.5 * block_characters:
         first, last = start + block_characters, start + 2 * block_characters
         blank = _BLANK_LINE.search(text, first, last)
         line, space = text.find("\n", first, last), text.find(" ", first, last)
-        end = blank.end() if blank else (line if line >= 0 else space) + 1 or first
-        blocks.append(text[start:end])
-        start = end
-    return [*blocks, text[start:]] if start < len(text) or not blocks else blocks
+        start = blank.end() if blank else (line if line >= 0 else space) + 1 or first
+        yield start
+    if start < len(text):
+        yield len(text)

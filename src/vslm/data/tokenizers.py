@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +24,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from vslm.core.bounds import Vocabulary
 from vslm.core.errors import DataError, ResultError, SpecError
+from vslm.core.machine import available_cores
 from vslm.core.specs import Spec
 from vslm.results.files import read_json, write_text
 from vslm.results.places import read_bytes
@@ -48,7 +49,14 @@ _SHORT_WORDS = (  # the words of GPT-2, bounded
     rf"|\s{{1,{_WORD}}}(?!\S)|\s{{1,{_WORD}}}"
 )
 _LONG_TEXT = 1_000_000  # characters; below, the library is done before anybody presses Ctrl-C
+_PART_CHARACTERS = 2**16
+_GROUP_CHARACTERS = 2**18  # encoded in one call: the library takes some hundred bytes for every id
+_MOST_TRAIN_BYTES = 2**28
+# A word of either pattern begins at a space or a line end that stands behind a letter, digit or sign: no word holds
+# one but at its start, and what is behind it does not count for the words before.
+_BETWEEN_WORDS = re.compile(r"[!-~](?=[ \n])")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class StreamingDecoder:
@@ -136,9 +144,14 @@ class Tokenizer(Spec, ABC):
         """Number of ids where that is settled before there is a corpus; None where the text decides."""
         return None
 
+    @property
+    def most_train_bytes(self) -> int | None:
+        """How much of the training split it is fitted on at most; of more, documents are chosen by hash. None: all."""
+        return None
+
     @abstractmethod
-    def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedTokenizer:
-        """A tokenizer for these texts.
+    def fit(self, train: Iterable[str], *, held_out: Iterable[str] = (), separated: bool = True) -> FittedTokenizer:
+        """A tokenizer for these texts, which may be more than memory holds: go through them, as often as you like.
 
         Args:
             train: the training split.
@@ -166,36 +179,91 @@ class FittedBPE(FittedTokenizer):
     def encode_many(self, texts: Iterable[str]) -> list[np.ndarray]:
         """Ids of each text."""
         checked = [_whole(text) for text in texts]
-        encode = self._backend.encode_batch_fast
-        is_long = sum(map(len, checked)) > _LONG_TEXT
-        encoded = (_interruptible if is_long else _at_once)(lambda: encode(checked, add_special_tokens=False))
+        if sum(map(len, checked)) <= _LONG_TEXT:
+            return self._encoded(checked)
+        # Parts of each text, so that what the library needs for ids is bounded, and all cores have some.
+        parts = [(number, part) for number, text in enumerate(checked) for part in parts_at_words(text)]
+        groups = list(_in_groups(parts))
+        ids = _in_threads(lambda group: self._encoded([part for _, part in group]), groups, num_threads())
+        rows: list[list[np.ndarray]] = [[] for _ in checked]
+        for group, found in zip(groups, ids, strict=True):
+            for (number, _), row in zip(group, found, strict=True):
+                rows[number].append(row)
+        return [row[0] if len(row) == 1 else np.concatenate(row) for row in rows]
+
+    def _encoded(self, texts: list[str]) -> list[np.ndarray]:
+        encoded = self._backend.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(item.ids, dtype=np.int64) for item in encoded]
 
 
-def _at_once(work: Callable[[], T]) -> T:
-    return work()
-
-
-def _interruptible(work: Callable[[], T]) -> T:
-    """Do what stays inside the library for minutes, so that Ctrl-C is heard at once: Python hands it to the main
-    thread, which must not be the one in there. After Ctrl-C the work is left alone and ends with the process.
+def parts_at_words(text: str) -> Iterator[str]:
+    """A long text in parts of some 65,000 characters, cut where no word of a `BPE` goes on: its parts have the ids that
+    it has. Where no space or line end follows a visible ASCII letter, a part is as long as it has to be.
     """
-    results: list[T] = []
+    start = 0
+    while len(text) - start > _PART_CHARACTERS and (cut := _BETWEEN_WORDS.search(text, start + _PART_CHARACTERS)):
+        yield text[start : cut.end()]
+        start = cut.end()
+    yield text[start:]
+
+
+def _in_groups(parts: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Parts of texts, so many that a group is worth a call."""
+    group: list[tuple[int, str]] = []
+    num_characters = 0
+    for part in parts:
+        group.append(part)
+        num_characters += len(part[1])
+        if num_characters >= _GROUP_CHARACTERS:
+            yield group
+            group, num_characters = [], 0
+    if group:
+        yield group
+
+
+def num_threads() -> int:
+    """Threads to encode with: the cores that this process may use, or fewer where the environment says so.
+
+    `RAYON_NUM_THREADS` is how programs that use the library say it, `OMP_NUM_THREADS` how those that use torch do.
+    """
+    told = [os.environ.get(name, "") for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS")]
+    return min([available_cores(), *(int(word) for word in told if word.isdigit() and int(word) > 0)])
+
+
+def _in_threads(work: Callable[[T], R], items: Iterable[T], threads: int) -> list[R]:
+    """Do what stays inside the library for long on all items, some at the same time, so that Ctrl-C is heard at once:
+    Python hands it to the main thread, which must not be the one in there. After Ctrl-C what is begun is left alone and
+    ends with the process, and nothing else is begun.
+    """
+    waiting = enumerate(items)
+    taking, is_over = threading.Lock(), threading.Event()
+    results: dict[int, R] = {}
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            results.append(work())
+            while not is_over.is_set():
+                with taking:
+                    numbered = next(waiting, None)
+                if numbered is None:
+                    return
+                results[numbered[0]] = work(numbered[1])
         except BaseException as error:
             errors.append(error)
+            is_over.set()
 
-    thread = threading.Thread(target=run, daemon=True, name="tokenizer")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
+    running = [threading.Thread(target=run, daemon=True, name="tokenizer") for _ in range(threads)]
+    try:
+        for thread in running:
+            thread.start()
+        for thread in running:
+            while thread.is_alive():
+                thread.join(0.1)
+    finally:
+        is_over.set()
     if errors:
         raise errors[0]
-    return results[0]
+    return [results[number] for number in range(len(results))]
 
 
 def _byte_of_letter() -> dict[str, int]:
@@ -220,9 +288,10 @@ class BPE(Tokenizer):
 
     Paper: Neural Machine Translation of Rare Words with Subword Units, Sennrich et al., 2016,
     https://arxiv.org/abs/1508.07909; on bytes, and with the word pattern of GPT-2. A pair must occur twice. Where
-    a text runs on for 500 characters without a space (or of spaces alone), its words are cut at 128 characters.
+    a text runs on for 500 characters without a space (or of spaces alone), its words are cut at 128 characters. Of a
+    training split of more than 256 MB it sees as much, the same documents in any order.
 
-    Cost: 12 MB of text in about 10 seconds on one core, with its encoding.
+    Cost: 12 MB of text in about 10 seconds on one core, with its encoding; encoding takes all cores.
 
     Args:
         vocabulary: number of ids: the separator, 256 bytes, and merges. 257 or more. The default, 2,048, is as many as
@@ -244,11 +313,16 @@ class BPE(Tokenizer):
         return 4.25
 
     @property
+    def most_train_bytes(self) -> int:
+        """256 MB, which show every pair of letters that is worth an id; the library holds every word that it saw."""
+        return _MOST_TRAIN_BYTES
+
+    @property
     def known_vocabulary(self) -> int | None:
         """As declared: text that supports fewer ids is refused, or, at the default number, gets fewer in words."""
         return self.vocabulary
 
-    def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedBPE:
+    def fit(self, train: Iterable[str], *, held_out: Iterable[str] = (), separated: bool = True) -> FittedBPE:
         """Train on `train` alone. Deterministic: the same text gives the same ids in every process."""
         backend = tokenizers.Tokenizer(models.BPE())
         if any(_LONG_RUN.search(text) for texts in (train, held_out) for text in texts):
@@ -265,7 +339,8 @@ class BPE(Tokenizer):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        _interruptible(lambda: backend.train_from_iterator(iter(train), trainer))
+        parts = (part for text in train for part in parts_at_words(text))
+        _in_threads(lambda texts: backend.train_from_iterator(texts, trainer), [parts], 1)
         supported = backend.get_vocab_size()
         if supported < self.vocabulary and self.vocabulary != _DEFAULT_VOCABULARY:
             found = f"{self.vocabulary:,} ids are more than this corpus supports"
@@ -318,9 +393,13 @@ class Characters(Tokenizer):
         """One, for text that is mostly ASCII."""
         return 1.0
 
-    def fit(self, train: Sequence[str], *, held_out: Sequence[str] = (), separated: bool = True) -> FittedCharacters:
+    def fit(self, train: Iterable[str], *, held_out: Iterable[str] = (), separated: bool = True) -> FittedCharacters:
         """Collect the characters."""
-        characters = sorted(set().union(*train, *held_out))
+        found: set[str] = set()
+        for texts in (train, held_out):
+            for text in texts:
+                found.update(text)
+        characters = sorted(found)
         names = [END_OF_TEXT, *characters] if separated else characters
         backend = tokenizers.Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
         backend.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(_ANY_CHARACTER), behavior="isolated")

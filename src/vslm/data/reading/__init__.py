@@ -2,6 +2,7 @@
 
     folders.py     a path -> the files that it means, and those that it does not
     contents.py    a file -> its content: unpacked, told by its first bytes, decoded
+    pieces.py      a text of any size, piece by piece
     records.py     JSON: lines, arrays, objects; a field by its name
     columns.py     CSV, TSV, Parquet, Arrow; a column by its name
     plain.py       plain text -> documents, and what is worth a remark

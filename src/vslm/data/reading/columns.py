@@ -8,12 +8,11 @@ import importlib
 import io
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vslm.core.errors import DataError
-from vslm.data.reading.contents import NotTextError, TornFileError
+from vslm.data.reading.contents import Content, NotTextError, TornFileError
 from vslm.data.reading.records import Entry, missing_field
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -28,6 +27,7 @@ def delimiter_of(text: str, field: str, *, declared: bool) -> str | None:
     """What separates the cells, or None where the text is no table with this column.
 
     Args:
+        text: its first piece.
         field: the column that is asked for.
         declared: whether the file's name says that it is a table; otherwise the header must name the column beside
             others, and the first rows must have as many cells.
@@ -59,7 +59,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 def _first_rows(text: str, delimiter: str) -> list[list[str]]:
     rows: list[list[str]] = []
     try:
-        for row in _rows(text, delimiter):
+        for row in _rows([text], delimiter):
             if row:
                 rows.append(row)
             if len(rows) > _ROWS_LOOKED_AT:
@@ -69,10 +69,11 @@ def _first_rows(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _rows(text: str, delimiter: str, *, quoted: bool = True) -> Iterator[list[str]]:
+def _rows(pieces: Iterable[str], delimiter: str, *, quoted: bool = True) -> Iterator[list[str]]:
     """Rows as the csv module reads them, with cells of any length; a quote that is never closed is an error."""
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=quoted)
+    lines = (line for piece in pieces for line in io.StringIO(piece, newline=""))
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=quoted)
     while True:
         with _LIMIT:
             before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
@@ -85,7 +86,7 @@ def _rows(text: str, delimiter: str, *, quoted: bool = True) -> Iterator[list[st
         yield row
 
 
-def csv_entries(where: str, text: str, delimiter: str, field: str) -> Iterator[Entry]:
+def csv_entries(where: str, text: Iterable[str], delimiter: str, field: str) -> Iterator[Entry]:
     """The cells of a column, from the row below the header; "" where a row has none.
 
     Raises: DataError for a column that is not there, a row of another length, or quotes that do not fit.
@@ -113,7 +114,7 @@ def csv_entries(where: str, text: str, delimiter: str, field: str) -> Iterator[E
         raise DataError(f"{where}: row {number + 1}", f"cannot be read as CSV ({error})", "", do) from None
 
 
-def _is_quoted_well(text: str, delimiter: str) -> bool:
+def _is_quoted_well(text: Iterable[str], delimiter: str) -> bool:
     try:
         return len({len(row) for row in _rows(text, delimiter) if row}) == 1
     except csv.Error:
@@ -128,7 +129,7 @@ def _no_column(where: str, field: str, header: list[str]) -> DataError:
     return DataError(where, f"the first row names no column `{field}`", "", do)
 
 
-def quoted_rows(where: str, text: str) -> Iterator[Entry]:
+def quoted_rows(where: str, text: Iterable[str]) -> Iterator[Entry]:
     """The rows of one column without a header, as a spreadsheet writes them: quotes around, two for one inside.
 
     Raises: DataError for a row of more cells, or quotes that do not fit.
@@ -154,19 +155,17 @@ def _pyarrow(module: str, where: str, kind: str) -> Any:
         raise NotTextError(where, found, "", "pip install 'vslm[parquet]'", kind=f"{kind} file") from None
 
 
-def table_entries(where: str, file: Path, data: bytes | None, kind: str, field: str) -> Iterator[Entry]:
-    """The values of a column of a Parquet or Arrow file; None where a row has none.
+def table_entries(where: str, content: Content, field: str) -> Iterator[Entry]:
+    """The values of a column of a Parquet or Arrow file; None where a row has none. A packed one is unpacked in memory.
 
-    Args:
-        data: the bytes of the file where it was packed; None: it is opened.
-        kind: "Parquet" or "Arrow".
     Raises: DataError for a torn file, or a column that is not there; NotTextError where `pyarrow` is not installed.
     """
+    kind = content.table
     arrow = _pyarrow("pyarrow", where, kind)
     opener = _parquet_batches if kind == "Parquet" else _arrow_batches
     number = 0
     try:
-        source = arrow.BufferReader(data) if data is not None else str(file)
+        source = arrow.BufferReader(b"".join(content.parts())) if content.packings else str(content.file)
         for batch in opener(where, source, field):
             for value in batch:
                 number += 1

@@ -5,20 +5,22 @@ Not for: structure inside text (`records`, `columns`, `plain`).
 
 import bz2
 import codecs
-import gzip
 import importlib
 import lzma
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import DataError, SpecError
+from vslm.data.reading import pieces
+from vslm.data.reading.pieces import Pieces
 
 _MOST_LAYERS = 4  # of compression, one inside the other
 _SAMPLE_BYTES = 65_536
-_HEAD_BYTES = 560  # the sign of a tar archive is at 257
+_BYTES_AT_A_TIME = 2**16
+_UNPACKED_AT_A_TIME = 2**20
 _POINTERS = (
     b"version https://git-lfs.github.com/spec/",
     b"version https://hawser.github.com/spec/",
@@ -72,36 +74,64 @@ class Content:
     """What a file holds.
 
     Args:
-        packed: the compression that was undone, as "gzip"; empty where there was none.
-        table: "Parquet" or "Arrow"; then `data` is its bytes, or None where the file itself can be opened.
-        data: the bytes, unpacked.
+        file: where it lies.
+        packings: the compressions that are undone, the outermost first, as "gzip"; empty where there is none.
+        table: "Parquet" or "Arrow"; empty for anything else.
+        head: its first bytes, unpacked.
     """
 
-    packed: str
+    file: Path
+    packings: tuple[str, ...]
     table: str
-    data: bytes | None
+    head: bytes
+
+    @property
+    def packed(self) -> str:
+        """The compressions in words."""
+        return ", ".join(self.packings)
+
+    def parts(self) -> Iterator[bytes]:
+        """The bytes, unpacked, some at a time.
+
+        Raises: TornFileError where they cannot be read to their end.
+        """
+        parts = _bytes_of(self.file)
+        for name in self.packings:
+            parts = _unpacked(self.file, name, parts)
+        return parts
 
 
 def opened(file: Path) -> Content:
-    """Read and unpack a file.
+    """What a file holds, by its first bytes.
 
     Raises: DataError for what cannot be read; NotTextError for an archive, an image, a pointer of a large-file store.
     """
+    content = Content(file, (), "", _head(_bytes_of(file)))
+    if table := _table(content.head):
+        return replace(content, table=table)
+    while (name := _packing(content.head)) and len(content.packings) < _MOST_LAYERS:
+        content = replace(content, packings=(*content.packings, name))
+        content = replace(content, head=_head(content.parts()))
+    _refuse_other_kinds(file, content.head)
+    return replace(content, table=_table(content.head))
+
+
+def _bytes_of(file: Path) -> Iterator[bytes]:
     try:
         with file.open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-            if table := _table(head):
-                return Content("", table, None)
-            data = head + stream.read()
+            while data := stream.read(_BYTES_AT_A_TIME):
+                yield data
     except OSError as error:
         raise TornFileError(str(file), f"cannot be read ({error.strerror or error})") from None
-    packed: list[str] = []
-    while (found := _packing(data)) and len(packed) < _MOST_LAYERS:
-        name, unpack = found
-        data = _unpacked(file, data, name, unpack)
-        packed.append(name)
-    _refuse_other_kinds(file, data)
-    return Content(", ".join(packed), _table(data), data)
+
+
+def _head(parts: Iterator[bytes]) -> bytes:
+    head = b""
+    for part in parts:
+        head += part
+        if len(head) >= _SAMPLE_BYTES:
+            break
+    return head[:_SAMPLE_BYTES]
 
 
 def _table(head: bytes) -> str:
@@ -112,44 +142,75 @@ def _table(head: bytes) -> str:
     return "Arrow" if head.startswith(b"ARROW1") or is_stream else ""
 
 
-def _packing(data: bytes) -> tuple[str, Callable[[bytes], bytes]] | None:
-    if data.startswith(b"\x1f\x8b"):
-        return "gzip", gzip.decompress
-    if data.startswith(b"BZh") and data[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
-        return "bzip2", bz2.decompress
-    if data.startswith(b"\xfd7zXZ\0"):
-        return "xz", lzma.decompress
-    if data.startswith(b"\x28\xb5\x2f\xfd"):
-        return "zstd", _zstd
-    return None
+def _packing(head: bytes) -> str | None:
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head.startswith(b"BZh") and head[4:10] in (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"):
+        return "bzip2"
+    if head.startswith(b"\xfd7zXZ\0"):
+        return "xz"
+    return "zstd" if head.startswith(b"\x28\xb5\x2f\xfd") else None
 
 
-def _unpacked(file: Path, data: bytes, name: str, unpack: Callable[[bytes], bytes]) -> bytes:
+_UNPACKERS: dict[str, Callable[[], Any]] = {
+    "gzip": lambda: zlib.decompressobj(16 + zlib.MAX_WBITS),
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lzma.LZMADecompressor,
+    "zstd": lambda: importlib.import_module("zstandard").ZstdDecompressor().decompressobj(),
+}
+_MAY_END_IN_ANYTHING = ("bzip2", "xz")  # as the programs that unpack them have it
+
+
+def _unpacked(file: Path, name: str, parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of members or frames, one after the other, as parallel packers write them."""
+    errors = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, *_errors_of_zstd(file, name))
+    unpacker, num_whole, is_begun = _UNPACKERS[name](), 0, False
     try:
-        return unpack(data)
-    except ModuleNotFoundError:
-        found = f"a file packed with {name}, and the package that opens these is not installed"
-        raise NotTextError(str(file), found, "", "pip install 'vslm[zstd]'", kind=f"{name} file") from None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        for data in parts:
+            while data:
+                if unpacker.eof:
+                    data = data.lstrip(b"\0") if name == "gzip" else data  # tapes are filled up with zeros
+                    if not data:
+                        break
+                    unpacker, num_whole, is_begun = _UNPACKERS[name](), num_whole + 1, False
+                for found in _some(unpacker, data, name):
+                    is_begun = True
+                    yield found
+                data = unpacker.unused_data if unpacker.eof else b""
+        if not unpacker.eof:
+            raise EOFError("it ends too early")
+    except errors as error:
+        if num_whole and not is_begun and name in _MAY_END_IN_ANYTHING:
+            return
         raise TornFileError(str(file), f"cannot be read as {name} ({error})") from None
 
 
-def _zstd(data: bytes) -> bytes:
-    zstandard: Any = importlib.import_module("zstandard")
-    parts: list[bytes] = []
-    while data:  # frame after frame, as parallel packers write them
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        try:
-            parts.append(frame.decompress(data))
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from None
-        if not frame.eof:
-            raise ValueError("it ends too early")
-        data = frame.unused_data
-    return b"".join(parts)
+def _some(unpacker: Any, data: bytes, name: str) -> Iterator[bytes]:
+    """What these bytes unpack to: of some a thousand times as much, so not all at once, where that can be had."""
+    if name == "zstd":
+        yield from filter(None, [unpacker.decompress(data)])
+        return
+    while True:
+        found = unpacker.decompress(data, _UNPACKED_AT_A_TIME)
+        if found:
+            yield found
+        data = getattr(unpacker, "unconsumed_tail", b"")  # the others keep what they did not come to
+        if unpacker.eof or (not data and len(found) < _UNPACKED_AT_A_TIME):
+            return
+
+
+def _errors_of_zstd(file: Path, name: str) -> tuple[type[Exception], ...]:
+    if name != "zstd":
+        return ()
+    try:
+        return (importlib.import_module("zstandard").ZstdError,)
+    except ModuleNotFoundError:
+        found = f"a file packed with {name}, and the package that opens these is not installed"
+        raise NotTextError(str(file), found, "", "pip install 'vslm[zstd]'", kind=f"{name} file") from None
 
 
 def _refuse_other_kinds(file: Path, data: bytes) -> None:
+    """By the first bytes; a pointer is no longer than those."""
     if data.startswith(_POINTERS) and len(data) < 2_000:
         is_annex = data.startswith(b"/annex/")
         do = "git annex get" if is_annex else "git lfs pull"
@@ -189,35 +250,73 @@ def check_encoding(name: str) -> None:
         raise SpecError("encoding", f"{name!r} cannot be used ({error})", allowed) from None
 
 
-def decoded(file: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
-    """The text of bytes, without a byte order mark at the start, and a word for an encoding other than UTF-8.
+def text_of(content: Content, encoding: str | None) -> tuple[Pieces, str]:
+    """The text of a file, without a byte order mark at the start, and a word for an encoding other than UTF-8.
 
     UTF-8, unless a byte order mark says otherwise or every second byte is zero, which is UTF-16 without a mark.
 
     Args:
+        content: of the file.
         encoding: what a person says that it is; None to find out.
     Raises: DataError, at the first byte that does not fit, with what it may be.
     """
-    if encoding is not None:
+    codec, words = _codec_of(content.head) if encoding is None else (encoding, encoding)
+    text = Pieces(lambda: _decoded(content, codec, words, is_told=encoding is not None))
+    if encoding is None:
+        _refuse_control_characters(content.file, text.begin(_SAMPLE_BYTES))
+    return text, "" if codec == "utf-8" and encoding is None else words
+
+
+def _decoded(content: Content, codec: str, words: str, *, is_told: bool) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(codec)()
+    start = 0  # of what is decoded next, in the bytes of the file
+    for data, is_last in _with_last(_regrouped(content.parts())):
+        pending = len(decoder.getstate()[0])
         try:
-            return data.decode(encoding).removeprefix("\ufeff"), encoding
+            text = decoder.decode(data, final=is_last)
         except UnicodeError as error:
-            at = getattr(error, "start", 0)
-            found = f"{data[at : at + 1].hex() or 'the end'} is not {encoding} here ({getattr(error, 'reason', error)})"
-            raise DataError(f"{file}:byte {at}", found, "", "name the encoding that it has") from None
-    codec, words = _codec_of(data)
-    try:
-        text = data.decode(codec).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        if codec != "utf-8":
-            found = f"it begins as {words} and is not {words} here ({error.reason})"
-            raise TornFileError(f"{file}:byte {error.start}", found) from None
-        found = f"{data[error.start]:#04x} is not UTF-8 here ({error.reason})"
-        raise DataError(
-            f"{file}:byte {error.start}", found, "UTF-8 text is needed", _advice(data, error.start)
-        ) from None
-    _refuse_control_characters(file, text)
-    return text, "" if codec == "utf-8" else words
+            raise _misfit(content.file, start - pending, error, codec, words, is_told=is_told) from None
+        yield text.removeprefix("\ufeff") if start == 0 else text
+        start += len(data)
+
+
+def _regrouped(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """In larger parts."""
+    held: list[bytes] = []
+    for part in parts:
+        held.append(part)
+        if sum(map(len, held)) >= pieces.PIECE_BYTES:
+            yield b"".join(held)
+            held = []
+    if held:
+        yield b"".join(held)
+
+
+def _with_last(parts: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each, and whether it is the last; nothing is one part, too."""
+    before = None
+    for part in parts:
+        if before is not None:
+            yield before, False
+        before = part
+    yield before or b"", True
+
+
+def _misfit(file: Path, start: int, error: UnicodeError, codec: str, words: str, *, is_told: bool) -> DataError:
+    """What is said of bytes that do not fit.
+
+    Args:
+        start: where the bytes that were decoded begin in the file.
+    """
+    data: bytes = getattr(error, "object", b"")
+    at = getattr(error, "start", 0)
+    where, reason = f"{file}:byte {start + at}", getattr(error, "reason", error)
+    if is_told:
+        found = f"{data[at : at + 1].hex() or 'the end'} is not {codec} here ({reason})"
+        return DataError(where, found, "", "name the encoding that it has")
+    if codec != "utf-8":
+        return TornFileError(where, f"it begins as {words} and is not {words} here ({reason})")
+    return DataError(where, f"{data[at]:#04x} is not UTF-8 here ({reason})", "UTF-8 text is needed", _advice(data, at))
 
 
 def _codec_of(data: bytes) -> tuple[str, str]:

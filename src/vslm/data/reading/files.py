@@ -1,16 +1,15 @@
 """One file -> its documents: unpacked, decoded, told apart by its content, and read as what it is."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from vslm.core.errors import DataError
 from vslm.data.documents import Document
 from vslm.data.reading import columns, plain, records
-from vslm.data.reading.contents import Content, NotTextError, TornFileError, decoded, opened
+from vslm.data.reading.contents import Content, NotTextError, TornFileError, opened, text_of
 from vslm.data.reading.folders import Found, Listing, is_packed_by_name, unpacked_ending
 from vslm.data.reading.notes import Notes, shown
+from vslm.data.reading.pieces import Pieces
 
 _LINES_BY_NAME = (".jsonl", ".ndjson", ".jsonlines")
 _JSON_BY_NAME = (*_LINES_BY_NAME, ".json")
@@ -119,37 +118,38 @@ def _read(each: Found, wanted: Wanted, notes: Notes, same: dict[bytes, str]) -> 
         notes.remark(f"{shown(each.name)} is named as packed and is not: it is read as it is")
     if content.table:
         kind = f"{content.table}{packed}, column `{wanted.field}`"
-        return kind, _of_table(where, each.file, content, wanted.field)
-    assert content.data is not None
-    text, encoding = decoded(each.file, content.data, wanted.encoding)
+        return kind, _of_table(where, content, wanted.field)
+    text, encoding = text_of(content, wanted.encoding)
     _say_if_seen(each, text, notes, same)
     packed += f", {encoding}" if encoding else ""
     if wanted.document == "auto" and wanted.separator is None:
         ending = unpacked_ending(each.name)
         if form := _json_form(text, ending, wanted.field):
             return f"{form}{packed}, field `{wanted.field}`", _of_records(where, text, form, wanted.field)
-        delimiter = columns.delimiter_of(text, wanted.field, declared=ending in _TABLE_BY_NAME)
-        if delimiter is not None and text.strip():
+        delimiter = columns.delimiter_of(text.head, wanted.field, declared=ending in _TABLE_BY_NAME)
+        if delimiter is not None and not text.is_blank:
             name = "TSV" if delimiter == "\t" else "CSV"
             entries = columns.csv_entries(where, text, delimiter, wanted.field)
             return f"{name}{packed}, column `{wanted.field}`", ((entry.where, entry.value) for entry in entries)
     return _of_plain(each, text, packed, wanted, notes)
 
 
-def _json_form(text: str, ending: str, field: str) -> str:
-    form = records.layout(text, declared=ending in _JSON_BY_NAME, field=field)
+def _json_form(text: Pieces, ending: str, field: str) -> str:
+    form = records.layout(text.head, declared=ending in _JSON_BY_NAME, field=field)
+    if not form and not text.is_one and records.goes_on(text.head):
+        form = records.layout(text.joined(), declared=ending in _JSON_BY_NAME, field=field)
     # A file that is named as one of records must be one: what is none is said, line by line, and not read as text.
-    return form or ("JSON lines" if ending in _JSON_BY_NAME and text.strip() else "")
+    return form or ("JSON lines" if ending in _JSON_BY_NAME and not text.is_blank else "")
 
 
-def _of_records(where: str, text: str, form: str, field: str) -> Iterator[Named]:
+def _of_records(where: str, text: Pieces, form: str, field: str) -> Iterator[Named]:
     for entry in records.entries(where, text, form):
         for found in records.texts_of(entry, field):
             yield entry.where, found
 
 
-def _of_table(where: str, file: Path, content: Content, field: str) -> Iterator[Named]:
-    for entry in columns.table_entries(where, file, content.data, content.table, field):
+def _of_table(where: str, content: Content, field: str) -> Iterator[Named]:
+    for entry in columns.table_entries(where, content, field):
         if columns.is_missing(entry.value, field):
             yield entry.where, None
         else:
@@ -157,7 +157,7 @@ def _of_table(where: str, file: Path, content: Content, field: str) -> Iterator[
                 yield entry.where, found
 
 
-def _of_plain(each: Found, text: str, packed: str, wanted: Wanted, notes: Notes) -> tuple[str, Iterable[Named]]:
+def _of_plain(each: Found, text: Pieces, packed: str, wanted: Wanted, notes: Notes) -> tuple[str, Iterable[Named]]:
     where = str(each.file)
     if wanted.field != "text" and not each.perhaps:
         found = "plain text, which has no fields"
@@ -166,7 +166,7 @@ def _of_plain(each: Found, text: str, packed: str, wanted: Wanted, notes: Notes)
         rows = columns.quoted_rows(where, text)
         return f"plain text{packed}, a document a quoted row", ((row.where, row.value) for row in rows)
     if wanted.document == "auto":
-        for words in plain.remarks_on(text, separator=wanted.separator):
+        for words in plain.remarks_on(text, text.begin(plain.SAMPLE_CHARACTERS), separator=wanted.separator):
             notes.remark(f"{shown(each.name)}: {words}")
     cut = "" if wanted.document == "auto" else f", a document a {wanted.document}"
     cut = f", cut at {shown(wanted.separator)}" if wanted.separator is not None else cut
@@ -179,8 +179,8 @@ def _numbered(where: str, parts: Iterable[str]) -> Iterator[Named]:
         yield f"{where}#{number}" if number else where, part
 
 
-def _say_if_seen(each: Found, text: str, notes: Notes, same: dict[bytes, str]) -> None:
-    if text.strip():
-        before = same.setdefault(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), each.name)
+def _say_if_seen(each: Found, text: Pieces, notes: Notes, same: dict[bytes, str]) -> None:
+    if not text.is_blank:
+        before = same.setdefault(text.digest, each.name)
         if before is not each.name:
             notes.remark(f"{shown(each.name)} holds the same text as {shown(before)}; it counts once")

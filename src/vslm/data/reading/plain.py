@@ -2,9 +2,11 @@
 
 import re
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Literal
 
+from vslm.data.reading.pieces import split
 from vslm.data.tokenizers import END_OF_TEXT
 
 DocumentIs = Literal["auto", "file", "line", "paragraph", "row"]
@@ -13,9 +15,10 @@ _OWN_LINE = re.compile(rf"^{re.escape(END_OF_TEXT)}\r?(?:\n|\Z)", re.MULTILINE)
 _ANYWHERE = re.compile(rf"{re.escape(END_OF_TEXT)}(?:\r?\n)?")
 _MENTIONED = re.compile(rf"[`'\"“‘]{re.escape(END_OF_TEXT)}|{re.escape(END_OF_TEXT)}[`'\"”’]")
 _FEWEST_INSIDE = 3  # separators inside lines; fewer are a text that speaks of them
+_LINE_END = re.compile("\n")
 _PARAGRAPH_END = re.compile(r"(?:\r?\n[ \t]*){2,}")
 
-_SAMPLE_CHARACTERS = 1_000_000
+SAMPLE_CHARACTERS = 1_000_000
 _OTHER_SEPARATORS = ("</s>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<eos>", "[SEP]", "<|end|>", "<EOS>")
 _OFTEN = 20
 _FEWEST_LINES = 50
@@ -24,57 +27,89 @@ _AS_ROWS = "document='row' (--document row) makes each a document, without the q
 _MARKUP = ((re.compile(r"\s*(<!doctype html|<html)", re.IGNORECASE), "HTML"), (re.compile(r"\s*<\?xml"), "XML"))
 
 
-def parts_of(text: str, document: DocumentIs, separator: str | None) -> Iterator[str]:
+@dataclass(frozen=True)
+class Separators:
+    r"""How often `<|endoftext|>` stands in a plain text.
+
+    Args:
+        num_all: times in all.
+        num_own: on lines of their own.
+        num_quoted: beside a quote, as in a text that speaks of it.
+    """
+
+    num_all: int
+    num_own: int
+    num_quoted: int
+
+    @classmethod
+    def of(cls, pieces: Iterable[str]) -> "Separators":
+        """Counted in a text."""
+        counts = [0, 0, 0]
+        for piece in pieces:
+            if num_here := piece.count(END_OF_TEXT):
+                counts[0] += num_here
+                counts[1] += len(_OWN_LINE.findall(piece))
+                counts[2] += len(_MENTIONED.findall(piece))
+        return cls(*counts)
+
+    @property
+    def stand_inside(self) -> bool:
+        r"""Whether they separate documents inside lines as well.
+
+        A separator is a line of its own. Where there are more inside lines, at least three, and few of those in
+        quotes, the text was written with the separator between documents and without line ends.
+
+        >>> Separators.of(["one<|endoftext|>two<|endoftext|>three<|endoftext|>"]).stand_inside
+        True
+        >>> Separators.of(["one\n<|endoftext|>\nsays <|endoftext|>\n<|endoftext|>\n"]).stand_inside
+        False
+        """
+        num_inside = self.num_all - self.num_own
+        if num_inside < max(_FEWEST_INSIDE, self.num_all / 2 + 0.5):
+            return False
+        return self.num_quoted < num_inside / 2
+
+
+def parts_of(pieces: Iterable[str], document: DocumentIs, separator: str | None) -> Iterator[str]:
     r"""The documents of a plain text. Text is kept to the byte; what separates documents is no part of them.
 
     Args:
-        document: "auto": at separators, see `is_separated_inside`; "file": the whole; "line": every line, without its
+        pieces: of the text; gone through twice for "auto".
+        document: "auto": at separators, see `Separators`; "file": the whole; "line": every line, without its
             end; "paragraph": what blank lines separate.
         separator: cut wherever this stands, with the line end behind it; None: as `document` says.
 
-    >>> list(parts_of("a b\n\nc\n", "line", None))
+    >>> list(parts_of(["a b\n\nc\n"], "line", None))
     ['a b', '', 'c', '']
-    >>> list(parts_of("a\nb\n\n\nc\n", "paragraph", None))
+    >>> list(parts_of(["a\nb\n\n\nc\n"], "paragraph", None))
     ['a\nb', 'c\n']
-    >>> list(parts_of("a</s>b</s>\nc", "auto", "</s>"))
+    >>> list(parts_of(["a</s>b</s>\nc"], "auto", "</s>"))
     ['a', 'b', 'c']
     """
     if separator is not None:
-        yield from re.split(rf"{re.escape(separator)}(?:\r?\n)?", text)
+        yield from split(pieces, re.compile(rf"{re.escape(separator)}(?:\r?\n)?"), reach=len(separator) + 2)
     elif document == "file":
-        yield text
+        yield "".join(pieces)
     elif document == "line":
-        for line in text.split("\n"):
+        for line in split(pieces, _LINE_END):
             yield line.removesuffix("\r")
     elif document == "paragraph":
-        yield from _PARAGRAPH_END.split(text)
+        yield from split(pieces, _PARAGRAPH_END)
     else:
-        yield from (_ANYWHERE if is_separated_inside(text) else _OWN_LINE).split(text)
+        yield from split(pieces, _ANYWHERE if Separators.of(pieces).stand_inside else _OWN_LINE)
 
 
-def is_separated_inside(text: str) -> bool:
-    r"""Whether `<|endoftext|>` separates documents inside lines as well.
+def remarks_on(pieces: Iterable[str], sample: str, *, separator: str | None) -> Iterator[str]:
+    """What a person may not have meant about a plain text that is read with `document="auto"`.
 
-    A separator is a line of its own. Where there are more inside lines, at least three, and few of those in quotes,
-    the text was written with the separator between documents and without line ends.
-
-    >>> is_separated_inside("one<|endoftext|>two<|endoftext|>three<|endoftext|>")
-    True
-    >>> is_separated_inside("one\n<|endoftext|>\nsays <|endoftext|>\n<|endoftext|>\n")
-    False
+    Args:
+        pieces: of the text.
+        sample: its first `SAMPLE_CHARACTERS`.
+        separator: as it is asked for.
     """
-    num_all = text.count(END_OF_TEXT)
-    num_inside = num_all - len(_OWN_LINE.findall(text))
-    if num_inside < max(_FEWEST_INSIDE, num_all / 2 + 0.5):
-        return False
-    return len(_MENTIONED.findall(text)) < num_inside / 2
-
-
-def remarks_on(text: str, *, separator: str | None) -> Iterator[str]:
-    """What a person may not have meant about a plain text that is read with `document="auto"`."""
-    num_all = text.count(END_OF_TEXT)
-    num_own = len(_OWN_LINE.findall(text)) if num_all else 0
-    if separator is None and is_separated_inside(text):
+    separators = Separators.of(pieces)
+    num_all, num_own = separators.num_all, separators.num_own
+    if separator is None and separators.stand_inside:
         yield (
             f"{END_OF_TEXT} stands {num_all - num_own:,} times inside lines, more often than alone on one: each is the "
             "end of a document; document='file' (--document file) makes them text"
@@ -82,7 +117,6 @@ def remarks_on(text: str, *, separator: str | None) -> Iterator[str]:
     elif separator is None and num_all > num_own:
         times = f"{num_all - num_own:,} times" if num_all - num_own > 1 else "once"
         yield f"{END_OF_TEXT} stands {times} inside a line, where it is text; separator={END_OF_TEXT!r} cuts there, too"
-    sample = text[:_SAMPLE_CHARACTERS]
     for sign in _OTHER_SEPARATORS:
         if sign != separator and (count := sample.count(sign)) >= _OFTEN:
             yield f"{sign} stands {count:,} times in it, as letters; separator={sign!r} makes it the end of a document"

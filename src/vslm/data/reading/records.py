@@ -5,15 +5,19 @@ lists: every text at its end is a document.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from vslm.core.errors import DataError, nearest
+from vslm.data.reading.pieces import Pieces, split
 
 _LINES_LOOKED_AT = 5
 _MOST_PATHS = 12
 _DEEPEST = 8
+_LOOSE_END = 32  # characters: a number, a word or an escape that is cut is wrong a little before its end
+_LINE_END = re.compile("\n")
 _DECODER = json.JSONDecoder()
 
 
@@ -75,6 +79,20 @@ def _parsed_or_none(line: str) -> Any:
         return None
 
 
+def goes_on(head: str) -> bool:
+    """Whether the beginning of a text may be the beginning of one JSON value: then only all of it tells."""
+    begin = head.lstrip()
+    try:
+        _DECODER.raw_decode(begin)
+    except RecursionError:
+        return False
+    except json.JSONDecodeError as error:
+        return begin[:1] in ("[", "{") and (
+            error.msg.startswith("Unterminated") or error.pos >= len(begin) - _LOOSE_END
+        )
+    return begin[:1] == "["
+
+
 def _array_layout(text: str, *, declared: bool) -> str:
     """An array is read whole to be sure: prose may begin with a bracket."""
     values = _parsed_or_none(text)
@@ -84,24 +102,25 @@ def _array_layout(text: str, *, declared: bool) -> str:
     return "a JSON array" if is_of_records or declared else ""
 
 
-def entries(where: str, text: str, form: str) -> Iterator[Entry]:
-    """The values of a file, one by one.
+def entries(where: str, text: Pieces, form: str) -> Iterator[Entry]:
+    """The values of a file, one by one. All but JSON lines are held in memory whole.
 
     Args:
         where: the file.
+        text: of it.
         form: as `layout` says; a file that is called .jsonl has "JSON lines" whatever it holds.
     Raises: DataError at the line or the character that is no JSON.
     """
     if form == "JSON lines":
         # Only "\n" ends a line: other line ends that str.splitlines knows may stand inside a record's string.
-        for number, line in enumerate(text.split("\n"), start=1):
+        for number, line in enumerate(split(text, _LINE_END), start=1):
             if line.strip():
                 yield Entry(f"{where}:{number}", _parsed(f"{where}:{number}", line))
     elif form == "a JSON array":
-        for number, value in enumerate(_parsed(where, text), start=1):
+        for number, value in enumerate(_parsed(where, text.joined()), start=1):
             yield Entry(f"{where}: entry {number}", value)
     else:
-        yield from _objects(where, text)
+        yield from _objects(where, text.joined())
 
 
 def _parsed(where: str, text: str) -> Any:

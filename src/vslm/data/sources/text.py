@@ -27,7 +27,7 @@ class Text(Source):
     r"""Documents from files. What a file holds is decided by its content, not by its ending.
 
     Plain text is split at lines that are exactly `<|endoftext|>`; one without such a line is one document, unless the
-    separator stands inside its lines again and again (`is_separated_inside`). JSON (a record a line, an array of
+    separator stands inside its lines again and again (`Separators`). JSON (a record a line, an array of
     records or of texts, objects), CSV, TSV, Parquet and Arrow hold a document a record, in the field `text`. Any of
     them may be packed (gzip, bzip2, xz, zstd). Text is kept to the byte, line ends included; only a byte order mark at
     the start of a file is dropped. `vslm data show PATH` shows what comes out.

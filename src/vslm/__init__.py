@@ -18,7 +18,8 @@ _HOMES = {
     "vslm.data.sources": ("Text", "StandardLibrary", "AssociativeRecall"),
     "vslm.data.splits": ("Splits",),
     "vslm.data.tokenizers": ("BPE", "Characters", "Tokenizer", "FittedTokenizer"),
-    "vslm.models.language_model": ("Model", "uniform", "gpt2"),
+    "vslm.models.language_model": ("Model",),
+    "vslm.models.layouts.plain": ("uniform", "gpt2"),
     "vslm.models.elements.blocks": ("Block",),
     "vslm.models.elements.resizes": ("ZeroPad", "LearnedPad", "Carry", "Project", "UNet"),
     "vslm.models.layouts.shapes": (

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import vslm.models
 from vslm.core.specs import Spec, from_plain, to_plain
 from vslm.models.initialization import Init
+from vslm.models.without_storage import Shapes
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -55,19 +56,22 @@ def assert_reads_back(spec: Spec) -> None:
     assert from_plain(to_plain(spec), kinds) == spec
 
 
-def assert_owns_its_parameters(build: Callable[[Init], nn.Module], num_parameters: int, forward: Callable) -> None:
+def assert_owns_its_parameters(build: Callable[[Init], nn.Module], counted: Shapes | int, forward: Callable) -> None:
     """Count, seeds, saving, and independence of two instances.
 
     Args:
         build: makes the module from an Init.
-        num_parameters: what the spec says.
+        counted: without building it: the shape of every parameter, or how many there are of a whole model.
         forward: module -> Tensor, the same inputs at each call.
     """
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     module, same, other = build(Init(3, "a")), build(Init(3, "a")), build(Init(4, "a"))
     assert torch.equal(before, torch.random.get_rng_state()), "initial values come from the Init alone"
-    assert sum(p.numel() for p in module.parameters()) == num_parameters
+    if isinstance(counted, Shapes):
+        assert counted.parameters == {name: p.shape for name, p in module.named_parameters()}
+        counted = counted.num_parameters
+    assert sum(p.numel() for p in module.parameters()) == counted
     assert all(p.dtype == torch.float32 for p in module.parameters())
     for (name, p), (_, q) in zip(module.named_parameters(), same.named_parameters(), strict=True):
         assert torch.equal(p, q), name

@@ -25,6 +25,7 @@ from vslm.models.parts.normalizers import Normalizer, Softmax, SSMax, WeightPowe
 from vslm.models.parts.norms import LayerNorm, Norm, RMSNorm
 from vslm.models.parts.positions import NoPositions, Positions, Rotary
 from vslm.models.parts.scales import FanIn
+from vslm.models.without_storage import SHAPES_ONLY, module_shapes
 
 POSITIONS = with_new_classes(Positions, [Rotary(), Rotary(base=100.0), NoPositions()])
 NORMS = with_new_classes(Norm, [RMSNorm(), LayerNorm(), LayerNorm(bias=False)])
@@ -87,7 +88,7 @@ def test_owns_its_parameters(spec: Attention) -> None:
     x_BTD, memory_BTE = normal(BATCH, 17, WIDTH), normal(BATCH, 17, 11, seed=1)
     assert_owns_its_parameters(
         lambda init: built(spec, init=init, memory_width=11),
-        spec.num_parameters(width=WIDTH, memory_width=11),
+        module_shapes(built(spec, init=SHAPES_ONLY, memory_width=11)),
         lambda module: module(x_BTD, memory_BTE),
     )
 
@@ -352,7 +353,7 @@ def assert_rows_close(a: Tensor, b: Tensor, tolerance: float, floor: float) -> N
 def test_a_head_count_that_does_not_divide_is_refused() -> None:
     """The message names both numbers and the nearest counts that would do."""
     with pytest.raises(SpecError, match=r"heads: 4 heads do not divide width 42; 3 or 6 would"):
-        Attention(heads=4).num_parameters(width=42, memory_width=42)
+        Attention(heads=4).width_per_head(42)
     with pytest.raises(SpecError, match="even head width"):
         Attention(heads=14).width_per_head(42)
     assert Attention(heads=14, positions=NoPositions()).width_per_head(42) == 3

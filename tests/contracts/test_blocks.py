@@ -19,7 +19,7 @@ from torch import nn
 
 from vslm.core.errors import SpecError
 from vslm.models.elements.blocks import Block
-from vslm.models.elements.element import PathElement, Reach, Surroundings
+from vslm.models.elements.element import PathElement, Reach, Surroundings, element_shapes
 from vslm.models.elements.exits import Exit
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
 from vslm.models.elements.states import (
@@ -126,7 +126,7 @@ def test_owns_its_parameters(element: PathElement) -> None:
     around = around_of(element)
     assert_owns_its_parameters(
         lambda init: built(element, init),
-        element.num_parameters(around),
+        element_shapes(element, around),
         lambda module: both(module(stream_of(17, around.memory_width))),
     )
 
@@ -277,19 +277,21 @@ def test_useful_flops_by_hand() -> None:
     """Two per weight, and four per number of attention's width and visible key."""
     block = Block(width=6, attention=Attention(heads=1, window_tokens=2))
     around = Surroundings(width=6, memory_width=6, context_tokens=4, num_additions=2)
-    assert block.num_parameters(around) == 4 * 36 + 3 * 6 * 16 + 2 * 6
+    assert element_shapes(block, around).num_parameters == 4 * 36 + 3 * 6 * 16 + 2 * 6
     assert block.forward_flops_per_token(around) == 2 * (4 * 36 + 3 * 6 * 16 + 2 * 6) + 4 * 6 * 1.75
     around = dataclasses.replace(around, memory_width=10)
     for reads, read_width, norm in ((MemoryReads(), 10, 10), (BothReads(), 16, 10)):
         reading = dataclasses.replace(block, reads=reads)
         weights = 2 * 36 + 2 * 6 * read_width + 3 * 6 * 16 + 2 * 6 + norm
-        assert reading.num_parameters(around) == weights
+        assert element_shapes(reading, around).num_parameters == weights
         assert reading.forward_flops_per_token(around) == 2 * weights + 4 * 6 * 1.75
     memory = MemoryBlock(block=dataclasses.replace(block, width=10))
-    assert memory.forward_flops_per_token(around) == 2 * memory.num_parameters(around) + 4 * 10 * 1.75
+    assert memory.forward_flops_per_token(around) == 2 * element_shapes(memory, around).num_parameters + 4 * 10 * 1.75
     around = dataclasses.replace(around, memory_width=6)
     twice = TwoStreamBlock(block=dataclasses.replace(block, reads=MemoryReads()))
-    assert twice.forward_flops_per_token(around) == 2 * (2 * twice.num_parameters(around) + 4 * 6 * 1.75)
+    assert twice.forward_flops_per_token(around) == 2 * (
+        2 * element_shapes(twice, around).num_parameters + 4 * 6 * 1.75
+    )
 
 
 def test_says_what_it_leaves_behind(element: PathElement) -> None:

@@ -20,10 +20,11 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.parts.activations import Activation, GELUActivation, Pointwise, SiLUActivation
-from vslm.models.parts.feedforward import GELU, MLP, Feedforward, GatedMLP, SwiGLU
+from vslm.models.parts.feedforward import GELU, MLP, Feedforward, GatedMLP, SwiGLU, feedforward_shapes
 from vslm.models.parts.norms import LayerNorm, Norm, RMSNorm
 from vslm.models.parts.residuals import PlainAdd, Residual, ScaledAdd
 from vslm.models.parts.scales import FanIn, FixedStd, WeightScale
+from vslm.models.without_storage import SHAPES_ONLY, shapes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +34,6 @@ class Slope(Activation):
     def build(self, *, hidden: int, init: Init) -> nn.Module:
         """The module."""
         return nn.PReLU()
-
-    def num_parameters(self, hidden: int) -> int:
-        """One slope."""
-        return 1
 
 
 ACTIVATIONS = with_new_classes(Activation, [])
@@ -103,7 +100,7 @@ def test_a_feedforward_owns_its_parameters(feedforward: Feedforward) -> None:
     x_BTD = normal(2, 5, WIDTH)
     assert_owns_its_parameters(
         lambda init: feedforward.build(width=WIDTH, scale=FanIn(), output_factor=0.5, init=init),
-        feedforward.num_parameters(WIDTH),
+        feedforward_shapes(feedforward, WIDTH),
         lambda module: module(x_BTD),
     )
 
@@ -145,7 +142,7 @@ def test_an_mlp_with_gelu_and_a_gated_one_with_silu_are_the_classes_that_were_th
     ):
         assert torch.equal(new.build(**sizes)(normal(2, 5, WIDTH)), old.build(**sizes)(normal(2, 5, WIDTH)))
         assert new.hidden_at(WIDTH) == old.hidden_at(WIDTH)
-        assert new.num_parameters(WIDTH) == old.num_parameters(WIDTH)
+        assert feedforward_shapes(new, WIDTH).num_parameters == feedforward_shapes(old, WIDTH).num_parameters
 
 
 def test_activations_by_hand() -> None:
@@ -177,7 +174,7 @@ def test_a_norm_owns_its_parameters(norm: Norm) -> None:
     """Counted, seeded, saved, and apart from other instances."""
     x_BTD = normal(2, 5, WIDTH)
     assert_owns_its_parameters(
-        lambda _: norm.build(width=WIDTH), norm.num_parameters(WIDTH), lambda module: module(x_BTD)
+        lambda _: norm.build(width=WIDTH), shapes_of(norm, width=WIDTH), lambda module: module(x_BTD)
     )
 
 
@@ -205,7 +202,7 @@ def test_a_residual_owns_its_parameters(residual: Residual) -> None:
     x_BTD, delta_BTD = normal(2, 5, WIDTH).requires_grad_(), normal(2, 5, WIDTH, seed=1).requires_grad_()
     assert_owns_its_parameters(
         lambda init: residual.build(width=WIDTH, init=init),
-        residual.num_parameters(WIDTH),
+        shapes_of(residual, width=WIDTH, init=SHAPES_ONLY),
         lambda module: module(x_BTD, delta_BTD),
     )
     module = residual.build(width=WIDTH, init=Init(0))

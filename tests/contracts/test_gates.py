@@ -14,6 +14,7 @@ from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.parts.gates import Gate, SigmoidGate, SignedPower
 from vslm.models.parts.scales import FanIn
+from vslm.models.without_storage import SHAPES_ONLY, module_shapes
 
 GATES = with_new_classes(
     Gate,
@@ -57,7 +58,7 @@ def test_owns_its_parameters(gate: Gate) -> None:
     """Counted, seeded, saved, and apart from other instances."""
     assert_owns_its_parameters(
         lambda init: built(gate, init),
-        gate.num_parameters(width=WIDTH, heads=HEADS),
+        module_shapes(built(gate, SHAPES_ONLY)),
         lambda module: module(*inputs()),
     )
 

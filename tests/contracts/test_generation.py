@@ -109,25 +109,9 @@ def test_continued_equals_computed_anew(model: Model) -> None:
 class MeanSoFar(PathElement):
     """The mean of all positions up to here; it asks no past, so it cannot be continued."""
 
-    def width_out(self, width: int) -> int:
-        """The same."""
-        return width
-
-    def num_additions(self) -> int:
-        """One."""
-        return 1
-
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module."""
         return MeanSoFarModule()
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """None."""
-        return 0
-
-    def forward_flops_per_token(self, around: Surroundings) -> float:
-        """Nothing worth counting."""
-        return 0.0
 
 
 class SaidMeanSoFar(MeanSoFar):

@@ -17,7 +17,8 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.language_model import LanguageModel, Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.path.repeats import Repeat
 from vslm.runs.recording import measured_arrays, with_measures
 from vslm.study.catalog import KINDS

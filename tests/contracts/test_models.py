@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from model_facts import assert_finite_gradients, assert_owns_its_parameters, assert_reads_back, moved
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, load_model, save_model
 from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
@@ -20,8 +20,9 @@ from vslm.models.elements.resizes import LearnedPad, Project, UNet
 from vslm.models.elements.states import LearnedState, NoiseState
 from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts import patterns
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.roots import (
     learned_root,
     mixed_root,
@@ -263,11 +264,13 @@ def test_the_oracle_gives_the_same_loss_and_gradients(model: Model) -> None:
 
 
 def test_saved_without_pickle(model: Model, tmp_path: Path) -> None:
-    """Weights go to safetensors as they are: no two names share a tensor."""
+    """Weights go to safetensors as torch's tied weights do: a shared one once."""
     module = built(model)
-    save_file(module.state_dict(), tmp_path / "weights.safetensors")
+    save_model(module, str(tmp_path / "weights.safetensors"))
+    held = sum(tensor.numel() for tensor in load_file(tmp_path / "weights.safetensors").values())
+    assert held == model.num_parameters(VOCABULARY)
     other = built(model, seed=1)
-    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    load_model(other, str(tmp_path / "weights.safetensors"))
     assert torch.equal(other(tokens_of(17)), module(tokens_of(17)))
 
 
@@ -333,15 +336,10 @@ def _vector_flops(model: Model, module: LanguageModel) -> float:
         2 * (2 if isinstance(visit.element, TwoStreamBlock) else 1) * p.numel()
         for visit in model.visits()
         for part in module.get_submodule(visit.where).modules()
-        for p in _all(part)
+        for p in part.parameters(recurse=False)
         if p.ndim == 1
     )
     return visited + sum(2 * p.numel() for p in module.root.parameters() if p.ndim == 1)
-
-
-def _all(part: torch.nn.Module) -> list[torch.nn.Parameter]:
-    """Its parameters, and those that it has from elsewhere."""
-    return [p for p in [*part._parameters.values(), *vars(part).values()] if isinstance(p, torch.nn.Parameter)]
 
 
 def test_training_flops_by_hand() -> None:

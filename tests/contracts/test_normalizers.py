@@ -28,6 +28,7 @@ from vslm.models.parts.normalizers import (
     SumGateModule,
     WeightPower,
 )
+from vslm.models.without_storage import SHAPES_ONLY, shapes_of
 
 NORMALIZERS = [
     Softmax(),
@@ -96,7 +97,7 @@ def test_owns_its_parameters(spec: Normalizer, visible_TS: torch.Tensor) -> None
     scores = scores_of(2.0, 2, HEADS, T, S)
     assert_owns_its_parameters(
         lambda init: spec.build(heads=HEADS, init=init),
-        spec.num_parameters(HEADS),
+        shapes_of(spec, heads=HEADS, init=SHAPES_ONLY),
         lambda module: module(scores, visible_TS),
     )
 

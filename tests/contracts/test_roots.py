@@ -17,8 +17,8 @@ from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.parts.learned_roots import LearnedRoot, MixedRoot, ProjectedRoot, ShiftedRoot, WidenedRoot
 from vslm.models.parts.norms import LayerNorm
-from vslm.models.parts.readouts import Readout, Tied, TiedProjected, Untied
-from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
+from vslm.models.parts.readouts import Readout, Tied, TiedProjected, Untied, readout_shapes
+from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot, root_shapes
 from vslm.models.parts.scales import FanIn, FixedStd
 from vslm.optim.groups import roles
 
@@ -81,13 +81,14 @@ def test_a_root_owns_its_parameters(root: Root) -> None:
     sizes = {"vocabulary": VOCABULARY, "context_tokens": CONTEXT_TOKENS}
     assert_owns_its_parameters(
         lambda init: root.build(**sizes, init=init),
-        root.num_parameters(**sizes),
+        root_shapes(root, **sizes),
         lambda module: module(tokens_of(7)).x_BTD,
     )
     tables = ("embedding_VE", "position_TE")
     named = root.build(**sizes, init=Init(0)).named_parameters()
     rest = sum(p.numel() for name, p in named if name.rsplit(".", 1)[-1] not in tables)
-    assert root.num_parameters(**sizes) - root.num_embedding_parameters(**sizes) == rest
+    shapes = root_shapes(root, **sizes)
+    assert shapes.num_parameters - shapes.num_table_parameters == rest
     assert root.forward_flops_per_token() == 2 * rest
 
 
@@ -123,7 +124,7 @@ def test_tables_are_embeddings_to_an_optimizer(root: Root, readout: Readout) -> 
     module = root.build(**sizes, init=Init(0))
     named = dict(module.named_parameters())
     tables = [named[name] for name, role in roles(module).items() if role == "embedding"]
-    assert sum(p.numel() for p in tables) == root.num_embedding_parameters(**sizes)
+    assert sum(p.numel() for p in tables) == root_shapes(root, **sizes).num_table_parameters
     assert any(p is module.embedding_VE for p in tables)
     ends = readout.build(width=19, memory_width=7, vocabulary=VOCABULARY, init=Init(0))
     rows = {name: len(p) for name, p in ends.named_parameters()}
@@ -240,7 +241,7 @@ def test_a_readout_owns_its_parameters(readout: Readout) -> None:
     assert readout.build(**widths, init=Init(0))(x_BTD, embedding_VE).shape == (2, 5, 31)
     assert_owns_its_parameters(
         lambda init: readout.build(**widths, init=init),
-        readout.num_parameters(**widths),
+        readout_shapes(readout, **widths),
         lambda module: module(x_BTD, embedding_VE),
     )
 

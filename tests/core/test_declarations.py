@@ -23,10 +23,6 @@ class Methods(Feedforward):
         """Numbers in the middle."""
         return 4 * width
 
-    def num_parameters(self, width: int) -> int:
-        """Of the module."""
-        return 0
-
     def build(self, *, width: int, scale: Any, output_factor: float, init: Any) -> nn.Module:
         """The module."""
         return nn.Identity()
@@ -82,9 +78,6 @@ class Lacks(Feedforward):
     def hidden_at(self, width: int) -> int:
         return 4 * width
 
-    def build(self, *, width: int, scale: Any, output_factor: float, init: Any) -> nn.Module:
-        return nn.Identity()
-
 
 @dataclass(frozen=True, kw_only=True)
 class TakesLess(Methods):
@@ -94,8 +87,8 @@ class TakesLess(Methods):
 
 @dataclass(frozen=True, kw_only=True)
 class AsksForMore(Methods):
-    def num_parameters(self, d: int, bias: bool) -> int:  # type: ignore[override]
-        return 0
+    def build(self, *, width: int, scale: Any, output_factor: float, init: Any, bias: bool) -> nn.Module:  # type: ignore
+        return nn.Identity()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +104,6 @@ class NoName(Measure):
 class SaysNotWhether(Normalizer):
     def build(self, *, heads: int, init: Any) -> nn.Module:
         return nn.Identity()
-
-    def num_parameters(self, heads: int) -> int:
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,9 +123,9 @@ WRONG = {
     HoldsAFunction: ["HoldsAFunction.activation is declared as", "Callable", "an Activation"],
     HoldsAModule: ["HoldsAModule.activation is declared as Module", "make the module in `build`"],
     HoldsAList: ["HoldsAList.sizes is declared as list[int]", "tuple[int, ...]"],
-    Lacks: ["Lacks has no num_parameters", "every Feedforward has num_parameters(self, width)"],
+    Lacks: ["Lacks has no build", "every Feedforward has build(self, *, width, scale,"],
     TakesLess: ["TakesLess.build does not take scale, output_factor, init", "def build(self, *, width, scale,"],
-    AsksForMore: ["AsksForMore.num_parameters asks for bias", "write def num_parameters(self, width)"],
+    AsksForMore: ["AsksForMore.build asks for bias", "write def build(self, *, width, scale,"],
     NoName: ["NoName.recorded_as is not given", "write recorded_as: ClassVar[str] = "],
     SaysNotWhether: ["SaysNotWhether.sums_to_one is not given"],
 }

@@ -13,7 +13,7 @@ from vslm.data.sources import AssociativeRecall, Text
 from vslm.data.sources.associative_recall import KEYS, VALUES, query_distances
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.windows import evaluation_windows, training_batch
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.study.experiment import Budget, Experiment
 
 SOURCE = AssociativeRecall(num_pairs=5, document_tokens=38, num_letters=7, num_documents=307, seed=3)

@@ -31,7 +31,8 @@ from vslm import (
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec, field_types
 from vslm.lab.options import Options
-from vslm.models.language_model import Model, gpt2
+from vslm.models.language_model import Model
+from vslm.models.layouts.plain import gpt2
 from vslm.study.catalog import KINDS
 
 NUMBERS = (

@@ -1,5 +1,6 @@
 """Feedforwards of somebody's own, with an honest mistake or an odd but right way: what checks are tried on."""
 
+import itertools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,28 +20,20 @@ class Own(Feedforward):
     Args:
         name: of `MISTAKES`, `RIGHT` or `BROKEN`.
         amount: how much of a mistake is mixed in.
-        declared: how many parameters it says it has; None: as many as there are.
         flops: what it says that it costs; None: two per weight.
     """
 
     name: str = "plain"
     amount: float = 1.0
-    declared: int | None = None
     flops: float | None = None
 
     def hidden_at(self, width: int) -> int:
         """As wide as the stream."""
         return width
 
-    def num_parameters(self, width: int) -> int:
-        """Counted from a module, so that no mistake is made here by accident."""
-        if self.declared is not None:
-            return self.declared
-        return sum(p.numel() for p in OwnModule(width, self.name, 1.0).counted())
-
     def forward_flops_per_token(self, width: int) -> float:
         """Two per weight, or as told."""
-        return 2.0 * self.num_parameters(width) if self.flops is None else self.flops
+        return super().forward_flops_per_token(width) if self.flops is None else self.flops
 
     def build(self, *, width: int, scale: object, output_factor: float, init: object) -> nn.Module:
         """The module; it draws from torch's generator."""
@@ -131,6 +124,9 @@ def _made(module: nn.Module, x: Tensor) -> Tensor:
     return module.late  # type: ignore[return-value]
 
 
+_SIZES = itertools.count(1)
+
+
 class OwnModule(nn.Module):
     """See `Own`."""
 
@@ -152,13 +148,11 @@ class OwnModule(nn.Module):
             self.lazy = nn.LazyLinear(width)
         if name == "never used":
             self.unused = nn.Linear(width, width)
+        if name == "another size each time":
+            self.unlike = nn.Parameter(torch.ones(next(_SIZES)))
         if name == "drawn elsewhere":
             self.input.weight.data.copy_(torch.from_numpy(np.random.randn(width, width)))
         self.register_buffer("state", torch.zeros(width))
-
-    def counted(self) -> list[nn.Parameter]:
-        """Those with a shape."""
-        return [p for p in self.parameters() if not isinstance(p, nn.UninitializedParameter)]
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """What to add to the stream."""

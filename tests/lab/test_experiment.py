@@ -4,8 +4,8 @@ import pytest
 
 from vslm.core.errors import SpecError
 from vslm.data.sources import StandardLibrary
-from vslm.models.language_model import uniform
 from vslm.models.layouts.patterns import ahead
+from vslm.models.layouts.plain import uniform
 from vslm.study.experiment import Budget, Experiment
 
 

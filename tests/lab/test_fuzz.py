@@ -21,7 +21,7 @@ from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.models.language_model import gpt2
+from vslm.models.layouts.plain import gpt2
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.feedforward import GELU
 from vslm.models.parts.normalizers import Sigmoid, Sink

@@ -12,8 +12,9 @@ from vslm.data.tokenizers import Characters
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.states import LearnedState
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, gpt2, uniform
+from vslm.models.language_model import Model
 from vslm.models.layouts import patterns
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.roots import learned_root, shared_two_streams
 from vslm.models.layouts.shapes import tapered
 from vslm.models.parts.attention import Attention

@@ -23,9 +23,6 @@ class Mine(Feedforward):
     def hidden_at(self, width):
         return 4 * width
 
-    def num_parameters(self, width):
-        return width * width + width
-
     def build(self, *, width, scale, output_factor, init):
         BODY
 
@@ -52,9 +49,9 @@ def arms(place: Path, body: str, factor: str = FALLS) -> Any:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("nn.Linear(width, width)", r"own.py:15: Mine.build returned None; a torch.nn.modules.module.Module is needed"),
-        ("return lambda x: x", r"own.py:15: Mine.build returned <function .*; build and return one"),
-        ("return nn.Linear(widht, width)", r"arms.short: cannot be built: NameError: name 'widht' .* at .*own.py:16;"),
+        ("nn.Linear(width, width)", r"own.py:12: Mine.build returned None; a torch.nn.modules.module.Module is needed"),
+        ("return lambda x: x", r"own.py:12: Mine.build returned <function .*; build and return one"),
+        ("return nn.Linear(widht, width)", r"arms.short: cannot be built: NameError: name 'widht' .* at .*own.py:13;"),
     ],
 )
 def test_a_build_that_fails_or_forgets_is_named_with_its_line(place: Path, body: str, words: str) -> None:

@@ -28,7 +28,7 @@ from vslm.lab.verdict import write_verdict
 from vslm.measure.context_curve import ContextCurve
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.recall_accuracy import RecallAccuracy
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.optim.adamw import AdamW
 from vslm.report.numbers.compare import compare
 from vslm.report.numbers.sides import read_sides

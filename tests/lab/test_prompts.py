@@ -17,7 +17,7 @@ from vslm.data.corpus import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
 from vslm.measure.loss_by_position import LossByPosition
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.report.pages import images
 from vslm.report.pages.prompts import decay_words, render, sections, terminal_tables
 from vslm.runs.run import run_job

@@ -10,7 +10,7 @@ from test_stages import InThisProcess, plain, pool, run, study_of  # noqa: F401 
 from vslm.after.rematch import change_named, rematch
 from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.feedforward import SwiGLU
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder

@@ -19,7 +19,7 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.residual_norms import ResidualNorms
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.optim.adamw import AdamW
 from vslm.results.files import read_json, read_rows, write_json
 from vslm.runs.run import run_job

@@ -18,7 +18,7 @@ from vslm.lab.screening import kept
 from vslm.lab.stages import job_of
 from vslm.lab.tuning import Curve
 from vslm.measure.loss_by_position import LossByPosition
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.optim.adamw import AdamW
 from vslm.report.numbers.tables import list_arms
 from vslm.report.pages.study import render

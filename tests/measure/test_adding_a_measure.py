@@ -13,7 +13,7 @@ from vslm.data.corpus import prepare
 from vslm.data.sources import AssociativeRecall
 from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-measure.md"
 

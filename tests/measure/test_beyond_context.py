@@ -10,7 +10,8 @@ from vslm.measure.beyond_context import BeyondContext, BeyondContextTaker
 from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, gpt2, uniform
+from vslm.models.language_model import LanguageModel
+from vslm.models.layouts.plain import gpt2, uniform
 
 T, VOCABULARY = 7, 11
 WINDOWS_NT1 = np.random.default_rng(3).integers(VOCABULARY, size=(3, 3 * T + 1))

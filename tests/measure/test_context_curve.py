@@ -11,7 +11,8 @@ from vslm.measure.context_curve import ContextCurve, ContextCurveTaker
 from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, gpt2, uniform
+from vslm.models.language_model import LanguageModel
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.parts.stream import Stream
 
 VOCABULARY, CONTEXT_TOKENS = 7, 11

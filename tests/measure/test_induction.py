@@ -19,7 +19,8 @@ from vslm.measure.token_counts import occurring_tokens, training_counts
 from vslm.measure.watch import watch
 from vslm.models.elements.blocks import Block
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.language_model import LanguageModel, Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.layouts.roots import two_streams
 from vslm.models.layouts.windows import windowed
 from vslm.models.parts.attention import Attention

@@ -19,8 +19,9 @@ from vslm.measure.recall_accuracy import RecallAccuracy, RecallAccuracyTaker
 from vslm.measure.residual_norms import ResidualNormsTaker
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, uniform
+from vslm.models.language_model import LanguageModel
 from vslm.models.layouts.patterns import looped
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.stream import Stream
 from vslm.models.path.repeats import Repeat
 from vslm.models.path.stack import Loop

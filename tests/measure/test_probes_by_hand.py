@@ -21,7 +21,8 @@ from vslm.measure.token_counts import training_counts
 from vslm.measure.token_loss import token_loss
 from vslm.measure.token_probe import TokenProbe, TokenProbeTaker
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, uniform
+from vslm.models.language_model import LanguageModel
+from vslm.models.layouts.plain import uniform
 from vslm.results.token_classes import OCCURRENCES, PARTS_OF_WORD
 
 CONTEXT_TOKENS = 23

@@ -13,7 +13,7 @@ from vslm.measure.measure import Taker
 from vslm.measure.prompt_effect import PromptEffect, PromptEffectTaker, cut
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.initialization import Init
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 
 VOCABULARY = 5
 

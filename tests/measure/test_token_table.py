@@ -13,7 +13,8 @@ from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.measure.token_table import TokenTable, sliding_windows, token_table
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, uniform
+from vslm.models.language_model import LanguageModel
+from vslm.models.layouts.plain import uniform
 
 ABC = Characters().fit(["abc", "cab"])  # ids: 0 separator, 1 a, 2 b, 3 c
 

@@ -9,7 +9,8 @@ from vslm.measure.names import matches, matching
 from vslm.measure.watch import watch, watchable
 from vslm.models.elements.blocks import Block
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.language_model import LanguageModel, Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.layouts.roots import projected_root
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.feedforward import SwiGLU

@@ -10,7 +10,7 @@ import torch
 from vslm.core.paths import vary
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-normalizer.md"
 

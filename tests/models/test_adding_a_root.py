@@ -10,7 +10,8 @@ import torch
 from vslm.core.paths import vary
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, gpt2, uniform
+from vslm.models.language_model import Model
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.parts.learned_roots import DerivedRoot
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-root.md"

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from vslm.models.block_table import block_table
+from vslm.models.accounting import block_table
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, uniform
+from vslm.models.language_model import Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.layouts.shapes import tapered
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-an-element.md"

@@ -6,8 +6,8 @@ import torch
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
-from vslm.models.language_model import uniform
 from vslm.models.layouts.patterns import ahead, shifted
+from vslm.models.layouts.plain import uniform
 from vslm.models.layouts.roots import shared_two_streams, two_streams
 from vslm.models.layouts.shapes import decreasing, increasing, knots, permuted
 from vslm.models.layouts.windows import every_full, matched_windows, reach, visible_keys, window_patterns, windowed

@@ -3,7 +3,7 @@
 import torch
 
 from vslm.models.initialization import Init
-from vslm.models.parts.projections import linear, num_linear_parameters
+from vslm.models.parts.projections import linear
 
 
 def test_a_path_is_a_stream_of_numbers() -> None:
@@ -44,7 +44,6 @@ def test_a_linear_layer_leaves_the_global_generator_alone() -> None:
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(layer.weight, Init(7, "query.weight").normal((3, 5), 0.1))
     assert torch.equal(layer.bias, torch.zeros(3))
-    assert sum(p.numel() for p in layer.parameters()) == num_linear_parameters(5, 3, bias=True) == 18
     assert layer(torch.ones(2, 5)).shape == (2, 3)
 
 

@@ -77,9 +77,6 @@ def test_a_normalizer_of_no_role_is_refused() -> None:
         def build(self, *, heads: int, init: Init) -> torch.nn.Module:
             return torch.nn.Identity()
 
-        def num_parameters(self, heads: int) -> int:
-            return 0
-
     with pytest.raises(SpecError, match="no kernel serves Roleless"):
         choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, device_type="cpu")
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
-from vslm.models.language_model import gpt2, uniform
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.parts.positions import Rotary
 from vslm.models.parts.readouts import Tied, Untied
 

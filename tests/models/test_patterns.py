@@ -24,8 +24,9 @@ from vslm.models.elements.states import (
 )
 from vslm.models.elements.two_streams import MemoryBlock
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.patterns import INJECT_MATRIX, INJECT_SUM, ahead, looped, share_attention, shifted
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.roots import learned_root
 from vslm.models.layouts.shapes import tapered
 from vslm.models.parts.readouts import Untied

@@ -5,7 +5,8 @@ import torch
 
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, uniform
+from vslm.models.language_model import Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.kernels import build_kernel, kernel_serves
 from vslm.models.parts.normalizers import HeadGain, LengthPower, Normalizer, Power, Softmax, SSMax, WeightPower
 from vslm.optim.adamw import AdamW

@@ -7,11 +7,12 @@ import torch
 
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
-from vslm.models.elements.element import Surroundings
+from vslm.models.elements.element import Surroundings, element_shapes
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, Resize, UNet, ZeroPad
 from vslm.models.elements.states import Keep, LearnedState, Return
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, uniform
+from vslm.models.language_model import Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.readouts import Untied
 from vslm.models.parts.stream import Stream
 
@@ -128,7 +129,7 @@ def test_a_learned_part_starts_as_declared() -> None:
     x_BTD = LearnedPad(width=1007, std=1.0).build(around=around, kernel=None, init=Init(0))(stream_of(numbers(7))).x_BTD
     assert torch.equal(x_BTD[0, 0, 7:], x_BTD[1, 4, 7:])
     assert abs(x_BTD[0, 0, 7:].std().item() - 1) < 0.1
-    assert LearnedPad(width=5, std=1.0).num_parameters(around) == 0
+    assert element_shapes(LearnedPad(width=5, std=1.0), around).num_parameters == 0
 
 
 def test_a_projection_starts_as_declared() -> None:
@@ -144,8 +145,8 @@ def test_a_projection_starts_as_declared() -> None:
 def test_a_unet_joins_a_state_with_its_mirror_image() -> None:
     """On the way down it reads the state of that width on the way up; with no noise it starts as a slice."""
     around = Surroundings(5, 7, 23, 1, FrozenDict({":state of width 3": 3}))
-    assert UNet(width=3).num_parameters(around) == 3 * (5 + 3)
-    assert UNet(width=4).num_parameters(around) == 4 * 5
+    assert element_shapes(UNet(width=3), around).num_parameters == 3 * (5 + 3)
+    assert element_shapes(UNet(width=4), around).num_parameters == 4 * 5
     x_BTD = numbers(3)
     up_and_down = [UNet(width=5, std=0.0), UNet(width=3, std=0.0)]
     assert torch.equal(followed(stream_of(x_BTD), *up_and_down).x_BTD, x_BTD + 1)

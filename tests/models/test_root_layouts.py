@@ -13,7 +13,8 @@ from vslm.core.specs import differences
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, gpt2, uniform
+from vslm.models.language_model import LanguageModel, Model
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.roots import (
     learned_root,
     mixed_root,

@@ -8,7 +8,7 @@ import pytest
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
-from vslm.models.language_model import gpt2, uniform
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.shapes import (
     apportioned,
     decreasing,

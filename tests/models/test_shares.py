@@ -13,11 +13,13 @@ from vslm.models.elements.blocks import Block
 from vslm.models.elements.resizes import Project
 from vslm.models.elements.states import InjectMatrix, Keep
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.patterns import cycle, cycle_reversed, repeat_each, share_attention, share_feedforward
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.normalizers import Sink
 from vslm.models.path.shares import LowRank, Shares
+from vslm.training.checkpoints import model_tensors
 
 VOCABULARY = 29
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=11)
@@ -60,7 +62,7 @@ def test_unique_parameters_by_hand(stack, expected: int) -> None:
     module = built(model)
     assert model.num_parameters(VOCABULARY) == expected + REST
     assert sum(p.numel() for p in module.parameters()) == expected + REST
-    assert sum(tensor.numel() for tensor in module.state_dict().values()) == expected + REST
+    assert sum(tensor.numel() for tensor in model_tensors(module).values()) == expected + REST
 
 
 def test_sharing_changes_no_compute() -> None:
@@ -76,7 +78,8 @@ def test_a_shared_part_is_one_tensor_and_the_rest_is_its_own() -> None:
     first, second = module.blocks["0"], module.blocks["1"]
     assert second.attention.query.weight is first.attention.query.weight
     assert second.feedforward.gate.weight is not first.feedforward.gate.weight
-    assert "blocks.1.attention.query.weight" not in module.state_dict()
+    assert "blocks.1.attention.query.weight" not in dict(module.named_parameters())
+    assert "blocks.1.attention.query.weight" in module.state_dict()
     alone = built(dataclasses.replace(PLAIN, blocks=FrozenDict({"0": BLOCK, "1": BLOCK}), path=("0", "1")))
     assert torch.equal(second.feedforward.gate.weight, alone.blocks["1"].feedforward.gate.weight)
     module(tokens()).sum().backward()
@@ -94,8 +97,7 @@ def test_it_computes_what_two_equal_blocks_compute(parts: tuple[str, ...] | None
         for p in module.parameters():
             p.add_(torch.randn(p.shape, generator=torch.Generator().manual_seed(3)))
     for name, p in apart.named_parameters():
-        twin = name if name in module.state_dict() else name.replace("blocks.1.", "blocks.0.")
-        p.data.copy_(module.state_dict()[twin])
+        p.data.copy_(module.get_parameter(name))
     assert torch.equal(module(tokens()), apart(tokens()))
 
 

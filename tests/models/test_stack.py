@@ -30,21 +30,9 @@ class Cut(PathElement):
             raise SpecError("width", f"{self.width} cannot be cut from {width}")
         return self.width
 
-    def num_additions(self) -> int:
-        """None."""
-        return 0
-
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module, with one parameter, to see where it is named."""
         return CutModule(self.width, init.child("gain").constant((1,), 1.0))
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """One."""
-        return 1
-
-    def forward_flops_per_token(self, around: Surroundings) -> float:
-        """Nothing worth counting."""
-        return 0.0
 
 
 class CutModule(nn.Module):

@@ -13,8 +13,9 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Batch
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model, uniform
+from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.patterns import INJECT_SUM, ahead, looped
+from vslm.models.layouts.plain import uniform
 from vslm.models.path.repeats import UniformLoops
 from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops

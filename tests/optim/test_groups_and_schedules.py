@@ -12,8 +12,9 @@ from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.elements.resizes import Project, UNet
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, gpt2, uniform
+from vslm.models.language_model import Model
 from vslm.models.layouts.patterns import INJECT_MATRIX, looped
+from vslm.models.layouts.plain import gpt2, uniform
 from vslm.models.layouts.shapes import tapered
 from vslm.models.parts.readouts import Untied
 from vslm.optim.adamw import AdamW

@@ -17,8 +17,9 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import token_loss
 from vslm.models.elements.states import NoiseState
 from vslm.models.initialization import Init
-from vslm.models.language_model import Model, uniform
+from vslm.models.language_model import Model
 from vslm.models.layouts.patterns import INJECT_SUM, ahead, looped, shifted
+from vslm.models.layouts.plain import uniform
 from vslm.models.path.repeats import UniformLoops
 from vslm.objectives.drawn_loops import DrawnLoops, own_objective
 from vslm.objectives.exits import Exits, loss_with_exits

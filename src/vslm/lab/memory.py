@@ -41,7 +41,7 @@ def least_bytes(experiment: Experiment, vocabulary: int) -> int:
 
 def state_numbers(experiment: Experiment, vocabulary: int) -> int:
     """Numbers that the optimizer keeps from step to step, or a few less: what is no table counts as the role that keeps
-    fewest, since a model says its size before it is built, and its roles only afterwards.
+    fewest, since a model is counted before it is built, and its roles are known only afterwards.
     """
     optimizer = experiment.optimizer
     assert optimizer is not None  # filled in when the experiment was made
@@ -69,9 +69,12 @@ def check_memory(experiment: Experiment, vocabulary: int, machine: int | None) -
         machine: bytes of memory; None: not known, so nothing is refused.
     Raises: SpecError at the model.
     """
+    try:
+        parameters = experiment.model.num_parameters(vocabulary)
+    except SpecError as error:
+        raise error.within("model") from None
     needed = least_bytes(experiment, vocabulary)
     if machine is not None and needed > machine:
-        parameters = experiment.model.num_parameters(vocabulary)
         found = (
             f"{parameters:,} parameters and {experiment.tokens_per_step:,} tokens a step need "
             f"{needed / 1024**3:,.0f} GB of memory or more"

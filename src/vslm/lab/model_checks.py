@@ -1,6 +1,6 @@
 """Every arm's model is built and tried before any run: what would make a verdict false or end a run is refused by name.
 
-    counted as declared     parameters, and FLOPs beside torch's counter
+    built as counted        parameters; and FLOPs beside torch's counter
     built twice the same    from one seed
     any length              logits for one token up to the context, in fp32 and in bf16
     finite and registered   loss and gradients of a first step; every weight that takes part is a parameter
@@ -36,9 +36,7 @@ from vslm.core.user_modules import is_own
 from vslm.measure.causality import Leak, copied, first_leak, logits_of, same_draws
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
-from vslm.models.parts.feedforward import Feedforward
 from vslm.models.path.repeats import Repeat
-from vslm.models.path.stack import Visit
 from vslm.objectives.exits import loss_with_exits
 from vslm.study.study import Study
 from vslm.training.first_step import first_step, has_unset
@@ -87,12 +85,12 @@ def check_models(study: Study, vocabularies: Mapping[str, int]) -> Checked:
             raise error.within("model").within(f"arms.{arm}") from None
     num_arms = f"{len(study.arms)} arm{'s' if len(study.arms) > 1 else ''}"
     seconds = time.perf_counter() - start
-    words = f"checked {num_arms}: causal, texts of a batch apart, finite, counted as declared ({seconds:.1f} s)"
+    words = f"checked {num_arms}: causal, texts of a batch apart, finite, built as counted ({seconds:.1f} s)"
     return Checked(words, tuple(lint for lints in tried.values() for lint in lints))
 
 
 def check_counts(study: Study, vocabularies: Mapping[str, int]) -> None:
-    """Hold the declared parameters of every arm to the built ones, for what decides by them.
+    """Hold the counted parameters of every arm to the built ones, for what decides by them.
 
     Raises: SpecError at the place in the arm.
     """
@@ -115,7 +113,7 @@ def check_model(spec: Model, vocabulary: int) -> list[str]:
         raise SpecError("", f"{flops} FLOPs per token", "a number above 0 is needed", "mend forward_flops_per_token")
     row_flops = flops / 3 * spec.context_tokens
     if is_too_large(spec, vocabulary):
-        return ["too large to be tried here, so nobody saw whether it is causal and what it has is what it declares"]
+        return ["too large to be tried here, so nobody saw whether it is causal and built as it is counted"]
     is_known = not any(_own_specs(spec, ""))
     num_cuts = _FEWEST_CUTS if is_known else min(max(int(_OWN_FLOPS / (4 * row_flops)), _FEWEST_CUTS), _MOST_CUTS)
     with _threads_for(row_flops):
@@ -172,64 +170,37 @@ def _check_counts(spec: Model, model: LanguageModel, vocabulary: int) -> None:
     if (unset := has_unset(model)) is not None:
         do = "give its sizes to the module (nn.Linear in place of nn.LazyLinear)"
         raise SpecError(unset, "has no shape before a first pass", "parameters are counted and matched by then", do)
-    parts: list[tuple[str, int, nn.Module]] = [
-        (
-            "root",
-            spec.root.num_parameters(vocabulary=vocabulary, context_tokens=spec.context_tokens),
-            model.root,
-        )
-    ]
-    visits = {visit.where: visit for visit in spec.visits()}
-    for where, visit in visits.items():
-        module = model.get_submodule(where)
-        parts += [_feedforward_of(visit, module)] if _has_own_feedforward(visit) else []
-        parts.append((where, visit.num_parameters(), module))
-    width = spec.last_width
-    memory_width = spec.root.memory_width
-    readout = spec.readout.num_parameters(width=width, memory_width=memory_width, vocabulary=vocabulary)
-    parts += [
-        ("readout.norm", spec.readout.norm.num_parameters(width), model.norm),
-        ("readout", readout, model.readout),
-    ]
-    for where, declared, module in parts:
+    modules = {"root": model.root, "readout.norm": model.norm, "readout": model.readout}
+    counted = {where: shapes.num_parameters for where, shapes in spec.shapes(vocabulary).items()}
+    for visit in spec.visits():
+        modules[visit.where] = model.get_submodule(visit.where)
+        shared = sum(shape.numel() for shape in visit.shared.values())
+        counted[visit.where] = visit.num_parameters() + shared
+    for where, module in modules.items():
         built = sum(parameter.numel() for parameter in module.parameters())
-        if built != declared:
-            name, place = _class_at(spec, where, type(module).__name__), _own_place(spec, where)
-            found = f"{name}.num_parameters says {declared:,} where the built module has {built:,}"
-            if place != where:
-                found = f"{where}, with {name} in it, declares {declared:,} parameters where {built:,} are built"
-            allowed = "both need to be equal: arms are matched, compared and recorded by it"
-            raise SpecError(place, found, allowed, "count in num_parameters what build makes")
-    declared, built = spec.num_parameters(vocabulary), sum(parameter.numel() for parameter in model.parameters())
-    if declared != built:  # a parameter that two parts hold is counted by each
-        found = f"its parts declare {declared:,} parameters where the built model has {built:,}"
-        do = "share weights with Shares, or count what two parts hold once"
-        raise SpecError("", found, "both need to be equal", do)
+        if built != counted[where]:
+            place = _own_place(spec, where)
+            what = where if place != where else _class_at(spec, where, type(module).__name__)
+            found = f"{what} was built with {built:,} parameters, and before with {counted[where]:,}"
+            allowed = "arms are matched, compared and recorded by their parameters"
+            raise SpecError(place, found, allowed, "let sizes follow from its fields and what build is given")
+    found, built = spec.num_parameters(vocabulary), sum(parameter.numel() for parameter in model.parameters())
+    if found != built:  # a parameter that two parts hold is counted by each
+        words = f"its parts have {found:,} parameters where the whole model has {built:,}"
+        raise SpecError("", words, "a parameter belongs to one part", "share weights with Shares")
     _check_embeddings(spec, vocabulary)
 
 
 def _check_embeddings(spec: Model, vocabulary: int) -> None:
     """What is left without tables does not grow with the vocabulary."""
-    without = spec.num_parameters_without_embeddings(vocabulary)
-    if without < 0 or without != spec.num_parameters_without_embeddings(vocabulary + 1):
-        found = f"{without:,} parameters without embeddings at {vocabulary:,} ids, and another number at one id more"
-        part = next((part for part in ("root", "readout") if _is_own(getattr(spec, part))), "readout")
-        allowed = "tables with a row per token are the embeddings"
-        raise SpecError(part, found, allowed, "mend its num_embedding_parameters")
-
-
-def _has_own_feedforward(visit: Visit) -> bool:
-    feedforward = getattr(visit.element, "feedforward", None)
-    return isinstance(feedforward, Feedforward) and _is_own(feedforward) and visit.shares is None
-
-
-def _feedforward_of(visit: Visit, module: nn.Module) -> tuple[str, int, nn.Module]:
-    feedforward: Feedforward = visit.element.feedforward  # type: ignore[attr-defined]
-    return (
-        f"{visit.where}.feedforward",
-        feedforward.num_parameters(visit.around.width),
-        module.get_submodule("feedforward"),
-    )
+    one_more = spec.shapes(vocabulary + 1)
+    for where, shapes in spec.shapes(vocabulary).items():
+        rests = [found.num_parameters - found.num_table_parameters for found in (shapes, one_more[where])]
+        if rests[0] != rests[1]:
+            found = f"{rests[0]:,} parameters without embeddings at {vocabulary:,} ids, and {rests[1]:,} at one id more"
+            allowed = "tables with a row per token are the embeddings"
+            do = "name them in a method lookup_tables of its module"
+            raise SpecError(_own_place(spec, where), found, allowed, do)
 
 
 def _check_same(model: LanguageModel, other: LanguageModel) -> None:

@@ -10,7 +10,7 @@ from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import StandardLibrary
 from vslm.lab.plan import noise_card_path
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.results.files import write_json
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import VAL_LOSS

@@ -49,7 +49,6 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
         with _said_in_words(f"arms.{arm}"), _watched(kinds):
             vocabulary = corpora[arm].vocabulary
             model = experiment.model.build(vocabulary=vocabulary, init=Init(seed=0))
-            experiment.model.num_parameters(vocabulary)
             for measure in experiment.measures:
                 if is_own(type(measure)):
                     context_tokens = experiment.model.context_tokens

@@ -27,7 +27,7 @@ from vslm.lab.options import Options
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.verdict import num_comparisons
-from vslm.models.block_table import block_table, folded
+from vslm.models.accounting import block_table, folded
 from vslm.results.files import read_json
 from vslm.results.primary import PrimaryNumber
 from vslm.results.shapes import NOISE_CARD, first_odd

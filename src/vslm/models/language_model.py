@@ -1,6 +1,7 @@
-"""The model: a root, a path through a bank of blocks, a readout. And two layouts that are written as one call."""
+"""The model: a root, a path through a bank of blocks, a readout; as a value, and as the module that it builds."""
 
 import copy
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,44 +9,30 @@ from torch import Tensor, nn
 
 from vslm.core.bounds import Context
 from vslm.core.errors import SpecError, nearest
-from vslm.core.frozen import FrozenDict
-from vslm.core.specs import Spec
-from vslm.core.types import describe
-from vslm.models.elements.blocks import Block
-from vslm.models.elements.element import Reach
+from vslm.models.accounting import Counted
 from vslm.models.initialization import Init, default_draws
 from vslm.models.longer import lengthened
-from vslm.models.parts.attention import Attention
-from vslm.models.parts.feedforward import GELU, Feedforward, SwiGLU
-from vslm.models.parts.kernels import executed_mixing_flops_per_token
-from vslm.models.parts.norms import LayerNorm, RMSNorm
 from vslm.models.parts.past import WHOLE, Past, TextSoFar
-from vslm.models.parts.positions import NoPositions
-from vslm.models.parts.readouts import Readout, Tied, Untied
-from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
-from vslm.models.parts.scales import FixedStd
+from vslm.models.parts.readouts import Readout, readout_shapes
+from vslm.models.parts.roots import Root
 from vslm.models.parts.stream import Stream
 from vslm.models.path.cut_loops import unlearned
 from vslm.models.path.repeats import Repeat
 from vslm.models.path.stack import (
-    MOST_VISITS,
     Entry,
+    Followed,
     Loop,
     PathItem,
     Route,
     Visit,
     build_modules,
-    num_stack_parameters,
-    route_of,
+    follow,
     steps_of,
-    visits_of,
 )
-
-TRAINING_PER_FORWARD = 3  # the backward pass computes two products for every one of the forward pass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model(Spec):
+class Model(Counted):
     """A causal language model as a value.
 
     Its parts are checked against each other by `validate`, which everything that counts or builds calls first; making
@@ -73,18 +60,28 @@ class Model(Spec):
 
     def validate(self) -> None:
         """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
-        self.visits()
-        if any(repeat.training for repeat in self.repeats):  # a step of training may follow another path
-            self._followed(self._most_loops)
+        _ = self.followed, self.longest
+
+    @functools.cached_property
+    def followed(self) -> Followed:
+        """A whole pass: loops as often as is declared. Followed and checked once."""
+        return self._followed(None)
+
+    @functools.cached_property
+    def longest(self) -> Followed:
+        """The longest pass, of any step of training or of a whole pass. It visits every element."""
+        if not any(repeat.training for repeat in self.repeats):
+            return self.followed
+        return self._followed(tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats))
 
     def visits(self) -> tuple[Visit, ...]:
         """The path, followed and checked: each visit's element and what surrounds it."""
-        return self._followed()[0]
+        return self.followed.visits
 
     @property
     def last_width(self) -> int:
         """Width of the stream that the readout reads."""
-        return self._followed()[1]
+        return self.followed.last_width
 
     def kernels(self, device_type: str) -> dict[str, str]:
         """The attention kernel of every element that has one, on that type of device.
@@ -106,8 +103,9 @@ class Model(Spec):
             init: where initial values come from.
             kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
         """
-        visits, last_width = self._followed()
-        _check_vocabulary(vocabulary)
+        visits, last_width = self.followed.visits, self.followed.last_width
+        if vocabulary < 1:
+            raise SpecError("vocabulary", f"found {vocabulary}", "1 or more is needed")
         chosen = dict(self.kernels("cpu"))
         for name in kernels or {}:
             if name not in chosen:
@@ -127,84 +125,12 @@ class Model(Spec):
         return LanguageModel(
             root=root,
             modules=modules,
-            route=route_of(self.blocks, self.path)[0],
+            route=self.followed.route,
             can_continue=all(visit.element.can_continue for visit in visits),
             norm=norm,
             readout=readout,
             context_tokens=self.context_tokens,
         )
-
-    def num_parameters(self, vocabulary: int) -> int:
-        """All parameters; a shared one counts once."""
-        visits, last_width = self._followed()
-        _check_vocabulary(vocabulary)
-        return (
-            self.root.num_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
-            + num_stack_parameters(visits)
-            + self.readout.norm.num_parameters(last_width)
-            + self.readout.num_parameters(width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary)
-        )
-
-    def num_parameters_without_embeddings(self, vocabulary: int) -> int:
-        """All but the tables with one row per token or position, an untied readout's included."""
-        embeddings = self.root.num_embedding_parameters(vocabulary=vocabulary, context_tokens=self.context_tokens)
-        embeddings += self.readout.num_embedding_parameters(width=self.last_width, vocabulary=vocabulary)
-        return self.num_parameters(vocabulary) - embeddings
-
-    def flops_per_token(self, vocabulary: int) -> float:
-        """Useful FLOPs of training, per token, at full context.
-
-        3 * (sum over visits of (2 * weights + 4 * attention width * mean visible keys) + 2 * weights of the readout),
-        the embedding counting as the readout's where that is tied; and 2 per weight of a root that is not looked up
-
-        An exit is one more readout. Loops count as often as they are passed on average where their number is drawn, and
-        once instead of three times where no gradient goes back through them.
-        """
-        _check_vocabulary(vocabulary)
-        visits, last_width = self._followed(self._most_loops)
-        readout = self.readout.forward_flops_per_token(
-            width=last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
-        )
-        ends = self.root.forward_flops_per_token() + readout
-        exits = sum(visit.element.num_exits() * self._in_training(visit, readout, readout) for visit in visits)
-        return TRAINING_PER_FORWARD * ends + exits + sum(self.training_flops_per_token(visit) for visit in visits)
-
-    def training_flops_per_token(self, visit: Visit) -> float:
-        """Useful FLOPs of training of one visit, per token, without its exits."""
-        forward = visit.forward_flops_per_token()
-        return self._in_training(visit, forward, forward)
-
-    def executed_flops_per_token(self, vocabulary: int, kernels: Mapping[str, str] | None = None) -> float:
-        """FLOPs of training that are really computed, per token, at full context: the masked scores of kernels, too.
-
-        Args:
-            vocabulary: number of tokens.
-            kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
-        """
-        executed, chosen = self.flops_per_token(vocabulary), kernels or self.kernels("cpu")
-        for visit in self._followed(self._most_loops)[0]:
-            for mixing in visit.element.mixings():
-                useful = mixing.useful_flops_per_token(self.context_tokens)
-                flops = executed_mixing_flops_per_token(
-                    chosen[visit.where.removeprefix("blocks.")],
-                    attention_width=mixing.attention_width,
-                    context_tokens=self.context_tokens,
-                    window_tokens=mixing.window_tokens,
-                )
-                executed += self._in_training(visit, flops.forward - useful, flops.backward / 2 - useful)
-        return executed
-
-    def _in_training(self, visit: Visit, forward: float, per_product: float) -> float:
-        """What a visit costs on average: loops as often as they are drawn, and backwards only where gradients go.
-
-        Args:
-            visit: of the path.
-            forward: FLOPs forward.
-            per_product: FLOPs backward, by half: the backward pass computes two products for every one of the forward.
-        """
-        number, loop = visit.step.repeat, visit.step.loop
-        mean_forward, mean_backward = (1.0, 1.0) if number is None else self.repeats[number].mean_visits(loop)
-        return mean_forward * forward + (TRAINING_PER_FORWARD - 1) * mean_backward * per_product
 
     @property
     def repeats(self) -> tuple[Repeat, ...]:
@@ -216,20 +142,15 @@ class Model(Spec):
         """How many streams are read out beside the last one, in a whole pass."""
         return sum(visit.element.num_exits() for visit in self.visits())
 
-    @property
-    def _most_loops(self) -> tuple[int, ...]:
-        """Of each repeated part, in a whole pass or in a step of training. A whole pass visits every element."""
-        return tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats)
+    def reach(self) -> int:
+        """How many positions back the last stream sees tokens, its own included, up to the context."""
+        return min(self.context_tokens, self.visits()[-1].reach.stream)
 
-    def _followed(self, times: tuple[int, ...] | None = None) -> tuple[tuple[Visit, ...], int]:
-        visits, last_width = visits_of(
-            blocks=self.blocks,
-            path=self.path,
-            stream_width=self.root.stream_width,
-            memory_width=self.root.memory_width,
-            context_tokens=self.context_tokens,
-            times=times,
+    def _followed(self, times: tuple[int, ...] | None) -> Followed:
+        followed = follow(
+            blocks=self.blocks, path=self.path, root=self.root, context_tokens=self.context_tokens, times=times
         )
+        visits, last_width = followed.visits, followed.last_width
         try:
             self.readout.check_widths(width=last_width, memory_width=self.root.memory_width)
         except SpecError as error:
@@ -246,14 +167,16 @@ class Model(Spec):
                     "an exit or gradient_loops, not both",
                 )
                 raise SpecError(visit.where, found, allowed)
-        self._reach(visits)
-        self._check_cuts(visits, last_width)
-        return visits, last_width
+        if not visits[-1].reach.stream:
+            raise self._sees_no_token(followed.lost_at)
+        if any(visit.step.is_cut for visit in visits):
+            self._check_cuts(visits, last_width)
+        return followed
 
     def _check_cuts(self, visits: tuple[Visit, ...], last_width: int) -> None:
         """Gradients that are kept out of loops must find another way to what stands before them."""
-        is_tied = not self.readout.num_embedding_parameters(width=last_width, vocabulary=1)
-        if (found := unlearned(visits, root_is_read_out=is_tied)) is not None:
+        shapes = readout_shapes(self.readout, width=last_width, memory_width=self.root.memory_width, vocabulary=1)
+        if (found := unlearned(visits, root_is_read_out=not shapes.tables)) is not None:
             where, number = found
             place = [i for i, item in enumerate(self.path) if isinstance(item, Repeat)][number]
             raise SpecError(
@@ -263,29 +186,17 @@ class Model(Spec):
                 f"put Keep between them, and an injection into path.{place}.body",
             )
 
-    def reach(self) -> int:
-        """How many positions back the last stream sees tokens, its own included, up to the context."""
-        return min(self.context_tokens, self._reach(self.visits()))
-
-    def _reach(self, visits: tuple[Visit, ...]) -> int:
-        reach = Reach(stream=int(self.root.starts_from_tokens), memory=1)
-        lost_at = None
-        for visit in visits:
-            before, reach = reach, visit.element.reach(reach, visit.around)
-            lost_at = visit.where if before.stream and not reach.stream else lost_at
-        if reach.stream:
-            return reach.stream
+    def _sees_no_token(self, lost_at: str | None) -> SpecError:
         if lost_at is None:
-            raise SpecError(
+            return SpecError(
                 "root",
                 f"{type(self.root).__name__} hides the tokens in the memory, and no block reads it",
                 "one that does is needed",
                 "set its reads=MemoryReads() or BothReads()",
             )
         found = "no token is left in the stream, and nothing brings one back"
-        raise SpecError(
-            lost_at, found, "logits that see a token are needed", "put Keep before, and an injection behind"
-        )
+        allowed = "logits that see a token are needed"
+        return SpecError(lost_at, found, allowed, "put Keep before, and an injection behind")
 
 
 class LanguageModel(nn.Module):
@@ -409,91 +320,6 @@ class LanguageModel(nn.Module):
         return self.logits(x_BTD[:, -1:])[:, 0]
 
 
-def uniform(
-    *,
-    depth: int,
-    width: int,
-    heads: int,
-    context_tokens: int,
-    hidden: int | None = None,
-    window_tokens: int | None = None,
-    tied_readout: bool = True,
-    qk_norm: bool = False,
-    dropout: float = 0.0,
-    feedforward: Feedforward | None = None,
-) -> Model:
-    """The plain Llama layout with equal blocks, named "0", "1", ...: RMSNorm, rotary positions, SwiGLU, no bias.
-
-    Args:
-        depth: number of blocks.
-        width: of the stream.
-        heads: per block.
-        context_tokens: the longest sequence.
-        hidden: of the feedforward; None: 8/3 of the width, rounded up to a multiple of 8.
-        window_tokens: of every block; None: all earlier positions.
-        tied_readout: whether the readout is the embedding.
-        qk_norm: whether queries and keys are normalized per head.
-        dropout: on the embedding, the attention weights and what each block adds.
-        feedforward: of every block, in place of `SwiGLU(hidden=hidden)`.
-
-    Raises: SpecError at once where the numbers do not fit each other.
-    """
-    if feedforward is not None and hidden is not None:
-        raise SpecError("hidden", f"found {hidden} beside feedforward", "one of the two is needed", "give it there")
-    block = Block(
-        width=width,
-        attention=Attention(
-            heads=heads, window_tokens=window_tokens, qk_norm=RMSNorm() if qk_norm else None, dropout=dropout
-        ),
-        feedforward=SwiGLU(hidden=hidden) if feedforward is None else feedforward,
-        dropout=dropout,
-    )
-    readout = Tied() if tied_readout else Untied()
-    return _repeated(TokenRoot(width=width, dropout=dropout), block, depth, readout, context_tokens)
-
-
-def gpt2(*, depth: int, width: int, heads: int, context_tokens: int, dropout: float = 0.0, bias: bool = True) -> Model:
-    """The GPT-2 layout: LayerNorm, GELU, learned positions, deviation 0.02, tied readout.
-
-    Args:
-        depth: number of blocks.
-        width: of the stream.
-        heads: per block.
-        context_tokens: the longest sequence.
-        dropout: on the embedding, the attention weights and what each block adds.
-        bias: whether projections and norms have one.
-
-    Raises: SpecError at once where the numbers do not fit each other.
-    """
-    block = Block(
-        width=width,
-        attention=Attention(heads=heads, positions=NoPositions(), bias=bias, dropout=dropout),
-        feedforward=GELU(bias=bias),
-        norm=LayerNorm(bias=bias),
-        dropout=dropout,
-        scale=FixedStd(value=0.02),
-    )
-    root = TokenPositionRoot(width=width, dropout=dropout)
-    return _repeated(root, block, depth, Tied(norm=LayerNorm(bias=bias)), context_tokens)
-
-
-def _repeated(root: Root, block: Block, depth: int, readout: Readout, context_tokens: int) -> Model:
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise SpecError("depth", f"found {depth!r}", "a whole number of 1 or more is needed")
-    if depth > MOST_VISITS:  # before so many names are made
-        raise SpecError("depth", f"found {describe(depth)}", f"at most {MOST_VISITS:,} blocks are built")
-    names = tuple(str(i) for i in range(depth))
-    model = Model(
-        root=root,
-        blocks=FrozenDict(dict.fromkeys(names, block)),
-        path=names,
-        readout=readout,
-        context_tokens=context_tokens,
-    )
-    model.validate()
-    return model
-
-
 def _cut_off(stream: Stream, entered: Stream) -> Stream:
     """The same numbers, from which no gradient goes back into loops; what is as it was before them is no part of it."""
 
@@ -522,8 +348,3 @@ def _room(modules: Mapping[str, nn.Module], room: str) -> nn.ModuleDict:
             assert isinstance(there, nn.ModuleDict)
         there[name] = module
     return tree
-
-
-def _check_vocabulary(vocabulary: int) -> None:
-    if vocabulary < 1:
-        raise SpecError("vocabulary", f"found {vocabulary}", "1 or more is needed")

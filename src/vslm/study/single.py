@@ -12,7 +12,7 @@ from vslm.data.reading.plain import DocumentIs
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE
 from vslm.models.elements.blocks import Block
-from vslm.models.language_model import uniform
+from vslm.models.layouts.plain import uniform
 from vslm.results.folder import StudyFolder
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Budget, Experiment

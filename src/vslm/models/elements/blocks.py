@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
-from vslm.models.elements.element import Mixing, PathElement, Reach, Surroundings
+from vslm.models.elements.element import Mixing, PathElement, Reach, Surroundings, element_shapes
 from vslm.models.initialization import Init, default_draws
 from vslm.models.parts.attention import Attention
-from vslm.models.parts.feedforward import Feedforward, SwiGLU
+from vslm.models.parts.feedforward import Feedforward, SwiGLU, feedforward_shapes
 from vslm.models.parts.norms import Norm, RMSNorm
 from vslm.models.parts.reads import Reads, StreamReads
 from vslm.models.parts.residuals import PlainAdd, Residual
@@ -129,21 +129,11 @@ class Block(PathElement):
             dropout=self.dropout,
         )
 
-    def num_parameters(self, around: Surroundings) -> int:
-        """Attention and what it reads through, feedforward, two norms and two residuals."""
-        widths = {"stream_width": self.width, "memory_width": around.memory_width}
-        return (
-            self.attention.num_parameters(width=self.width, memory_width=self.reads.width(**widths))
-            + self.reads.num_parameters(norm=self.norm, **widths)
-            + self.feedforward.num_parameters(self.width)
-            + 2 * self.norm.num_parameters(self.width)
-            + 2 * self.residual.num_parameters(self.width)
-        )
-
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """Two for every weight, or what the feedforward says of itself; and attention's scores and weighted values."""
         (mixing,) = self.mixings()
-        others = self.num_parameters(around) - self.feedforward.num_parameters(self.width)
+        feedforward = feedforward_shapes(self.feedforward, self.width)
+        others = element_shapes(self, around).num_parameters - feedforward.num_parameters
         products = 2 * others + self.feedforward.forward_flops_per_token(self.width)
         return products + mixing.useful_flops_per_token(around.context_tokens)
 

@@ -15,6 +15,7 @@ from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.kernels import mean_visible_keys
+from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 
 
 @dataclass(frozen=True)
@@ -96,19 +97,19 @@ class PathElement(Spec):
     can_continue: ClassVar[bool] = True
     """Whether its answer for new positions follows from what `stream.past` keeps; if not, generation recomputes."""
 
-    @abstractmethod
     def width_out(self, width: int) -> int:
-        """The width of the stream after this element, for one of `width` before it.
+        """The width of the stream after this element, for one of `width` before it: the same.
 
         Raises: SpecError, with the path seen from this element, where that width cannot be.
         """
+        return width
 
     def check_memory(self, memory_width: int) -> None:
         """Raise SpecError, with the path seen from this element, for a token memory that it cannot work with."""
 
-    @abstractmethod
     def num_additions(self) -> int:
-        """How often one visit adds to the stream."""
+        """How often one visit adds to the stream, as a residual does whose scale goes by the depth: never."""
+        return 0
 
     def additions(self, before: Additions) -> Additions:
         """How often the stream was added to after this element.
@@ -121,13 +122,12 @@ class PathElement(Spec):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module. `kernel` names the kernel of its attention; None: that of a CPU, or no attention."""
 
-    @abstractmethod
-    def num_parameters(self, around: Surroundings) -> int:
-        """How many parameters the module has."""
-
-    @abstractmethod
     def forward_flops_per_token(self, around: Surroundings) -> float:
-        """FLOPs of one visit, per token, forward only."""
+        """FLOPs of one visit, per token, forward only: two for every weight, and its attentions' scores and weighted
+        values.
+        """
+        mixed = sum(mixing.useful_flops_per_token(around.context_tokens) for mixing in self.mixings())
+        return 2.0 * element_shapes(self, around).num_parameters + mixed
 
     def saves(self, around: Surroundings) -> Mapping[str, int]:
         """What a visit leaves in `Stream.saved` for later ones, by name, with its width."""
@@ -159,3 +159,8 @@ class PathElement(Spec):
     def num_exits(self) -> int:
         """How many streams it hands to the readout beside the last one."""
         return 0
+
+
+def element_shapes(element: PathElement, around: Surroundings) -> Shapes:
+    """The parameters of an element where it stands."""
+    return shapes_of(element, around=around, kernel=None, init=SHAPES_ONLY)

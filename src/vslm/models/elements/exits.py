@@ -36,22 +36,9 @@ class Exit(PathElement):
         if self.weight <= 0:
             raise SpecError("weight", f"found {self.weight}", "a number above 0 is needed")
 
-    def width_out(self, width: int) -> int:
-        return width
-
-    def num_additions(self) -> int:
-        return 0
-
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return ExitModule(self.offset, self.weight)
-
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
-    def forward_flops_per_token(self, around: Surroundings) -> float:
-        """None here: the model counts its readouts."""
-        return 0.0
 
     def num_exits(self) -> int:
         return 1

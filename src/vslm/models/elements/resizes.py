@@ -13,7 +13,6 @@ over a vector of d numbers to which zeros were appended multiplies the old part 
 can take back.
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,17 +47,6 @@ class Resize(PathElement):
         """Its own, whatever arrives."""
         return self.width
 
-    def num_additions(self) -> int:
-        return 0
-
-    @abstractmethod
-    def num_parameters(self, around: Surroundings) -> int:
-        """How many parameters the module has."""
-
-    def forward_flops_per_token(self, around: Surroundings) -> float:
-        """Two for every weight."""
-        return 2.0 * self.num_parameters(around)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroPad(Resize):
@@ -75,9 +63,6 @@ class ZeroPad(Resize):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return ZeroPadModule(self.width)
-
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +88,8 @@ class LearnedPad(Resize):
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module, with one number per new coordinate."""
-        return LearnedPadModule(self.width, init.child("extra").normal((self.num_parameters(around),), self.std))
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """One per new coordinate."""
-        return max(0, self.width - around.width)
+        num_new = max(0, self.width - around.width)
+        return LearnedPadModule(self.width, init.child("extra").normal((num_new,), self.std))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +129,6 @@ class Carry(Resize):
         """The module; it holds nothing."""
         return CarryModule(self.width)
 
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
 
 @dataclass(frozen=True, kw_only=True)
 class Project(Resize):
@@ -178,13 +157,9 @@ class Project(Resize):
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         weight = init.child("weight").normal((self.width, around.width), self.std)
-        weight += self.identity * torch.eye(self.width, around.width)
+        weight.diagonal().add_(self.identity)
         bias = init.child("bias").constant((self.width,), 0.0) if self.bias else None
         return ProjectModule(weight, bias, starts_straight=self.identity != 0)
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """The matrix and its bias."""
-        return self.width * around.width + (self.width if self.bias else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,19 +198,11 @@ class UNet(Resize):
         return before._replace(stream=max(before.stream, state), saved=saved)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        weight = init.child("weight").normal((self.width, self._width_read(around)), self.std)
-        for i in range(self.width):
-            if i < around.width:
-                weight[i, i] += 1.0
-            elif self._width_read(around) > around.width:
-                weight[i, around.width + i] += 1.0
+        width_read = around.width + around.saved_widths.get(_state_name(self.width), 0)
+        weight = init.child("weight").normal((self.width, width_read), self.std)
+        weight[:, : around.width].diagonal().add_(1.0)
+        weight[around.width :, 2 * around.width :].diagonal().add_(1.0)
         return UNetModule(weight, width_before=around.width)
-
-    def num_parameters(self, around: Surroundings) -> int:
-        return self.width * self._width_read(around)
-
-    def _width_read(self, around: Surroundings) -> int:
-        return around.width + around.saved_widths.get(_state_name(self.width), 0)
 
 
 class ZeroPadModule(nn.Module):

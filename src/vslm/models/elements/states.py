@@ -8,7 +8,6 @@ across positions    ShiftedState
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,29 +21,11 @@ from vslm.models.elements.element import Additions, PathElement, Reach, Surround
 from vslm.models.initialization import Init
 from vslm.models.parts.projections import stream_product
 from vslm.models.parts.stream import PRIVATE, Stream
-
-
-class StateElement(PathElement):
-    """Interface: an element of one width that adds nothing in the sense of a residual."""
-
-    def width_out(self, width: int) -> int:
-        return width
-
-    def num_additions(self) -> int:
-        """None: its scale is its own."""
-        return 0
-
-    @abstractmethod
-    def num_parameters(self, around: Surroundings) -> int:
-        """How many parameters the module has."""
-
-    def forward_flops_per_token(self, around: Surroundings) -> float:
-        """Two for every weight."""
-        return 2.0 * self.num_parameters(around)
+from vslm.models.without_storage import table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keep(StateElement):
+class Keep(PathElement):
     """Saves the stream as it is here, for later visits; the stream goes on unchanged.
 
     Cost: nothing.
@@ -76,12 +57,9 @@ class Keep(StateElement):
         """The module; it holds nothing."""
         return KeepModule(self.name)
 
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
 
 @dataclass(frozen=True, kw_only=True)
-class Return(StateElement):
+class Return(PathElement):
     """The stream is again what was kept: `x <- kept`. What lies between serves its exits only.
 
     Cost: nothing.
@@ -109,12 +87,9 @@ class Return(StateElement):
         """The module; it holds nothing."""
         return ReturnModule(self.to)
 
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedState(StateElement):
+class LearnedState(PathElement):
     """The state starts as one learned vector, the same at every position: `s_0 = r`.
 
     At the start: normal, deviation `std`.
@@ -141,13 +116,9 @@ class LearnedState(StateElement):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         return LearnedStateModule(init.child("start_D").normal((around.width,), self.std))
 
-    def num_parameters(self, around: Surroundings) -> int:
-        """One number per coordinate."""
-        return around.width
-
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseState(StateElement):
+class NoiseState(PathElement):
     """The state starts as normal noise: `s_0 ~ N(0, std^2)`, so that loops must find the answer from anywhere.
 
     In training the noise is drawn anew for every sequence and step, from torch's generator, which a checkpoint keeps.
@@ -182,12 +153,9 @@ class NoiseState(StateElement):
         """The module, with its noise for every position up to the context."""
         return NoiseStateModule(around.context_tokens, around.width, self.std, self.seed)
 
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
 
 @dataclass(frozen=True, kw_only=True)
-class InjectSum(StateElement):
+class InjectSum(PathElement):
     """What was kept is added to the state: `s + e`.
 
     Paper: End-to-end Algorithm Synthesis with Recurrent Networks, Bansal et al., 2022,
@@ -212,12 +180,9 @@ class InjectSum(StateElement):
         """The module; it holds nothing."""
         return InjectSumModule(self.of)
 
-    def num_parameters(self, around: Surroundings) -> int:
-        return 0
-
 
 @dataclass(frozen=True, kw_only=True)
-class InjectMatrix(StateElement):
+class InjectMatrix(PathElement):
     """State and what was kept go through one matrix: `A [s; e]`.
 
     Paper: Scaling up Test-Time Compute with Latent Reasoning, Geiping et al., 2025, https://arxiv.org/abs/2502.05171.
@@ -239,17 +204,14 @@ class InjectMatrix(StateElement):
         return before._replace(stream=max(before.stream, before.saved[self.of]))
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
-        factor = init.child("weight").constant((around.width, 2 * around.width), 1 / math.sqrt(2))
-        identity = torch.eye(around.width, device=factor.device)
-        return InjectMatrixModule(self.of, cat((identity, identity), dim=1) * factor)
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """One matrix over both."""
-        return 2 * around.width**2
+        weight = init.child("weight").constant((around.width, 2 * around.width), 0.0)
+        for half in (weight[:, : around.width], weight[:, around.width :]):
+            half.diagonal().fill_(1 / math.sqrt(2))
+        return InjectMatrixModule(self.of, weight)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddVector(StateElement):
+class AddVector(PathElement):
     """A learned vector is added: `s + u`. One for each loop tells the loops apart.
 
     At the start: u = 0, so it changes nothing.
@@ -259,13 +221,9 @@ class AddVector(StateElement):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         return AddVectorModule(init.child("vector_D").constant((around.width,), 0.0))
 
-    def num_parameters(self, around: Surroundings) -> int:
-        """One number per coordinate."""
-        return around.width
-
 
 @dataclass(frozen=True, kw_only=True)
-class ShiftedState(StateElement):
+class ShiftedState(PathElement):
     """The next pass starts from what was kept and the last stream of the position before.
 
         s_t = e_t + U h_{t-1},   h the stream that arrives here, h_{-1} = 0
@@ -300,9 +258,6 @@ class ShiftedState(StateElement):
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         return ShiftedStateModule(self.of, init.child("weight").constant((around.width, around.width), 0.0))
-
-    def num_parameters(self, around: Surroundings) -> int:
-        return around.width**2
 
 
 class KeepModule(nn.Module):
@@ -349,11 +304,12 @@ class NoiseStateModule(nn.Module):
     def __init__(self, context_tokens: int, width: int, std: float, seed: int) -> None:
         super().__init__()
         self.width, self.std, self.seed = width, std, seed
-        rows = [
-            torch.randn(width, generator=torch.Generator().manual_seed(derive_seed("noise", seed, position)))
-            for position in range(context_tokens)
-        ]
-        self.register_buffer("noise_TD", torch.stack(rows) * std, persistent=False)
+
+        def noise_TD() -> Tensor:  # noqa: N802  # the letters of its axes
+            seeds = (derive_seed("noise", seed, position) for position in range(context_tokens))
+            return torch.stack([torch.randn(width, generator=torch.Generator().manual_seed(s)) for s in seeds]) * std
+
+        self.register_buffer("noise_TD", table((context_tokens, width), noise_TD), persistent=False)
 
     def lengthened(self, context_tokens: int) -> nn.Module:
         """The noise of a position does not depend on how many there are."""

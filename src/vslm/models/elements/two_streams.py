@@ -37,16 +37,9 @@ class MemoryBlock(PathElement):
 
     block: Block
 
-    def width_out(self, width: int) -> int:
-        """Whatever arrives."""
-        return width
-
     def check_memory(self, memory_width: int) -> None:
         """The block must have the memory's width."""
         _check_memory(self.block, memory_width)
-
-    def num_additions(self) -> int:
-        return 0
 
     def sizes(self, width: int) -> Mapping[str, int | None]:
         return self.block.sizes(self.block.width)
@@ -65,9 +58,6 @@ class MemoryBlock(PathElement):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; the block starts with the values that it would have without this around it."""
         return MemoryBlockModule(self.block.build(around=_on_memory(around), kernel=kernel, init=init))
-
-    def num_parameters(self, around: Surroundings) -> int:
-        return self.block.num_parameters(_on_memory(around))
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
         return self.block.forward_flops_per_token(_on_memory(around))
@@ -127,10 +117,6 @@ class TwoStreamBlock(PathElement):
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; the block starts with the values that it would have without this around it."""
         return TwoStreamBlockModule(self.block.build(around=around, kernel=kernel, init=init))
-
-    def num_parameters(self, around: Surroundings) -> int:
-        """The block's, once."""
-        return self.block.num_parameters(around)
 
     def forward_flops_per_token(self, around: Surroundings) -> float:
         """The block's, twice."""

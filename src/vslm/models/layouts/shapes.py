@@ -282,9 +282,7 @@ def _matched_hidden(draft: Model, *, target: Model) -> dict[str, int]:
     smallest, larger = vary(draft, few), vary(draft, more)
     # What a vocabulary costs is the same for both, so one token will do.
     wanted = target.num_parameters(1) - smallest.num_parameters(1)
-    before, after = (
-        {v.where: v.element.num_parameters(v.around) for v in candidate.visits()} for candidate in (smallest, larger)
-    )
+    before, after = ({v.where: v.num_parameters() for v in candidate.visits()} for candidate in (smallest, larger))
     widths = {name: block.width for name, block in blocks_of(draft)}
     costs = {name: (after[f"blocks.{name}"] - before[f"blocks.{name}"]) for name in widths}
 

@@ -28,10 +28,6 @@ class Activation(Spec):
             init: where initial values come from, for an activation that learns.
         """
 
-    def num_parameters(self, hidden: int) -> int:
-        """How many parameters the module has: none, unless it learns."""
-        return 0
-
 
 class Pointwise(nn.Module):
     """A function of a tensor as a module. Args: function: of each number by itself, without parameters."""

@@ -20,7 +20,7 @@ from vslm.models.parts.normalizers import Normalizer, Softmax
 from vslm.models.parts.norms import Norm
 from vslm.models.parts.past import WHOLE, Past
 from vslm.models.parts.positions import Positions, Rotary
-from vslm.models.parts.projections import linear, num_linear_parameters
+from vslm.models.parts.projections import linear
 from vslm.models.parts.scales import WeightScale
 
 _MOST_TRIED = 10_000  # divisors, for a message
@@ -144,19 +144,6 @@ class Attention(Spec):
             if self.gate
             else NoGateModule(),
         )
-
-    def num_parameters(self, *, width: int, memory_width: int) -> int:
-        """How many parameters the module has."""
-        head_width = self.width_per_head(width)
-        inner = self.heads * head_width
-        projections = (
-            num_linear_parameters(width, inner, bias=self.bias)
-            + 2 * num_linear_parameters(memory_width, inner, bias=self.bias)
-            + num_linear_parameters(inner, width, bias=self.bias)
-        )
-        norms = 2 * self.qk_norm.num_parameters(head_width) if self.qk_norm else 0
-        gate = self.gate.num_parameters(width=width, heads=self.heads) if self.gate else 0
-        return projections + norms + gate + self.normalizer.num_parameters(self.heads)
 
 
 def _nearest_divisors(width: int, heads: int) -> list[int]:

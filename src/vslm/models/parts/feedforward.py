@@ -11,10 +11,12 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.activations import Activation
-from vslm.models.parts.projections import linear, num_linear_parameters
-from vslm.models.parts.scales import WeightScale
+from vslm.models.parts.projections import linear
+from vslm.models.parts.scales import FanIn, WeightScale
+from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 
 _HIDDEN_MULTIPLE = 8  # matrix products want widths in whole vector registers
+_ANY_SCALE = FanIn()  # of what is counted only
 
 
 class Feedforward(Spec):
@@ -31,19 +33,20 @@ class Feedforward(Spec):
             init: where initial values come from.
         """
 
-    @abstractmethod
-    def num_parameters(self, width: int) -> int:
-        """How many parameters the module has."""
-
-    @abstractmethod
-    def hidden_at(self, width: int) -> int:
-        """Numbers in the middle at this width."""
+    def hidden_at(self, width: int) -> int | None:
+        """Numbers in the middle at this width, for tables of blocks: its field `hidden`. None: it has none."""
+        return getattr(self, "hidden", None)
 
     def forward_flops_per_token(self, width: int) -> float:
         """FLOPs of one visit, per token, forward only: two for every weight, unless a token sees some of them only, or
         some of them often.
         """
-        return 2.0 * self.num_parameters(width)
+        return 2.0 * feedforward_shapes(self, width).num_parameters
+
+
+def feedforward_shapes(feedforward: Feedforward, width: int) -> Shapes:
+    """The parameters of a feedforward at this width."""
+    return shapes_of(feedforward, width=width, scale=_ANY_SCALE, output_factor=1.0, init=SHAPES_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +88,6 @@ class SwiGLU(Feedforward):
             output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
         )
 
-    def num_parameters(self, width: int) -> int:
-        """Three matrices and their biases."""
-        hidden = self.hidden_at(width)
-        return 2 * num_linear_parameters(width, hidden, bias=self.bias) + num_linear_parameters(
-            hidden, width, bias=self.bias
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class GELU(Feedforward):
@@ -124,13 +120,6 @@ class GELU(Feedforward):
         return GELUModule(
             input=linear(width, hidden, bias=self.bias, std=scale.std(width), init=init.child("input")),
             output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
-        )
-
-    def num_parameters(self, width: int) -> int:
-        """Two matrices and their biases."""
-        hidden = self.hidden_at(width)
-        return num_linear_parameters(width, hidden, bias=self.bias) + num_linear_parameters(
-            hidden, width, bias=self.bias
         )
 
 
@@ -169,11 +158,6 @@ class MLP(Feedforward):
             output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
         )
 
-    def num_parameters(self, width: int) -> int:
-        """Two matrices and their biases, and the activation's."""
-        matrices = GELU(hidden=self.hidden, bias=self.bias).num_parameters(width)
-        return matrices + self.activation.num_parameters(self.hidden_at(width))
-
 
 @dataclass(frozen=True, kw_only=True)
 class GatedMLP(Feedforward):
@@ -211,12 +195,6 @@ class GatedMLP(Feedforward):
             input=linear(width, hidden, bias=self.bias, std=std, init=init.child("input")),
             output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
         )
-
-    def num_parameters(self, width: int) -> int:
-        """Three matrices and their biases, and the activation's."""
-        hidden = self.hidden_at(width)
-        matrices = SwiGLU(hidden=hidden, bias=self.bias).num_parameters(width)
-        return matrices + self.activation.num_parameters(hidden)
 
 
 class MLPModule(nn.Module):

@@ -15,7 +15,7 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.per_head import check_exponent, held_exponent, keep
-from vslm.models.parts.projections import linear, num_linear_parameters
+from vslm.models.parts.projections import linear
 from vslm.models.parts.scales import WeightScale
 
 
@@ -25,10 +25,6 @@ class Gate(Spec):
     @abstractmethod
     def build(self, *, width: int, heads: int, scale: WeightScale, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers and `heads` heads."""
-
-    @abstractmethod
-    def num_parameters(self, *, width: int, heads: int) -> int:
-        """How many parameters the module has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +42,6 @@ class SigmoidGate(Gate):
     def build(self, *, width: int, heads: int, scale: WeightScale, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers and `heads` heads."""
         return SigmoidGateModule(linear(width, heads, bias=False, std=scale.std(width), init=init.child("loudness")))
-
-    def num_parameters(self, *, width: int, heads: int) -> int:
-        """One weight per number of the stream and head."""
-        return num_linear_parameters(width, heads, bias=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +75,6 @@ class SignedPower(Gate):
         """The module for `heads` heads."""
         exponent_H = init.child("exponent").constant((heads,), self.exponent)
         return SignedPowerModule(exponent_H, learned=self.learned, epsilon=self.epsilon)
-
-    def num_parameters(self, *, width: int, heads: int) -> int:
-        """One exponent per head if learned."""
-        return heads if self.learned else 0
 
 
 class NoGateModule(nn.Module):

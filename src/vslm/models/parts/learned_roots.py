@@ -10,7 +10,6 @@ one-dimensional, so optimizers give it no weight decay.
 Not for: what reads the memory; that is `reads.py`. The layouts that put both together are in `root_layouts.py`.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
-from vslm.models.parts.projections import linear, num_linear_parameters, through_stream_layer
+from vslm.models.parts.projections import linear, through_stream_layer
 from vslm.models.parts.roots import Root
 from vslm.models.parts.scales import FanIn, WeightScale
 from vslm.models.parts.stream import Stream
@@ -33,9 +32,9 @@ class DerivedRoot(Root):
     tokens: Root
 
     @property
-    @abstractmethod
-    def num_own_parameters(self) -> int:
-        """How many parameters are added to those of `tokens`."""
+    def stream_width(self) -> int:
+        """That of `tokens`."""
+        return self.tokens.stream_width
 
     @property
     def memory_width(self) -> int:
@@ -45,14 +44,6 @@ class DerivedRoot(Root):
     def goes_on(self) -> bool:
         """As that of `tokens`."""
         return self.tokens.goes_on
-
-    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """Those of `tokens` and what is added."""
-        tokens = self.tokens.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
-        return tokens + self.num_own_parameters
-
-    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        return self.tokens.num_embedding_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +86,6 @@ class LearnedRoot(DerivedRoot):
         """No: a block has to read the memory."""
         return False
 
-    @property
-    def num_own_parameters(self) -> int:
-        return self.width
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftedRoot(DerivedRoot):
@@ -120,18 +107,10 @@ class ShiftedRoot(DerivedRoot):
         """Refuse a vector of nothing."""
         _check(std=self.std)
 
-    @property
-    def stream_width(self) -> int:
-        return self.tokens.stream_width
-
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module, around that of `tokens`."""
         tokens = self.tokens.build(vocabulary=vocabulary, context_tokens=context_tokens, init=init)
         return ShiftedRootModule(tokens, init.child("learned_D").normal((self.stream_width,), self.std))
-
-    @property
-    def num_own_parameters(self) -> int:
-        return self.stream_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,10 +136,6 @@ class MixedRoot(DerivedRoot):
         _check(std=self.std)
 
     @property
-    def stream_width(self) -> int:
-        return self.tokens.stream_width
-
-    @property
     def num_gates(self) -> int:
         """How many numbers g has."""
         return self.stream_width if self.gate_per_coordinate else 1
@@ -172,11 +147,6 @@ class MixedRoot(DerivedRoot):
             learned_D=init.child("learned_D").normal((self.stream_width,), self.std),
             gate=init.child("gate").constant((self.num_gates,), 1.0),
         )
-
-    @property
-    def num_own_parameters(self) -> int:
-        """Those of the vector and of the gate."""
-        return self.stream_width + self.num_gates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,10 +180,6 @@ class WidenedRoot(DerivedRoot):
         """The module, around that of `tokens`."""
         tokens = self.tokens.build(vocabulary=vocabulary, context_tokens=context_tokens, init=init)
         return WidenedRootModule(tokens, init.child("learned_D").normal((self.learned_width,), self.std))
-
-    @property
-    def num_own_parameters(self) -> int:
-        return self.learned_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,10 +218,6 @@ class ProjectedRoot(DerivedRoot):
             self.tokens.build(vocabulary=vocabulary, context_tokens=context_tokens, init=init),
             linear(before, self.width, bias=False, std=self.scale.std(before), init=init.child("projection")),
         )
-
-    @property
-    def num_own_parameters(self) -> int:
-        return num_linear_parameters(self.tokens.stream_width, self.width, bias=False)
 
 
 class DerivedRootModule(nn.Module):

@@ -22,10 +22,6 @@ class Norm(Spec):
     def build(self, *, width: int) -> nn.Module:
         """The module for vectors of `width` numbers."""
 
-    @abstractmethod
-    def num_parameters(self, width: int) -> int:
-        """How many parameters the module has."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RMSNorm(Norm):
@@ -50,10 +46,6 @@ class RMSNorm(Norm):
         """The module for vectors of `width` numbers."""
         return RMSNormModule(width, self.epsilon)
 
-    def num_parameters(self, width: int) -> int:
-        """One gain per coordinate."""
-        return width
-
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNorm(Norm):
@@ -77,10 +69,6 @@ class LayerNorm(Norm):
     def build(self, *, width: int) -> nn.Module:
         """The module for vectors of `width` numbers."""
         return LayerNormModule(width, self.epsilon, bias=self.bias)
-
-    def num_parameters(self, width: int) -> int:
-        """One gain, and one shift if there is a bias, per coordinate."""
-        return 2 * width if self.bias else width
 
 
 class RMSNormModule(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vslm.core.bounds import Period
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
+from vslm.models.without_storage import table
 
 
 class Positions(Spec):
@@ -75,10 +76,14 @@ class RotaryModule(nn.Module):
     def __init__(self, head_width: int, context_tokens: int, base: float) -> None:
         super().__init__()
         self.head_width, self.base = head_width, base
-        frequency_K = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
-        angle_TK = torch.arange(context_tokens, dtype=torch.float64)[:, None] * frequency_K
-        self.register_buffer("cos_TK", angle_TK.cos().float(), persistent=False)
-        self.register_buffer("sin_TK", angle_TK.sin().float(), persistent=False)
+
+        def angle_TK() -> Tensor:  # noqa: N802  # the letters of its axes
+            frequency_K = base ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
+            return torch.arange(context_tokens, dtype=torch.float64)[:, None] * frequency_K
+
+        shape = (context_tokens, head_width // 2)
+        self.register_buffer("cos_TK", table(shape, lambda: angle_TK().cos().float()), persistent=False)
+        self.register_buffer("sin_TK", table(shape, lambda: angle_TK().sin().float()), persistent=False)
 
     def lengthened(self, context_tokens: int) -> nn.Module:
         """The table goes on."""

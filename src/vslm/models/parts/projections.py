@@ -7,12 +7,16 @@ from torch.nn import functional
 from vslm.models.initialization import Init
 
 
-def linear(width_in: int, width_out: int, *, bias: bool, std: float, init: Init) -> nn.Linear:
-    """A `torch.nn.Linear` whose weight is normal with deviation `std`, and whose bias starts at 0.
+class Linear(nn.Linear):
+    """A `torch.nn.Linear` that draws nothing when it is made: `linear` sets its values."""
 
-    It is made on the meta device first, so that torch's own initialization draws nothing from the global generator.
-    """
-    layer = nn.Linear(width_in, width_out, bias=bias, device="meta")
+    def reset_parameters(self) -> None:
+        """Nothing."""
+
+
+def linear(width_in: int, width_out: int, *, bias: bool, std: float, init: Init) -> nn.Linear:
+    """A `torch.nn.Linear` whose weight is normal with deviation `std`, and whose bias starts at 0."""
+    layer = Linear(width_in, width_out, bias=bias, device="meta")
     layer.weight = nn.Parameter(init.child("weight").normal((width_out, width_in), std))
     if bias:
         layer.bias = nn.Parameter(torch.zeros(width_out))
@@ -33,8 +37,3 @@ def through_stream_layer(layer: nn.Linear, x_BTD: Tensor) -> Tensor:
     """`stream_product` of a layer, which is called and so can be watched."""
     with torch.autocast(x_BTD.device.type, enabled=False):
         return layer(x_BTD.to(layer.weight.dtype))
-
-
-def num_linear_parameters(width_in: int, width_out: int, *, bias: bool) -> int:
-    """How many numbers `linear` holds."""
-    return width_in * width_out + (width_out if bias else 0)

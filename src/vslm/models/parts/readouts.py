@@ -11,8 +11,9 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.norms import Norm, RMSNorm
-from vslm.models.parts.projections import linear, num_linear_parameters
+from vslm.models.parts.projections import linear
 from vslm.models.parts.scales import FanIn, WeightScale
+from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 
 
 class Readout(Spec):
@@ -27,20 +28,20 @@ class Readout(Spec):
     def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
         """The module, without the norm, for a stream of `width` and an embedding of `memory_width` numbers."""
 
-    @abstractmethod
-    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        """How many parameters the module has, without the norm."""
-
-    @abstractmethod
-    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
-        """How many of them are in a table with one row per token."""
-
-    @abstractmethod
     def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
-        """FLOPs per token, forward only: two for every weight of its own or of the embedding that it multiplies by."""
+        """FLOPs per token, forward only: two for every weight of its own, and of the embedding that it multiplies by
+        where it has no table itself.
+        """
+        shapes = readout_shapes(self, width=width, memory_width=memory_width, vocabulary=vocabulary)
+        return 2.0 * (shapes.num_parameters + (0 if shapes.tables else vocabulary * memory_width))
 
     def check_widths(self, *, width: int, memory_width: int) -> None:
         """Raise SpecError for a last width, or an embedding, that cannot be served."""
+
+
+def readout_shapes(readout: Readout, *, width: int, memory_width: int, vocabulary: int) -> Shapes:
+    """The parameters of a readout, without its norm."""
+    return shapes_of(readout, width=width, memory_width=memory_width, vocabulary=vocabulary, init=SHAPES_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +74,6 @@ class Tied(Readout):
         """The module; it holds nothing."""
         return TiedModule()
 
-    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        return 0
-
-    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
-        """None; the embedding is the root's."""
-        return 0
-
-    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
-        """One product with the embedding."""
-        return 2.0 * vocabulary * memory_width
-
 
 @dataclass(frozen=True, kw_only=True)
 class TiedProjected(Readout):
@@ -106,17 +96,6 @@ class TiedProjected(Readout):
         """The module, with its matrix from the stream's width to the embedding's."""
         std = self.scale.std(width)
         return TiedProjectedModule(linear(width, memory_width, bias=False, std=std, init=init.child("projection")))
-
-    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        return num_linear_parameters(width, memory_width, bias=False)
-
-    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
-        """None; the matrix has no row per token."""
-        return 0
-
-    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
-        """One product with the matrix, one with the embedding."""
-        return 2.0 * (width + vocabulary) * memory_width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,17 +121,6 @@ class Untied(Readout):
     def build(self, *, width: int, memory_width: int, vocabulary: int, init: Init) -> nn.Module:
         """The module for `vocabulary` tokens."""
         return UntiedModule(init.child("weight").normal((vocabulary, width), self.std))
-
-    def num_parameters(self, *, width: int, memory_width: int, vocabulary: int) -> int:
-        """One row per token."""
-        return vocabulary * width
-
-    def num_embedding_parameters(self, *, width: int, vocabulary: int) -> int:
-        return vocabulary * width
-
-    def forward_flops_per_token(self, *, width: int, memory_width: int, vocabulary: int) -> float:
-        """One product with the matrix."""
-        return 2.0 * vocabulary * width
 
 
 class TiedModule(nn.Module):

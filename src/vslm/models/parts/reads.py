@@ -34,10 +34,6 @@ class Reads(Spec):
     def build(self, *, norm: Norm, stream_width: int, memory_width: int, init: Init) -> nn.Module:
         """The module, with norms of the block's kind."""
 
-    @abstractmethod
-    def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        """How many parameters the module has."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class StreamReads(Reads):
@@ -56,9 +52,6 @@ class StreamReads(Reads):
     def build(self, *, norm: Norm, stream_width: int, memory_width: int, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return StreamReadsModule()
-
-    def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +72,6 @@ class MemoryReads(Reads):
     def build(self, *, norm: Norm, stream_width: int, memory_width: int, init: Init) -> nn.Module:
         """The module, with a norm of the memory."""
         return MemoryReadsModule(norm.build(width=memory_width))
-
-    def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        return norm.num_parameters(memory_width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +94,6 @@ class BothReads(Reads):
     def build(self, *, norm: Norm, stream_width: int, memory_width: int, init: Init) -> nn.Module:
         """The module, with a norm of the memory."""
         return BothReadsModule(norm.build(width=memory_width))
-
-    def num_parameters(self, *, norm: Norm, stream_width: int, memory_width: int) -> int:
-        return norm.num_parameters(memory_width)
 
 
 class StreamReadsModule(nn.Module):

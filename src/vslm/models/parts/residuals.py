@@ -17,10 +17,6 @@ class Residual(Spec):
     def build(self, *, width: int, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""
 
-    @abstractmethod
-    def num_parameters(self, width: int) -> int:
-        """How many parameters the module has."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PlainAdd(Residual):
@@ -32,9 +28,6 @@ class PlainAdd(Residual):
     def build(self, *, width: int, init: Init) -> nn.Module:
         """The module; it holds nothing."""
         return PlainAddModule()
-
-    def num_parameters(self, width: int) -> int:
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +46,6 @@ class ScaledAdd(Residual):
     def build(self, *, width: int, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""
         return ScaledAddModule(init.child("gain").constant((width,), self.start))
-
-    def num_parameters(self, width: int) -> int:
-        """One factor per coordinate."""
-        return width
 
 
 class PlainAddModule(nn.Module):

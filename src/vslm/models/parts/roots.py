@@ -12,6 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.stream import Stream
+from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 
 # An embedding of deviation 0.02, as a tied readout wants it, drowns under blocks that add at unit scale: the model then
 # spends its first hundreds of steps making the token heard. Ten times as large it starts at a fifth of their scale.
@@ -54,18 +55,15 @@ class Root(Spec):
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module."""
 
-    @abstractmethod
-    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """How many parameters the module has."""
-
-    @abstractmethod
-    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """How many of them are only looked up: one row per token or per position."""
-
     def forward_flops_per_token(self) -> float:
         """Two for every weight that is not looked up; none where a root is only tables."""
-        sizes = {"vocabulary": 1, "context_tokens": 1}  # they make rows of tables, which are not counted
-        return 2.0 * (self.num_parameters(**sizes) - self.num_embedding_parameters(**sizes))
+        shapes = root_shapes(self, vocabulary=1, context_tokens=1)  # they make rows of tables, which are not counted
+        return 2.0 * (shapes.num_parameters - shapes.num_table_parameters)
+
+
+def root_shapes(root: Root, *, vocabulary: int, context_tokens: int) -> Shapes:
+    """The parameters of a root."""
+    return shapes_of(root, vocabulary=vocabulary, context_tokens=context_tokens, init=SHAPES_ONLY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +102,6 @@ class TokenRoot(Root):
         """The module for `vocabulary` tokens."""
         embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
         return TokenRootModule(embedding_VE, multiplier=self.multiplier, dropout=self.dropout)
-
-    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """One row per token."""
-        return vocabulary * self.width
-
-    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +143,6 @@ class TokenPositionRoot(Root):
         embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
         position_TE = init.child("position_TE").normal((context_tokens, self.width), self.std)
         return TokenPositionRootModule(embedding_VE, position_TE, dropout=self.dropout)
-
-    def num_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        """One row per token and one per position."""
-        return (vocabulary + context_tokens) * self.width
-
-    def num_embedding_parameters(self, *, vocabulary: int, context_tokens: int) -> int:
-        return self.num_parameters(vocabulary=vocabulary, context_tokens=context_tokens)
 
 
 class TokenRootModule(nn.Module):

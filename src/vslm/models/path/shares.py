@@ -1,7 +1,8 @@
 """An element like another one that shares weights with it: attention only, feedforward only, all but a small change.
 
 `Shares` is an entry of the bank, or of a path, that says whose weights it has; `stack.py` turns it into an element. A
-shared parameter has one name, that of its owner: it is counted once, trained once, saved once.
+shared parameter is one `torch.nn.Parameter` that both modules hold, as torch ties weights. What lists parameters once
+(`named_parameters`, a stored file) names it by its owner, which stands before all that share with it.
 """
 
 import math
@@ -17,7 +18,7 @@ from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
 from vslm.core.specs import Spec
-from vslm.models.elements.element import PathElement, Surroundings
+from vslm.models.elements.element import PathElement, Surroundings, element_shapes
 from vslm.models.initialization import Init
 
 
@@ -40,10 +41,6 @@ class LowRank(Spec):
         """Refuse a rank below 1."""
         if self.rank < 1:
             raise SpecError("rank", f"found {self.rank}", "1 or more is needed")
-
-    def num_parameters(self, shape: torch.Size) -> int:
-        """Of the change of one matrix of that shape."""
-        return self.rank * sum(shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +107,8 @@ class Shares(Spec):
         Raises: SpecError for a part that is not there, has other parameters in its owner, or holds a matrix that
             cannot have a change.
         """
-        module = _without_values(element, around)
-        own, theirs = _shapes(module), _shapes(_without_values(owner, owner_around))
+        made = element_shapes(element, around)
+        own, theirs = made.parameters, element_shapes(owner, owner_around).parameters
         shared: dict[str, torch.Size] = {}
         for part in self.parts or ("",):
             found = {name: shape for name, shape in own.items() if name.startswith(f"{part}." if part else "")}
@@ -126,25 +123,19 @@ class Shares(Spec):
                     raise SpecError("parts", f"{name} is {tuple(shape)} here and {has} in {self.of!r}")
                 shared[name] = shape
         for name in shared if self.delta else ():
-            layer = module.get_submodule(name.rpartition(".")[0])
-            if len(shared[name]) == 2 and not isinstance(layer, nn.Linear):
-                found = f"{name} is a matrix of {type(layer).__name__}"
+            where = name.rpartition(".")[0]
+            if len(shared[name]) == 2 and made.modules[where] is not nn.Linear:
+                found = f"{name} is a matrix of {made.modules[where].__name__}"
                 raise SpecError("delta", found, "only those of a torch.nn.Linear can have a change")
         return shared
 
-    def num_own_parameters(self, shared: Mapping[str, torch.Size], num_parameters: int) -> int:
-        """Of `num_parameters` in all, those that are not shared, and those of the changes."""
-        rest = num_parameters - sum(shape.numel() for shape in shared.values())
-        return rest + self.num_delta_parameters(shared)
-
     def num_delta_parameters(self, shared: Mapping[str, torch.Size]) -> int:
-        """Of the changes alone."""
-        if self.delta is None:
-            return 0
-        return sum(self.delta.num_parameters(shape) for shape in shared.values() if len(shape) == 2)
+        """Those of the changes: rank * (width in + width out) for each shared matrix."""
+        rank = self.delta.rank if self.delta else 0
+        return sum(rank * sum(shape) for shape in shared.values() if len(shape) == 2)
 
     def connect(self, module: nn.Module, owner: nn.Module, shared: Mapping[str, torch.Size], init: Init) -> None:
-        """Put the owner's parameters in the place of the module's own, and the changes beside them."""
+        """Tie the module's parameters to the owner's, and put the changes beside them."""
         for name in shared:
             part, _, leaf = name.rpartition(".")
             theirs = owner.get_parameter(name)
@@ -153,7 +144,7 @@ class Shares(Spec):
                 assert isinstance(layer, nn.Linear)
                 changed = ChangedLinear(layer, self.delta.rank, init.child(part))
                 module.set_submodule(part, changed)
-            _lend(module.get_submodule(part), leaf, theirs)
+            setattr(module.get_submodule(part), leaf, theirs)
 
 
 class ChangedLinear(nn.Module):
@@ -172,39 +163,3 @@ class ChangedLinear(nn.Module):
         """The shared matrix and its change."""
         shared = functional.linear(x, self.weight, self.bias)
         return shared + functional.linear(functional.linear(x, self.down), self.up)
-
-
-class _ShapesOnly(Init):
-    """Initial values without values: a module built from it holds shapes."""
-
-    def child(self, name: str) -> Init:
-        """Itself: names do not matter."""
-        return self
-
-    def normal(self, shape: object, std: float) -> Tensor:
-        return torch.empty(shape, device="meta")  # type: ignore[call-overload]
-
-    def uniform(self, shape: object, low: float, high: float) -> Tensor:
-        return torch.empty(shape, device="meta")  # type: ignore[call-overload]
-
-    def constant(self, shape: object, value: float) -> Tensor:
-        return torch.empty(shape, device="meta")  # type: ignore[call-overload]
-
-
-def _without_values(element: PathElement, around: Surroundings) -> nn.Module:
-    """The element's module, to look at."""
-    return element.build(around=around, kernel=None, init=_ShapesOnly(0))
-
-
-def _shapes(module: nn.Module) -> dict[str, torch.Size]:
-    """The shape of every parameter, by its name."""
-    return {name: parameter.shape for name, parameter in module.named_parameters()}
-
-
-def _lend(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-    """Make `parameter` an attribute that torch does not list: it belongs to another module and has its name there.
-
-    torch moves and converts parameters in place, so both go on being one.
-    """
-    delattr(module, name)
-    module.__dict__[name] = parameter

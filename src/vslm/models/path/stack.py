@@ -1,12 +1,16 @@
 """A bank of named blocks and a path through it, read as values: nothing here holds a weight.
 
+`follow` goes along the path once; what counts, draws, checks or builds a model reads its visits.
+
 `blocks` maps names to elements (the bank: weights), `path` lists visits: the name of an element of the bank, or an
 element that stands at that place only. A name used twice is one module visited twice; so parameters are counted from
 the bank and compute from the path. An entry that `Shares` weights of another is made into an element here, and a
 `Repeat` into its visits.
 """
 
-from collections.abc import Mapping
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,8 +19,9 @@ from torch import nn
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
-from vslm.models.elements.element import Additions, PathElement, Surroundings
+from vslm.models.elements.element import Additions, PathElement, Reach, Surroundings, element_shapes
 from vslm.models.initialization import Init, default_draws
+from vslm.models.parts.roots import Root
 from vslm.models.parts.stream import PRIVATE
 from vslm.models.path.repeats import PerLoop, Repeat
 from vslm.models.path.shares import Shares
@@ -92,6 +97,8 @@ class Visit:
         element: what is visited.
         around: what surrounds it there.
         step: which step of the route it is.
+        width_out: of the stream afterwards.
+        reach: how far back tokens are seen afterwards.
         shares: how it shares weights; None where all are its own.
         shared: shape of every shared parameter, by its name in the element.
     """
@@ -100,30 +107,52 @@ class Visit:
     element: PathElement
     around: Surroundings
     step: Step
+    width_out: int
+    reach: Reach
     shares: Shares | None = None
     shared: Mapping[str, torch.Size] = field(default_factory=dict)
 
     def num_parameters(self) -> int:
         """Parameters that have their name here: shared ones are their owner's."""
-        num_parameters = self.element.num_parameters(self.around)
-        return self.shares.num_own_parameters(self.shared, num_parameters) if self.shares else num_parameters
+        with seen_from_the_model(self.where):
+            number = element_shapes(self.element, self.around).num_parameters
+        if self.shares is None:
+            return number
+        shared = sum(shape.numel() for shape in self.shared.values())
+        return number - shared + self.shares.num_delta_parameters(self.shared)
 
     def forward_flops_per_token(self) -> float:
         """FLOPs of this visit, per token, forward only."""
-        flops = self.element.forward_flops_per_token(self.around)
+        with seen_from_the_model(self.where):
+            flops = self.element.forward_flops_per_token(self.around)
         return flops + 2.0 * self.shares.num_delta_parameters(self.shared) if self.shares else flops
 
 
-def visits_of(
+class Followed(NamedTuple):
+    """A path that was followed to its end.
+
+    Args:
+        route: where it goes.
+        visits: in order.
+        last_width: of the stream after the last.
+        lost_at: where the stream last ceased to see any token; None: nowhere.
+    """
+
+    route: Route
+    visits: tuple[Visit, ...]
+    last_width: int
+    lost_at: str | None
+
+
+def follow(
     *,
     blocks: Mapping[str, Entry],
     path: tuple[PathItem, ...],
-    stream_width: int,
-    memory_width: int,
+    root: Root,
     context_tokens: int,
     times: tuple[int, ...] | None = None,
-) -> tuple[tuple[Visit, ...], int]:
-    """Follow the path; the visits in order, and the width after the last.
+) -> Followed:
+    """Follow the path.
 
     `times` replaces the number of loops of each `Repeat`, in order; initial values go by the declared one all the same.
 
@@ -138,27 +167,40 @@ def visits_of(
     additions = Additions()
     for step in steps_of(route):
         additions = elements[step.where].additions(additions)
-    num_additions = max(1, additions.most)
-    width, before, visits = stream_width, "root", []
+    width, before, visits = root.stream_width, "root", []
     saved_widths: dict[str, int] = {}
+    reach, lost_at = Reach(stream=int(root.starts_from_tokens), memory=1), None
     for step in steps_of(route, times):
         where, element = step.where, elements[step.where]
-        around = Surroundings(width, memory_width, context_tokens, num_additions, FrozenDict(saved_widths))
+        kept = FrozenDict(saved_widths)
+        around = Surroundings(width, root.memory_width, context_tokens, max(1, additions.most), kept)
         try:
             width_out = element.width_out(width)
-            element.check_memory(memory_width)
+            element.check_memory(root.memory_width)
             _check_kept(element, around)
         except SpecError as error:
             # An element speaks of itself; only the path knows its neighbor.
             if not error.where:
                 raise SpecError(where, f"after {before}, {error.found}", error.allowed, error.do) from None
             raise error.within(where) from None
-        visits.append(Visit(where, element, around, step))
+        seen = element.reach(reach, around)
+        lost_at = where if reach.stream and not seen.stream else lost_at
+        visits.append(Visit(where, element, around, step, width_out, seen))
         saved_widths |= element.saves(around)
-        width, before = width_out, where
+        width, before, reach = width_out, where, seen
     _check_repeats(visits)
     around = {visit.where: visit.around for visit in visits}
-    return tuple(_with_shared(visit, entries[visit.where], blocks, around) for visit in visits), width
+    shared = tuple(_with_shared(visit, entries[visit.where], blocks, around) for visit in visits)
+    return Followed(route, shared, width, lost_at)
+
+
+@contextlib.contextmanager
+def seen_from_the_model(where: str) -> Iterator[None]:
+    """Inside, an error of a part is told where that part stands."""
+    try:
+        yield
+    except SpecError as error:
+        raise error.within(where) from None
 
 
 def _check_number(route: Route, times: tuple[int, ...] | None) -> None:
@@ -197,20 +239,15 @@ def route_of(blocks: Mapping[str, Entry], path: tuple[PathItem, ...]) -> tuple[R
     return tuple(route), entries
 
 
-def num_stack_parameters(visits: tuple[Visit, ...]) -> int:
-    """Parameters of the bank and of the path's own elements, each counted once."""
-    return sum(visit.num_parameters() for visit in {visit.where: visit for visit in visits}.values())
-
-
 def build_modules(visits: tuple[Visit, ...], *, kernels: Mapping[str, str], init: Init) -> dict[str, nn.Module]:
-    """Every element once, by where it stands, with what is shared connected.
+    """Every element once, by where it stands, with what is shared tied to its owner's, which comes first.
 
     Args:
         visits: of the path.
         kernels: attention kernel by block, or by place in the path.
         init: of the whole model.
     """
-    once = {visit.where: visit for visit in visits}
+    once = _owners_first(visits)
     modules: dict[str, nn.Module] = {}
     for where, visit in once.items():
         kernel = kernels.get(where.removeprefix("blocks."))
@@ -224,6 +261,18 @@ def build_modules(visits: tuple[Visit, ...], *, kernels: Mapping[str, str], init
             owner = modules[f"blocks.{visit.shares.of}"]
             visit.shares.connect(modules[where], owner, visit.shared, init.child(where))
     return modules
+
+
+def _owners_first(visits: tuple[Visit, ...]) -> dict[str, Visit]:
+    """The visits by where they stand; torch names a tied parameter by the first module that holds it."""
+    once = {visit.where: visit for visit in visits}
+    found: dict[str, Visit] = {}
+    for where, visit in once.items():
+        if visit.shares:
+            owner = f"blocks.{visit.shares.of}"
+            found.setdefault(owner, once[owner])
+        found.setdefault(where, visit)
+    return found
 
 
 def _check_names(blocks: Mapping[str, Entry], path: tuple[PathItem, ...]) -> None:
@@ -294,7 +343,7 @@ def _with_shared(visit: Visit, entry: Entry, blocks: Mapping[str, Entry], around
         shared = entry.shared_shapes(visit.element, visit.around, owner, around[f"blocks.{entry.of}"])
     except SpecError as error:
         raise error.within(visit.where) from None
-    return Visit(visit.where, visit.element, visit.around, visit.step, entry, shared)
+    return dataclasses.replace(visit, shares=entry, shared=shared)
 
 
 def _check_repeats(visits: list[Visit]) -> None:
@@ -309,9 +358,9 @@ def _check_repeats(visits: list[Visit]) -> None:
                 "one module has one width",
                 "give each width an element of its own",
             )
-        if first is visit:
+        if first.around == visit.around:
             continue
-        counts = [v.element.num_parameters(v.around) for v in (first, visit)]
+        counts = [element_shapes(v.element, v.around).num_parameters for v in (first, visit)]
         if counts[0] != counts[1]:
             raise SpecError(
                 visit.where,

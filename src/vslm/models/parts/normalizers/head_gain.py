@@ -31,10 +31,6 @@ class HeadGain(SumGate):
         """The module for `heads` heads."""
         return HeadGainModule(init.child("factor").constant((heads,), self.start))
 
-    def num_parameters(self, heads: int) -> int:
-        """One factor per head."""
-        return heads
-
 
 class HeadGainModule(SumGateModule):
     """See `HeadGain`."""

@@ -38,10 +38,6 @@ class LengthPower(SumGate):
         """The module for `heads` heads."""
         return LengthPowerModule(init.child("exponent").constant((heads,), self.exponent), learned=self.learned)
 
-    def num_parameters(self, heads: int) -> int:
-        """One exponent per head if learned."""
-        return heads if self.learned else 0
-
 
 class LengthPowerModule(SumGateModule):
     """See `LengthPower`."""

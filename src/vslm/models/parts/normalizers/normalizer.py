@@ -34,10 +34,6 @@ class Normalizer(Spec):
     def build(self, *, heads: int, init: Init) -> nn.Module:
         """The module for scores of `heads` heads."""
 
-    @abstractmethod
-    def num_parameters(self, heads: int) -> int:
-        """How many parameters the module has."""
-
 
 class RowNormalizer(Normalizer):
     """Interface of the first role: needs whole rows of scores."""

@@ -59,10 +59,6 @@ class Power(SumGate):
         exponent_H = init.child("exponent").constant((heads,), self.exponent)
         return PowerModule(exponent_H, learned=self.learned, centered=self.centered, clamp=self.clamp)
 
-    def num_parameters(self, heads: int) -> int:
-        """One exponent per head if learned."""
-        return heads if self.learned else 0
-
 
 class PowerModule(SumGateModule):
     """See `Power`."""

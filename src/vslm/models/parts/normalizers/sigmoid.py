@@ -34,9 +34,6 @@ class Sigmoid(RowNormalizer):
         """The module; it holds nothing but its bias."""
         return SigmoidModule(self.bias)
 
-    def num_parameters(self, heads: int) -> int:
-        return 0
-
 
 class SigmoidModule(nn.Module):
     """See `Sigmoid`."""

@@ -36,10 +36,6 @@ class Sink(SumGate):
         """The module for `heads` heads."""
         return SinkModule(init.child("score").constant((heads,), self.start), learned=self.learned)
 
-    def num_parameters(self, heads: int) -> int:
-        """One score per head if learned."""
-        return heads if self.learned else 0
-
 
 class SinkModule(SumGateModule):
     """See `Sink`."""

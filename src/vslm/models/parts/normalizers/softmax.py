@@ -36,9 +36,6 @@ class Softmax(ScoreFactor):
         """The module; it holds nothing but its temperature."""
         return SoftmaxModule(self.temperature)
 
-    def num_parameters(self, heads: int) -> int:
-        return 0
-
 
 class SoftmaxModule(ScoreFactorModule):
     """See `Softmax`."""

@@ -44,10 +44,6 @@ class SSMax(ScoreFactor):
         """The module for `heads` heads."""
         return SSMaxModule(init.child("per_log_key").constant((heads,), self.start), learned=self.learned)
 
-    def num_parameters(self, heads: int) -> int:
-        """One factor per head if learned."""
-        return heads if self.learned else 0
-
 
 class SSMaxModule(ScoreFactorModule):
     """See `SSMax`."""

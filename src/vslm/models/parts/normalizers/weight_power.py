@@ -41,10 +41,6 @@ class WeightPower(ScoreFactor):
         """The module for `heads` heads."""
         return WeightPowerModule(init.child("exponent").constant((heads,), self.exponent), learned=self.learned)
 
-    def num_parameters(self, heads: int) -> int:
-        """One exponent per head if learned."""
-        return heads if self.learned else 0
-
 
 class WeightPowerModule(ScoreFactorModule):
     """See `WeightPower`."""

@@ -65,7 +65,7 @@ def test_what_a_page_points_to_is_there(page: Path) -> None:
 
 _TO_BE_WRITTEN = {
     "src/vslm/measure/feedforward_share.py",
-    "src/vslm/models/echo.py",
-    "src/vslm/models/loud_root.py",
+    "src/vslm/models/elements/echo.py",
+    "src/vslm/models/parts/loud_root.py",
     "src/vslm/models/parts/normalizers/relu_squared.py",
 }

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from vslm.models.layouts.plain import uniform
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.normalizers import Sink
 from vslm.models.path.shares import LowRank, Shares
-from vslm.training.checkpoints import model_tensors
+from vslm.training.checkpoints import load_model_tensors, model_tensors
 
 VOCABULARY = 29
 PLAIN = uniform(depth=3, width=12, heads=2, context_tokens=11)
@@ -108,6 +109,36 @@ def test_a_copy_shares_with_itself_only() -> None:
     assert other.blocks["1"].attention.key.weight is other.blocks["0"].attention.key.weight
     assert other.blocks["0"].attention.key.weight is not module.blocks["0"].attention.key.weight
     assert other(tokens()).dtype == torch.float64
+
+
+def test_weights_that_are_tied_are_written_and_read_as_torch_does(tmp_path: Path) -> None:
+    """`state_dict` has every name, and a file of it one tensor; what is read is shared as before."""
+    module, other = (
+        two(Shares(of="0", delta=LowRank(rank=2))).build(vocabulary=VOCABULARY, init=Init(i)) for i in (0, 1)
+    )
+    names = ("blocks.0.attention.key.weight", "blocks.1.attention.key.weight")
+    torch.save(module.state_dict(), tmp_path / "weights.pt")
+    stored = torch.load(tmp_path / "weights.pt")
+    assert stored[names[0]].data_ptr() == stored[names[1]].data_ptr()
+    other.load_state_dict(stored)
+    assert torch.equal(other(tokens()), module(tokens()))
+    assert other.get_parameter(names[0]) is other.get_parameter(names[1])
+    assert names[1] not in dict(module.named_parameters())
+    assert set(model_tensors(module)) == {name for name, _ in module.named_parameters()}
+
+
+def test_a_file_from_before_weights_were_tied_is_read() -> None:
+    """It has every shared weight once, under its owner's name, wherever the owner stands in the path."""
+    shared = FrozenDict({"late": Shares(of="owner", parts=("attention",)), "owner": BLOCK})
+    for path in (("late", "owner"), ("owner", "late")):
+        module, other = (
+            dataclasses.replace(PLAIN, blocks=shared, path=path).build(vocabulary=5, init=Init(i)) for i in (0, 1)
+        )
+        stored = {name: p.detach() for name, p in module.named_parameters()}
+        assert not [name for name in stored if name.startswith("blocks.late.attention")]
+        assert {name for name in stored if name.startswith("blocks.owner.attention")}
+        load_model_tensors(other, stored, "weights")
+        assert torch.equal(other(tokens() % 5), module(tokens() % 5))
 
 
 def test_it_follows_its_owner_and_may_differ_where_it_says() -> None:

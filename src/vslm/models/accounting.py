@@ -4,6 +4,7 @@ Parameters are those that building makes (`without_storage.py`), FLOPs what elem
 read from the path as it was followed, and nothing of a model's size is allocated.
 """
 
+import functools
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,24 +28,38 @@ class Counted(Spec):
     readout: Readout
     context_tokens: int
 
-    @property
     @abstractmethod
-    def followed(self) -> Followed:
-        """A whole pass: loops as often as is declared."""
-
-    @property
-    @abstractmethod
-    def longest(self) -> Followed:
-        """The longest pass, of any step of training or of a whole pass. It visits every element."""
+    def follow(self, times: tuple[int, ...] | None = None) -> Followed:
+        """The path, followed and checked; `times` replaces the number of loops of each repeated part, in order."""
 
     @property
     @abstractmethod
     def repeats(self) -> tuple[Repeat, ...]:
         """The repeated parts of the path, in order."""
 
-    @abstractmethod
+    @functools.cached_property
+    def followed(self) -> Followed:
+        """A whole pass: loops as often as is declared."""
+        return self.follow()
+
+    @functools.cached_property
+    def longest(self) -> Followed:
+        """The longest pass, of any step of training or of a whole pass. It visits every element."""
+        if not any(repeat.training for repeat in self.repeats):
+            return self.followed
+        return self.follow(tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats))
+
     def kernels(self, device_type: str) -> dict[str, str]:
-        """The attention kernel of every element that has one, by block, on that type of device."""
+        """The attention kernel of every element that has one, on that type of device.
+
+        Named by the block (`core`), or by its place for an element of the path (`path.3`).
+        """
+        chosen = {}
+        for visit in self.followed.visits:
+            kernel = visit.element.kernel(context_tokens=self.context_tokens, device_type=device_type)
+            if kernel is not None:
+                chosen[visit.where.removeprefix("blocks.")] = kernel
+        return chosen
 
     def shapes(self, vocabulary: int) -> dict[str, Shapes]:
         """The parameters of the three parts that are no element: `root`, `readout.norm` and `readout`."""

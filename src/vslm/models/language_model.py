@@ -1,7 +1,6 @@
 """The model: a root, a path through a bank of blocks, a readout; as a value, and as the module that it builds."""
 
 import copy
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -62,18 +61,6 @@ class Model(Counted):
         """Raise SpecError, with a path seen from the model, where parts do not fit each other."""
         _ = self.followed, self.longest
 
-    @functools.cached_property
-    def followed(self) -> Followed:
-        """A whole pass: loops as often as is declared. Followed and checked once."""
-        return self._followed(None)
-
-    @functools.cached_property
-    def longest(self) -> Followed:
-        """The longest pass, of any step of training or of a whole pass. It visits every element."""
-        if not any(repeat.training for repeat in self.repeats):
-            return self.followed
-        return self._followed(tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats))
-
     def visits(self) -> tuple[Visit, ...]:
         """The path, followed and checked: each visit's element and what surrounds it."""
         return self.followed.visits
@@ -82,18 +69,6 @@ class Model(Counted):
     def last_width(self) -> int:
         """Width of the stream that the readout reads."""
         return self.followed.last_width
-
-    def kernels(self, device_type: str) -> dict[str, str]:
-        """The attention kernel of every element that has one, on that type of device.
-
-        Named by the block (`core`), or by its place for an element of the path (`path.3`).
-        """
-        chosen = {}
-        for visit in self.visits():
-            kernel = visit.element.kernel(context_tokens=self.context_tokens, device_type=device_type)
-            if kernel is not None:
-                chosen[visit.where.removeprefix("blocks.")] = kernel
-        return chosen
 
     def build(self, *, vocabulary: int, init: Init, kernels: Mapping[str, str] | None = None) -> "LanguageModel":
         """The module, on the CPU in fp32.
@@ -146,7 +121,8 @@ class Model(Counted):
         """How many positions back the last stream sees tokens, its own included, up to the context."""
         return min(self.context_tokens, self.visits()[-1].reach.stream)
 
-    def _followed(self, times: tuple[int, ...] | None) -> Followed:
+    def follow(self, times: tuple[int, ...] | None = None) -> Followed:
+        """The path, followed and checked; `times` replaces the number of loops of each repeated part, in order."""
         followed = follow(
             blocks=self.blocks, path=self.path, root=self.root, context_tokens=self.context_tokens, times=times
         )

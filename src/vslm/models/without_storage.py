@@ -103,7 +103,7 @@ def module_shapes(module: nn.Module) -> Shapes:
     names: dict[int, str] = {}
     shapes: dict[str, torch.Size] = {}
     modules: dict[str, type] = {}
-    tables: list[nn.Parameter] = []
+    tables: list[Tensor] = []
     for where, part in module.named_modules():
         for leaf, parameter in part._parameters.items():
             if parameter is None or isinstance(parameter, UninitializedParameter) or id(parameter) in names:
@@ -111,7 +111,7 @@ def module_shapes(module: nn.Module) -> Shapes:
             names[id(parameter)] = name = f"{where}.{leaf}" if where else leaf
             shapes[name] = parameter.shape
             modules[where] = nn.Linear if isinstance(part, nn.Linear) else type(part)
-        tables += (part.weight,) if isinstance(part, nn.Embedding) else getattr(part, "lookup_tables", tuple)()
+        tables += [part.weight] if isinstance(part, nn.Embedding) else getattr(part, "lookup_tables", list)()
     return Shapes(shapes, frozenset(names[id(table)] for table in tables if id(table) in names), modules)
 
 

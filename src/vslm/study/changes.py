@@ -218,8 +218,9 @@ class FeedforwardMultiplier(Change):
         found = {}
         for visit in model.visits():
             feedforward = getattr(visit.element, "feedforward", None)
-            if isinstance(feedforward, _HasHidden):
-                found[visit.where] = feedforward.hidden_at(visit.around.width)
+            hidden = feedforward.hidden_at(visit.around.width) if isinstance(feedforward, _HasHidden) else None
+            if hidden is not None:
+                found[visit.where] = hidden
         if not found:
             raise SpecError("change", "no block of the model has a feedforward with hidden numbers")
         return found
@@ -294,7 +295,7 @@ class _HasHidden(Protocol):
 
     hidden: int | None
 
-    def hidden_at(self, width: int) -> int: ...
+    def hidden_at(self, width: int) -> int | None: ...
 
 
 def _with_head_width(attention: Attention, before: int, after: int) -> Attention:

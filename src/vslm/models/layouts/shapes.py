@@ -165,7 +165,7 @@ def sized(model: Model, *, heads: Sequence[float] | None = None, feedforward: Se
             width = block.attention.width_per_head(block.width)
             blocks[name] = vary(block, {"attention.heads": count, "attention.head_width": width})
     if feedforward is not None:
-        hidden = sum(block.feedforward.hidden_at(block.width) for block in blocks.values())
+        hidden = sum(block.feedforward.hidden_at(block.width) or 0 for block in blocks.values())
         total = round(hidden / _HIDDEN_MULTIPLE) * _HIDDEN_MULTIPLE
         shares = _apportioned("feedforward", feedforward, total, _HIDDEN_MULTIPLE)
         for (name, block), count in zip(blocks.items(), shares, strict=True):
@@ -244,7 +244,7 @@ def _at_width(block: Block, width: int, heads: Heads, where: str) -> Block:
         head_width = _scaled(head_width, block.width, width, f"{where}.attention.head_width", "numbers per head")
     changes = {"width": width, "attention.heads": num_heads, "attention.head_width": head_width}
     if width != block.width and getattr(block.feedforward, "hidden", None) is not None:
-        exact = block.feedforward.hidden_at(block.width) * width / block.width
+        exact = (block.feedforward.hidden_at(block.width) or 0) * width / block.width
         changes["feedforward.hidden"] = max(1, round(exact / _HIDDEN_MULTIPLE)) * _HIDDEN_MULTIPLE
     return vary(block, changes)
 

@@ -5,7 +5,7 @@ Three steps. A *profile* is a tuple of numbers, one per block: `knots` interpola
 profile to heads and feedforwards at constant width; `tapered` gives one to the width itself, with a `Resize` between
 neighbors. Both keep the number of parameters.
 
-Not for: windows through the depth, which cost no parameter (`context_windows.py`).
+Not for: windows through the depth, which cost no parameter (`windows.py`).
 """
 
 import dataclasses

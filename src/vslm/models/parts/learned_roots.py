@@ -7,7 +7,7 @@ else, and the embedding starts with the values that `tokens` would give it by it
 `r` is a learned vector, the same at every position. It starts normal, with the deviation that an embedding has, and is
 one-dimensional, so optimizers give it no weight decay.
 
-Not for: what reads the memory; that is `reads.py`. The layouts that put both together are in `root_layouts.py`.
+Not for: what reads the memory; that is `reads.py`. The layouts that put both together are in `layouts/roots.py`.
 """
 
 from dataclasses import dataclass

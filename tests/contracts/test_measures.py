@@ -13,9 +13,11 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import Corpus, TokenFile, prepare
 from vslm.data.sources import AssociativeRecall
 from vslm.data.splits import SplitName
+from vslm.measure.declared import read_declared
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.sections import RECORDED_AS
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.plain import uniform
@@ -122,6 +124,22 @@ def test_it_declares_the_numbers_that_it_records(measure: Measure, model: Langua
     for name, number in measure.numbers.items():
         assert number.unit, name
         assert number.title[:1].islower(), name
+
+
+def test_the_arrays_that_it_declares_are_recorded(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
+    """With as many axes, and with the arrays that hold their places; the declaration is read back from a record."""
+    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    for name, array in measure.arrays.items():
+        assert values[name].ndim == len(array.axes), name
+        for axis, size in zip(array.axes, values[name].shape, strict=True):
+            assert axis.at is None or values[axis.at].shape == (size,), name
+    assert read_declared(json.loads(json.dumps(to_plain(measure.declared())))) == measure.declared()
+
+
+def test_sections_of_the_package_are_those_of_its_measures() -> None:
+    """What a page of old runs is made with is what new runs record."""
+    declared = {measure.recorded_as: measure.declared() for measure in MEASURES if measure.arrays}
+    assert declared == dict(RECORDED_AS)
 
 
 def test_it_reads_the_split_that_it_is_opened_for(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:

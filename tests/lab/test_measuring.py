@@ -52,7 +52,7 @@ def test_it_is_on_the_page_and_recorded(measured: Path, vslm: Callable) -> None:
     assert set(record) == {"residual_norms", "token_view"}
     page = (measured / "report.html").read_text(encoding="utf-8")
     assert 'id="tokens"' in page
-    assert 'id="measured-norms"' in page
+    assert 'id="measured-residual_norms"' in page
 
 
 def test_taken_again_it_takes_its_own_place(measured: Path, vslm: Callable) -> None:

@@ -402,7 +402,7 @@ def test_every_arm_takes_what_decides_and_takes_it_alike() -> None:
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-measure.md"
 SMALL = {
-    "from vslm import Budget": "from vslm import AdamW, Budget",
+    "    Axis,\n": "    AdamW,\n    Axis,\n",
     "depth=2, width=64, heads=4, context_tokens=128": "depth=1, width=16, heads=2, context_tokens=17",
     "Budget(tokens=500_000)": "Budget(tokens=1309), batch_tokens=119, optimizer=AdamW(learning_rate=0.01)",
     "(LossByPosition(),": "(LossByPosition(num_evaluations=3, num_tokens=170, num_final_tokens=340),",
@@ -425,7 +425,7 @@ def own_study(numbers: str | None = None, returned: str | None = None) -> str:
 
 
 DECLARED = '{"accuracy": Number(unit="of the tokens", higher_is_better=True, title="tokens guessed right")}'
-RETURNED = '{"accuracy": sum(int(right.sum()) for right in parts) / sum(right.numel() for right in parts)}'
+RETURNED = '"accuracy": float(by_position.mean())}'
 
 
 def test_a_measure_of_ones_own_decides_a_study(place: Path, vslm: Callable[..., Said], in_process: list[Order]) -> None:
@@ -452,10 +452,10 @@ def test_a_measure_of_ones_own_decides_a_study(place: Path, vslm: Callable[..., 
     ("numbers", "returned", "words"),
     [
         (DECLARED.replace("accuracy", "right"), None, "TopOne declares no number 'accuracy'; known: right"),
-        ('{"accuracy": "share"}', None, "TopOne.numbers is no mapping of Number"),
+        ('{"accuracy": "share"}', None, "measures.TopOne.numbers.accuracy: found 'share' (str); Number is needed"),
         ("{}", None, "there is nothing here to name; declare it: TopOne.numbers = {'accuracy': Number"),
-        (None, RETURNED.replace("accuracy", "right"), "TopOne declares 'accuracy' and records 'right'"),
-        (None, '{"accuracy": parts[0][0].double().numpy()}', "'accuracy' of TopOne has the shape (17,)"),
+        (None, RETURNED.replace("accuracy", "right"), "TopOne declares 'accuracy' and records 'accuracy_T', 'right'"),
+        (None, '"accuracy": by_position.cpu().numpy()}', "'accuracy' of TopOne has the shape (17,)"),
     ],
 )
 def test_a_measure_of_ones_own_that_does_not_give_it_is_refused_before_any_run(

@@ -167,7 +167,7 @@ def test_the_final_loss_by_position_leaves_unfinished_runs_out() -> None:
     edges = np.array([0, 1, 2])
     final = final_by_position(runs, edges)
     assert final is not None
-    assert final.mean_P.tolist() == [3.0, 1.0]
+    assert final.mean.tolist() == [3.0, 1.0]
     assert final_difference(runs[1:], runs[:1], edges) is None
 
 
@@ -175,4 +175,4 @@ def test_an_arm_with_a_shorter_window_ends_where_it_ends() -> None:
     """Positions that an arm does not have are no numbers."""
     final = final_by_position([_run(0, {}, final_val_loss_nats_T=np.array([3.0, 1.0]))], np.array([0, 1, 2, 5]))
     assert final is not None
-    assert np.isnan(final.mean_P).tolist() == [False, False, True]
+    assert np.isnan(final.mean).tolist() == [False, False, True]

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from vslm.report.figures.heat_maps import labeled_map, track_figure
+from vslm.report.figures.heat_maps import map_figure
 from vslm.report.figures.lines import position_figure
 from vslm.report.figures.paper import Picture
 from vslm.report.figures.style import NUM_COLORS, numbers, safe_text, styles
-from vslm.report.numbers.curves import ByPosition
-from vslm.report.numbers.profiles import Track
+from vslm.report.numbers.curves import Profile, bin_centers
+from vslm.report.numbers.maps import Map
 from vslm.report.pages.images import numbers_as_csv
 
 
@@ -43,7 +43,7 @@ def test_what_is_no_number_is_none() -> None:
 def test_a_figure_is_json() -> None:
     """No array, no NaN and no object is left in it; the zone of the verdict is drawn where its positions are."""
     edges = np.array([0, 1, 2, 4])
-    final = ByPosition(np.array([3.0, 2.0, np.nan]), np.array([0.1, 0.2, np.nan]), 3)
+    final = Profile(bin_centers(edges), np.array([3.0, 2.0, np.nan]), np.array([0.1, 0.2, np.nan]), 3)
     figure = position_figure({"loss": {"a": final}}, styles(["a"], "a"), edges, (2, 4))
     assert json.loads(json.dumps(figure, allow_nan=False)) == figure
     band, line = figure["data"]
@@ -54,15 +54,18 @@ def test_a_figure_is_json() -> None:
 
 @pytest.mark.parametrize("tiny", [4e-5, 1e-9, 0.0])
 def test_a_scale_of_color_has_a_width_however_small_its_numbers(tiny: float) -> None:
-    """Even around zero for cells with names, around where they started for parameters; larger ones keep theirs."""
+    """Even around zero, around where they started for parameters; larger ones keep theirs."""
     cells = np.array([[tiny, -tiny]])
-    (named,) = labeled_map(cells, ["a"], ["x", "y"], tiny, [["", ""]], ("row", "column", "nats"))["data"]
-    assert (named["zmin"], named["zmax"]) == (-0.001, 0.001)
-    track = Track(["0"], np.array([0, 1]), 1 + cells, None, 1)
-    (learned,) = track_figure(track, (1 - tiny, 1 + tiny))["data"]
-    assert (learned["zmin"], learned["zmax"]) == (0.999, 1.001)
-    (wide,) = labeled_map(1e4 * cells, ["a"], ["x", "y"], 0.4, [["", ""]], ("row", "column", "nats"))["data"]
-    assert (wide["zmin"], wide["zmax"]) == (-0.4, 0.4)
+
+    def ends_of(values: np.ndarray, *ends: float) -> tuple[float, float]:
+        maps = {"values": Map(["a"], ["x", "y"], values, None, 1)}
+        (trace,) = map_figure(maps, ("row", "column", "nats"), lambda *_: "", scale="difference", ends=ends)["data"]
+        return trace["zmin"], trace["zmax"]
+
+    low, high = ends_of(cells, -tiny, tiny)
+    assert low == -high != 0
+    assert ends_of(1 + cells, 1 - tiny, 1 + tiny) == (0.999, 1.001)
+    assert ends_of(1e4 * cells, -0.4, 0.4) == (-0.4, 0.4)
 
 
 def test_no_name_in_a_csv_is_a_formula() -> None:

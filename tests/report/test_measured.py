@@ -15,7 +15,8 @@ from synthetic_study import write_study
 
 from vslm.core.errors import ResultError, SpecError
 from vslm.report.numbers.curves import band_half
-from vslm.report.numbers.profiles import by_loops, tracks
+from vslm.report.numbers.maps import tracks
+from vslm.report.numbers.profiles import along
 from vslm.report.numbers.runs import Run, read_runs
 from vslm.report.numbers.tables import verdict_rows
 from vslm.report.pages import images
@@ -45,15 +46,16 @@ def test_every_measure_has_its_section(measured_dir: Path) -> None:
     """In the order of the page, in its navigation, and its numbers are JSON."""
     found = sections_of(measured_dir)
     assert list(found) == [
-        *("forest", "recall", "loops", "beyond", "layers", "attention", "norms", "copying", "matching", "ranks"),
-        *("decoded", "maps", "token-classes", "parameters", "costs"),
+        *("forest", "recall", "loss_by_loops", "beyond_context", "logit_lens", "attention_distance"),
+        *("residual_norms", "copying", "prefix_matching", "ranks", "token_probe", "maps", "token-classes"),
+        *("parameters", "costs"),
     ]
     page = render(StudyFolder(measured_dir))
     for section in found.values():
         assert f'<section id="measured-{section.id}">' in page
         assert f'href="#measured-{section.id}"' in page
         json.dumps([drawing.figure for drawing in section.drawings], allow_nan=False)
-    places = re.findall(r'id="plot-([\w-]+)"', page)
+    places = re.findall(r'id="plot-([\w.-]+)"', page)
     assert len(places) == len(set(places)) == len(re.findall(r'class="plot', page))
 
 
@@ -82,29 +84,29 @@ def test_recall_shows_the_runs_numbers_with_every_seed(measured_dir: Path) -> No
 
 def test_loss_by_loops_stands_at_the_numbers_of_loops(measured_dir: Path) -> None:
     """The runs' own numbers with their band, a tick at each number; seeds with other numbers are left out."""
-    section = sections_of(measured_dir)["loops"]
+    section = sections_of(measured_dir)["loss_by_loops"]
     arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
     loss_NR = np.stack([one["loss_by_loops.loss_nats_SR"][-1] for one in arrays])
-    line = trace_of(section, "full", "loss")
+    line = trace_of(section, "full", "loss_nats")
     np.testing.assert_allclose(line["y"], loss_NR.mean(0), atol=1e-4)
     np.testing.assert_allclose(line["customdata"], band_half(loss_NR), atol=1e-4)
     assert line["x"] == section.drawings[0].figure["layout"]["xaxis"]["tickvals"] == [1, 2, 3, 6]
     runs = read_runs(StudyFolder(measured_dir))["full"]
     runs[1].arrays["loss_by_loops.times_SR"][0, -1] = 8
-    found = by_loops(runs, "loss_by_loops.loss_nats_SR")
+    found = along(runs, "loss_by_loops.loss_nats_SR", at="loss_by_loops.times_SR")
     assert found is not None
     np.testing.assert_allclose(found.mean, loss_NR[[0, 2]].mean(0))
 
 
 def test_heads_stand_beside_their_mean(measured_dir: Path) -> None:
     """A visit with fewer heads has fewer marks."""
-    section = sections_of(measured_dir)["attention"]
+    section = sections_of(measured_dir)["attention_distance"]
     arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
     heads_NLH = np.stack([one["attention_distance.distance_tokens_SLH"][-1] for one in arrays])
-    line = trace_of(section, "full", "distance")
+    line = trace_of(section, "full", "distance_tokens")
     np.testing.assert_allclose(line["y"], np.nanmean(heads_NLH, axis=(0, 2))[:4], atol=1e-4, rtol=1e-4)
     assert line["x"] == [1, 2, 3, 4]
-    assert len(trace_of(section, "full", "distance", "each")["x"]) == 4 * NUM_HEADS - 1
+    assert len(trace_of(section, "full", "distance_tokens", "each")["x"]) == 4 * NUM_HEADS - 1
 
 
 def test_parameters_are_rows_and_steps_are_columns(measured_dir: Path) -> None:
@@ -114,7 +116,7 @@ def test_parameters_are_rows_and_steps_are_columns(measured_dir: Path) -> None:
     cells = [drawing.figure["data"][0] for drawing in section.drawings]
     assert {(trace["zmin"], trace["zmax"]) for trace in cells} == {(cells[0]["zmin"], cells[0]["zmax"])}
     assert cells[0]["zmin"] + cells[0]["zmax"] == pytest.approx(2.0)
-    assert cells[0]["meta"]["labels"] == [f"{block} · {i}" for block in "01" for i in range(NUM_HEADS)]
+    assert cells[0]["meta"]["rows"] == [f"{block} · {i}" for block in "01" for i in range(NUM_HEADS)]
     arrays = [read_arrays(measured_dir / "full" / f"seed{seed}" / "arrays.npz") for seed in range(3)]
     exponent_SN = np.mean([one["parameters.blocks.1.attention.normalizer.exponent_SN"] for one in arrays], axis=0)
     np.testing.assert_allclose(cells[0]["z"][3:], exponent_SN.T, atol=1e-4)
@@ -217,13 +219,12 @@ def test_a_diverged_run_is_left_out_of_what_was_measured(measured_dir: Path) -> 
 def test_numbers_of_every_figure_are_csv(measured_dir: Path) -> None:
     """To the digits of the page; a map has a row per cell."""
     found = {picture.name: picture for picture in images.pictures(StudyFolder(measured_dir))}
-    assert {"recall", "layers-current", "forest", "costs-parameters", "training-val_loss", "by-position-loss"} <= set(
-        found
-    )
-    rows = list(csv.DictReader(images.numbers_as_csv(found["loops"]).splitlines()))
-    line = trace_of(sections_of(measured_dir)["loops"], "full", "loss")
+    assert {"recall", "logit_lens.lines-p_current", "forest", "costs-parameters"} <= set(found)
+    assert {"training-val_loss", "by-position-loss"} <= set(found)
+    rows = list(csv.DictReader(images.numbers_as_csv(found["loss_by_loops.lines"]).splitlines()))
+    line = trace_of(sections_of(measured_dir)["loss_by_loops"], "full", "loss_nats")
     mine = [row for row in rows if row["series"] == "full"]
-    assert [float(row["nats per token"]) for row in mine] == line["y"]
+    assert [float(row["validation loss, nats per token"]) for row in mine] == line["y"]
     assert [float(row["plus_minus"]) for row in mine] == line["customdata"]
     cells = list(csv.DictReader(images.numbers_as_csv(found["parameters-0"]).splitlines()))
     assert len(cells) == 2 * NUM_HEADS * len(STEPS_S)

@@ -8,7 +8,7 @@ from measured_study import ARMS, write_measured_study
 from opened import Opener
 from synthetic_study import STEPS, T_QUANTILE, write_study
 
-from vslm.report.figures.heat_maps import step_edges
+from vslm.report.figures.surface import step_edges
 from vslm.report.pages.study import write_report
 from vslm.results.folder import StudyFolder
 
@@ -238,12 +238,12 @@ def test_what_was_measured_is_drawn_and_can_be_switched(
     opened = open_page(report, width, scheme)
     assert opened.page.locator("section[id^=measured-] .js-plotly-plot").count() == 14 + 13
     assert opened.fits
-    assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"current"}
-    opened.press("layers", "loss")
-    assert {trace["meta"]["view"] for trace in opened.data("layers")} == {"loss"}
-    assert {trace["meta"]["view"] for trace in opened.data("attention")} == {"distance"}
+    assert {trace["meta"]["view"] for trace in opened.data("logit_lens.lines")} == {"p_current"}
+    opened.press("logit_lens.lines", "loss_nats")
+    assert {trace["meta"]["view"] for trace in opened.data("logit_lens.lines")} == {"loss_nats"}
+    assert {trace["meta"]["view"] for trace in opened.data("attention_distance.lines")} == {"distance_tokens"}
     opened.page.locator('button[data-arm="2"]').first.click()
-    for plot in ("layers", "recall", "costs"):
+    for plot in ("logit_lens.lines", "recall", "costs"):
         assert list(ARMS)[2] not in {trace["meta"]["arm"] for trace in opened.data(plot)}
     opened.press("classes-part", "difference")
     assert next(iter(ARMS)) not in {trace["meta"]["arm"] for trace in opened.data("classes-part")}

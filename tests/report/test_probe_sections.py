@@ -9,7 +9,7 @@ from measured_study import NUM_HEADS, NUM_PLACES, NUM_TOKENS, STEPS_S, write_mea
 from test_measured import sections_of
 
 from vslm.report.numbers.curves import band_half
-from vslm.report.numbers.probe_profiles import strongest, through_training
+from vslm.report.numbers.profiles import largest, through_training
 from vslm.report.numbers.runs import Run
 from vslm.report.pages import images
 from vslm.report.pages.study import render
@@ -62,14 +62,14 @@ def test_copy_gain_is_drawn_through_training_and_along_the_block(measured_dir: P
 
 def test_the_strongest_head_is_found_in_every_seed_by_itself(measured_dir: Path) -> None:
     """It is another head in each, so a mean over seeds of one head would hide it; marks are all heads of all seeds."""
-    by_visit = drawing_of(measured_dir, "matching", "matching")
+    by_visit = drawing_of(measured_dir, "prefix_matching", "prefix_matching.lines")
     score_NLH = stored(measured_dir, "full", "prefix_matching.score_SLH")[:, -1]
     line = trace_of(by_visit, "full", "score")
     assert line["x"] == [1, 2, 3, 4]
     np.testing.assert_allclose(line["y"], np.nanmax(score_NLH, axis=-1).mean(0), atol=1e-4)
     assert line["y"][2] > 2 * score_NLH[:, 2].mean(0).max()
     assert len(trace_of(by_visit, "full", "score", "each")["x"]) == 3 * (4 * NUM_HEADS - 1)
-    growth = trace_of(drawing_of(measured_dir, "matching", "matching-growth"), "full", "score")
+    growth = trace_of(drawing_of(measured_dir, "prefix_matching", "prefix_matching.steps-score"), "full", "score")
     score_NSLH = stored(measured_dir, "full", "prefix_matching.score_SLH")
     np.testing.assert_allclose(growth["y"], np.nanmax(score_NSLH, axis=(2, 3)).mean(0)[1:], atol=1e-4)
 
@@ -80,10 +80,10 @@ def test_ranks_are_shares_of_the_width_there_and_probes_have_their_chance(measur
     rank_NL = stored(measured_dir, "full", "effective_rank.rank_SL")[:, -1]
     np.testing.assert_allclose(trace_of(ranks, "full", "rank")["y"], rank_NL.mean(0), atol=1e-4)
     np.testing.assert_allclose(trace_of(ranks, "full", "share")["y"], rank_NL.mean(0) / [64, 64, 96, 96, 64], atol=1e-4)
-    decoded = drawing_of(measured_dir, "decoded", "decoded")
+    decoded = drawing_of(measured_dir, "token_probe", "token_probe.lines")
     accuracy_NL = stored(measured_dir, "full", "token_probe.accuracy_previous_SL")[:, -1]
-    np.testing.assert_allclose(trace_of(decoded, "full", "previous")["y"], accuracy_NL.mean(0), atol=1e-4)
-    assert [shape["y0"] for shape in decoded.figure["layout"]["shapes"]] == pytest.approx([0.07])
+    np.testing.assert_allclose(trace_of(decoded, "full", "accuracy_previous")["y"], accuracy_NL.mean(0), atol=1e-4)
+    assert [shape["y0"] for shape in decoded.figure["layout"]["shapes"]] == pytest.approx([0.07] * 2)
 
 
 def test_classes_are_rows_with_their_shares_and_differences_are_paired(measured_dir: Path) -> None:
@@ -132,7 +132,14 @@ def test_maps_are_tiles_of_one_run_with_what_no_query_sees_left_empty(measured_d
 def test_their_numbers_are_csv(measured_dir: Path) -> None:
     """Classes by name with their intervals; cells of maps by visit, head and position, and none that is empty."""
     found = {picture.name: picture for picture in images.pictures(StudyFolder(measured_dir))}
-    assert {"copy-gain", "copy-places-second", "matching", "matching-growth", "ranks-share", "maps-3"} <= set(found)
+    assert {
+        "copy-gain",
+        "copy-places-second",
+        "prefix_matching.lines",
+        "prefix_matching.steps-score",
+        "ranks-share",
+        "maps-3",
+    } <= set(found)
     rows = list(csv.DictReader(images.numbers_as_csv(found["classes-part-loss"]).splitlines()))
     mine = [row for row in rows if row["series"] == "window-4"]
     assert [row["class"] for row in mine] == ["word start", "word inside", "punctuation", "whitespace"]
@@ -197,5 +204,5 @@ def test_only_whole_runs_with_the_same_steps_make_a_line() -> None:
     assert line is not None
     assert (line.x.tolist(), line.mean.tolist(), line.count) == ([1, 5, 9], [3, 4, 5], 2)
     assert through_training([run(0, [9])], "m.gain_nats_S") is None
-    assert strongest(np.array([[[0.1, np.nan], [0.3, 0.2]], [[np.nan] * 2] * 2]))[0] == 0.3
-    assert np.isnan(strongest(np.full((1, 2, 2), np.nan))[0])
+    assert largest(np.array([[[0.1, np.nan], [0.3, 0.2]], [[np.nan] * 2] * 2]))[0] == 0.3
+    assert np.isnan(largest(np.full((1, 2, 2), np.nan))[0])

@@ -1,7 +1,7 @@
 """Measures taken after a run, from the weights that it stored.
 
     <run>/later.npz     arrays, named as in arrays.npz; RunFolder.arrays reads both
-    <run>/later.json    which measures with which values, and by which version of vslm
+    <run>/later.json    which measures with which values, what they declare, and by which version of vslm
 
 Weights that were kept along the training are rounded (see `training/kept_weights.py`), so a number may differ from one
 that was taken in the run in its fifth digit. Not for: measures that the run took itself; those stay as they are.
@@ -22,7 +22,7 @@ from vslm.core.specs import to_plain
 from vslm.data.corpus import open_corpus
 from vslm.measure.measure import Measure, Taker
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
-from vslm.results.folder import LATER, LATER_RECORD
+from vslm.results.folder import DECLARED, LATER, LATER_RECORD
 from vslm.results.naming import named
 from vslm.results.seals import FILES, checksums, sealed
 from vslm.runs.recording import measured_arrays
@@ -82,6 +82,7 @@ def takings(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trust: b
             if any(measure.recorded_as == own.recorded_as for own in job.experiment.measures):
                 raise SpecError(text, f"{run.name} took it while it was trained", "", "its numbers are in arrays.npz")
             measure.check_fits(model=job.experiment.model, source=job.experiment.data)
+            measure.declared()
             num_steps = sum(job.stages_steps)
             is_final = measure.steps(num_steps) == [num_steps]
             if is_final and run.last_step is None:
@@ -125,7 +126,8 @@ def _write(run: StoredRun, measure: Measure, taken: list[Taken], say: Callable[[
     head = f"{measure.recorded_as}."
     arrays, record = _before(run, say)
     kept = {name: array for name, array in arrays.items() if not name.startswith(head)}
-    measures = {**record, measure.recorded_as: {"measure": to_plain(measure), "vslm": vslm.__version__}}
+    own = {"measure": to_plain(measure), DECLARED: to_plain(measure.declared()), "vslm": vslm.__version__}
+    measures = {**record, measure.recorded_as: own}
     write_arrays(run.path / LATER, kept | measured_arrays(taken))
     write_json(run.path / LATER_RECORD, sealed({"measures": measures, FILES: checksums(run.path, [LATER])}))
 

@@ -17,6 +17,7 @@ from vslm.core.types import describe
 from vslm.core.user_modules import is_own, is_users_file
 from vslm.data.batches import Batch
 from vslm.data.corpus import Corpus
+from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
@@ -33,14 +34,14 @@ _FEW_TOKENS = 13
 
 def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], primary: Primary | None = None) -> None:
     """Build what arms with classes of their own are made of: the model, measures, an optimizer, an objective; and
-    take the measure that decides once, from the untrained model.
+    take once, from the untrained model, the measure that decides and those that declare arrays for the page.
 
     Args:
         arms: of a study.
         corpora: of its arms.
-        primary: what decides; None: not known, so no measure is taken.
+        primary: what decides; None: not known.
     Raises: SpecError with class, file and line, for a `build` that fails or that returns something else, and for a
-        measure that does not record what is to be judged.
+        measure that does not record what is to be judged or drawn.
     """
     for arm, experiment in arms.items():
         kinds = own_kinds(experiment)
@@ -53,8 +54,11 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
                 if is_own(type(measure)):
                     context_tokens = experiment.model.context_tokens
                     taker = measure.build(model=model, corpus=corpora[arm], context_tokens=context_tokens)
-                    if primary is not None and measure is primary.of(experiment):
-                        _check_number(type(measure), str(primary.number), taker(model))
+                    decides = primary is not None and measure is primary.of(experiment)
+                    taken = taker(model) if decides or measure.arrays else {}
+                    _check_arrays(measure, taken)
+                    if primary is not None and decides:
+                        _check_number(type(measure), str(primary.number), taken)
             if experiment.optimizer is not None and is_own(type(experiment.optimizer)):
                 _check_optimizer(experiment.optimizer, model)
             if is_own(type(experiment.schedule)):
@@ -105,6 +109,22 @@ def _check_number(kind: type, number: str, taken: Mapping[str, np.ndarray]) -> N
     if taken[number].ndim:
         found = f"{number!r} of {kind.__name__} has the shape {taken[number].shape}"
         raise SpecError(place_of_class(kind), found, "one number a run decides", "return a mean, or a part of it")
+
+
+def _check_arrays(measure: Measure, taken: Mapping[str, np.ndarray]) -> None:
+    kind = type(measure)
+    for name, array in measure.arrays.items():
+        for needed in (name, *(axis.at for axis in array.axes if axis.at is not None)):
+            if needed not in taken:
+                found = f"{kind.__name__} declares {needed!r} and records {', '.join(map(repr, taken))}"
+                do = "return it from `take`, or leave it out of `arrays`"
+                raise SpecError(place_of_class(kind), found, "a page draws what is declared", do)
+        shape = taken[name].shape
+        allowed = [len(axis.names) or None for axis in array.axes]
+        if len(shape) != len(allowed) or any(size not in (None, own) for size, own in zip(allowed, shape, strict=True)):
+            found = f"{name!r} of {kind.__name__} has the shape {shape}"
+            sizes = ", ".join(f"{len(axis.names)} {axis.title}" if axis.names else axis.title for axis in array.axes)
+            raise SpecError(place_of_class(kind), found, f"it is declared over: {sizes}")
 
 
 def _check_factor(experiment: Experiment) -> None:

@@ -1,6 +1,5 @@
 """What happens to a model further into a text than its training ever went."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +9,8 @@ from vslm.core.bounds import Loops, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
-from vslm.measure.measure import Number, OnWindows, Taker
+from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.sections import BEYOND_CONTEXT
 from vslm.measure.token_loss import by_position, window_losses
 from vslm.models.language_model import LanguageModel, Model
 
@@ -42,12 +42,7 @@ class BeyondContext(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "beyond_context"
-    numbers: ClassVar[Mapping[str, Number]] = {
-        "mean_rise_nats": Number(
-            unit="nats per token", higher_is_better=False, title="rise of the loss beyond the context"
-        ),
-        "mean_rise_sem_nats": Number(unit="nats per token", higher_is_better=None, title="standard error of that rise"),
-    }
+    shown, arrays, numbers = BEYOND_CONTEXT.shown, BEYOND_CONTEXT.arrays, BEYOND_CONTEXT.numbers
     num_tokens: Tokens = 32_768
     times: Loops = 4
 

@@ -11,7 +11,8 @@ import torch
 from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.data.windows import spread_windows
-from vslm.measure.measure import Number, OnWindows, Taker
+from vslm.measure.declared import Number
+from vslm.measure.measure import OnWindows, Taker
 from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
 from vslm.stats.context_learning import far_place

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Number, Taker
+from vslm.measure.declared import Number
+from vslm.measure.measure import Taker
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel

@@ -15,7 +15,8 @@ from vslm.data.corpus import Corpus
 from vslm.data.ngrams import NOTHING, ORDERS, NGrams, ngrams_of
 from vslm.data.windows import evaluation_windows
 from vslm.measure.calibration import Calibration
-from vslm.measure.measure import Measure, Number, Taker, in_batches, windows_at_a_time
+from vslm.measure.declared import Number
+from vslm.measure.measure import Measure, Taker, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.sections import LOGIT_LENS
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
 
@@ -39,6 +40,7 @@ class LogitLens(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "logit_lens"
+    shown, arrays, numbers = LOGIT_LENS.shown, LOGIT_LENS.arrays, LOGIT_LENS.numbers
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
         return LogitLensTaker(self.windows(corpus, context_tokens), self.weights(corpus, context_tokens))

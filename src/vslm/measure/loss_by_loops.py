@@ -10,6 +10,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
 from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.sections import LOSS_BY_LOOPS
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel, Model
 
@@ -35,6 +36,7 @@ class LossByLoops(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "loss_by_loops"
+    shown, arrays, numbers = LOSS_BY_LOOPS.shown, LOSS_BY_LOOPS.arrays, LOSS_BY_LOOPS.numbers
     num_tokens: Tokens = 8192
     times: tuple[Loops, ...] = (1, 2, 3, 4, 6, 8)
 

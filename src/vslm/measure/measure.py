@@ -7,7 +7,7 @@
 What is taken is recorded in arrays.npz under the measure's own name with the steps as first axis (`S`):
 `loss_nats_L` of `logit_lens` is `logit_lens.loss_nats_SL`, beside `logit_lens.steps_S`. A number without axes is also a
 field of the row of its step in measures.jsonl, and a study can be judged by it if the measure declares it in `numbers`.
-Adding one: docs/adding-a-measure.md.
+What it declares in `arrays` and `numbers` a page draws, from the run's record. Adding one: docs/adding-a-measure.md.
 
 A measure is taken in fp32, eagerly, with dropout off and under the averaged weights if there are any, whatever the
 precision that the model is trained in; so the loss that a lens reads at the end may differ from the run's in the third
@@ -33,24 +33,10 @@ from vslm.core.specs import Spec
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
 from vslm.data.windows import evaluation_starts, evaluation_windows, weights_at
+from vslm.measure.declared import Array, Declared, Number, Shown
 from vslm.models.language_model import LanguageModel, Model
 
 _AXES = re.compile(r"_([A-Z]+)$")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Number:
-    """What a number without axes is, for whoever reads it: a study may be judged by it.
-
-    Args:
-        unit: as it stands behind the number in a sentence: "nats per token", "of the queries".
-        higher_is_better: the direction; None where neither end is better, so that nothing is judged by it.
-        title: what it is, in words: "share of queries answered right".
-    """
-
-    unit: str
-    higher_is_better: bool | None
-    title: str
 
 
 class Taker(ABC):
@@ -76,6 +62,17 @@ class Measure(Spec):
     """The first part of the names of its arrays; two measures of one experiment have different ones."""
     numbers: ClassVar[Mapping[str, Number]] = {}
     """The numbers without axes that it records, by name: all of them, and no other."""
+    arrays: ClassVar[Mapping[str, Array]] = {}
+    """Arrays that a page draws, by name; others are recorded all the same."""
+    shown: ClassVar[Shown | None] = None
+    """The title of its section on a page, and how to read it."""
+
+    def declared(self) -> Declared:
+        """What it says of all that it records. Raises: SpecError where that cannot be meant."""
+        try:
+            return Declared(shown=self.shown, arrays=self.arrays, numbers=self.numbers)
+        except SpecError as error:
+            raise error.within(f"measures.{type(self).__name__}") from None
 
     @abstractmethod
     def steps(self, num_steps: int) -> list[int]:

@@ -12,6 +12,7 @@ from vslm.data.corpus import Corpus
 from vslm.measure.attention_weights import by_visit_and_head, place_of, weights_patterns, windows_of_weights
 from vslm.measure.measure import Taker, in_batches
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
+from vslm.measure.sections import PREFIX_MATCHING
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
 
@@ -38,6 +39,7 @@ class PrefixMatching(OnRepeatedBlocks):
     """
 
     recorded_as: ClassVar[str] = "prefix_matching"
+    shown, arrays, numbers = PREFIX_MATCHING.shown, PREFIX_MATCHING.arrays, PREFIX_MATCHING.numbers
     num_tokens: Tokens = 2048
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:

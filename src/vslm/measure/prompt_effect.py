@@ -11,7 +11,8 @@ from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds
-from vslm.measure.measure import Measure, Number, Taker, log_spaced_steps
+from vslm.measure.declared import Number
+from vslm.measure.measure import Measure, Taker, log_spaced_steps
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.language_model import LanguageModel
 

@@ -12,7 +12,8 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.associative_recall import AssociativeRecall, query_distances
 from vslm.data.sources.source import Source
-from vslm.measure.measure import Number, OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.declared import Number
+from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel, Model
 
 

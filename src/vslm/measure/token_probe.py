@@ -1,6 +1,5 @@
 """Which tokens a linear probe can read off the stream, whatever the model's own readout says."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +10,8 @@ from torch import Tensor
 from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Number, OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.sections import TOKEN_PROBE
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
 
@@ -50,9 +50,7 @@ class TokenProbe(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "token_probe"
-    numbers: ClassVar[Mapping[str, Number]] = {
-        "chance": Number(unit="of the tokens", higher_is_better=None, title="accuracy of naming the commonest token"),
-    }
+    shown, arrays, numbers = TOKEN_PROBE.shown, TOKEN_PROBE.arrays, TOKEN_PROBE.numbers
     num_tokens: Tokens = 16_384
     ridge: Real = 1e-3
 

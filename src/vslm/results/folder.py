@@ -24,6 +24,7 @@ VERDICT_SEAL = ".verdict.json"  # beside verdict.json: its digest, and the done.
 VERDICT_ANEW = "`vslm run` judges again and writes it anew"
 DONE_ANEW = "delete it and run the study again, which makes the run anew"
 KEPT = "weights"  # in a run's folder: weights kept along the training; the last ones are weights.safetensors beside it
+DECLARED = "declared"  # in done.json: what measures say of their arrays, by the name that they are recorded as
 LATER, LATER_RECORD = "later.npz", "later.json"  # of a run: what was measured afterwards, from its stored weights
 MODULES = "_modules"  # beside the copy of a study file: the user's modules that it imports
 ANSWERS = "answers.json"  # what a study's own function `answers` said
@@ -155,6 +156,15 @@ class RunFolder:
         """
         return self._later[0] | self._own_arrays
 
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What measures declare of their arrays, by the name that they are recorded as, in the order of recording; as
+        it stands in the records, so nothing is checked. See `vslm.measure.declared`.
+
+        Raises: ResultError as `done`.
+        """
+        return {**self._later[1], **(self.done or {}).get(DECLARED, {})}
+
     @cached_property
     def _own_arrays(self) -> dict[str, np.ndarray]:
         return read_arrays(self.path / "arrays.npz")
@@ -162,11 +172,14 @@ class RunFolder:
     @property
     def later_problem(self) -> str | None:
         """Why nothing can be read of what was measured afterwards, and what to do; None where all is well."""
-        return self._later[1]
+        return self._later[2]
 
     @cached_property
-    def _later(self) -> tuple[dict[str, np.ndarray], str | None]:
-        """What was measured afterwards can be measured again, so the run is whole without it."""
+    def _later(self) -> tuple[dict[str, np.ndarray], dict[str, Any], str | None]:
+        """Arrays and declarations of what was measured afterwards. It can be measured again, so the run is whole
+        without it.
+        """
+        declared: dict[str, Any] = {}
         try:
             arrays = read_arrays(self.path / LATER)
             if arrays and (self.path / LATER_RECORD).exists():
@@ -174,9 +187,12 @@ class RunFolder:
                 noted = record.get(FILES) if isinstance(record, dict) else None
                 if isinstance(noted, dict) and (was_changed(record) or unlike(self.path, noted, [LATER])):
                     raise ResultError(LATER, f"it or {LATER_RECORD} is not as it was written")
+                measures = record.get("measures") if isinstance(record, dict) else None
+                rows = measures if isinstance(measures, dict) else {}
+                declared = {name: row.get(DECLARED) for name, row in rows.items() if isinstance(row, dict)}
         except ResultError as error:
-            return {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
-        return arrays, None
+            return {}, {}, f"{LATER} cannot be read ({error.found}); {_MEASURE_AGAIN}"
+        return arrays, declared, None
 
     @property
     def kept_weights(self) -> dict[int, Path]:

@@ -265,6 +265,7 @@ DONE = (
     Rule("digest", TEXT),
     Rule("files", OBJECT),
     Rule("files.*", TEXT),
+    Rule("declared", OBJECT),
     *(Rule(name, NUMBER_OR_NOTHING) for name in ("val_loss", "val_bpb", "select_loss", "select_bpb")),
     *(Rule(name, NOT_NEGATIVE) for name in ("flops", "seconds", "tokens")),
     *(Rule(name, WHOLE) for name in ("step", "weights_bytes")),

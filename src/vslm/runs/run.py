@@ -18,7 +18,7 @@ from vslm.data.corpus import Corpus, open_corpus
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
-from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
+from vslm.results.folder import DECLARED, KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.seals import FILES, checksums, sealed
 from vslm.runs.objects import build_objects, scored_bytes_per_token
@@ -220,6 +220,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         f"{job.split}_loss": None,
         f"{job.split}_bpb": None,
         "diverged_step": diverged_step,
+        DECLARED: {one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
     }
     if diverged_step is None:
         loss = training.looks[-1].val_loss_nats

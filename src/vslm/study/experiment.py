@@ -160,6 +160,7 @@ class Experiment(Spec):
             raise SpecError("model", found, allowed, "widen a window, add a block, or ask for less")
         for measure in self.measures:
             measure.check_fits(model=self.model, source=self.data)
+            measure.declared()
         if self.objective is not None:
             self.objective.check_fits(self.model)
 

@@ -12,10 +12,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from vslm.core.bounds import Context, Real
-from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
-from vslm.measure.measure import Measure, Number
+from vslm.measure.measure import Measure
 from vslm.results.primary import LOSSES
 from vslm.study.experiment import Experiment
 
@@ -94,9 +93,6 @@ def check_primary(primary: Primary, arms: Mapping[str, Experiment], baseline: st
 def _check_number(primary: Primary, measure: Measure) -> None:
     kind, number = type(measure), str(primary.number)
     declared = measure.numbers
-    if not isinstance(declared, Mapping) or not all(isinstance(one, Number) for one in declared.values()):
-        found, do = f"{kind.__name__}.numbers is no mapping of Number", 'write {"score": Number(...)}'
-        raise SpecError(place_of_class(kind), found, "a measure declares what it records without axes", do)
     judged = [name for name, one in declared.items() if one.higher_is_better is not None]
     if number in declared and number not in judged:
         found = f"{number!r} of {kind.__name__} has no better and worse"

@@ -15,17 +15,19 @@
     heat_arm: null, heat_split: "val", step: 0, bin: 0,
   };
 
-  // ---- colors: "@name" stands for a color of page.css, "-band" and "-thin" for a paler one ---------------------------
-  const NAMES_A_COLOR = /color$/i;
-  const PALE = { "-band": 0.16, "-thin": 0.38 };
+  // ---- colors: "@name" stands for a color of page.css, "-band" and "-thin" for a paler one, ">other:0.2" for a mixture
+  const NAMES_A_COLOR = /color(scale)?$/i;
   let inks;
+  const parts = (value) => [1, 3, 5].map((i) => parseInt(value.slice(i, i + 2), 16));
   function color(name) {
     if (name === "@none") return "rgba(0,0,0,0)";
-    const [, base, pale] = /^@([a-z0-9]+)(-band|-thin)?$/.exec(name);
-    const value = inks.getPropertyValue(`--${base}`).trim();
-    if (!pale) return value;
-    const [r, g, b] = [1, 3, 5].map((i) => parseInt(value.slice(i, i + 2), 16));
-    return `rgba(${r},${g},${b},${PALE[pale]})`;
+    const [, base, pale, other, share] = /^@([a-z0-9]+)(?:-(band|thin)|>([a-z0-9]+):([\d.]+))?$/.exec(name);
+    const ink = (wanted) => inks.getPropertyValue(`--${wanted}`).trim();
+    if (other) {
+      const [from, to] = [base, other].map((wanted) => parts(ink(wanted)));
+      return `rgb(${from.map((value, i) => Math.round(value + share * (to[i] - value))).join(",")})`;
+    }
+    return pale ? `rgba(${parts(ink(base)).join(",")},${ink(`opacity-${pale}`)})` : ink(base);
   }
   // A copy of a figure with its colors filled in. Only values under a key that names a color are looked at.
   function painted(value, key = "") {
@@ -148,19 +150,10 @@
     state.step = wanted === null ? steps.length - 1 : nearest(steps, wanted);
   }
 
-  // Dark is low. The colors crowd at the low end, where a trained model's loss differs from position to position.
-  const LOSS_COLORS = ["#0a1f44", "#0d3b66", "#1f6f8b", "#3f8f8c", "#7fb37c", "#c3cd72", "#fbe9a0"];
-  const CURVATURE = 2.4;
-  function scaleOf(view) {
-    return view === "difference"
-      ? [[0, "@cold"], [0.5, "@middle"], [1, "@warm"]].map(([at, name]) => [at, color(name)])
-      : LOSS_COLORS.map((name, i) => [(i / (LOSS_COLORS.length - 1)) ** CURVATURE, name]);
-  }
-
   function drawHeat() {
     if (!surface) return;
     const { steps, edges, ticks, mean, half, seeds } = grid();
-    const { data: [trace], layout } = page.heat;
+    const { data: [trace], layout, colors } = page.heat;
     const [low, high] = surface[state.heat_split].limits[state.heat_view] ?? [];
     const text = mean.map((row, s) => row.map((value, p) =>
       `step ${number(steps[s])}, position ${binText(p)}<br><b>${loss(value)}</b>${half && half[s][p] !== null ? ` ± ${loss(half[s][p])}` : ""} (${seeds} seed${seeds === 1 ? "" : "s"})`));
@@ -170,11 +163,11 @@
     const covered = (pick) => mean.map((row, s) => row.map((value, p) => (isGrey[s][p] ? pick : value)));
     const cells = { ...trace, y: edges, text };
     const place = draw("plot-heat", [{
-      ...cells, z: covered(null), zmin: low, zmax: high, colorscale: scaleOf(state.heat_view),
+      ...cells, z: covered(null), zmin: low, zmax: high, colorscale: colors[state.heat_view],
       colorbar: { ...trace.colorbar, ...(phone.matches ? { thickness: 7, nticks: 4 } : {}) },
     }, {
       ...cells, z: isGrey.map((row) => row.map((grey) => (grey ? 1 : null))), zmin: 0, zmax: 1, showscale: false,
-      colorscale: [[0, color("@masked")], [1, color("@masked")]],
+      colorscale: colors.unresolved,
     }], {
       ...layout,
       annotations: [label("training step")],
@@ -302,12 +295,7 @@
     page.pairs.forEach(({ data, layout }, i) => draw(`plot-pair-${i}`, data, { ...layout, annotations: [label(page.pair_unit)] }));
   }
 
-  // ---- maps of attention: colors follow the square root of a share; what a cell says is put together here ----------
-  const SHARE_STOPS = [0, 0.2, 0.4, 0.6, 0.8, 1];
-  function shareScale() {
-    const [low, high] = ["@middle", "@cold"].map((name) => [1, 3, 5].map((i) => parseInt(color(name).slice(i, i + 2), 16)));
-    return SHARE_STOPS.map((part) => [part ** 2, `rgb(${low.map((value, i) => Math.round(value + part * (high[i] - value))).join(",")})`]);
-  }
+  // ---- maps of attention: what a cell says is put together here ---------------------------------------------------
   function attentionMap(trace) {
     const { tokens, visits, gap } = trace.meta;
     const step = tokens.length + gap;
@@ -316,7 +304,7 @@
       const [query, key] = [y % step, x % step];
       return `visit ${visits[Math.floor(y / step)]}, head ${Math.floor(x / step)}<br>${query}: ${tokens[query]} looks at ${key}: ${tokens[key]}<br><b>${share.toFixed(3)}</b>`;
     }));
-    return { ...trace, text, colorscale: shareScale() };
+    return { ...trace, text };
   }
 
   // ---- what else was measured: one figure is drawn like the other -------------------------------------------------
@@ -324,8 +312,7 @@
   function drawMeasured() {
     for (const { id, data, layout, labels } of page.measured) {
       const traces = data.filter((trace) => trace.meta.view === state[id] && (trace.meta.arm === null || isShown(trace)))
-        .map((trace) => (trace.meta.part === "maps" ? attentionMap(trace)
-          : trace.type === "heatmap" ? { ...trace, colorscale: scaleOf(trace.meta.scale ?? "difference") } : trace));
+        .map((trace) => (trace.meta.part === "maps" ? attentionMap(trace) : trace));
       const shapes = (layout.shapes ?? []).filter(({ view }) => view === undefined || view === state[id]).map(({ view, ...shape }) => shape);
       draw(`plot-${id}`, traces, { ...layout, shapes, annotations: [label(labels[state[id]])] });
     }

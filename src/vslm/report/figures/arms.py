@@ -6,8 +6,8 @@ from typing import Any
 
 from vslm.report.figures.axes import LONGEST_TICK, axis_title, layout_of_all
 from vslm.report.figures.style import Figure, Style, safe_text
+from vslm.report.numbers.costs import Cost, equally_dear
 from vslm.report.numbers.formatting import count, ends, is_number, shortened
-from vslm.report.numbers.profiles import Cost, equally_dear
 from vslm.results.primary import PrimaryNumber
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height

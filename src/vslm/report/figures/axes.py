@@ -1,6 +1,6 @@
 """The layout that all figures share, and every axis that is used twice.
 
-Not for: traces, see `line_figures.py`, `heat_figures.py` and `arm_figures.py`.
+Not for: traces, see `lines.py`, `heat_maps.py` and their neighbours.
 """
 
 import math
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report.figures.style import Figure
+from vslm.report.figures.style import Figure, safe_text
 from vslm.report.numbers.formatting import is_number
 
 _TITLE_SIZE = 12  # pixels, of an axis title
 _STEP_0_AT = 0.4  # on a logarithmic axis of steps; rounded it is 0, as the hover text shows it
 MOST_TICKS = 12
+MOST_PLACES = 16
 LONGEST_TICK = 15  # letters of a name beside its row
 _FEW_DECADES = 2.2
 
@@ -73,11 +74,6 @@ def color_bar(unit: str | None = None, size: int = _TITLE_SIZE) -> dict[str, Any
     return bar if unit is None else {**bar, "title": title}
 
 
-def bin_centers(edges: np.ndarray) -> np.ndarray:
-    """Where a bin is drawn: the middle of the numbers of tokens seen, of which the first position has one."""
-    return (edges[:-1] + 1 + edges[1:]) / 2
-
-
 def position_axis(edges: np.ndarray) -> dict[str, Any]:
     """The axis of positions: ticks at powers of two, which read well on both scales."""
     last = int(edges[-1])
@@ -96,26 +92,20 @@ def decade_axis() -> dict[str, Any]:
     return {"title": axis_title("training step"), **plain, "unifiedhovertitle": {"text": "step %{x:,}"}}
 
 
+def octaves(powers: Iterable[int]) -> dict[str, Any]:
+    """A logarithmic scale with ticks at these powers of two."""
+    ticks = [2**power for power in powers]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:,}" for tick in ticks]}
+
+
 def octave_axis(title: str, hover: str, powers: Iterable[int]) -> dict[str, Any]:
     """A logarithmic axis with ticks at these powers of two."""
-    return {
-        "title": axis_title(title),
-        "type": "log",
-        "tickmode": "array",
-        "tickvals": [2**power for power in powers],
-        "unifiedhovertitle": {"text": hover},
-    }
-
-
-def block_axis(last: int) -> dict[str, Any]:
-    """The axis of places in a repeated block, logarithmic, ticks at powers of two."""
-    return octave_axis("place in the block", "token %{x:.0f}", range(1, last.bit_length()))
+    return {"title": axis_title(title), **octaves(powers), "unifiedhovertitle": {"text": hover}}
 
 
 def token_axis(last: int, title: str) -> dict[str, Any]:
     """The axis of tokens from the first on, logarithmic, ticks at powers of two."""
-    axis = octave_axis(title, "token %{x:.0f}", range(last.bit_length()))
-    return {**axis, "ticktext": [str(tick) for tick in axis["tickvals"]]}
+    return octave_axis(title, "token %{x:.0f}", range(last.bit_length()))
 
 
 def distance_axis(last_tokens: float) -> dict[str, Any]:
@@ -124,24 +114,18 @@ def distance_axis(last_tokens: float) -> dict[str, Any]:
     return octave_axis(title, "about %{x:.0f} tokens back", powers)
 
 
-def visit_axis(last: int) -> dict[str, Any]:
-    """The axis of visits: 0 is the root, every whole number a visit of the path."""
-    every = 1 + last // 16
-    return {
-        "title": axis_title("visit of the path (0: the root)"),
-        "tickvals": list(range(0, last + 1, every)),
-        "range": [-0.25, last + 0.25],
-        "unifiedhovertitle": {"text": "after visit %{x:.0f}"},
-    }
-
-
-def loop_axis(counts: Iterable[float]) -> dict[str, Any]:
-    """The axis of numbers of loops, with a tick at each that was measured."""
-    return {
-        "title": axis_title("loops of the repeated part"),
-        "tickvals": sorted({int(count) for count in counts}),
-        "unifiedhovertitle": {"text": "%{x:.0f} loops"},
-    }
+def axis_of_places(title: str, hover: str, places: np.ndarray, *, is_log: bool) -> dict[str, Any]:
+    """A tick at each of some whole numbers, fewer where there are many; on a logarithmic axis ticks at powers of two,
+    or of ten where there are numbers below 1.
+    """
+    is_whole, low, high = (places == np.round(places)).all(), float(places.min()), float(places.max())
+    text = f"{safe_text(hover or title)} %{{x:{',.0f' if is_whole else '.4~g'}}}"
+    axis = {"title": axis_title(safe_text(title)), "unifiedhovertitle": {"text": text}}
+    if is_log:
+        return axis | (log_axis(low, high) if low < 1 else octaves(range(int(high).bit_length())))
+    found = np.unique(places)
+    ticks = [int(place) for place in found[:: 1 + len(found) // MOST_PLACES]]
+    return {**axis, "tickvals": ticks} if is_whole else axis
 
 
 def step_places(steps_S: np.ndarray) -> np.ndarray:

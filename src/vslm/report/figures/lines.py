@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vslm.report.figures.axes import axis_title, bin_centers, layout_of_all, position_axis, zone_of_no_interest
-from vslm.report.figures.style import LOSS_DECIMALS, Figure, Style, numbers, safe_text
-from vslm.report.numbers.curves import ByPosition, Curves, Line, SeedLine
-from vslm.report.numbers.profiles import Profile
+from vslm.report.figures.axes import axis_title, layout_of_all, position_axis, zone_of_no_interest
+from vslm.report.figures.style import LOSS_DECIMALS, Figure, Style, digits_of, numbers, safe_text
+from vslm.report.numbers.curves import Curves, Line, Profile, SeedLine
 
 _UNEVEN = "%{y:.3g} (%{customdata[0]:.3g} to %{customdata[1]:.3g})"
 
@@ -70,33 +69,20 @@ def _axes(axes: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
 
 
 def position_figure(
-    finals: Mapping[str, Mapping[str, ByPosition]],
+    finals: Mapping[str, Mapping[str, Profile]],
     look: Mapping[str, Style],
     edges: np.ndarray,
     zone: Sequence[int] | None,
 ) -> Figure:
     """Loss by position at the end. `finals` is view -> arm -> numbers; `zone` holds the positions of the verdict."""
-    centers = numbers(bin_centers(edges), 2)
-    data = []
-    for view, by_arm in finals.items():
-        for arm, final in by_arm.items():
-            meta = {"arm": arm, "view": view}
-            if final.half_P is not None:
-                keep = np.isfinite(final.mean_P)
-                x = [*bin_centers(edges)[keep].tolist(), *bin_centers(edges)[keep][::-1].tolist()]
-                high, low = (final.mean_P + final.half_P)[keep], (final.mean_P - final.half_P)[keep]
-                edge = [*numbers(high), *reversed(numbers(low))]
-                data.append({**_band(look[arm], edge), "x": x, "meta": {**meta, "part": "band"}})
-            mean = {**_mean(look[arm], numbers(final.mean_P), final.half_P), "x": centers}
-            data.append({**mean, "meta": {**meta, "part": "mean"}})
+    figure = profile_figure(finals, look, position_axis(edges), has_marks=False)
     shapes = []
     if zone is not None:
         x0, x1 = zone[0] + 0.5, zone[1] + 0.5
         box = {"type": "rect", "xref": "x", "yref": "paper", "x0": x0, "x1": x1, "y0": 0, "y1": 1}
         shapes.append({**box, "fillcolor": "@zone", "line": {"width": 0}, "layer": "below"})
-    layout = layout_of_all()
-    layout["xaxis"] |= position_axis(edges)
-    return {"data": data, "layout": {**layout, "shapes": shapes}}
+    figure["layout"]["shapes"] = shapes
+    return figure
 
 
 def slice_figures(edges: np.ndarray) -> dict[str, Figure]:
@@ -122,8 +108,17 @@ def profile_figure(
     x_axis: Mapping[str, Any],
     *,
     decimals: int = LOSS_DECIMALS,
+    has_marks: bool = True,
 ) -> Figure:
-    """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time."""
+    """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time.
+
+    Args:
+        views: the numbers.
+        look: of the arms.
+        x_axis: what the axis has beside what all have.
+        decimals: behind the point; of more than four a hover text shows four digits that count.
+        has_marks: whether each place has a mark.
+    """
     data, places = [], max(3, decimals - 1)
     for view, by_arm in views.items():
         for arm, profile in by_arm.items():
@@ -147,7 +142,8 @@ def profile_figure(
                 line |= {"customdata": list(zip(low, high, strict=True)), "hovertemplate": _UNEVEN}
                 meta |= {"ends": [low, high]}
             marker = {"size": 7, "color": f"@arm{style.color}", "symbol": style.symbol}
-            data.append({**line, "mode": "lines+markers", "marker": marker, "meta": meta})
+            marks = {"mode": "lines+markers", "marker": marker} if has_marks else {}
+            data.append({**line, **marks, "meta": meta})
     layout = layout_of_all()
     layout["xaxis"] |= x_axis
     return {"data": data, "layout": layout}
@@ -188,7 +184,8 @@ def _band(style: Style, edge: list[Any]) -> dict[str, Any]:
 
 
 def _mean(style: Style, values: list[Any], half: np.ndarray | None, decimals: int = LOSS_DECIMALS) -> dict[str, Any]:
-    hover = "%{y:.4f}" + (" ± %{customdata:.4f}" if half is not None else "")
+    digits = digits_of(decimals)
+    hover = f"%{{y:{digits}}}" + (f" ± %{{customdata:{digits}}}" if half is not None else "")
     return {
         "type": "scatter",
         "mode": "lines",

@@ -1,5 +1,9 @@
 """One figure of the page drawn by matplotlib, for paper and slides.
 
+A picture holds the very dict that the page's script gives to plotly.js: traces, axes, shapes, marks and the names of
+colors, which page.css gives their values. What is here is how plotly's words are said to matplotlib, and nothing about
+any figure.
+
 matplotlib is an extra (`pip install 'vslm[figures]'`) that nothing else asks for, and this is the one place that
 imports it. What is drawn is a pure function of the picture: no state of matplotlib's is changed.
 
@@ -22,7 +26,6 @@ INCHES = (7.0, 4.2)  # the width of a page of text
 _DOTS_PER_INCH = 200
 _LEGEND_COLUMNS = 4
 _POINTS_PER_PIXEL = 0.6  # marks and lines of the page, on paper
-_PALE = {"-band": 0.16, "-thin": 0.38}  # as in page.js
 _DASHES = {
     "dash": (0, (6, 3)),
     "dot": (0, (1.5, 2)),
@@ -31,8 +34,6 @@ _DASHES = {
     "longdashdot": (0, (9, 2, 1.5, 2)),
 }
 _MARKERS = {"circle": "o", "square": "s", "diamond": "D", "triangle-up": "^", "cross": "P", "x": "X"}
-_LOSS_COLORS = ("#0a1f44", "#0d3b66", "#1f6f8b", "#3f8f8c", "#7fb37c", "#c3cd72", "#fbe9a0")  # as in page.js
-_CURVATURE = 2.4
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def drawn_files(picture: Picture) -> dict[str, bytes]:
             axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
         if picture.layout["yaxis"].get("autorange") == "reversed":
             axes.invert_yaxis()
+        if "scaleanchor" in picture.layout["yaxis"]:
+            axes.set_aspect("equal")
         axes.set_xlabel(plain(of_folder(picture.layout["xaxis"].get("title"), dict).get("text", "")))
         axes.set_ylabel(picture.label)
         axes.spines[["top", "right"]].set_visible(False)
@@ -102,7 +105,9 @@ def drawn_files(picture: Picture) -> dict[str, bytes]:
 
 def _names_arms_by_row(picture: Picture) -> bool:
     """Whether every arm has a row of its own, so that a legend would say it twice."""
-    return "ticktext" in picture.layout["yaxis"] and all(len(trace["x"]) == 1 for trace in picture.traces)
+    return "ticktext" in picture.layout["yaxis"] and all(
+        len(trace["x"]) == 1 for trace in picture.traces if trace["meta"].get("part") == "mean"
+    )
 
 
 def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
@@ -154,30 +159,18 @@ def _draw_text(axes: Any, x: float, y: float, text: str, trace: dict[str, Any]) 
 
 
 def _draw_map(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
-    from matplotlib.colors import LinearSegmentedColormap, Normalize, PowerNorm  # pyright: ignore[reportMissingImports]
+    from matplotlib.colors import LinearSegmentedColormap  # pyright: ignore[reportMissingImports]
 
-    is_attention = trace["meta"].get("part") == "maps"
-    if is_attention:
-        colors = [(0.0, _color("@middle")), (1.0, _color("@cold"))]
-        axes.set_aspect("equal")
-    elif trace["meta"].get("scale", trace["meta"].get("view")) == "loss":
-        colors = [((i / (len(_LOSS_COLORS) - 1)) ** _CURVATURE, name) for i, name in enumerate(_LOSS_COLORS)]
-    else:
-        colors = [(at, _color(name)) for at, name in ((0.0, "@cold"), (0.5, "@middle"), (1.0, "@warm"))]
+    colors = [(at, _color(name)) for at, name in trace["colorscale"]]
     scale = LinearSegmentedColormap.from_list("of the page", colors)
     values = [[float("nan") if value is None else value for value in row] for row in trace["z"]]
     x, y = (_cell_edges(trace[axis], len(values if axis == "y" else values[0])) for axis in "xy")
-    ends = {"vmin": trace["zmin"], "vmax": trace["zmax"]}
-    norm = PowerNorm(0.5, **ends) if is_attention else Normalize(**ends)
-    cells = axes.pcolormesh(x, y, values, cmap=scale, norm=norm, rasterized=True)
-    grey = trace["meta"].get("grey")
-    if grey:
-        cover = [[1.0 if is_grey else float("nan") for is_grey in row] for row in grey]
-        plain = LinearSegmentedColormap.from_list("of what is not resolved", [_color("@masked")] * 2)
-        axes.pcolormesh(x, y, cover, cmap=plain, rasterized=True)
-    bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.set_title(of_folder(of_folder(trace.get("colorbar"), dict).get("title"), dict).get("text", ""), fontsize=8)
+    cells = axes.pcolormesh(x, y, values, cmap=scale, vmin=trace["zmin"], vmax=trace["zmax"], rasterized=True)
+    if trace.get("showscale", True):
+        bar = drawn.colorbar(cells, ax=axes, fraction=0.04, pad=0.02)
+        bar.outline.set_visible(False)
+        title = of_folder(of_folder(trace.get("colorbar"), dict).get("title"), dict).get("text", "")
+        bar.ax.set_title(plain(title), fontsize=8)
 
 
 def _cell_edges(places: list[float], num_cells: int) -> list[float]:
@@ -237,16 +230,26 @@ def _theme() -> dict[str, str]:
     """The light theme's colors by name, from the page's own style."""
     style = (Path(__file__).parents[1] / "assets" / "page.css").read_text(encoding="utf-8")
     light = style.split(":root {", 1)[1].split("}", 1)[0]
-    return dict(re.findall(r"--([a-z0-9]+):\s*([^;]+);", light))
+    return dict(re.findall(r"--([a-z0-9-]+):\s*([^;]+);", light))
 
 
 def _color(name: str) -> Any:
-    """A color of the page for matplotlib: hex digits, or red, green, blue and opacity between 0 and 1."""
-    found = re.fullmatch(r"@([a-z0-9]+)(-band|-thin)?", name)
+    """A color of the page for matplotlib: hex digits, or red, green, blue and opacity of 0 to 1; as in page.js."""
+    found = re.fullmatch(r"@([a-z0-9]+)(?:-(band|thin)|>([a-z0-9]+):([\d.]+))?", name)
     if found is None:
         return name
-    value = _theme()[found[1]]
+    base, pale, other, part = found.groups()
+    value = _theme()[base]
+    if other:
+        share = float(part)
+        return tuple((1 - share) * a + share * b for a, b in zip(_parts(value), _parts(_theme()[other]), strict=True))
     if value.startswith("rgba"):
         red, green, blue, alpha = (float(x) for x in re.findall(r"[\d.]+", value))
         return (red / 255, green / 255, blue / 255, alpha)
-    return value if found[2] is None else (*(int(value[i : i + 2], 16) / 255 for i in (1, 3, 5)), _PALE[found[2]])
+    return value if pale is None else (*_parts(value), float(_theme()[f"opacity-{pale}"]))
+
+
+def _parts(value: str) -> tuple[float, float, float]:
+    """Red, green and blue of hex digits, between 0 and 1."""
+    red, green, blue = (int(value[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue

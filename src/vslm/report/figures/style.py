@@ -50,14 +50,16 @@ def safe_text(text: str) -> str:
     return escaped.replace("$", "＄").replace("%{", "%\u200b{")
 
 
-def cell_text(head: str, mean: float, half: float | None, count: int, unit: str = "") -> str:
+def cell_text(
+    head: str, mean: float, half: float | None, count: int, unit: str = "", decimals: int = LOSS_DECIMALS
+) -> str:
     """What a cell of a map says when it is pointed at, for plotly.js; `head` is safe already.
 
     >>> cell_text("a, step 3", 0.25, None, 1), cell_text("a", 0.25, 0.5, 3, "nats")
     ('a, step 3<br><b>0.2500</b> (1 seed)', 'a<br><b>0.2500</b> ± 0.5000 nats (3 seeds)')
     """
-    around = "" if half is None else f" ± {half:.4f}"
-    return f"{head}<br><b>{mean:.4f}</b>{around}{unit and f' {unit}'} ({count} seed{'s' if count != 1 else ''})"
+    around = ("" if half is None else f" ± {half:.{decimals}f}") + (unit and f" {unit}")
+    return f"{head}<br><b>{mean:.{decimals}f}</b>{around} ({count} seed{'s' if count != 1 else ''})"
 
 
 def numbers(values: np.ndarray, decimals: int = LOSS_DECIMALS) -> list[Any]:
@@ -69,3 +71,18 @@ def numbers(values: np.ndarray, decimals: int = LOSS_DECIMALS) -> list[Any]:
     plain = rounded.astype(object)
     plain[~finite] = None
     return plain.tolist()
+
+
+def decimals_of(values: np.ndarray) -> int:
+    """Digits behind the point that tell the largest of these numbers to four digits: four, or more of small ones.
+
+    >>> decimals_of(np.array([3.2, -0.5])), decimals_of(np.array([0.0012])), decimals_of(np.array([0.0]))
+    (4, 6, 4)
+    """
+    largest = float(np.abs(values).max(initial=0.0))
+    return LOSS_DECIMALS if largest == 0 else max(LOSS_DECIMALS, min(12, 3 - int(np.floor(np.log10(largest)))))
+
+
+def digits_of(decimals: int) -> str:
+    """How a hover text writes a number with so many decimals: of more than four, four digits that count."""
+    return ".4f" if decimals <= LOSS_DECIMALS else ".4~g"

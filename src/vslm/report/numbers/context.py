@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vslm.report.numbers.curves import band_half, binned
-from vslm.report.numbers.profiles import Profile, over_seeds
+from vslm.report.numbers.maps import Map, map_over_seeds
+from vslm.report.numbers.profiles import Profile, last_values, over_seeds, stacked
 from vslm.report.numbers.runs import Run
 from vslm.stats.bootstrap import bootstrap_means, by_document, percentile_interval, pooled_means
 from vslm.stats.context_learning import Onset, far_place, icl_score, onset, score_positions, slope_by_log
@@ -24,25 +25,6 @@ _ERROR = 0.05
 _NUM_DRAWS = 200
 _CURVE, _PROFILE = "context_curve", "position_profile"
 _AROUND_FRACTION = 0.02  # of the context, on each side of both positions of a score
-
-
-@dataclass(frozen=True)
-class StepMap:
-    """A number by step and place, mean over `count` seeds; NaN where there is none.
-
-    Args:
-        steps_S: rows.
-        x_X: columns, for hover texts and ticks.
-        mean_SX: cells.
-        half_SX: half the interval over seeds, or None.
-        count: seeds.
-    """
-
-    steps_S: np.ndarray
-    x_X: np.ndarray
-    mean_SX: np.ndarray
-    half_SX: np.ndarray | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -82,14 +64,14 @@ class ContextCurves:
         """C(1) - C(k) of the finished models: what context beyond one token is worth."""
         return over_seeds(self.loss_NSK[:, -1, :1] - self.loss_NSK[:, -1], self.context_tokens_K)
 
-    def loss_map(self) -> StepMap:
+    def loss_map(self) -> Map:
         """C(k) by step."""
-        return _map(self.steps_S, self.context_tokens_K, self.loss_NSK)
+        return map_over_seeds(self.loss_NSK, self.steps_S.tolist(), self.context_tokens_K.tolist())
 
-    def slope_map(self) -> StepMap:
+    def slope_map(self) -> Map:
         """dC / d ln k by step."""
         places, slope_NSK = slope_by_log(self.context_tokens_K, self.loss_NSK)
-        return _map(self.steps_S, places, slope_NSK)
+        return map_over_seeds(slope_NSK, self.steps_S.tolist(), places.tolist())
 
     def far_gain_by_seed(self) -> np.ndarray:
         """C(T / 8) - C(T) of each seed at each step, of the longest k up to T / 8."""
@@ -139,14 +121,15 @@ def context_curves(runs: Sequence[Run]) -> ContextCurves | None:
     (steps_S, lengths_K, _), *_ = found
     found = [one for one in found if np.array_equal(one[0], steps_S) and np.array_equal(one[1], lengths_K)]
     sems = [run.arrays[f"{_CURVE}.gain_sem_nats_SK"][-1] for run in runs if _has_sem(run, lengths_K)]
-    far_sems = [sem for run in runs if (sem := _last_number(run, "far_gain_sem_nats_S")) is not None]
+    far_sems = stacked(runs, f"{_CURVE}.far_gain_sem_nats_S", 0)
+    far_sems = far_sems[np.isfinite(far_sems)]
     counts = [run.arrays[name] for run in runs if (name := f"{_CURVE}.num_targets_S") in run.arrays]
     return ContextCurves(
         steps_S,
         lengths_K,
         np.stack([loss_SK for _, _, loss_SK in found]),
         np.mean(sems, axis=0) if sems else None,
-        float(np.mean(far_sems)) if far_sems else None,
+        float(np.mean(far_sems)) if far_sems.size else None,
         int(counts[0][-1]) if counts and counts[0].ndim == 1 and len(counts[0]) else None,
     )
 
@@ -160,12 +143,6 @@ def _curve_of(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     if not fits or not loss_SK.size or not np.isfinite(loss_SK).all() or not (np.diff(lengths_SK[0]) > 0).all():
         return None
     return steps_S, lengths_SK[0], loss_SK
-
-
-def _last_number(run: Run, name: str) -> float | None:
-    array_S = run.arrays.get(f"{_CURVE}.{name}") if run.is_whole else None
-    is_there = array_S is not None and array_S.ndim == 1 and array_S.size and np.isfinite(array_S[-1])
-    return float(array_S[-1]) if is_there and array_S is not None else None
 
 
 def _has_sem(run: Run, lengths_K: np.ndarray) -> bool:
@@ -183,7 +160,7 @@ def positions(runs: Sequence[Run], beginning: str) -> Positions | None:
     losses, counts_NP, tokens_P, document_N = [], None, None, None
     for run in runs:
         loss_NP, its_tokens_P, its_counts_NP, its_document_N = (
-            _last(run, name, axes)
+            last_values(run, f"{_PROFILE}.{name}", axes)
             for name, axes in (
                 (f"{beginning}_nats_SNP", 2),
                 ("tokens_SP", 1),
@@ -224,11 +201,6 @@ def positions(runs: Sequence[Run], beginning: str) -> Positions | None:
     return Positions(profile, law, num_rows, num_documents)
 
 
-def _last(run: Run, name: str, axes: int) -> np.ndarray | None:
-    array_S = run.arrays.get(f"{_PROFILE}.{name}") if run.is_whole else None
-    return None if array_S is None or array_S.ndim != 1 + axes or not array_S.size else array_S[-1]
-
-
 def scores(runs: Sequence[Run]) -> tuple[Spread, Spread] | None:
     """The in-context learning score of one arm over all of `val`: at two positions, and over their neighbors."""
     finals = [run.arrays["final_val_loss_nats_T"] for run in runs if run.is_whole and _FINAL in run.arrays]
@@ -258,7 +230,7 @@ def score_words(context_tokens: int) -> str:
     return f"L({late}) − L({early})"
 
 
-def slope_map(runs: Sequence[Run]) -> StepMap | None:
+def slope_map(runs: Sequence[Run]) -> Map | None:
     """dL / d ln t of the validation loss by step, in octaves of t."""
     found = [run.arrays for run in runs if run.is_whole and "val_loss_nats_ST" in run.arrays]
     if not found or not found[0]["val_loss_nats_ST"].size:
@@ -271,7 +243,7 @@ def slope_map(runs: Sequence[Run]) -> StepMap | None:
         return None
     # By the middle of ln t in each bin, not of t: the loss of a bin is nearly that at its geometric mean.
     places, slope_NSP = slope_by_log(np.sqrt((edges[:-1] + 1) * edges[1:]), binned(loss_NST, edges))
-    return _map(steps_S, places, slope_NSP)
+    return map_over_seeds(slope_NSP, steps_S.tolist(), places.tolist())
 
 
 def spread_of_last(values_NS: np.ndarray) -> Spread:
@@ -283,7 +255,3 @@ def _spread(values_N: np.ndarray) -> Spread:
     interval = student_interval(values_N, _ERROR)
     half = (interval.high - interval.low) / 2 if len(values_N) > 1 else None
     return Spread(interval.mean, half, len(values_N))
-
-
-def _map(steps_S: np.ndarray, x_X: np.ndarray, values_NSX: np.ndarray) -> StepMap:
-    return StepMap(steps_S, x_X, values_NSX.mean(axis=0), band_half(values_NSX), len(values_NSX))

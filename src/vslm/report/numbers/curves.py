@@ -70,12 +70,30 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class ByPosition:
-    """A number by bin of positions at the end of training."""
+class Profile:
+    """A number along an axis, mean over `count` seeds.
 
-    mean_P: np.ndarray
-    half_P: np.ndarray | None
+    Args:
+        x: places.
+        mean: the number there.
+        half: half its interval, or None.
+        count: seeds.
+        each: marks beside the line, one row per place.
+        ends: low and high ends of an interval that is not even around the mean; then there is no `half`.
+    """
+
+    x: np.ndarray
+    mean: np.ndarray
+    half: np.ndarray | None
     count: int
+    each: np.ndarray | None = None
+    ends: tuple[np.ndarray, np.ndarray] | None = None
+
+    def at(self, keep: np.ndarray) -> "Profile":
+        """At some of the places."""
+        half, each = (None if one is None else one[keep] for one in (self.half, self.each))
+        ends = None if self.ends is None else (self.ends[0][keep], self.ends[1][keep])
+        return Profile(self.x[keep], self.mean[keep], half, self.count, each, ends)
 
 
 def band_half(values_N: np.ndarray) -> np.ndarray | None:
@@ -84,6 +102,11 @@ def band_half(values_N: np.ndarray) -> np.ndarray | None:
         return None
     low, high = confidence_band(values_N, ERROR)
     return (high - low) / 2
+
+
+def over_seeds(values_NX: np.ndarray, x: np.ndarray) -> Profile:
+    """The mean over seeds, at the places `x`, with its band."""
+    return Profile(x, values_NX.mean(0), band_half(values_NX), len(values_NX))
 
 
 def training_curves(runs: Sequence[Run], measure: str) -> Curves:
@@ -261,25 +284,25 @@ def _mean_grid(cells: Mapping[int, tuple[np.ndarray, _Rows]]) -> Grid | None:
     return Grid(steps_S, values_NSP.mean(0), band_half(values_NSP), len(values_NSP), dropped)
 
 
-def final_by_position(runs: Sequence[Run], edges: np.ndarray) -> ByPosition | None:
-    """The loss by position of the finished models of one arm."""
-    return _mean_by_position([final for run in runs if (final := _final(run, edges)) is not None])
+def bin_centers(edges: np.ndarray) -> np.ndarray:
+    """Where a bin is drawn: the middle of the numbers of tokens seen, of which the first position has one."""
+    return (edges[:-1] + 1 + edges[1:]) / 2
 
 
-def final_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> ByPosition | None:
+def final_by_position(runs: Sequence[Run], edges: np.ndarray) -> Profile | None:
+    """The loss by position of the finished models of one arm, in bins of positions."""
+    finals = [final for run in runs if (final := _final(run, edges)) is not None]
+    return over_seeds(np.stack(finals), bin_centers(edges)) if finals else None
+
+
+def final_difference(baseline: Sequence[Run], arm: Sequence[Run], edges: np.ndarray) -> Profile | None:
     """Arm minus baseline by position at the end, paired by seed."""
     theirs = {run.seed: final for run in baseline if (final := _final(run, edges)) is not None}
     mine = {run.seed: final for run in arm if (final := _final(run, edges)) is not None}
-    return _mean_by_position([mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())])
+    pairs = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
+    return over_seeds(np.stack(pairs), bin_centers(edges)) if pairs else None
 
 
 def _final(run: Run, edges: np.ndarray) -> np.ndarray | None:
     final_T = run.arrays.get("final_val_loss_nats_T")
     return binned(final_T, edges) if run.is_whole and final_T is not None else None
-
-
-def _mean_by_position(finals: list[np.ndarray]) -> ByPosition | None:
-    if not finals:
-        return None
-    values_NP = np.stack(finals)
-    return ByPosition(values_NP.mean(0), band_half(values_NP), len(values_NP))

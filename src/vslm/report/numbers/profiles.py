@@ -1,100 +1,75 @@
-"""Numbers of what else was measured: lines over a fixed axis at the end of training, parameters through training.
+"""Lines over an axis, from the runs of an arm: at the end of training, or through it.
 
 As in `curves.py`: over the seeds that ended well, with pointwise 95 % Student-t intervals from three seeds on. An array
 that is not there, or does not have the axes that its name says, is passed over.
 
-Letters: N seeds, S stored steps, L visits, H heads, P octaves of distance.
+Letters: N seeds, S stored steps, L visits or other places, H heads or others of which a place has several, P octaves of
+distance, T places in a block.
 """
 
 import dataclasses
-import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
-from vslm.report.numbers.curves import band_half
-from vslm.report.numbers.formatting import is_number
+from vslm.report.numbers.curves import Profile, over_seeds
 from vslm.report.numbers.runs import Run
-from vslm.results.primary import PrimaryNumber
-from vslm.stats.intervals import student_interval
 
-_ERROR = 0.05
-_PARAMETERS = "parameters."
-_STEPS = "parameters.steps_S"
-_SAME_COST = 0.02  # arms whose FLOPs per token differ by less count as equally dear
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A number along an axis, mean over `count` seeds.
-
-    Args:
-        x: places.
-        mean: the number there.
-        half: half its interval, or None.
-        count: seeds.
-        each: marks beside the line, one row per place.
-        ends: low and high ends of an interval that is not even around the mean; then there is no `half`.
-    """
-
-    x: np.ndarray
-    mean: np.ndarray
-    half: np.ndarray | None
-    count: int
-    each: np.ndarray | None = None
-    ends: tuple[np.ndarray, np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
-class Track:
-    """Parameters of one kind through training: `labels` names the rows of `mean_RS`."""
-
-    labels: list[str]
-    steps_S: np.ndarray
-    mean_RS: np.ndarray
-    half_RS: np.ndarray | None
-    count: int
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What an arm costs and what it reached, with an interval from two seeds on."""
-
-    cost: float
-    flops_per_token: float
-    final: float
-    half: float | None
-    count: int
+_FEWEST_STEPS = 3  # of a line through training
 
 
 def last_values(run: Run, name: str, num_axes: int) -> np.ndarray | None:
     """What a finished run stored under `name` at its last step, or None."""
     array = run.arrays.get(name) if run.is_whole else None
-    return None if array is None or array.ndim != 1 + num_axes or not len(array) else array[-1]
+    return None if array is None or array.ndim != 1 + num_axes or not array.size else array[-1]
 
 
-def by_visit(runs: Sequence[Run], name: str) -> Profile | None:
-    """A number by visit; the first is the root."""
-    found = same_shape([values for run in runs if (values := last_values(run, name, 1)) is not None])
-    return over_seeds(found, np.arange(found.shape[1])) if len(found) else None
+def stacked(runs: Sequence[Run], name: str, num_axes: int) -> np.ndarray:
+    """What whole runs stored under `name` at their last step, seeds first, those that have the shape of the first."""
+    return same_shape([values for run in runs if (values := last_values(run, name, num_axes)) is not None])
 
 
-def by_visit_and_head(runs: Sequence[Run], name: str) -> Profile | None:
-    """A number by visit, mean over heads, with each head beside it; visits without heads are left out."""
-    found_NLH = same_shape([values for run in runs if (values := last_values(run, name, 2)) is not None])
-    if not len(found_NLH):
+def along(runs: Sequence[Run], name: str, *, first: int = 0, at: str | None = None) -> Profile | None:
+    """A number along an axis whose places are `first`, `first` + 1, ..., or stored as the array `at`."""
+    if at is None:
+        values_NX = stacked(runs, name, 1)
+        return over_seeds(values_NX, first + np.arange(values_NX.shape[1])) if values_NX.size else None
+    found = _at_places(runs, name, at)
+    if found is None:
         return None
-    keep_L = np.isfinite(found_NLH).all(axis=0).any(axis=-1)
-    found_NLH, x = found_NLH[:, keep_L], 1 + np.flatnonzero(keep_L)
-    if not len(x):
+    at_X, values_NX = found
+    keep_X = np.isfinite(at_X)
+    return over_seeds(values_NX[:, keep_X], at_X[keep_X]) if keep_X.any() else None
+
+
+def along_with_each(
+    runs: Sequence[Run], name: str, over: Literal["mean", "largest"], *, first: int = 0, at: str | None = None
+) -> Profile | None:
+    """A number along the first of two axes, the mean or the largest over the second, with small marks beside it; places
+    that have none (NaN) are left out.
+
+    Marks are means over seeds where the line is one. The largest is found in every seed by itself, and all of all seeds
+    are marks: heads have no order, so the mean of head 0 over seeds would be a mean of different heads.
+    """
+    values_NLH = stacked(runs, name, 2)
+    if not values_NLH.size:
         return None
-    line = over_seeds(np.nanmean(found_NLH, axis=-1), x)
+    keep_L = np.asarray(np.isfinite(values_NLH).any(axis=-1).all(axis=0))
+    at_NL = first + np.arange(len(keep_L))[None] if at is None else stacked(runs, at, 1)
+    if at_NL.shape[1:] != keep_L.shape:
+        return None
+    keep_L &= np.isfinite(at_NL[0])
+    if not keep_L.any():
+        return None
+    values_NLH, x = values_NLH[:, keep_L], at_NL[0, keep_L]
+    if over == "largest":
+        each = np.moveaxis(values_NLH, 0, -1).reshape(values_NLH.shape[1], -1)
+        return dataclasses.replace(over_seeds(np.nanmax(values_NLH, axis=-1), x), each=each)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a head that a visit does not have is NaN in every seed
-        return Profile(line.x, line.mean, line.half, line.count, np.nanmean(found_NLH, axis=0))
+        return dataclasses.replace(over_seeds(np.nanmean(values_NLH, axis=-1), x), each=np.nanmean(values_NLH, axis=0))
 
 
 def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
@@ -112,79 +87,71 @@ def by_distance(runs: Sequence[Run], name: str) -> Profile | None:
     return dataclasses.replace(line, half=None, each=found_NP[:, keep_P].T)
 
 
-def by_length(runs: Sequence[Run], name: str) -> Profile | None:
-    """A number by bins of the place in a text that is longer than the trained context, drawn where each bin ends."""
-    return _along(runs, name, "beyond_context.to_tokens_SP")
+def through_steps(
+    runs: Sequence[Run], name: str, num_axes: int, reduced: Callable[[np.ndarray], np.ndarray] = lambda values: values
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The steps at which a measure was taken, and an array at all of them, seeds first; None where it was taken once.
 
-
-def by_loops(runs: Sequence[Run], name: str) -> Profile | None:
-    """A number by how often the repeated part was passed."""
-    return _along(runs, name, "loss_by_loops.times_SR")
-
-
-def tracks(runs: Sequence[Run]) -> dict[str, Track]:
-    """Tracked parameters by kind: names that differ in the block alone are one kind, a row per block and number."""
-    whole = [run for run in runs if run.is_whole and run.arrays.get(_STEPS) is not None]
-    if not whole:
-        return {}
-    steps_S = whole[0].arrays[_STEPS]
-    whole = [run for run in whole if np.array_equal(run.arrays[_STEPS], steps_S)]
-    kinds: dict[str, list[tuple[str, np.ndarray]]] = {}
-    for name in whole[0].arrays:
-        if not name.startswith(_PARAMETERS) or name == _STEPS:
-            continue
-        found_NSK = same_shape([run.arrays[name] for run in whole if name in run.arrays])
-        if found_NSK.ndim != 3 or found_NSK.shape[1] != len(steps_S) or len(found_NSK) != len(whole):
-            continue
-        kind, block = _kind(name.removeprefix(_PARAMETERS).removesuffix("_SN"))
-        for i in range(found_NSK.shape[2]):
-            label = block if found_NSK.shape[2] == 1 else f"{block} · {i}".removeprefix(" · ")
-            kinds.setdefault(kind, []).append((label, found_NSK[:, :, i]))
-    return {kind: _track(rows, steps_S) for kind, rows in kinds.items()}
-
-
-def costs(study: dict[str, Any], runs: dict[str, list[Run]], field: str) -> dict[str, Cost]:
-    """What every arm reached beside one of its costs, a field of the arm in study.json: the final validation loss, or
-    what the study is judged by where that is no loss.
+    Args:
+        runs: of one arm; those that stored other steps or another shape than the first are left out.
+        name: of an array with the steps first.
+        num_axes: beside the steps, of what is returned.
+        reduced: what is made of the array of a run.
     """
-    found, primary = {}, PrimaryNumber.of(study.get("primary"))
-    for name, arm in study["arms"].items():
-        finals = [final for run in runs.get(name, []) if (final := _final(run, primary)) is not None]
-        if not (isinstance(arm, dict) and is_number(arm.get(field)) and is_number(arm.get("flops_per_token"))):
-            continue
-        if finals and arm[field] > 0:
-            interval = student_interval(np.array(finals, dtype=float), _ERROR) if len(finals) > 1 else None
-            half = None if interval is None else (interval.high - interval.low) / 2
-            flops = float(arm["flops_per_token"])
-            found[name] = Cost(float(arm[field]), flops, float(np.mean(finals)), half, len(finals))
-    return found
+    stored, found = f"{name.split('.')[0]}.steps_S", []
+    for run in runs:
+        steps_S, values = run.arrays.get(stored), run.arrays.get(name)
+        if run.is_whole and steps_S is not None and values is not None and len(values) == len(steps_S) > 1:
+            values = reduced(values)
+            if steps_S.ndim == 1 and values.ndim == 1 + num_axes and values.size:
+                found.append((steps_S, values))
+    values_NSX = same_shape([values for steps_S, values in found if np.array_equal(steps_S, found[0][0])])
+    return (found[0][0], values_NSX) if len(values_NSX) else None
 
 
-def equally_dear(found: Mapping[str, Cost]) -> list[list[str]]:
-    """Groups of two arms or more whose FLOPs per token are within 2% of each other, each by rising cost.
+def through_training(
+    runs: Sequence[Run], name: str, reduced: Callable[[np.ndarray], np.ndarray] = lambda values: values
+) -> Profile | None:
+    """A number over the stored steps of its measure; step 0 is left out, because it has no place on a log axis.
 
-    >>> one = Cost(1.0, 100.0, 3.0, None, 1)
-    >>> equally_dear({"a": Cost(2.0, 101.0, 3.0, None, 1), "b": one, "c": Cost(1.0, 200.0, 3.0, None, 1)})
-    [['b', 'a']]
+    Args: as `through_steps`; `reduced` makes one number per step, [S].
     """
-    groups: list[list[str]] = []
-    for name in sorted(found, key=lambda arm: found[arm].flops_per_token):
-        first = found[groups[-1][0]].flops_per_token if groups else -np.inf
-        if found[name].flops_per_token <= first * (1 + _SAME_COST):
-            groups[-1].append(name)
-        else:
-            groups.append([name])
-    return [sorted(group, key=lambda arm: found[arm].cost) for group in groups if len(group) > 1]
-
-
-def _along(runs: Sequence[Run], name: str, places: str) -> Profile | None:
-    """A number at the places that are stored under `places`; without those where it is not one in every seed."""
-    found = _at_places(runs, name, places)
+    found = through_steps(runs, name, 0, reduced)
     if found is None:
         return None
-    at_X, found_NX = found
-    keep_X = np.isfinite(at_X) & np.isfinite(found_NX).all(axis=0)
-    return over_seeds(found_NX[:, keep_X], at_X[keep_X]) if keep_X.any() else None
+    steps_S, values_NS = found
+    keep_S = (steps_S > 0) & np.isfinite(values_NS).all(axis=0)
+    return over_seeds(values_NS[:, keep_S], steps_S[keep_S]) if keep_S.sum() >= _FEWEST_STEPS else None
+
+
+def largest(values_SLH: np.ndarray) -> np.ndarray:
+    """The largest number at each step, [S]; NaN where there is none."""
+    flat_SX = values_SLH.reshape(len(values_SLH), -1)
+    largest_S = np.where(np.isfinite(flat_SX), flat_SX, -np.inf).max(axis=-1, initial=-np.inf)
+    return np.where(np.isfinite(largest_S), largest_S, np.nan)
+
+
+def along_block(runs: Sequence[Run], which: str) -> Profile | None:
+    """The `gain` by place in the block at the end, or the loss of the `first` or `second` time; from place 2 on."""
+    rows = []
+    for run in runs:
+        first_T = last_values(run, "copy_gain.first_loss_nats_ST", 1)
+        second_T = last_values(run, "copy_gain.second_loss_nats_ST", 1)
+        if first_T is not None and second_T is not None and first_T.shape == second_T.shape:
+            rows.append({"gain": first_T - second_T, "first": first_T, "second": second_T}[which])
+    values_NT = same_shape(rows)
+    return over_seeds(values_NT, 2 + np.arange(values_NT.shape[1])) if values_NT.size else None
+
+
+def share_of_width(runs: Sequence[Run], name: str) -> Profile | None:
+    """The effective rank by visit as a share of the width there."""
+    rows = []
+    for run in runs:
+        rank_L, width_L = last_values(run, name, 1), last_values(run, "effective_rank.width_SL", 1)
+        if rank_L is not None and width_L is not None and rank_L.shape == width_L.shape:
+            rows.append(rank_L / width_L)
+    values_NL = same_shape(rows)
+    return over_seeds(values_NL, np.arange(values_NL.shape[1])) if len(values_NL) else None
 
 
 def _at_places(runs: Sequence[Run], name: str, places: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -202,36 +169,6 @@ def _at_places(runs: Sequence[Run], name: str, places: str) -> tuple[np.ndarray,
     return first, np.stack([values for at, values in pairs if at is first or np.array_equal(at, first)])
 
 
-def _final(run: Run, primary: PrimaryNumber) -> float | None:
-    """Of a run that ended well; of a loss that over the whole window, in nats per token."""
-    if not run.is_whole:
-        return None
-    if not primary.is_loss:
-        return primary.last_in(run.arrays)
-    loss = run.done.get("val_loss")
-    return float(loss) if is_number(loss) else None
-
-
-def _kind(name: str) -> tuple[str, str]:
-    """The name with `*` for its block, and the block.
-
-    >>> _kind("blocks.core.attention.normalizer.exponent")
-    ('blocks.*.attention.normalizer.exponent', 'core')
-    """
-    found = re.fullmatch(r"(blocks|path)\.([^.]+)\.(.+)", name)
-    return (f"{found[1]}.*.{found[3]}", found[2]) if found else (name, "")
-
-
-def _track(rows: list[tuple[str, np.ndarray]], steps_S: np.ndarray) -> Track:
-    values_NRS = np.stack([values_NS for _, values_NS in rows], axis=1)
-    return Track([label for label, _ in rows], steps_S, values_NRS.mean(0), band_half(values_NRS), len(values_NRS))
-
-
 def same_shape(values: list[np.ndarray]) -> np.ndarray:
     """Stacked, those that have the shape of the first."""
     return np.stack([one for one in values if one.shape == values[0].shape]) if values else np.empty((0, 0))
-
-
-def over_seeds(values_NX: np.ndarray, x: np.ndarray) -> Profile:
-    """The mean over seeds, at the places `x`, with its band."""
-    return Profile(x, values_NX.mean(0), band_half(values_NX), len(values_NX))

@@ -28,6 +28,7 @@ class Run:
         rows: of measures.jsonl.
         arrays: of arrays.npz and later.npz, or empty where their shapes do not fit each other.
         done: done.json, empty if the run did not end.
+        declared: what measures say of their arrays, as recorded: see `vslm.measure.declared`.
         remark: what is left out of a run that counts, and why; empty if nothing is.
     """
 
@@ -42,6 +43,7 @@ class Run:
     environment: dict[str, Any] = field(default_factory=dict)
     sample: str | None = None
     remark: str = ""
+    declared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -91,6 +93,7 @@ def read_run(folder: RunFolder) -> Run:
         environment=_attempt(lambda: folder.environment, dict, []),
         sample=_attempt(lambda: folder.sample, str, []) or None,
         remark=remark,
+        declared=_attempt(lambda: folder.declared, dict, []),
     )
 
 

@@ -1,7 +1,7 @@
 """The figures of a study as files: PNG and SVG for a paper or slides, and every figure's numbers as CSV.
 
 A picture is drawn from the very figure that the page shows, so both show the same numbers: same traces, same colors (of
-the light theme), same axes. matplotlib draws it (`paper_figure.py`), because it needs no browser and its SVG is clean.
+the light theme), same axes. matplotlib draws it (`paper.py`), because it needs no browser and its SVG is clean.
 A view of a figure that the page shows by a button is a picture of its own.
 
 Not for: every detail of the page. Hover texts and sliders have no place on paper.
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import ResultError
-from vslm.report.figures.attention_maps import cell_names
 from vslm.report.figures.paper import INCHES, Picture, check_matplotlib, drawn_files, plain
 from vslm.report.figures.style import styles
+from vslm.report.figures.surface import pictured
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import of_folder
 from vslm.report.numbers.runs import read_runs
@@ -116,30 +116,11 @@ def _of_views(
 
 def _heat_maps(drawn: dict[str, Any]) -> Iterator[Picture]:
     """Loss by position and step, and its difference from the baseline, one picture per arm and split."""
-    heat = drawn["heat"]
     for split, view in itertools.product(drawn["surface"], ("loss", "difference")):
-        surface = drawn["surface"][split]
-        for arm, grid in surface[view].items():
-            low, high = (*(surface["limits"][view] or ()), None, None)[:2]
-            trace = {**heat["data"][0], "z": grid["mean"], "y": grid["edges"], "zmin": low, "zmax": high}
-            layout = {**heat["layout"], "xaxis": {**heat["layout"]["xaxis"], "type": "log"}}
-            layout["yaxis"] = {**layout["yaxis"], **grid["ticks"]}
-            half = grid["half"]
-            meta = {"arm": arm, "view": view, "part": "cells", "rows": grid["steps"], "half": half}
-            meta["grey"] = _unresolved(grid["mean"], half) if view == "difference" and half else None
-            number = "loss, nats" if view == "loss" else "arm minus baseline, nats"
-            columns = ("training step", layout["xaxis"]["title"]["text"], number)
-            layout["meta"] = {"columns": {view: columns}}
+        for arm in drawn["surface"][split][view]:
+            figure = pictured(drawn["heat"], drawn["surface"][split], view, arm)
             name = f"surface-{view}-{arm}" if split == "val" else f"surface-{split}-{view}-{arm}"
-            yield Picture(name, "training step", [{**trace, "meta": meta}], layout)
-
-
-def _unresolved(mean: list[list[Any]], half: list[list[Any]]) -> list[list[bool]]:
-    """Where the interval of a difference includes zero, as the page greys it."""
-    return [
-        [value is not None and abs(value) <= around for value, around in zip(*rows, strict=True)]
-        for rows in zip(mean, half, strict=True)
-    ]
+            yield Picture(name, "training step", figure["data"], figure["layout"])
 
 
 class _Cells:
@@ -190,16 +171,15 @@ def numbers_as_csv(picture: Picture) -> str:
     interval = ["low", "high"] if any("ends" in trace["meta"] for trace in picture.traces) else ["plus_minus"]
     writer.writerow([*column_names(picture), *interval])
     for trace in picture.traces:
-        if trace["meta"].get("part") == "maps":
-            rows, columns = cell_names(trace["meta"])
-            cells = zip(itertools.product(rows, columns), itertools.chain(*trace["z"]), strict=True)
-            writer.writerows([*names, value, None] for names, value in cells if value is not None)
-        elif trace["type"] == "heatmap":
-            rows, columns = _names(picture, trace)
+        if trace["meta"].get("part") in ("band", "row", "cover"):
+            continue
+        if trace["type"] == "heatmap":
+            rows, columns = trace["meta"]["rows"], trace["meta"]["columns"]
             halves = trace["meta"].get("half") or [[None] * len(columns)] * len(rows)
             for row, *of_row in zip(rows, trace["z"], halves, strict=True):
-                writer.writerows([row, *cell] for cell in zip(columns, *of_row, strict=True))
-        elif trace["meta"].get("part") not in ("band", "row"):
+                cells = zip(columns, *of_row, strict=True)
+                writer.writerows([row, *cell] for cell in cells if cell[1] is not None)
+        else:
             bars = trace.get("error_y") or trace.get("error_x") or {}
             halves = [trace.get("customdata") or bars.get("array") or [None] * len(trace["x"])]
             halves = trace["meta"].get("ends") or halves * len(interval)
@@ -227,11 +207,3 @@ def column_names(picture: Picture) -> list[str]:
     )
     label = plain(picture.label)
     return [label or "row", x or "column", color or "value"] if is_map else ["series", x or "x", label or "y"]
-
-
-def _names(picture: Picture, trace: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """What the rows and columns of a map stand for."""
-    if "rows" in trace["meta"]:
-        edges = trace["x"]
-        return trace["meta"]["rows"], [f"{a + 0.5:g} to {b - 0.5:g}" for a, b in itertools.pairwise(edges)]
-    return trace["meta"]["labels"], trace["meta"]["steps"]

@@ -21,8 +21,8 @@ import numpy as np
 from markupsafe import Markup
 
 from vslm.report.figures import arms as arm_figures
-from vslm.report.figures import heat_maps as heat_figures
 from vslm.report.figures import lines as line_figures
+from vslm.report.figures import surface as surfaces
 from vslm.report.figures.style import Style, safe_text, styles
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import count, duration, formatted, of_folder, seeds
@@ -212,12 +212,10 @@ def drawn_figures(
         "pair_unit": primary.unit,
         "tuning_unit": "final loss on select" if primary.is_loss else f"{primary.title} on select, {primary.unit}",
         "training": training if training["data"] else None,
-        "surface": {
-            split: heat_figures.surface(grids[split], grid_differences[split]) for split in grids if grids[split]
-        },
+        "surface": {split: surfaces.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
         "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
         "labels": {arm: safe_text(arm) for arm in look},
-        "heat": heat_figures.heat_figure(edges),
+        "heat": surfaces.heat_figure(edges),
         "slices": line_figures.slice_figures(edges),
         "edges": edges.tolist(),
         "by_position": line_figures.position_figure(finals, look, edges, primary.positions) if finals["loss"] else None,

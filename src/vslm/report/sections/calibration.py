@@ -37,8 +37,6 @@ def section(runs: Runs, look: Mapping[str, Style]) -> Section | None:
         figure["data"].append(line_figures.diagonal(low, 1.0, "calibrated", view))
     floors = {view: _floor(by_arm.values()) for view, by_arm in views.items()}
     for trace in figure["data"]:
-        if "hovertemplate" in trace:
-            trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.3g}")
         if trace["meta"]["part"] in ("band", "mean"):
             _lift(trace, floors[trace["meta"]["view"]])
     figure["layout"]["yaxis"] |= axes.log_height(figure)

@@ -8,11 +8,12 @@ import numpy as np
 
 from vslm.report.figures import axes
 from vslm.report.figures import lines as line_figures
-from vslm.report.figures.step_maps import map_figure
-from vslm.report.figures.style import Style, numbers, safe_text
+from vslm.report.figures.heat_maps import Scale, map_figure, place_text
+from vslm.report.figures.style import Figure, Style, numbers, safe_text
 from vslm.report.numbers import context
 from vslm.report.numbers.context import ContextCurves, Positions, Spread
 from vslm.report.numbers.formatting import listing, signed
+from vslm.report.numbers.maps import Map
 from vslm.report.numbers.runs import Run
 from vslm.report.sections.section import Drawing, Section, Table
 from vslm.stats.context_learning import Onset
@@ -59,27 +60,31 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
 def _maps(found: Mapping[str, ContextCurves]) -> list[Drawing]:
     several = {arm: curves for arm, curves in found.items() if len(curves.steps_S) > 1}
     words = {arm: (arm, "training step") for arm in several}
-    losses = map_figure(
-        {arm: curves.loss_map() for arm, curves in several.items()},
-        scale="loss",
-        x_title="k: tokens before the target",
-        x_word="k",
-        unit="nats",
-    )
-    slopes = map_figure(
-        {arm: curves.slope_map() for arm, curves in several.items() if len(curves.context_tokens_K) > 2},
-        scale="difference",
-        x_title="k: tokens before the target",
-        x_word="k about",
-        unit="nats per e-fold",
+    losses = {arm: curves.loss_map() for arm, curves in several.items()}
+    slopes = {arm: curves.slope_map() for arm, curves in several.items() if len(curves.context_tokens_K) > 2}
+    title = "k: tokens before the target"
+    figures = (
+        _by_step(losses, "loss", title, "k", "nats"),
+        _by_step(slopes, "difference", title, "k about", "nats per e-fold"),
     )
     captions = ("Loss C(k) as training goes", "Slope dC / d ln k as training goes: blue is where more context helps")
     drawn = []
-    for place, caption, figure in zip(("context-map", "context-slope"), captions, (losses, slopes), strict=True):
+    for place, caption, figure in zip(("context-map", "context-slope"), captions, figures, strict=True):
         views = {view: words[view] for view in (trace["meta"]["view"] for trace in figure["data"])}
         if views:
             drawn.append(Drawing(place, figure, views, caption, has_arms=False))
     return drawn
+
+
+def _by_step(maps: Mapping[str, Map], scale: Scale, title: str, word: str, unit: str) -> Figure:
+    """A view per arm; `word` stands before a place in a hover text."""
+    return map_figure(
+        maps,
+        ("training step", title, f"loss, {unit}" if scale == "loss" else unit),
+        lambda arm, step, place: f"{safe_text(arm)}, step {step:,}, {word} {place_text(place)}",
+        scale=scale,
+        unit=unit,
+    )
 
 
 def _curve_words(found: Mapping[str, ContextCurves]) -> str:
@@ -153,9 +158,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     drawings = [Drawing("position-profile", figure, text, "At the end of training")]
     slopes = {arm: its for arm, some in runs.items() if (its := context.slope_map(some)) is not None}
     if slopes:
-        figure = map_figure(
-            slopes, scale="difference", x_title="t: tokens seen so far", x_word="t about", unit="nats per e-fold"
-        )
+        figure = _by_step(slopes, "difference", "t: tokens seen so far", "t about", "nats per e-fold")
         caption = "Slope dL / d ln t of the validation loss as training goes: blue is where more context helps"
         views_by_arm = {arm: (arm, "training step") for arm in slopes}
         drawings.append(Drawing("position-slope", figure, views_by_arm, caption, has_arms=False))

@@ -170,10 +170,8 @@ def _first(runs: Sequence[Run], name: str) -> np.ndarray | None:
 
 
 def _on_steps(figure: Figure, *, is_log: bool) -> Figure:
-    """Numbers of any size readable, and the steps themselves kept beside the places where they are drawn."""
+    """The steps themselves kept beside the places where they are drawn."""
     for trace in figure["data"]:
-        if "hovertemplate" in trace:
-            trace["hovertemplate"] = trace["hovertemplate"].replace(":.4f}", ":.4g}")
         if trace["meta"]["part"] == "band":
             if is_log:  # a band that reaches below zero ends at a tenth of its line
                 half = len(trace["y"]) // 2

@@ -1,11 +1,9 @@
 """The sections of the page that appear when something beside the loss was measured, and only then.
 
-One entry of `sections` per measure: which arrays it reads, what the axis is, and how to read it, in words. Each section
-has one figure or several; a figure has views (buttons) when there is more than one number to show.
+Most are made of what a measure declares (`declared.py`). Here are those that need more than one measure's numbers: the
+study, its verdict, or another form of figure; larger ones have files of their own.
 
-Sections of probes and of classes of tokens have files of their own (`probes.py`, `token_classes.py`).
-
-Not for: statistics, see `profiles.py`; nor the form of a figure, see `line_figures.py` and its neighbours.
+Not for: statistics, see `numbers`; nor the form of a figure, see `figures`.
 """
 
 import itertools
@@ -16,15 +14,17 @@ import numpy as np
 
 from vslm.report.figures import arms as arm_figures
 from vslm.report.figures import axes
-from vslm.report.figures import heat_maps as heat_figures
 from vslm.report.figures import lines as line_figures
-from vslm.report.figures.style import Figure, Style
-from vslm.report.numbers import profiles
+from vslm.report.figures.heat_maps import cells_of, map_figure, map_pixels
+from vslm.report.figures.style import Figure, Style, safe_text
+from vslm.report.numbers.costs import costs
 from vslm.report.numbers.formatting import is_number, of_folder
-from vslm.report.numbers.profiles import Track
+from vslm.report.numbers.maps import Map, tracks
+from vslm.report.numbers.profiles import by_distance
 from vslm.report.numbers.runs import Run
 from vslm.report.sections import calibration, early_days, probes, prompt_effect, token_classes
 from vslm.report.sections import context as context_sections
+from vslm.report.sections.declared import sections as declared_sections
 from vslm.report.sections.section import Drawing, Section, last_place, profile_views
 from vslm.results.primary import PrimaryNumber
 
@@ -38,86 +38,31 @@ def sections(
     study: dict[str, Any], rows: Sequence[dict[str, Any]], runs: dict[str, list[Run]], look: Mapping[str, Style]
 ) -> list[Section]:
     """What there is, in the order of the page."""
+    declared = declared_sections(runs, look)
     found = [
         _forest(study, rows, look),
         _recall(study, runs, look),
-        _loops(runs, look),
-        _beyond(runs, look),
+        declared.pop("loss_by_loops", None),
+        declared.pop("beyond_context", None),
         context_sections.curve(runs, look),
         context_sections.position_profile(runs, look),
         *early_days.sections(runs, look),
         calibration.section(runs, look),
         *prompt_effect.sections(runs, look),
-        _layers(runs, look),
-        _attention(runs, look),
-        _norms(runs, look),
-        *probes.sections(runs, look),
+        declared.pop("logit_lens", None),
+        declared.pop("attention_distance", None),
+        declared.pop("residual_norms", None),
+        probes.copying(runs, look),
+        declared.pop("prefix_matching", None),
+        probes.ranks(runs, look),
+        declared.pop("token_probe", None),
+        probes.maps(runs),
         token_classes.section(runs, look, study.get("baseline")),
         _parameters(runs),
+        *declared.values(),
         _costs(study, runs, look),
     ]
     return [section for section in found if section is not None]
-
-
-def _layers(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
-    names = {
-        "current": ("logit_lens.p_current_SL", "current token", "mean probability of the current token"),
-        "top": ("logit_lens.top_current_SL", "current is likeliest", "share where the current token is likeliest"),
-        "next": ("logit_lens.p_next_SL", "next token", "mean probability of the next token"),
-        "loss": ("logit_lens.loss_nats_SL", "loss", "nats per token, read after each visit"),
-    }
-    views, words = profile_views(profiles.by_visit, runs, names)
-    if not views:
-        return None
-    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
-    return Section(
-        "layers",
-        "What the stream says, layer by layer",
-        "Layers",
-        "The stream after each visit of the path, read by the model's own norm and readout as if the model ended "
-        "there. A high probability of the current token means that the token itself is still in the stream; the next "
-        "token is what the model is for, and its loss after the last visit is the model's own. Where the stream has "
-        "another width than the readout, the point is missing.",
-        "arrays.npz: logit_lens",
-        [Drawing("layers", figure, words)],
-    )
-
-
-def _attention(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
-    names = {
-        "distance": ("attention_distance.distance_tokens_SLH", "distance", "tokens back, mean over attention"),
-        "self": ("attention_distance.p_self_SLH", "to itself", "share of attention to the own position"),
-        "first": ("attention_distance.p_first_SLH", "to the first", "share of attention to the first position"),
-    }
-    views, words = profile_views(profiles.by_visit_and_head, runs, names)
-    if not views:
-        return None
-    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
-    return Section(
-        "attention",
-        "How far back attention looks",
-        "Attention",
-        "Lines are means over heads, small marks single heads. Distances are weighted by attention, as shares of each "
-        "query's own sum of weights.",
-        "arrays.npz: attention_distance",
-        [Drawing("attention", figure, words)],
-    )
-
-
-def _norms(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
-    names = {"rms": ("residual_norms.rms_SL", "size", "root mean square of the stream")}
-    views, words = profile_views(profiles.by_visit, runs, names)
-    if not views:
-        return None
-    figure = line_figures.profile_figure(views, look, axes.visit_axis(int(last_place(views))))
-    return Section(
-        "norms",
-        "How large the stream is",
-        "Stream",
-        "The root mean square over the width, mean over tokens, after the root and after each visit.",
-        "arrays.npz: residual_norms",
-        [Drawing("norms", figure, words)],
-    )
 
 
 def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
@@ -125,7 +70,7 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
         "accuracy": ("recall.accuracy_SP", "accuracy", "share of queries answered right"),
         "loss": ("recall.loss_nats_SP", "loss", "nats per answer"),
     }
-    views, words = profile_views(profiles.by_distance, runs, names)
+    views, words = profile_views(by_distance, runs, names)
     if not views:
         return None
     figure = line_figures.profile_figure(views, look, axes.distance_axis(2 * last_place(views)))
@@ -148,48 +93,6 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
     )
 
 
-def _loops(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
-    names = {"loss": ("loss_by_loops.loss_nats_SR", "loss", "nats per token")}
-    views, words = profile_views(profiles.by_loops, runs, names)
-    if not views:
-        return None
-    counts = (count for profile in views["loss"].values() for count in profile.x)
-    figure = line_figures.profile_figure(views, look, axes.loop_axis(counts))
-    return Section(
-        "loops",
-        "Fewer or more loops than were trained",
-        "Loops",
-        "Validation loss at the end of training when the repeated part is passed so many times, with the same weights "
-        "on the same text. Where a line goes on falling beyond the loops of its training, more compute still helps; "
-        "where it is level, the state has come to rest; where it rises again, the loops work in their own number only.",
-        "arrays.npz: loss_by_loops",
-        [Drawing("loops", figure, words)],
-    )
-
-
-def _beyond(runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
-    names = {
-        "rise": ("beyond_context.rise_nats_SP", "rise", "nats per token: beyond minus within"),
-        "loss": ("beyond_context.beyond_nats_SP", "loss", "nats per token, seen from the first token on"),
-    }
-    views, words = profile_views(profiles.by_length, runs, names)
-    if not views:
-        return None
-    figure = line_figures.profile_figure(views, look, axes.token_axis(int(last_place(views)), "tokens into the text"))
-    figure["layout"]["shapes"] = [{**line_figures.level_line(0.0), "view": "rise"}]
-    return Section(
-        "beyond",
-        "Further into a text than training went",
-        "Beyond",
-        "Validation tokens in windows longer than the context that the model was trained in, half a context at a time; "
-        "the first point ends at that context. The rise holds content fixed: the same tokens, seen from the beginning "
-        "of the text and from within a trained context. At 0 more text changes nothing, below it helps, above it the "
-        "model breaks on what it never met.",
-        "arrays.npz: beyond_context",
-        [Drawing("beyond", figure, words)],
-    )
-
-
 def _num_pairs(study: dict[str, Any]) -> int | None:
     """Pairs of a document, where all arms have the same."""
     found = set()
@@ -201,16 +104,23 @@ def _num_pairs(study: dict[str, Any]) -> int | None:
 
 
 def _parameters(runs: dict[str, list[Run]]) -> Section | None:
-    by_arm = {arm: found for arm, its in runs.items() if (found := profiles.tracks(its))}
+    by_arm = {arm: found for arm, its in runs.items() if (found := tracks(its))}
     kinds = list(dict.fromkeys(kind for found in by_arm.values() for kind in found))
     drawings = []
     for kind in kinds:
         its = {arm: found[kind] for arm, found in by_arm.items() if kind in found}
-        middle, reach = _middle(list(its.values()))
+        ends = _ends(list(its.values()))
         for arm, track in its.items():
-            figure = heat_figures.track_figure(track, (middle - reach, middle + reach))
-            text = "block · number" if any(" · " in label for label in track.labels) else "block"
-            pixels = max(230, 90 + min(len(track.labels), 24) * 18)
+            figure = map_figure(
+                {"values": track},
+                ("block · number", "training step", "parameter"),
+                lambda _, row, step: f"{safe_text(row)}, step {step:,}",
+                scale="difference",
+                ends=ends,
+                is_top_down=True,
+            )
+            text = "block · number" if any(" · " in label for label in track.rows) else "block"
+            pixels = map_pixels(len(track.rows))
             place = f"parameters-{len(drawings)}"
             words = {"values": ("values", text)}
             drawings.append(Drawing(place, figure, words, f"{kind}, {arm}", has_arms=False, pixels=pixels))
@@ -228,13 +138,12 @@ def _parameters(runs: dict[str, list[Run]]) -> Section | None:
     )
 
 
-def _middle(found: Sequence[Track]) -> tuple[float, float]:
-    """Where the numbers of all arms started, and how far the farthest went from there."""
-    starts = np.concatenate([track.mean_RS[:, 0] for track in found])
-    middle = float(np.median(starts))
-    values = np.concatenate([track.mean_RS.ravel() for track in found])
-    values = values[np.isfinite(values)]
-    return middle, float(np.abs(values - middle).max()) if len(values) and np.ptp(values) > 0 else 1e-3
+def _ends(found: Sequence[Map]) -> tuple[float, float]:
+    """Of the colors: even around where the numbers of all arms started, as far as the farthest went from there."""
+    starts = np.concatenate([track.mean_RC[:, 0] for track in found])
+    middle, values = float(np.median(starts)), cells_of(track.mean_RC for track in found)
+    reach = float(np.abs(values - middle).max()) if len(values) and np.ptp(values) > 0 else 0.0
+    return middle - reach, middle + reach
 
 
 def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping[str, Style]) -> Section | None:
@@ -282,7 +191,7 @@ def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str,
     title = "final validation loss" if primary.is_loss else f"{primary.title}, {primary.unit},"
     views, words, titles = {}, {}, {}
     for view, (name, button, text) in fields.items():
-        found = profiles.costs(study, runs, name)
+        found = costs(study, runs, name)
         values = sorted(cost.cost for cost in found.values())
         num_different = 1 + sum(b > a * (1 + _DIFFERENT_COST) for a, b in itertools.pairwise(values))
         if len(found) >= _FEWEST_COSTS and num_different > 1:

@@ -16,7 +16,8 @@ from vslm.report.figures import lines as line_figures
 from vslm.report.figures.style import Figure, Style, numbers, safe_text
 from vslm.report.numbers.curves import band_half
 from vslm.report.numbers.formatting import shortened
-from vslm.report.numbers.profiles import Profile, last_values, over_seeds
+from vslm.report.numbers.maps import Map
+from vslm.report.numbers.profiles import Profile, over_seeds, stacked
 from vslm.report.numbers.runs import Run
 from vslm.report.sections.section import Drawing, Section, Table, profile_views
 from vslm.stats.decay import FEWEST_POINTS, NOT_FITTED, SMALLEST_NATS, Decay, fit_decay
@@ -56,10 +57,10 @@ def sections(runs: Runs, look: Mapping[str, Style]) -> list[Section]:
 
 
 def _stacked(runs: Sequence[Run], name: str, num_axes: int) -> np.ndarray | None:
-    """What whole runs stored at their last step, seeds first, those that have the shape of the first."""
-    found = [x for run in runs if (x := last_values(run, f"prompt_effect.{name}", num_axes)) is not None]
-    found = [one for one in found if one.shape == found[0].shape and np.isfinite(one).all()]
-    return np.stack(found) if found else None
+    """What whole runs stored at their last step, seeds first, where all of it are numbers."""
+    values = stacked(runs, f"prompt_effect.{name}", num_axes)
+    kept = values[np.isfinite(values).all(axis=tuple(range(1, values.ndim)))]
+    return kept if len(kept) else None
 
 
 def _maps(runs: Runs) -> Section | None:
@@ -190,18 +191,24 @@ def map_figure(
     Args:
         half: of the intervals, of the shape of the cells.
     """
-    row_names, column_names = ([safe_text(shortened(name, _LONG_TEXT)) for name in names] for names in (rows, columns))
-    text = [
-        [
-            f"{row}<br>{column}<br><b>{pmi_IJ[i, j]:+.2f}</b>"
-            + ("" if half is None else f" ± {half[i, j]:.2f}")
-            + " nats"
-            for j, column in enumerate(column_names)
-        ]
-        for i, row in enumerate(row_names)
-    ]
     names = ("prompt", "continuation", "pointwise mutual information, nats")
-    return heat_figures.labeled_map(pmi_IJ, rows, columns, limit, text, names)
+
+    def text(found: Map, i: int, j: int) -> str:
+        row, column = (safe_text(shortened(name, _LONG_TEXT)) for name in (rows[i], columns[j]))
+        around = "" if half is None else f" ± {half[i, j]:.2f}"
+        return f"{row}<br>{column}<br><b>{pmi_IJ[i, j]:+.2f}</b>{around} nats"
+
+    its = {"values": Map(rows, columns, pmi_IJ, half, 1)}
+    ends = (-limit, limit)
+    figure = heat_figures.map_figure(
+        its, names, lambda *_: "", scale="difference", ends=ends, is_top_down=True, text=text
+    )
+    figure["data"][0] |= {"xgap": 1, "ygap": 1}
+    layout, ticks = figure["layout"], list(range(0, len(columns), 1 + len(columns) // axes.MOST_TICKS))
+    layout["margin"] |= {"l": 132}
+    layout["xaxis"] |= {"tickvals": ticks, "ticktext": [str(i + 1) for i in ticks]}  # continuations have numbers
+    layout["yaxis"] |= {"tickvals": list(range(len(rows))), "ticktext": [heat_figures.place_text(row) for row in rows]}
+    return figure
 
 
 def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from vslm.report.figures.dots import dot_figure
+from vslm.report.figures.dots import dot_figure, dot_pixels
 from vslm.report.figures.style import Style
-from vslm.report.numbers.probe_profiles import DIVISIONS, FEWEST_TOKENS, class_differences, class_losses
+from vslm.report.numbers.classes import DIVISIONS, FEWEST_TOKENS, class_differences, class_losses
 from vslm.report.numbers.runs import Run
 from vslm.report.sections.section import Drawing, Section
 
@@ -13,7 +13,6 @@ _CAPTIONS = {
     "occurrence": "by whether the token stands in the window already",
     "frequency": "by how often training shows the token, in octaves",
 }
-_ROW_PIXELS, _ARM_PIXELS, _AROUND_PIXELS = 26, 13, 84
 
 
 def section(runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: str | None) -> Section | None:
@@ -53,7 +52,8 @@ def _drawing(
     if differences:
         views["difference"] = differences
         words["difference"] = ("difference from baseline", "arm minus baseline")
-    num_rows = len(next(iter(losses.values())).names)
-    pixels = _AROUND_PIXELS + num_rows * max(_ROW_PIXELS, _ARM_PIXELS * len(losses))
-    figure = dot_figure(views, look, "nats per token")
+    pixels = dot_pixels(max(len(found.names) for found in losses.values()), len(losses))
+    unit = "nats per token"
+    columns = {"loss": (f"loss, {unit}", "class"), "difference": (f"{unit}, arm minus baseline", "class")}
+    figure = dot_figure(views, look, unit, columns)
     return Drawing(f"classes-{division}", figure, words, _CAPTIONS[division], pixels=pixels)

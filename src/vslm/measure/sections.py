@@ -1,0 +1,167 @@
+"""Sections of the package's own measures that need nothing but what is declared.
+
+Here, and not in the file of each measure, so that a page can be made of runs that recorded no declaration, without
+torch. A measure of one's own, and a new one in the package, declares this in its class.
+"""
+
+from vslm.measure.declared import Array, Axis, Declared, Number, Shown
+
+STREAMS = Axis(title="visit of the path (0: the root)", hover="after visit")
+VISITS = Axis(title="visit of the path", hover="visit", first=1)
+HEADS = Axis(title="head", hover="head")
+
+LOGIT_LENS = Declared(
+    shown=Shown(
+        title="What the stream says, layer by layer",
+        short="Layers",
+        read="The stream after each visit of the path, read by the model's own norm and readout as if the model ended "
+        "there. A high probability of the current token means that the token itself is still in the stream; the next "
+        "token is what the model is for, and its loss after the last visit is the model's own. Where the stream has "
+        "another width than the readout, the point is missing.",
+    ),
+    arrays={
+        "p_current_L": Array(axes=(STREAMS,), title="mean probability of the current token", button="current token"),
+        "top_current_L": Array(
+            axes=(STREAMS,), title="share where the current token is likeliest", button="current is likeliest"
+        ),
+        "p_next_L": Array(axes=(STREAMS,), title="mean probability of the next token", button="next token"),
+        "loss_nats_L": Array(
+            axes=(STREAMS,), title="loss, read after each visit", unit="nats per token", button="loss"
+        ),
+    },
+)
+
+ATTENTION_DISTANCE = Declared(
+    shown=Shown(
+        title="How far back attention looks",
+        short="Attention",
+        read="Lines are means over heads, small marks single heads. Distances are weighted by attention, as shares of "
+        "each query's own sum of weights.",
+    ),
+    arrays={
+        "distance_tokens_LH": Array(
+            axes=(VISITS, HEADS),
+            figure="lines",
+            title="distance, mean over attention",
+            unit="tokens",
+            button="distance",
+        ),
+        "p_self_LH": Array(
+            axes=(VISITS, HEADS), figure="lines", title="share of attention to the own position", button="to itself"
+        ),
+        "p_first_LH": Array(
+            axes=(VISITS, HEADS),
+            figure="lines",
+            title="share of attention to the first position",
+            button="to the first",
+        ),
+    },
+)
+
+RESIDUAL_NORMS = Declared(
+    shown=Shown(
+        title="How large the stream is",
+        short="Stream",
+        read="The root mean square over the width, mean over tokens, after the root and after each visit.",
+    ),
+    arrays={"rms_L": Array(axes=(STREAMS,), title="root mean square of the stream", button="size")},
+)
+
+LOSS_BY_LOOPS = Declared(
+    shown=Shown(
+        title="Fewer or more loops than were trained",
+        short="Loops",
+        read="Validation loss at the end of training when the repeated part is passed so many times, with the same "
+        "weights on the same text. Where a line goes on falling beyond the loops of its training, more compute still "
+        "helps; where it is level, the state has come to rest; where it rises again, the loops work in their own "
+        "number only.",
+    ),
+    arrays={
+        "loss_nats_R": Array(
+            axes=(Axis(title="loops of the repeated part", at="times_R", hover="loops:"),),
+            title="validation loss",
+            unit="nats per token",
+            button="loss",
+        )
+    },
+)
+
+_BEYOND = Axis(title="tokens into the text", at="to_tokens_P", hover="token", is_log=True)
+BEYOND_CONTEXT = Declared(
+    shown=Shown(
+        title="Further into a text than training went",
+        short="Beyond",
+        read="Validation tokens in windows longer than the context that the model was trained in, half a context at a "
+        "time; the first point ends at that context. The rise holds content fixed: the same tokens, seen from the "
+        "beginning of the text and from within a trained context. At 0 more text changes nothing, below it helps, "
+        "above it the model breaks on what it never met.",
+    ),
+    arrays={
+        "rise_nats_P": Array(
+            axes=(_BEYOND,), title="beyond minus within", unit="nats per token", button="rise", level=0.0
+        ),
+        "beyond_nats_P": Array(
+            axes=(_BEYOND,), title="loss, seen from the first token on", unit="nats per token", button="loss"
+        ),
+    },
+    numbers={
+        "mean_rise_nats": Number(
+            unit="nats per token", higher_is_better=False, title="rise of the loss beyond the context"
+        ),
+        "mean_rise_sem_nats": Number(unit="nats per token", higher_is_better=None, title="standard error of that rise"),
+    },
+)
+
+PREFIX_MATCHING = Declared(
+    shown=Shown(
+        title="Heads that look at what came next last time",
+        short="Induction heads",
+        read="In the second of two equal blocks of random tokens, a head that copies looks at the token behind the "
+        "earlier occurrence of the current one; 1 is all of its attention. Lines are the strongest head of a visit, "
+        "small marks every head of every seed. Even attention would score next to nothing, and a head whose window "
+        "does not reach that far scores zero.",
+    ),
+    arrays={
+        "score_LH": Array(
+            axes=(VISITS, HEADS),
+            figure="lines",
+            over="largest",
+            title="share of attention to the token that comes next",
+            button="score",
+        )
+    },
+)
+
+TOKEN_PROBE = Declared(
+    shown=Shown(
+        title="Which tokens can be read off the stream",
+        short="Probes",
+        read="A linear probe of its own for every visit, fitted on three quarters of the windows and tested on the "
+        "others. It tells whether the token is there to be read at all, in whatever basis, where the logit lens tells "
+        "what the model's own readout would say. The dotted line is naming the commonest token.",
+    ),
+    arrays={
+        f"accuracy_{which}_L": Array(
+            axes=(STREAMS,),
+            title=f"share of {which} tokens named right",
+            button=f"{which} token",
+            level="chance",
+            from_zero=True,
+        )
+        for which in ("current", "previous")
+    },
+    numbers={
+        "chance": Number(unit="of the tokens", higher_is_better=None, title="accuracy of naming the commonest token")
+    },
+)
+
+RECORDED_AS = {
+    "loss_by_loops": LOSS_BY_LOOPS,
+    "beyond_context": BEYOND_CONTEXT,
+    "logit_lens": LOGIT_LENS,
+    "attention_distance": ATTENTION_DISTANCE,
+    "residual_norms": RESIDUAL_NORMS,
+    "prefix_matching": PREFIX_MATCHING,
+    "token_probe": TOKEN_PROBE,
+}
+"""By the name that runs have them under, in the order of the page."""

@@ -18,7 +18,7 @@
         ├── checkpoints/
         ├── weights.safetensors
         ├── sample.txt
-        └── done.json         written last: a run without it is not done
+        └── done.json         written last: a run without it is not done; final numbers, and what measures declare
 
 Not for: knowing what a model is. Everything here is text, numbers and arrays.
 """

@@ -34,7 +34,7 @@ def dot_figure(
     shares: dict[str, float | None] = {}
     for found in all_of_them:
         of_each = [None] * len(found.names) if found.shares_G is None else found.shares_G.tolist()
-        shares = dict(zip(found.names, of_each, strict=True)) | shares
+        shares |= {name: share for name, share in zip(found.names, of_each, strict=True) if name not in shares}
     row_of = {name: row for row, name in enumerate(shares)}
     is_shared = sum(len(found.names) for found in next(iter(views.values())).values()) > len(row_of)
     data: list[dict[str, Any]] = []

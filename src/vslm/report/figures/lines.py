@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vslm.report.figures.axes import axis_title, layout_of_all, position_axis, zone_of_no_interest
-from vslm.report.figures.style import LOSS_DECIMALS, Figure, Style, digits_of, numbers, safe_text
+from vslm.report.figures.style import LOSS_DECIMALS, Figure, Style, decimals_of, digits_of, numbers, safe_text
 from vslm.report.numbers.curves import Curves, Line, Profile, SeedLine
 
 _UNEVEN = "%{y:.3g} (%{customdata[0]:.3g} to %{customdata[1]:.3g})"
@@ -107,7 +107,7 @@ def profile_figure(
     look: Mapping[str, Style],
     x_axis: Mapping[str, Any],
     *,
-    decimals: int = LOSS_DECIMALS,
+    decimals: int | None = None,
     has_marks: bool = True,
 ) -> Figure:
     """Lines by arm over an axis that all share. `views` is view -> arm -> numbers; one view is shown at a time.
@@ -116,15 +116,20 @@ def profile_figure(
         views: the numbers.
         look: of the arms.
         x_axis: what the axis has beside what all have.
-        decimals: behind the point; of more than four a hover text shows four digits that count.
+        decimals: behind the point; None: as many as the largest number of a view needs. Of more than four a hover text
+            shows four digits that count.
         has_marks: whether each place has a mark.
     """
-    data, places = [], max(3, decimals - 1)
+    data, given = [], decimals
     for view, by_arm in views.items():
+        means = np.concatenate([np.empty(0), *(profile.mean for profile in by_arm.values())])
+        decimals = decimals_of(means[np.isfinite(means)]) if given is None else given
+        x = np.abs(np.concatenate([np.empty(0), *(profile.x for profile in by_arm.values())]))
+        places = max(3, decimals_of(np.atleast_1d(x[x > 0].min(initial=1.0))) - 1)
         for arm, profile in by_arm.items():
             meta, style = {"arm": arm, "view": view}, look[arm]
             if profile.each is not None and profile.each.shape[1] > 1:
-                data.append({**_marks(profile, style), "meta": {**meta, "part": "each"}})
+                data.append({**_marks(profile, style, places, decimals), "meta": {**meta, "part": "each"}})
             ends = _ends(profile)
             if ends is not None:
                 keep = np.isfinite(ends).all(axis=0)
@@ -156,7 +161,7 @@ def _ends(profile: Profile) -> np.ndarray | None:
     return None if profile.half is None else np.stack([profile.mean - profile.half, profile.mean + profile.half])
 
 
-def _marks(profile: Profile, style: Style) -> dict[str, Any]:
+def _marks(profile: Profile, style: Style, places: int, decimals: int) -> dict[str, Any]:
     """One small mark for each of those that the line is the mean of: heads, or seeds."""
     assert profile.each is not None
     pairs = [(x, y) for x, row in zip(profile.x, profile.each, strict=True) for y in row if np.isfinite(y)]
@@ -164,8 +169,8 @@ def _marks(profile: Profile, style: Style) -> dict[str, Any]:
         "type": "scatter",
         "mode": "markers",
         "name": f"{safe_text(style.arm)}, one by one",
-        "x": numbers(np.array([x for x, _ in pairs]), 3),
-        "y": numbers(np.array([y for _, y in pairs])),
+        "x": numbers(np.array([x for x, _ in pairs]), places),
+        "y": numbers(np.array([y for _, y in pairs]), decimals),
         "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},
         "hoverinfo": "skip",
     }

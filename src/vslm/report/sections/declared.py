@@ -21,7 +21,7 @@ from vslm.report.figures import axes
 from vslm.report.figures import lines as line_figures
 from vslm.report.figures.dots import dot_figure, dot_pixels
 from vslm.report.figures.heat_maps import cells_of, limits, map_figure, map_pixels, place_text, symmetric_limits
-from vslm.report.figures.style import Figure, Style, decimals_of, safe_text
+from vslm.report.figures.style import Figure, Style, safe_text
 from vslm.report.numbers.classes import ByName, by_name
 from vslm.report.numbers.curves import spread
 from vslm.report.numbers.formatting import listing
@@ -101,9 +101,11 @@ class _Measure:
         if missing := [key for key in self.arrays if not self._is_recorded(key)]:
             are = "are" if len(missing) > 1 else "is"
             read += f" Of what is declared, {listing(missing)} {are} not recorded with so many axes."
-        return Section(
-            self.name, title, (shown.short if shown else "") or title, read, f"arrays.npz: {self.name}", drawings
-        )
+        has_lines = any(not drawing.id.startswith(f"{self.name}.dots") for drawing in drawings)
+        if not has_lines:
+            read += " Dots are means over seeds, with the 95 % interval of the mean from three seeds on."
+        short, file = (shown.short if shown else "") or title, f"arrays.npz: {self.name}"
+        return Section(self.name, title, short, read.strip(), file, drawings, over_seeds=has_lines)
 
     def _drawing(self, kind: str, figure: Figure, words: _Words, caption: str = "", **more: Any) -> Drawing:
         # A dot, which is in no name of a measure, nor in that of any other figure or choice of the page.
@@ -141,8 +143,7 @@ class _Measure:
             profiles = [profile for by_arm in views.values() for profile in by_arm.values()]
             x = np.concatenate([profile.x for profile in profiles])
             x_axis = axes.axis_of_places(axis.title, axis.hover, x, is_log=axis.is_log)
-            decimals = decimals_of(cells_of(profile.mean for profile in profiles))
-            figure = line_figures.profile_figure(views, self.look, x_axis, decimals=decimals)
+            figure = line_figures.profile_figure(views, self.look, x_axis)
             if is_log:
                 figure["layout"]["yaxis"] |= axes.log_height(figure)
             elif from_zero:
@@ -307,8 +308,7 @@ class _Measure:
                 pixels = dot_pixels(len(at_end), 1)
                 yield self._drawing(f"dots-{key}", figure, {key: (number.title, "")}, "", pixels=pixels)
         if lines:
-            decimals = decimals_of(cells_of(its.mean for by_arm in lines.values() for its in by_arm.values()))
-            figure = line_figures.profile_figure(lines, self.look, axes.decade_axis(), decimals=decimals)
+            figure = line_figures.profile_figure(lines, self.look, axes.decade_axis())
             yield self._drawing("numbers", figure, words, "through training")
 
     def _at_the_end(self, stored: str) -> dict[str, ByName]:

@@ -97,12 +97,12 @@ def test_a_run_that_began_anew_or_ended_is_told(ask: Ask, runs: Path) -> None:
 def test_what_is_measured_afterwards_is_seen(ask: Ask, runs: Path) -> None:
     """`vslm measure` adds a file to runs that ended long ago: the page has it, and one that is open is told."""
     before = _json(ask("/api/rows/first?since="))
-    assert 'id="measured-norms"' not in ask("/study/first").body.decode()
+    assert 'id="measured-residual_norms"' not in ask("/study/first").body.decode()
     for arm in ARMS:
         for seed in range(3):
             arrays = {"residual_norms.steps_S": np.array([13]), "residual_norms.rms_SL": np.ones((1, 5))}
             write_arrays(runs / "first" / arm / f"seed{seed}" / "later.npz", arrays)
-    assert 'id="measured-norms"' in ask("/study/first").body.decode()
+    assert 'id="measured-residual_norms"' in ask("/study/first").body.decode()
     after = _json(ask(f"/api/rows/first?since={before['since']}"))
     assert after["results"] != before["results"]
     (runs / "first" / "a" / "seed0" / "later.npz").write_bytes(b"torn")

@@ -15,11 +15,20 @@ from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
 from vslm.report.numbers.runs import Run, read_run
 from vslm.report.numbers.tables import read_verdict, verdict_rows
-from vslm.results.folder import ANSWERS, FAILED, LATER, RunFolder, StudyFolder
+from vslm.results.folder import ANSWERS, FAILED, LATER, LATER_RECORD, RunFolder, StudyFolder
 
 _DEEPEST = 3  # folders of folders of studies
 _OWN_FILES = ("study.json", "verdict.json", ANSWERS)
-_RUN_FILES = ("done.json", "measures.jsonl", "arrays.npz", "environment.json", "sample.txt", FAILED, LATER)
+_RUN_FILES = (
+    "done.json",
+    "measures.jsonl",
+    "arrays.npz",
+    "environment.json",
+    "sample.txt",
+    FAILED,
+    LATER,
+    LATER_RECORD,
+)
 _MOST_RUNS_KEPT = 400  # of a page, in memory
 
 Stamp = tuple[Any, ...]

@@ -1,5 +1,6 @@
 """Kill, tear, diverge: what a run does when it does not go well."""
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -22,10 +23,12 @@ from vslm.measure.residual_norms import ResidualNorms
 from vslm.models.layouts.plain import uniform
 from vslm.optim.adamw import AdamW
 from vslm.results.files import read_json, read_rows, write_json
+from vslm.results.folder import RunFolder
 from vslm.runs.run import run_job
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Averaging, Budget, Experiment
 from vslm.study.job import Job, Settings
+from vslm.training.checkpoints import load_checkpoint
 
 CONTEXT_TOKENS = 19
 STEPS = 61
@@ -73,6 +76,7 @@ import json, sys, time
 from pathlib import Path
 from vslm.core.specs import from_plain
 from vslm.study.catalog import KINDS
+from vslm.results.folder import RunFolder
 from vslm.runs.run import run_job
 job = from_plain(json.loads(Path(sys.argv[1]).read_text()), KINDS)
 run_job(job, Path(sys.argv[2]), lambda message: time.sleep(0.002), checkpoint_seconds=0.0)
@@ -162,6 +166,22 @@ def test_a_run_that_diverges_is_done_and_says_at_which_step(tmp_path: Path) -> N
     assert 1 < done["diverged_step"] < STEPS
     assert read_json(tmp_path / "run" / "done.json") == done
     assert read_rows(tmp_path / "run" / "measures.jsonl")
+
+
+@pytest.mark.parametrize(("split", "other"), [("select", "val"), ("val", "select")])
+def test_losses_are_called_by_the_split_that_they_are_of(tmp_path: Path, split: str, other: str) -> None:
+    """In rows, arrays and the end of a run, and in its checkpoints: nothing is called by the other one."""
+    job = dataclasses.replace(job_for(tmp_path, measures=()), split=split)  # type: ignore[arg-type]
+    done = run_job(job, tmp_path / "run", lambda message: None, checkpoint_seconds=0.0)
+    run = RunFolder(tmp_path / "run", job.arm, job.data_seed)
+    losses = run.arrays[f"final_{split}_loss_nats_T"]
+    assert done[f"{split}_loss"] == run.measures[-1][f"{split}_loss"] == losses.mean()
+    checkpoint = load_checkpoint(run.path / "checkpoints", print)
+    assert checkpoint is not None
+    assert list(checkpoint.plain["taken"]) == [f"{'select_' if split == 'select' else ''}loss_by_position"]
+    names = [*run.arrays, *done, *checkpoint.tensors, *(name for row in run.measures for name in row)]
+    assert any(split in name for name in names)
+    assert not [name for name in names if name.startswith((other, f"final_{other}", f"looks.{other}"))]
 
 
 def test_a_divergence_that_a_look_sees_first_is_one_too(tmp_path: Path) -> None:

@@ -126,9 +126,10 @@ def test_evaluation_goes_by_the_declared_loops(tmp_path: Path) -> None:
     """Whatever was drawn in training, and through the last stream alone."""
     job = job_for(RANDOM, tmp_path)
     objects = build_objects(job, open_corpus(job.corpus))
-    found = Training(objects).evaluate(objects.validation.tokens_NT1, 6)
+    tokens_NT1 = objects.measures["loss_by_position"].take.windows.tokens_NT1  # type: ignore[attr-defined]
+    found = Training(objects).evaluate(tokens_NT1, 6)
     module = objects.model.eval()
-    windows = torch.from_numpy(objects.validation.tokens_NT1)
+    windows = torch.from_numpy(tokens_NT1)
     expected = token_loss(module.with_loops(2), windows[:, :-1], windows[:, 1:]).detach()  # type: ignore[operator]
     torch.testing.assert_close(torch.from_numpy(found), expected)
 
@@ -182,7 +183,8 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(model: Model, tmp_path:
     second.run(lambda training: None)
     for p, q in zip(whole.objects.model.parameters(), second.objects.model.parameters(), strict=True):
         assert torch.equal(p, q)
-    assert np.array_equal(whole.looks[-1].train_loss_nats_T, second.looks[-1].train_loss_nats_T)
+    one, other = (training.taken[-1].values["train_loss_nats_T"] for training in (whole, second))
+    assert np.array_equal(one, other)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler still uses it

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vslm.data.batches import Batch, Windows
+from vslm.training import loop
 from vslm.training.averaging import WeightAverage
-from vslm.training.loop import DivergedError, Objects, Scheduled, Training
+from vslm.training.loop import DivergedError, Objects, Scheduled, Taken, Training
+from vslm.training.losses import LossesByPosition
 
+_RNG = np.random.default_rng(99)
 VOCABULARY, CONTEXT_TOKENS, WINDOWS, STEPS = 7, 3, 5, 4
+EVALUATED, EVALUATED_LAST = (Windows(_RNG.integers(0, VOCABULARY, (count, CONTEXT_TOKENS + 1))) for count in (7, 11))
 
 
 class Table(nn.Module):
@@ -44,18 +48,31 @@ def loss_of(logits: Tensor, windows_NT1: np.ndarray) -> Tensor:
     return -logits.log_softmax(dim=-1)[tokens_NT1[:, :-1], tokens_NT1[:, 1:]]
 
 
+def losses_at(*steps: int) -> Scheduled:
+    """The losses on seven windows, and on eleven at the end."""
+    return Scheduled(LossesByPosition(EVALUATED, EVALUATED_LAST), steps)
+
+
+def losses_of(run: Training) -> list[Taken]:
+    """The losses that were taken."""
+    return [taken for taken in run.taken if taken.measure == "losses"]
+
+
+def logits_of(run: Training) -> np.ndarray:
+    """A copy of the table as it is now."""
+    assert isinstance(run.objects.model, Table)
+    return run.objects.model.logits.detach().numpy().copy()
+
+
 def training(model: Table, **changes: object) -> Training:
-    """Plain descent at a peak rate of 0.5, evaluated on seven windows, and on eleven at the end."""
-    rng = np.random.default_rng(99)
+    """Plain descent at a peak rate of 0.5, evaluated at the end."""
     given = {
         "model": model,
         "token_loss": model.loss,
         "optimizer": torch.optim.SGD(model.parameters(), lr=0.5),
         "rate_factor": lambda step: 1.0,
         "batch": batch,
-        "validation": Windows(rng.integers(0, VOCABULARY, (7, CONTEXT_TOKENS + 1))),
-        "final_validation": Windows(rng.integers(0, VOCABULARY, (11, CONTEXT_TOKENS + 1))),
-        "look_steps": {STEPS},
+        "measures": {"losses": losses_at(STEPS)},
         "num_steps": STEPS,
         **changes,
     }
@@ -90,66 +107,67 @@ def test_a_step_is_one_of_the_mean_over_the_batch(accumulation: int, clip_norm: 
 
 
 def test_the_rate_is_the_peak_times_the_factor_of_the_step() -> None:
-    """Counted from 0; looks tell the rate of the step before them, and 0 before the first."""
+    """Counted from 0; what is taken tells the rate of the step before, and 0 before the first."""
     model = Table()
     expected = model.logits.detach().clone()
     for step in range(STEPS):
         expected = stepped(expected, step, 0.5 / (1 + step))
-    run = training(model, rate_factor=lambda step: 1 / (1 + step), look_steps={0, 2, STEPS})
+    run = training(model, rate_factor=lambda step: 1 / (1 + step), measures={"losses": losses_at(0, 2, STEPS)})
     run.run(lambda _: None)
     torch.testing.assert_close(model.logits.detach(), expected)
-    assert [look.step for look in run.looks] == [0, 2, STEPS]
-    assert [look.learning_rate for look in run.looks] == [0.0, 0.25, 0.125]
+    assert [taken.step for taken in run.taken] == [0, 2, STEPS]
+    assert [taken.learning_rate for taken in run.taken] == [0.0, 0.25, 0.125]
 
 
-def test_a_look_tells_the_training_loss_since_the_one_before_and_the_validation_loss_now() -> None:
-    """By position. The last look has its own windows; what fills up the last batch of windows does not count."""
+def test_losses_are_of_training_since_the_ones_before_and_of_evaluation_now() -> None:
+    """By position. The last ones have their own windows; what fills up the last batch of windows does not count."""
     model = Table()
-    run = training(model, look_steps={0, 1, 3, STEPS}, accumulation=2)
+    run = training(model, measures={"losses": losses_at(0, 1, 3, STEPS)}, accumulation=2)
     trained, validated = [], []
 
     def note(now: Training) -> None:
-        validated.append(loss_of(model.logits.detach(), now.objects.validation.tokens_NT1).mean(dim=0).numpy())
+        validated.append(loss_of(model.logits.detach(), EVALUATED.tokens_NT1).mean(dim=0).numpy())
         trained.append(2 * loss_of(logits[0], windows(now.step - 1)).mean(dim=0).numpy())
         logits[0] = model.logits.detach().clone()
 
     logits = [model.logits.detach().clone()]
-    start = loss_of(logits[0], run.objects.validation.tokens_NT1).mean(dim=0).numpy()
+    start = loss_of(logits[0], EVALUATED.tokens_NT1).mean(dim=0).numpy()
     run.run(note)
-    zero, first, middle, last = run.looks
-    np.testing.assert_allclose(zero.val_loss_nats_T, start)
-    assert np.isnan(zero.train_loss_nats_T).all()
-    np.testing.assert_allclose(first.val_loss_nats_T, validated[0])
-    np.testing.assert_allclose(first.train_loss_nats_T, trained[0])
-    np.testing.assert_allclose(middle.val_loss_nats_T, validated[2])
-    np.testing.assert_allclose(middle.train_loss_nats_T, (trained[1] + trained[2]) / 2)
-    np.testing.assert_allclose(last.train_loss_nats_T, trained[3])
-    final = loss_of(model.logits.detach(), run.objects.final_validation.tokens_NT1).mean(dim=0).numpy()
-    np.testing.assert_allclose(last.val_loss_nats_T, final)
+    zero, first, middle, last = (taken.values for taken in run.taken)
+    np.testing.assert_allclose(zero["loss_nats_T"], start)
+    assert np.isnan(zero["train_loss_nats_T"]).all()
+    np.testing.assert_allclose(first["loss_nats_T"], validated[0])
+    np.testing.assert_allclose(first["train_loss_nats_T"], trained[0])
+    np.testing.assert_allclose(middle["loss_nats_T"], validated[2])
+    np.testing.assert_allclose(middle["train_loss_nats_T"], (trained[1] + trained[2]) / 2)
+    np.testing.assert_allclose(last["train_loss_nats_T"], trained[3])
+    final = loss_of(model.logits.detach(), EVALUATED_LAST.tokens_NT1).mean(dim=0).numpy()
+    np.testing.assert_allclose(last["loss_nats_T"], final)
     assert model.training
 
 
-def test_looks_and_measures_see_the_averaged_weights_and_training_the_others() -> None:
+def test_losses_and_measures_see_the_averaged_weights_and_training_the_others() -> None:
     """The average over a horizon longer than the training is the plain mean of the tables after each step."""
     model, alone = Table(), Table()
     average = WeightAverage(model, horizon_steps=100)
     tables: list[Tensor] = []
     training(alone).run(lambda _: tables.append(alone.logits.detach().clone()))
-    measure = Scheduled(lambda seen: {"logits": seen.logits.detach().numpy().copy()}, {0, STEPS})
-    run = training(model, average=average, measures={"table": measure})
+    measure = Scheduled(lambda seen: {"logits": logits_of(seen)}, {0, STEPS})
+    run = training(model, average=average, measures={"losses": losses_at(STEPS), "table": measure})
     run.run(lambda _: None)
     torch.testing.assert_close(model.logits.detach(), alone.logits.detach())
     mean = torch.stack(tables).mean(dim=0)
-    assert [taken.step for taken in run.taken] == [0, STEPS]
+    assert [(taken.measure, taken.step) for taken in run.taken] == [("table", 0), ("losses", STEPS), ("table", STEPS)]
     np.testing.assert_allclose(run.taken[0].values["logits"], Table().logits.detach().numpy())
-    np.testing.assert_allclose(run.taken[1].values["logits"], mean.numpy())
-    expected = loss_of(mean, run.objects.final_validation.tokens_NT1).mean(dim=0).numpy()
-    np.testing.assert_allclose(run.looks[-1].val_loss_nats_T, expected)
+    np.testing.assert_allclose(run.taken[2].values["logits"], mean.numpy())
+    expected = loss_of(mean, EVALUATED_LAST.tokens_NT1).mean(dim=0).numpy()
+    np.testing.assert_allclose(losses_of(run)[-1].values["loss_nats_T"], expected)
 
 
 def test_what_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped() -> None:
-    """Weights, momentum, average, looks, measures and the sum of losses since the last look."""
+    """Weights, momentum, average, measures and the sum of losses since they were last taken."""
     ended = []
+    table = Scheduled(lambda seen: {"sum": logits_of(seen).sum()[None]}, {1, 3})
     for stop in (None, 3):
         checkpoint = None
         for part in ("first", "second") if stop else ("whole",):
@@ -158,26 +176,55 @@ def test_what_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped() -> None:
                 model,
                 optimizer=torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9),
                 average=WeightAverage(model, horizon_steps=3),
-                measures={"table": Scheduled(lambda seen: {"sum": seen.logits.detach().sum().numpy()[None]}, {1, 3})},
-                look_steps={0, 2, STEPS},
+                measures={"losses": losses_at(0, 2, *(() if part == "first" else (STEPS,))), "table": table},
                 num_steps=stop if part == "first" else STEPS,
             )
             if part == "second":
                 assert checkpoint is not None
                 run.restore(checkpoint)
-            if part == "first":
-                run.objects.look_steps = {0, 2}
             run.run(lambda _: None)
             checkpoint = run.checkpoint()
         ended.append(run)
     whole, stopped = ended
     one, other = whole.checkpoint(), stopped.checkpoint()
-    assert one.tensors.keys() == other.tensors.keys() >= {"average.logits", "model.logits", "looks.val"}
+    assert one.tensors.keys() == other.tensors.keys() >= {"average.logits", "model.logits", "taken.losses.loss_nats_T"}
     for name, tensor in one.tensors.items():
         torch.testing.assert_close(other.tensors[name], tensor, rtol=0, atol=0, equal_nan=True, msg=name)
-    assert other.plain["taken"] == one.plain["taken"] == [["table", 1, ["sum"]], ["table", 3, ["sum"]]]
-    assert [look[::2] for look in other.plain["looks"]] == [look[::2] for look in one.plain["looks"]]
+    for each in (one, other):
+        steps = {measure: [row[0] for row in rows] for measure, rows in each.plain["taken"].items()}
+        assert steps == {"losses": [0, 2, STEPS], "table": [1, 3]}
+        assert [row[2] for row in each.plain["taken"]["losses"]] == [0.0, 0.5, 0.5]
     assert (other.step, other.plain["average_count"]) == (STEPS, STEPS)
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_a_checkpoint_from_before_losses_were_a_measure_is_gone_on_from(*, is_weighted: bool) -> None:
+    """Written as it was then: looks in rows, and beside them each measure at each step."""
+    table = Scheduled(lambda seen: {"sum": logits_of(seen).sum()[None]}, {1, 3})
+    measures = {"select_loss_by_position": losses_at(0, 2), "table": table}
+    run = training(Table(), measures=measures, num_steps=3)
+    run.run(lambda _: None)
+    if is_weighted:
+        for taken in run.taken[:1] + run.taken[2:3]:
+            taken.values |= {"weight_T": np.arange(3.0), "train_weight_T": np.arange(3.0) + taken.step}
+    checkpoint = run.checkpoint()
+    rows, found = checkpoint.plain["taken"].pop("select_loss_by_position"), checkpoint.tensors
+    checkpoint.plain["looks"] = rows
+    for name, before in loop._NAMES_BEFORE.items():
+        if is_weighted or "weight" not in name:
+            found[f"looks.{before}"] = found.pop(f"taken.select_loss_by_position.{name}")
+    checkpoint.plain["taken"] = [["table", step, ["sum"]] for step in (1, 3)]
+    for i, row in enumerate(found.pop("taken.table.sum")):
+        found[f"taken.{i}.sum"] = row
+    other = training(Table(), measures=measures)
+    other.restore(checkpoint)
+    in_order = sorted(run.taken, key=lambda taken: (taken.measure, taken.step))
+    assert [(taken.measure, taken.step) for taken in in_order] == [(taken.measure, taken.step) for taken in other.taken]
+    for one, again in zip(in_order, other.taken, strict=True):
+        assert one.values.keys() == again.values.keys()
+        assert all(np.array_equal(one.values[name], again.values[name], equal_nan=True) for name in one.values)
+        if one.measure != "table":
+            assert (one.seconds, one.learning_rate) == (again.seconds, again.learning_rate)
 
 
 def test_a_short_horizon_forgets_by_its_share() -> None:
@@ -201,11 +248,11 @@ def test_a_short_horizon_forgets_by_its_share() -> None:
 
 
 def test_a_training_that_breaks_names_the_step_that_did_it() -> None:
-    """Counted from 1, in training, in the norm of the gradient or at a look."""
+    """Counted from 1, in training, in the norm of the gradient or in evaluation."""
     for changes, found in (
         ({"token_loss": lambda x, y: Table().loss(x, y) * torch.nan}, 1),
         ({"rate_factor": lambda step: 1e308 * 1e308 if step == 1 else 1.0}, 3),
-        ({"rate_factor": lambda step: 1e308 * 1e308 if step == 1 else 1.0, "look_steps": {2}}, 2),
+        ({"rate_factor": lambda step: 1e308 * 1e308 if step == 1 else 1.0, "measures": {"losses": losses_at(2)}}, 2),
     ):
         model = Table()
         with pytest.raises(DivergedError) as error:

@@ -21,18 +21,19 @@ _MOST_EVALUATIONS = 10_000  # each leaves a row of losses by position in the run
 class LossByPosition(Measure):
     """Loss by position at log-spaced steps on a fixed part of the validation set, and on all of it at the end.
 
-    A loss that decides is read from it, so every experiment has one, and the training loop takes it itself: through the
-    loss that it trains with, compiled and in the study's precision, beside the training loss. `build` is for other
-    weights.
+    A loss that decides is read from it, so every experiment has one. In a run it is taken through the loss that
+    training uses, compiled and in the study's precision, beside the training loss (`training/losses.py`); what `build`
+    gives takes it of any weights, eagerly and in fp32. Both call it `loss_nats_T`. A run records it under its split:
+    `val_loss_nats_ST`, and `select_loss_nats_ST` where it was made to choose.
 
     Cost: a forward pass is a third of a training step, so 24 evaluations of 8,192 tokens cost a run of 2M tokens about
     3%; the final one of 204,800 tokens another 4%.
 
     Args:
-        num_evaluations: how many steps are looked at, log-spaced, the first (step 0) and the last among them.
+        num_evaluations: at how many steps, log-spaced, the first (step 0) and the last among them.
         num_tokens: validation tokens at each of them.
         num_final_tokens: validation tokens at the end of training, where verdicts are read. Runs of a screening or a
-            tuning, compared with one another on the same text, take a quarter of it and look at no other step.
+            tuning, compared with one another on the same text, take a quarter of it and are evaluated at no other step.
     """
 
     recorded_as: ClassVar[str] = "loss_by_position"
@@ -50,11 +51,11 @@ class LossByPosition(Measure):
             raise SpecError("num_evaluations", found, allowed)
 
     def final_tokens(self, *, is_made_to_choose: bool) -> int:
-        """Tokens of the last look of a run that is judged, or of one that is made to choose."""
+        """Tokens of the last evaluation of a run that is judged, or of one that is made to choose."""
         return max(1, self.num_final_tokens // _PART_TO_CHOOSE) if is_made_to_choose else self.num_final_tokens
 
     def tokens_of_a_run(self, *, is_made_to_choose: bool) -> int:
-        """Validation tokens of all looks of a run, if it has as many steps as looks."""
+        """Validation tokens of all evaluations of a run, if it has as many steps."""
         along_the_way = 0 if is_made_to_choose else (self.num_evaluations - 1) * self.num_tokens
         return along_the_way + self.final_tokens(is_made_to_choose=is_made_to_choose)
 
@@ -67,7 +68,7 @@ class LossByPosition(Measure):
         return log_spaced_steps(num_steps, self.num_evaluations)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last look."""
+        """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last evaluation."""
         split = corpus.evaluated
         return LossByPositionTaker(
             evaluation_windows_of(split, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
@@ -75,11 +76,13 @@ class LossByPosition(Measure):
 
 
 class LossByPositionTaker(Taker):
-    """See `LossByPosition`. Arrays: `loss_nats_T`."""
+    """See `LossByPosition`. Arrays: `loss_nats_T`, and `weight_T` where targets count differently."""
 
     def __init__(self, windows: Windows) -> None:
         self.windows = windows
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray]:
         """The mean over windows; NaN where no target counts."""
-        return {"loss_nats_T": self.windows.by_position(window_losses(model, self.windows.tokens_NT1))}
+        loss_nats_T = self.windows.by_position(window_losses(model, self.windows.tokens_NT1))
+        weight_T = self.windows.weights_by_position
+        return {"loss_nats_T": loss_nats_T} | ({} if weight_T is None else {"weight_T": weight_T})

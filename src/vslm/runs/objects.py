@@ -1,7 +1,7 @@
-"""From specs to objects: the model, optimizer, batches and looks of a job."""
+"""From specs to objects: the model, optimizer, batches and measures of a job."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from vslm.models.language_model import LanguageModel
 from vslm.objectives.drawn_loops import own_objective
 from vslm.objectives.objective import Lowers, Passes
 from vslm.results.places import checked
-from vslm.results.primary import CHOSEN
+from vslm.runs.recording import recorded_by
 from vslm.runs.stored_run import StoredRun
 from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.job import Job, Settings
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
 from vslm.training.graphs import compared
-from vslm.training.loop import Objects, Scheduled
+from vslm.training.loop import Objects, Scheduled, Training
+from vslm.training.losses import LossesByPosition
 from vslm.training.precision import autocast
 
 _MOST_GRAPHS = 4096  # of one function in one process
@@ -108,9 +109,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
-    train, evaluated = corpus.split("train"), corpus.split(job.split)
-    context_tokens, measure = experiment.model.context_tokens, experiment.loss_by_position
-    final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
+    train, context_tokens = corpus.split("train"), experiment.model.context_tokens
     loss = build_loss(model, job.settings)
     return Objects(
         model=model,
@@ -127,9 +126,6 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects
             step=step,
             align_tokens=corpus.align_tokens,
         ),
-        validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=measure.num_tokens),
-        final_validation=evaluation_windows_of(evaluated, context_tokens=context_tokens, num_tokens=final_tokens),
-        look_steps={num_steps} if job.is_made_to_choose else steps_of(measure, job.stages_steps),
         num_steps=num_steps,
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
@@ -140,29 +136,42 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects
 
 
 def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Scheduled]:
-    """What a run takes beside its loss, by name: a run that is made to choose nothing but what it is chosen by, once,
-    at its end, on its own split and under a name that says so.
+    """What a run takes, by name, its losses first. A run that is made to choose takes them and what it is chosen by,
+    once, at its end, on its own split and under names that say so.
     """
-    others = [other for other in job.experiment.measures if not isinstance(other, LossByPosition)]
     opened = dataclasses.replace(corpus, evaluated_split=job.split)
-    head, steps = "", None
+    wanted = sorted(job.experiment.measures, key=lambda measure: not isinstance(measure, LossByPosition))
+    at_the_end = None
     if job.is_made_to_choose:
-        others = [other for other in others if other.recorded_as == job.chosen_by]
-        head, steps = CHOSEN, {sum(job.stages_steps)}
-    context_tokens = job.experiment.model.context_tokens
+        wanted = [one for one in wanted if isinstance(one, LossByPosition) or one.recorded_as == job.chosen_by]
+        at_the_end = {sum(job.stages_steps)}
     return {
-        f"{head}{other.recorded_as}": Scheduled(
-            other.build(model=model, corpus=opened, context_tokens=context_tokens),
-            steps or steps_of(other, job.stages_steps),
+        recorded_by(one, job.split): Scheduled(
+            _taker(one, job, model, opened), at_the_end or steps_of(one, job.stages_steps)
         )
-        for other in others
+        for one in wanted
     }
+
+
+def _taker(
+    measure: Measure, job: Job, model: LanguageModel, corpus: Corpus
+) -> Callable[[Training], Mapping[str, np.ndarray]]:
+    context_tokens = job.experiment.model.context_tokens
+    if not isinstance(measure, LossByPosition):
+        taker = measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
+        return lambda training: taker(training.objects.model)  # type: ignore[arg-type]
+    final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
+    windows, final_windows = (
+        evaluation_windows_of(corpus.evaluated, context_tokens=context_tokens, num_tokens=num_tokens)
+        for num_tokens in (measure.num_tokens, final_tokens)
+    )
+    return LossesByPosition(windows, final_windows)
 
 
 def scored_bytes_per_token(
     experiment: Experiment, corpus: Corpus, split: SplitName, positions: tuple[int, int] | None = None
 ) -> float:
-    """Bytes of text per target of the last look, exactly: `bpb = loss_nats / ln 2 / this`.
+    """Bytes of text per target of the last evaluation, exactly: `bpb = loss_nats / ln 2 / this`.
 
     Not those of the whole split: what arms with other tokenizers are judged on is other text, and as much of it.
 
@@ -182,7 +191,7 @@ def scored_bytes_per_token(
 
 
 def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:
-    """The steps of a measure, counted from the first stage: each stage is looked at as if it stood alone."""
+    """The steps of a measure, counted from the first stage: each stage is measured as if it stood alone."""
     steps, before = set(), 0
     for stage_steps in stages_steps:
         steps |= {before + step for step in measure.steps(stage_steps)}

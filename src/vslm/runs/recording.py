@@ -1,13 +1,67 @@
 """What measures took, as rows for measures.jsonl and arrays for arrays.npz."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from vslm.measure.measure import recorded_name
+from vslm.data.batches import mean_over_positions
+from vslm.data.splits import SplitName
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.measure import Measure, recorded_name
+from vslm.results.primary import CHOSEN
 from vslm.training.loop import Taken
+
+Arrays = dict[str, np.ndarray]
+
+
+def recorded_by(measure: Measure | type[Measure], split: SplitName) -> str:
+    """What a measure is called in a run that is evaluated on this split.
+
+    >>> recorded_by(LossByPosition, "val"), recorded_by(LossByPosition, "select")
+    ('loss_by_position', 'select_loss_by_position')
+    """
+    return f"{CHOSEN if split == 'select' else ''}{measure.recorded_as}"
+
+
+def losses_of(taken: Iterable[Taken], split: SplitName) -> list[Taken]:
+    """The losses of a run that is evaluated on this split."""
+    return [one for one in taken if one.measure == recorded_by(LossByPosition, split)]
+
+
+def mean_loss(losses: Taken, *, in_training: bool = False) -> float:
+    """Over all targets that count: those that were evaluated, or those trained on since the losses before (NaN at the
+    first).
+    """
+    head = "train_" if in_training else ""
+    return mean_over_positions(losses.values[f"{head}loss_nats_T"], losses.values.get(f"{head}weight_T"))
+
+
+def loss_arrays(losses: Sequence[Taken], split: SplitName, *, tokens_per_step: int, num_steps: int) -> Arrays:
+    """The losses as a run's arrays have them, under the name of the split and without that of the measure.
+
+    >>> losses = [Taken("loss_by_position", 8, {"loss_nats_T": np.ones(3), "train_loss_nats_T": np.ones(3)})]
+    >>> list(loss_arrays(losses, "val", tokens_per_step=2, num_steps=8))
+    ['steps_S', 'tokens_S', 'val_loss_nats_ST', 'train_loss_nats_ST', 'final_val_loss_nats_T']
+    """
+    steps_S = np.array([one.step for one in losses])
+    arrays = {
+        "steps_S": steps_S,
+        "tokens_S": steps_S * tokens_per_step,
+        f"{split}_loss_nats_ST": np.stack([one.values["loss_nats_T"] for one in losses]),
+        "train_loss_nats_ST": np.stack([one.values["train_loss_nats_T"] for one in losses]),
+    }
+    last = losses[-1]
+    is_weighted = "weight_T" in last.values
+    if is_weighted:
+        for name, kept in (("train_weight_T", "train"), ("weight_T", split)):
+            arrays[f"{kept}_weight_ST"] = np.stack([one.values[name] for one in losses])
+    if last.step == num_steps:
+        arrays[f"final_{split}_loss_nats_T"] = last.values["loss_nats_T"]
+        if is_weighted:
+            arrays[f"final_{split}_weight_T"] = last.values["weight_T"]
+    return arrays
 
 
 def measured_arrays(taken: Iterable[Taken]) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import torch
 import vslm
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
+from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
@@ -22,7 +23,7 @@ from vslm.results.folder import DECLARED, KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.seals import FILES, checksums, sealed
 from vslm.runs.objects import build_objects, scored_bytes_per_token
-from vslm.runs.recording import measured_arrays, with_measures
+from vslm.runs.recording import loss_arrays, losses_of, mean_loss, measured_arrays, recorded_by, with_measures
 from vslm.study.job import Job
 from vslm.training.averaging import averaged
 from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
@@ -94,7 +95,7 @@ class _Watcher:
         self.checkpoint_seconds = checkpoint_seconds
         self.checkpoint_at = time.monotonic() + checkpoint_seconds
         self.progress_at = 0.0
-        self.num_looks = 0
+        self.num_losses = 0  # that were written
         self.kept_steps = frozenset(() if job.is_made_to_choose else job.experiment.kept_steps(job.stages_steps))
 
     def keep(self, training: Training) -> None:
@@ -106,10 +107,11 @@ class _Watcher:
                 save_weights(path, model_tensors(training.objects.model))
 
     def after_step(self, training: Training) -> None:
-        """Called after every step and its look."""
+        """Called after every step and what is measured after it."""
         now = time.monotonic()
-        if len(training.looks) != self.num_looks:
-            self.num_looks = len(training.looks)
+        num_losses = len(losses_of(training.taken, self.job.split))
+        if num_losses != self.num_losses:
+            self.num_losses = num_losses
             _write_numbers(self.job, self.folder, self.corpus, training)
             if self.samples and training.step < training.objects.num_steps:
                 sample = sample_text(self.job, self.corpus, training, num_tokens=60)
@@ -169,42 +171,29 @@ def environment(job: Job) -> dict[str, Any]:
 def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -> None:
     tokens_per_step = job.experiment.tokens_per_step
     flops_per_token = job.experiment.model.flops_per_token(corpus.vocabulary)
+    losses = losses_of(training.taken, job.split)
+    others = [one for one in training.taken if one.measure != recorded_by(LossByPosition, job.split)]
     rows = []
-    for look in training.looks:
-        tokens = look.step * tokens_per_step
-        train_loss = look.train_loss_nats
+    for one in losses:
+        tokens = one.step * tokens_per_step
+        train_loss = mean_loss(one, in_training=True)
         rows.append(
             {
-                "step": look.step,
+                "step": one.step,
                 "tokens": tokens,
                 "flops": tokens * flops_per_token,
-                "seconds": look.seconds,
+                "seconds": one.seconds,
                 "train_loss": train_loss if math.isfinite(train_loss) else None,
-                f"{job.split}_loss": look.val_loss_nats,
-                "learning_rate": look.learning_rate,
-                "tokens_per_second": tokens / look.seconds if look.seconds else None,
+                f"{job.split}_loss": mean_loss(one),
+                "learning_rate": one.learning_rate,
+                "tokens_per_second": tokens / one.seconds if one.seconds else None,
             }
         )
-    write_rows(folder / "measures.jsonl", with_measures(rows, training.taken))
-    if not training.looks:
-        return
-    steps_S = np.array([look.step for look in training.looks])
-    arrays = {
-        "steps_S": steps_S,
-        "tokens_S": steps_S * tokens_per_step,
-        f"{job.split}_loss_nats_ST": np.stack([look.val_loss_nats_T for look in training.looks]),
-        "train_loss_nats_ST": np.stack([look.train_loss_nats_T for look in training.looks]),
-    }
-    last = training.looks[-1]
-    if last.val_weight_T is not None:
-        for name in ("train", "val"):
-            rows = [getattr(look, f"{name}_weight_T") for look in training.looks]
-            arrays[f"{job.split if name == 'val' else name}_weight_ST"] = np.stack(rows)
-    if last.step == training.objects.num_steps:
-        arrays[f"final_{job.split}_loss_nats_T"] = last.val_loss_nats_T
-        if last.val_weight_T is not None:
-            arrays[f"final_{job.split}_weight_T"] = last.val_weight_T
-    write_arrays(folder / "arrays.npz", arrays | measured_arrays(training.taken))
+    write_rows(folder / "measures.jsonl", with_measures(rows, others))
+    if losses:
+        num_steps = training.objects.num_steps
+        arrays = loss_arrays(losses, job.split, tokens_per_step=tokens_per_step, num_steps=num_steps)
+        write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
 
 
 def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:
@@ -223,7 +212,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         DECLARED: {one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
     }
     if diverged_step is None:
-        loss = training.looks[-1].val_loss_nats
+        loss = mean_loss(losses_of(training.taken, job.split)[-1])
         done[f"{job.split}_loss"] = loss
         done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
         if not job.is_made_to_choose:

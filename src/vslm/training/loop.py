@@ -5,7 +5,7 @@ Not for: deciding anything. What to train, how long, on what and in which precis
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vslm.data.batches import Batch, Windows, mean_over_positions
+from vslm.data.batches import Batch
 from vslm.training.averaging import WeightAverage, averaged
 from vslm.training.checkpoints import (
     Checkpoint,
@@ -26,7 +26,7 @@ from vslm.training.checkpoints import (
 
 
 class DivergedError(Exception):
-    """The loss, in training or at a look, or its gradient is not finite. Carries the step, counted from 1."""
+    """The loss, in training or in evaluation, or its gradient is not finite. Carries the step, counted from 1."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"the loss is not finite at step {step}")
@@ -35,9 +35,9 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A measure: what takes its numbers from the model, and after which steps (0: before training)."""
+    """A measure: what takes its numbers from the training, and after which steps (0: before the first)."""
 
-    take: Callable[[Any], Mapping[str, np.ndarray]]
+    take: Callable[["Training"], Mapping[str, np.ndarray]]
     steps: Collection[int]
 
 
@@ -54,14 +54,11 @@ class Objects:
         optimizer: over the parameters of `model`; the rate in each group is the peak.
         rate_factor: step (from 0) -> share of the peak rate.
         batch: step (from 0) -> the batch on the CPU, a pure function.
-        validation: fixed validation windows for the looks along the way.
-        final_validation: those of the last look.
-        look_steps: after which steps (0: before training) to look.
         num_steps: optimizer steps in all.
         accumulation: micro-batches that a batch is split into.
         clip_norm: global gradient norm to clip to, or None.
         average: weights to evaluate and to keep in place of the last ones, or None.
-        measures: what else is taken from the model, by name, and when; none of them may change it or draw.
+        measures: what is taken, by name, and when, the losses first; none may change the model or draw.
         device: where tensors go.
     """
 
@@ -72,9 +69,6 @@ class Objects:
     rate_factor: Callable[[int], float]
     objective: Callable[[Batch, int], tuple[Tensor, Tensor]]
     batch: Callable[[int], Batch]
-    validation: Windows
-    final_validation: Windows
-    look_steps: Collection[int]
     num_steps: int
     accumulation: int = 1
     clip_norm: float | None = None
@@ -84,61 +78,23 @@ class Objects:
 
 
 @dataclass
-class Look:
-    """One evaluation: losses by position, in nats, and where training stood.
-
-    Where targets count differently, the sums of their weights stand beside the losses; a position at which none counts
-    has no loss (NaN).
-    """
-
-    step: int
-    seconds: float
-    learning_rate: float
-    train_loss_nats_T: np.ndarray
-    val_loss_nats_T: np.ndarray
-    train_weight_T: np.ndarray | None = None
-    val_weight_T: np.ndarray | None = None
-
-    @property
-    def train_loss_nats(self) -> float:
-        """Over all targets that counted since the look before; NaN at the first."""
-        return mean_over_positions(self.train_loss_nats_T, self.train_weight_T)
-
-    @property
-    def val_loss_nats(self) -> float:
-        """Over all targets that were evaluated and count."""
-        return mean_over_positions(self.val_loss_nats_T, self.val_weight_T)
-
-
-@dataclass
 class Taken:
-    """One measure at one step: its arrays by name."""
+    """One measure at one step: its arrays by name, and where training stood."""
 
     measure: str
     step: int
     values: dict[str, np.ndarray]
-
-
-_OF_LOOKS = {
-    "train": "train_loss_nats_T",
-    "val": "val_loss_nats_T",
-    "train_weight": "train_weight_T",
-    "val_weight": "val_weight_T",
-}
-"""Name in a checkpoint -> attribute of a look."""
+    seconds: float = math.nan
+    learning_rate: float = math.nan
 
 
 class Training:
-    """A training that can be stepped, looked at, stopped and gone on with.
-
-    Training and validation loss come by position. The training loss of a look is the mean since the look before.
-    """
+    """A training that can be stepped, measured, stopped and gone on with."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
         self.step = 0
         self.seconds = 0.0
-        self.looks: list[Look] = []
         self.taken: list[Taken] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
@@ -147,20 +103,16 @@ class Training:
         self._num_windows = 0
 
     def run(self, after_step: Callable[["Training"], None]) -> None:
-        """Train to the end, calling `after_step` after every step and its look.
+        """Train to the end, calling `after_step` after every step and what is measured after it.
 
-        Raises: DivergedError at the first loss, in training or at a look, or gradient that is not finite.
+        Raises: DivergedError at the first loss, in training or in evaluation, or gradient that is not finite.
         """
-        if self.step == 0 and not self.looks and 0 in self.objects.look_steps:
-            self._look()
         if self.step == 0 and not self.taken:
             self._measure()
         while self.step < self.objects.num_steps:
             start = time.perf_counter()
             self.train_step()
             self.seconds += time.perf_counter() - start
-            if self.step in self.objects.look_steps:
-                self._look()
             self._measure()
             after_step(self)
 
@@ -201,41 +153,31 @@ class Training:
             self._weight_sum_T = weight_T if self._weight_sum_T is None else self._weight_sum_T + weight_T
             self.last_loss_nats = float(sum_T.sum() / weight_T.sum())
 
-    def _look(self) -> None:
-        o = self.objects
-        windows = o.final_validation if self.step == o.num_steps else o.validation
-        batch_windows = max(1, len(o.batch(0)) // o.accumulation)
-        loss_nats_NT = self.evaluate(windows.tokens_NT1, batch_windows)
-        if not np.isfinite(loss_nats_NT).all():  # the update that did it is seen here before a next batch could show it
-            raise DivergedError(self.step)
-        train_T, train_weight_T = self._train_loss()
-        rate = o.optimizer.param_groups[0]["lr"] if self.step else 0.0
-        val_T = windows.by_position(loss_nats_NT)
-        self.looks.append(
-            Look(self.step, self.seconds, rate, train_T, val_T, train_weight_T, windows.weights_by_position)
-        )
+    def take_train_losses(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The mean loss at each position since this was asked before, and the sums of the weights where targets count
+        differently; None where no step was taken since.
+        """
+        sum_T, weight_T, num_windows = self._loss_sum_T, self._weight_sum_T, self._num_windows
         self._loss_sum_T, self._weight_sum_T, self._num_windows = None, None, 0
-
-    def _train_loss(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The mean loss at each position since the look before, and the weights where targets count differently."""
-        num_positions = self.objects.validation.tokens_NT1.shape[1] - 1
-        if self._loss_sum_T is None:
-            weight_T = None if self.objects.validation.weight_NT is None else np.zeros(num_positions)
-            return np.full(num_positions, np.nan), weight_T
-        if self._weight_sum_T is None:
-            return (self._loss_sum_T / self._num_windows).cpu().numpy(), None
-        return (self._loss_sum_T / self._weight_sum_T).cpu().numpy(), self._weight_sum_T.cpu().numpy()
+        if sum_T is None:
+            return None, None
+        if weight_T is None:
+            return (sum_T / num_windows).cpu().numpy(), None
+        return (sum_T / weight_T).cpu().numpy(), weight_T.cpu().numpy()
 
     def _measure(self) -> None:
         """Take the measures of this step, under the averaged weights if there are any."""
         o = self.objects
         due = {name: measure for name, measure in o.measures.items() if self.step in measure.steps}
         if due:
+            learning_rate = o.optimizer.param_groups[0]["lr"] if self.step else 0.0
             with averaged(o.average):
-                self.taken += [Taken(name, self.step, dict(one.take(o.model))) for name, one in due.items()]
+                for name, measure in due.items():
+                    values = dict(measure.take(self))
+                    self.taken.append(Taken(name, self.step, values, self.seconds, learning_rate))
 
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
-        """Loss in nats of every target of `windows_NT1`, under the averaged weights if there are any.
+        """Loss in nats of every target of `windows_NT1`, under the weights as they are.
 
         Batches have the shape of training's, and a compiled loss keeps its gradients enabled, so that it is compiled
         once: the graph for no_grad would be another, and building it costs more than the activations kept here.
@@ -244,15 +186,14 @@ class Training:
         was_training = o.model.training
         o.model.eval()
         losses = []
-        with averaged(o.average):
-            for start in range(0, len(windows_NT1), batch_windows):
-                part = windows_NT1[start : start + batch_windows]
-                missing = batch_windows - len(part)
-                full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-                batch = torch.from_numpy(full).to(o.device)
-                with torch.set_grad_enabled(o.is_compiled):
-                    loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
-                losses.append(loss_nats_BT.detach()[: len(part)].cpu().numpy())
+        for start in range(0, len(windows_NT1), batch_windows):
+            part = windows_NT1[start : start + batch_windows]
+            missing = batch_windows - len(part)
+            full = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+            batch = torch.from_numpy(full).to(o.device)
+            with torch.set_grad_enabled(o.is_compiled):
+                loss_nats_BT = o.token_loss(batch[:, :-1].contiguous(), batch[:, 1:].contiguous())
+            losses.append(loss_nats_BT.detach()[: len(part)].cpu().numpy())
         o.model.train(was_training)
         return np.concatenate(losses)
 
@@ -270,19 +211,22 @@ class Training:
             tensors["loss_sum"] = self._loss_sum_T
         if self._weight_sum_T is not None:
             tensors["weight_sum"] = self._weight_sum_T
-        for name, attribute in _OF_LOOKS.items():
-            rows = [getattr(look, attribute) for look in self.looks]
-            if rows and rows[0] is not None:
-                tensors[f"looks.{name}"] = torch.from_numpy(np.stack(rows))
-        for i, taken in enumerate(self.taken):
-            tensors |= {f"taken.{i}.{name}": torch.from_numpy(value) for name, value in taken.values.items()}
+        by_measure: dict[str, list[Taken]] = {}
+        for taken in self.taken:
+            by_measure.setdefault(taken.measure, []).append(taken)
+        for measure, found in by_measure.items():
+            for name in found[0].values:
+                stacked = np.stack([taken.values[name] for taken in found])
+                tensors[f"taken.{measure}.{name}"] = torch.from_numpy(stacked)
         plain: dict[str, Any] = {
-            "taken": [[taken.measure, taken.step, list(taken.values)] for taken in self.taken],
+            "taken": {
+                measure: [[taken.step, taken.seconds, taken.learning_rate] for taken in found]
+                for measure, found in by_measure.items()
+            },
             "optimizer": optimizer_numbers(o.optimizer),
             "seconds": self.seconds,
             "num_windows": self._num_windows,
             "average_count": o.average.count if o.average is not None else 0,
-            "looks": [[look.step, look.seconds, look.learning_rate] for look in self.looks],
         }
         return Checkpoint(self.step, tensors, plain)
 
@@ -306,15 +250,47 @@ class Training:
         self._loss_sum_T, self._weight_sum_T = (None if sum_T is None else sum_T.to(o.device) for sum_T in sums)
         self._num_windows = checkpoint.plain["num_windows"]
         self.step, self.seconds = checkpoint.step, checkpoint.plain["seconds"]
-        self.looks = []
-        for i, (step, seconds, rate) in enumerate(checkpoint.plain["looks"]):
-            stored = {
-                attribute: checkpoint.tensors[f"looks.{name}"][i].numpy()
-                for name, attribute in _OF_LOOKS.items()
-                if f"looks.{name}" in checkpoint.tensors
-            }
-            self.looks.append(Look(step, seconds, rate, **stored))
-        self.taken = [
-            Taken(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})
-            for i, (measure, step, names) in enumerate(checkpoint.plain.get("taken", ()))
-        ]
+        self.taken = _taken_of(checkpoint, next(iter(o.measures), ""))
+
+
+def _taken_of(checkpoint: Checkpoint, losses: str) -> list[Taken]:
+    """What a checkpoint holds of measures.
+
+    Args:
+        losses: what the losses are called, of which a checkpoint from before they were a measure has no name.
+    """
+    taken = checkpoint.plain.get("taken", {})
+    if isinstance(taken, list):
+        return [*_losses_before(checkpoint, losses), *_taken_before(checkpoint, taken)]
+    found = []
+    for measure, rows in taken.items():
+        head = f"taken.{measure}."
+        arrays = {name[len(head) :]: t for name, t in checkpoint.tensors.items() if name.startswith(head)}
+        for i, (step, seconds, learning_rate) in enumerate(rows):
+            values = {name: tensor[i].numpy() for name, tensor in arrays.items()}
+            found.append(Taken(measure, step, values, seconds, learning_rate))
+    return found
+
+
+_NAMES_BEFORE = {
+    "loss_nats_T": "val",
+    "train_loss_nats_T": "train",
+    "weight_T": "val_weight",
+    "train_weight_T": "train_weight",
+}
+"""Name of an array of the losses -> its name in a checkpoint from before they were a measure."""
+
+
+def _losses_before(checkpoint: Checkpoint, losses: str) -> Iterator[Taken]:
+    for i, (step, seconds, learning_rate) in enumerate(checkpoint.plain.get("looks", ())):
+        values = {
+            name: checkpoint.tensors[f"looks.{before}"][i].numpy()
+            for name, before in _NAMES_BEFORE.items()
+            if f"looks.{before}" in checkpoint.tensors
+        }
+        yield Taken(losses, step, values, seconds, learning_rate)
+
+
+def _taken_before(checkpoint: Checkpoint, taken: list[Any]) -> Iterator[Taken]:
+    for i, (measure, step, names) in enumerate(taken):
+        yield Taken(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})

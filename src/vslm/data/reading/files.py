@@ -165,12 +165,13 @@ def _of_plain(each: Found, text: Pieces, packed: str, wanted: Wanted, notes: Not
     if wanted.document == "row":
         rows = columns.quoted_rows(where, text)
         return f"plain text{packed}, a document a quoted row", ((row.where, row.value) for row in rows)
-    if wanted.document == "auto":
-        for words in plain.remarks_on(text, text.begin(plain.SAMPLE_CHARACTERS), separator=wanted.separator):
+    separators = plain.Separators(text) if wanted.document == "auto" else None
+    if separators is not None:
+        for words in plain.remarks_on(separators, text.begin(plain.SAMPLE_CHARACTERS), separator=wanted.separator):
             notes.remark(f"{shown(each.name)}: {words}")
     cut = "" if wanted.document == "auto" else f", a document a {wanted.document}"
     cut = f", cut at {shown(wanted.separator)}" if wanted.separator is not None else cut
-    parts = plain.parts_of(text, wanted.document, wanted.separator)
+    parts = plain.parts_of(text, wanted.document, wanted.separator, separators)
     return f"plain text{packed}{cut}", _numbered(where, parts)
 
 

@@ -3,7 +3,7 @@
 import re
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from vslm.data.reading.pieces import split
@@ -27,57 +27,50 @@ _AS_ROWS = "document='row' (--document row) makes each a document, without the q
 _MARKUP = ((re.compile(r"\s*(<!doctype html|<html)", re.IGNORECASE), "HTML"), (re.compile(r"\s*<\?xml"), "XML"))
 
 
-@dataclass(frozen=True)
 class Separators:
-    r"""How often `<|endoftext|>` stands in a plain text.
+    """How often `<|endoftext|>` stands in a plain text, and where.
 
     Args:
-        num_all: times in all.
-        num_own: on lines of their own.
-        num_quoted: beside a quote, as in a text that speaks of it.
+        pieces: of the text; gone through once, and once more where they may stand inside lines.
     """
 
-    num_all: int
-    num_own: int
-    num_quoted: int
-
-    @classmethod
-    def of(cls, pieces: Iterable[str]) -> "Separators":
-        """Counted in a text."""
-        counts = [0, 0, 0]
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self._pieces = pieces
+        self.num_all, self.num_own = 0, 0
         for piece in pieces:
             if num_here := piece.count(END_OF_TEXT):
-                counts[0] += num_here
-                counts[1] += len(_OWN_LINE.findall(piece))
-                counts[2] += len(_MENTIONED.findall(piece))
-        return cls(*counts)
+                self.num_all += num_here
+                self.num_own += len(_OWN_LINE.findall(piece))
 
-    @property
+    @cached_property
     def stand_inside(self) -> bool:
         r"""Whether they separate documents inside lines as well.
 
         A separator is a line of its own. Where there are more inside lines, at least three, and few of those in
         quotes, the text was written with the separator between documents and without line ends.
 
-        >>> Separators.of(["one<|endoftext|>two<|endoftext|>three<|endoftext|>"]).stand_inside
+        >>> Separators(["one<|endoftext|>two<|endoftext|>three<|endoftext|>"]).stand_inside
         True
-        >>> Separators.of(["one\n<|endoftext|>\nsays <|endoftext|>\n<|endoftext|>\n"]).stand_inside
+        >>> Separators(["one\n<|endoftext|>\nsays <|endoftext|>\n<|endoftext|>\n"]).stand_inside
         False
         """
         num_inside = self.num_all - self.num_own
         if num_inside < max(_FEWEST_INSIDE, self.num_all / 2 + 0.5):
             return False
-        return self.num_quoted < num_inside / 2
+        return sum(len(_MENTIONED.findall(piece)) for piece in self._pieces) < num_inside / 2
 
 
-def parts_of(pieces: Iterable[str], document: DocumentIs, separator: str | None) -> Iterator[str]:
+def parts_of(
+    pieces: Iterable[str], document: DocumentIs, separator: str | None, separators: Separators | None = None
+) -> Iterator[str]:
     r"""The documents of a plain text. Text is kept to the byte; what separates documents is no part of them.
 
     Args:
-        pieces: of the text; gone through twice for "auto".
+        pieces: of the text.
         document: "auto": at separators, see `Separators`; "file": the whole; "line": every line, without its
             end; "paragraph": what blank lines separate.
         separator: cut wherever this stands, with the line end behind it; None: as `document` says.
+        separators: of the text, for "auto"; None: counted here.
 
     >>> list(parts_of(["a b\n\nc\n"], "line", None))
     ['a b', '', 'c', '']
@@ -96,18 +89,18 @@ def parts_of(pieces: Iterable[str], document: DocumentIs, separator: str | None)
     elif document == "paragraph":
         yield from split(pieces, _PARAGRAPH_END)
     else:
-        yield from split(pieces, _ANYWHERE if Separators.of(pieces).stand_inside else _OWN_LINE)
+        separators = separators or Separators(pieces)
+        yield from split(pieces, _ANYWHERE if separators.stand_inside else _OWN_LINE)
 
 
-def remarks_on(pieces: Iterable[str], sample: str, *, separator: str | None) -> Iterator[str]:
+def remarks_on(separators: Separators, sample: str, *, separator: str | None) -> Iterator[str]:
     """What a person may not have meant about a plain text that is read with `document="auto"`.
 
     Args:
-        pieces: of the text.
+        separators: of the text.
         sample: its first `SAMPLE_CHARACTERS`.
         separator: as it is asked for.
     """
-    separators = Separators.of(pieces)
     num_all, num_own = separators.num_all, separators.num_own
     if separator is None and separators.stand_inside:
         yield (

@@ -91,7 +91,7 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
         "tickmode": "array",
         "tickvals": sorted(rates),
         "ticktext": [f"{rate:g}" for rate in sorted(rates)],
-        "unifiedhovertitle": {"text": "rate %{x:.3g}"},
+        "unifiedhovertitle": {"text": "learning rate %{x:.3g}"},
     }
     layout["yaxis"] |= {"tickformat": ".3f"}
     return {"data": data, "layout": layout}

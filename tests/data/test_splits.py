@@ -1,3 +1,4 @@
+import hashlib
 import random
 
 import pytest
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 from synthetic_text import stories, story
 
 from vslm.core.errors import DataError, SpecError
+from vslm.data import splits as splits_module
 from vslm.data.documents import Document
 from vslm.data.splits import SPLITS, Pieces, SplitDocuments, SplitName, Splits, cut_into_blocks, split_documents
 
@@ -26,6 +28,15 @@ def place(text: str) -> float:
     pieces = Pieces()
     pieces.add(text)
     return float(pieces.places[0])
+
+
+@given(st.text(alphabet=" \n\t\u00a0\u3000\x1cabé", max_size=60))
+def test_a_long_text_is_hashed_in_parts_as_it_is_whole(text: str) -> None:
+    """Every run of whitespace is one space, wherever a part ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(splits_module, "_CHARACTERS_AT_A_TIME", 5)
+        found = splits_module._normalized_digest(text)
+    assert found == hashlib.sha256(" ".join(text.split()).encode()).digest()
 
 
 def test_membership_does_not_depend_on_order() -> None:

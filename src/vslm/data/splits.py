@@ -36,6 +36,8 @@ _FEWEST_BLOCKS = 64  # below this, blocks are smaller, so that a tenth of them i
 _LEAST_OF_SHARE = 0.5  # a split that luck left with less than this part of its share is filled up to it
 _MOST_VAL_FRACTION = 0.2  # what val may grow to for min_val_tokens
 _PLACE_BITS = 48
+_CHARACTERS_AT_A_TIME = 2**20
+_SPACE = re.compile(r"\s")  # what str.split splits at
 _LEFT_OUT = len(SPLITS)  # where a piece that is in a split has the place of that split
 _BLANK_LINE = re.compile(r"\n(?:[ \t]*\r?\n)+")
 
@@ -100,7 +102,7 @@ class Pieces:
 
     def add(self, text: str) -> None:
         """The next piece."""
-        digest = hashlib.sha256(" ".join(text.split()).encode()).digest()
+        digest = _normalized_digest(text)
         halves = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         for column, number in zip(self._columns, (*halves, len(text.encode()), len(text)), strict=True):
             column.append(number)
@@ -143,6 +145,19 @@ class Pieces:
         high, low = self.high[order], self.low[order]
         is_first[order[1:]] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
         return is_first
+
+
+def _normalized_digest(text: str) -> bytes:
+    """SHA-256 of `" ".join(text.split())`, some words at a time: all words of a long text take ten times its memory."""
+    digest, start, space = hashlib.sha256(), 0, b""
+    while start < len(text):
+        cut = _SPACE.search(text, start + _CHARACTERS_AT_A_TIME)
+        end = cut.start() if cut else len(text)
+        if words := text[start:end].split():
+            digest.update(space + " ".join(words).encode())
+            space = b" "
+        start = end
+    return digest.digest()
 
 
 @dataclass(frozen=True)

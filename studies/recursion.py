@@ -81,7 +81,7 @@ def worth_of(folder: StudyFolder, budget: float = 1.0) -> str:
         return "no seed has finished every arm of the grid"
     block = plain(2).num_parameters_without_embeddings(1024) - plain(1).num_parameters_without_embeddings(1024)
     found = fit_worth(
-        np.array([[done["val_loss"] for done in ended[arm].values()] for arm in GRID]),
+        np.array([[done.val_loss for done in ended[arm].values()] for arm in GRID]),
         once_A=np.array([2.0 * block for _ in GRID]),
         repeated_A=np.array([float(core * block) for core in CORES for _ in LOOPS]),
         loops_A=np.array([loops for _ in CORES for loops in LOOPS]),

@@ -73,7 +73,7 @@ def answers(folder: StudyFolder) -> list[str]:
     (L(root, width) - L(root, 64)) - (L(token, width) - L(token, 64)), in nats; intervals hold together with 95%.
     """
     ended = folder.paired(STUDY.arms)
-    losses = {arm: np.array([done["val_loss"] for done in by_seed.values()]) for arm, by_seed in ended.items()}
+    losses = {arm: np.array([done.val_loss for done in by_seed.values()]) for arm, by_seed in ended.items()}
     seeds = list(ended[STUDY.baseline])
     if not seeds:
         return ["no seed has finished every arm"]

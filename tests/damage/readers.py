@@ -73,7 +73,7 @@ def _judged(folder: Path, whole: dict[tuple[str, str], Any] | None) -> None:
     copy = folder.with_name(f"{folder.name}-judged")
     shutil.copytree(folder, copy)
     try:
-        verdict = write_verdict(StudyFolder(copy))
+        verdict = write_verdict(StudyFolder(copy)).plain()
     except VslmError:
         return
     finally:

@@ -113,7 +113,7 @@ def numbers_of(job: object, folder: Path) -> dict[str, object]:
         weights.update(np.ascontiguousarray(tensors[name]).tobytes())
     with np.load(folder / "arrays.npz") as arrays:
         digests = {name: hashlib.sha256(arrays[name].tobytes()).hexdigest()[:16] for name in arrays.files}
-    return {"weights": weights.hexdigest()[:16], "val_loss": repr(done["val_loss"]), "arrays": digests}
+    return {"weights": weights.hexdigest()[:16], "val_loss": repr(done.val_loss), "arrays": digests}
 
 
 def compare(before: dict, after: dict) -> int:

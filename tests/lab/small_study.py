@@ -60,7 +60,7 @@ def carry_out(order: Order, hear: Hear) -> None:
         elif order.task == "rates":
             hear(order, {"rates": time_side_by_side([order.job, *order.beside])})
         else:
-            hear(order, {"done": run_job(order.job, order.folder, lambda message: hear(order, message))})
+            hear(order, {"done": run_job(order.job, order.folder, lambda message: hear(order, message)).plain()})
     except (VslmError, MemoryError) as error:
         full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
         hear(order, {"failed": str(error), "disk_full": full})

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from vslm.results.records import RunEnd
 from vslm.study.matching import check_equal
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-study.md"
@@ -28,9 +29,9 @@ def test_the_answers_on_the_page_are_sentences(page: dict[str, Any]) -> None:
         def __init__(self, *seeds: int) -> None:
             self.seeds = seeds
 
-        def paired(self, arms: list[str]) -> dict[str, dict[int, dict[str, float]]]:
+        def paired(self, arms: list[str]) -> dict[str, dict[int, RunEnd]]:
             losses = {arm: 3.0 - 0.1 * place for place, arm in enumerate(arms)}
-            return {arm: {seed: {"val_loss": loss} for seed in self.seeds} for arm, loss in losses.items()}
+            return {arm: {seed: RunEnd(val_loss=loss) for seed in self.seeds} for arm, loss in losses.items()}
 
     assert page["answers"](Folder(0, 1)) == ["deep minus short: +0.100 nats over 2 seeds"]
     assert page["answers"](Folder()) == []

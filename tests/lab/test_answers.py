@@ -12,8 +12,8 @@ from vslm.runs.pool import Order
 
 MEAN = """
 def answers(folder):
-    worst = max(done["val_loss"] for done in folder.paired(["short"])["short"].values())
-    return [f"<b>short</b> of {folder.study['baseline']}: all seeds below 9: {worst < 9}"]
+    worst = max(done.val_loss for done in folder.paired(["short"])["short"].values())
+    return [f"<b>short</b> of {folder.study.baseline}: all seeds below 9: {worst < 9}"]
 """
 SENTENCE = "<b>short</b> of full: all seeds below 9: True"
 WRITTEN = Path("runs/study/answers.json")
@@ -52,7 +52,7 @@ def test_a_rematch_asks_nothing(place: Path, vslm: Callable, in_process: list[Or
     [
         ("def answers(folder):\n    return 1 / 0\n", "study.py:20: answers: ZeroDivisionError: division by zero; mend"),
         ("def answers(folder):\n    return 'yes'\n", "study.py: answers returned 'yes'; a list of sentences is needed"),
-        ("def answers(folder):\n    return folder.run('a', 0).done['x']\n", "answers: TypeError"),
+        ("def answers(folder):\n    return folder.run('a', 0).done.x\n", "answers: AttributeError"),
     ],
 )
 def test_a_mistake_in_answers_costs_nothing_else(

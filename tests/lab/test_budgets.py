@@ -23,7 +23,7 @@ from vslm.lab.budgets import (
 )
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
-from vslm.lab.stages import num_rounds
+from vslm.lab.stages import StageSize, num_rounds
 from vslm.runs import timing
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.runs.run import run_job
@@ -198,7 +198,7 @@ def test_minutes_of_a_study_are_shared_by_its_runs(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(budgets, "available_cores", lambda: 2)
 
     def rounds(workers: int, threads: int = 1) -> float:
-        return slowed(num_rounds([{"num_runs": 6, "budget": 1.0}], workers), workers, threads)
+        return slowed(num_rounds([StageSize("judged", 6, 1.0)], workers), workers, threads)
 
     assert rounds(2, threads=2) == 2 * rounds(2)
     sizes = {"rate": 1000.0}
@@ -224,7 +224,7 @@ def test_seconds_that_no_number_of_tokens_changes(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(budgets, "available_cores", lambda: 2)
     measure = LossByPosition(num_evaluations=3, num_tokens=1000, num_final_tokens=8000)
     arms = {"full": dataclasses.replace(FULL, measures=(measure,))}
-    sizes = [{"stage": "screen", "num_runs": 3, "budget": 0.25}, {"stage": "judged", "num_runs": 5, "budget": 1.0}]
+    sizes = [StageSize("screen", 3, 0.25), StageSize("judged", 5, 1.0)]
 
     def seconds(workers: int, *, compile_seconds: float = 0.0) -> float:
         return seconds_whatever_the_tokens(
@@ -270,7 +270,7 @@ def test_the_timing_knows_what_it_is_for(job: Job, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(budgets.Bench, "_ask", answer)
     corpora = dict.fromkeys(("full", "wide"), open_corpus(job.corpus))
     timed = dataclasses.replace(bench(), corpora=corpora, watcher=SimpleNamespace(say=said.append))
-    sizes = [{"stage": "screen", "num_runs": 7, "budget": 0.25}, {"stage": "judged", "num_runs": 5, "budget": 1.0}]
+    sizes = [StageSize("screen", 7, 0.25), StageSize("judged", 5, 1.0)]
     settings, rate = timed.choose_settings(Options(minutes=8), sizes)
     assert rate == 1234.0
     extent = asked[0].extent

@@ -45,7 +45,7 @@ def test_what_is_damaged_is_said_and_made_again_to_the_same_bits(place: Path, vs
     """Numbers: the run is no part of any page or verdict until it is whole. Weights: it counts, and is made again."""
     assert vslm("run", "study.py").code == 0
     folder = StudyFolder(Path("runs/study"))
-    numbers, weights = numbers_of(folder.verdict or {}), (RUN / "weights.safetensors").read_bytes()
+    numbers, weights = numbers_of(folder.plain_verdict or {}), (RUN / "weights.safetensors").read_bytes()
     arrays = read_arrays(RUN / "arrays.npz")
     for name, damage, counts in (
         ("arrays.npz", flip, False),
@@ -70,7 +70,7 @@ def test_what_is_damaged_is_said_and_made_again_to_the_same_bits(place: Path, vs
         assert (RUN / "weights.safetensors").read_bytes() == weights
         again = read_arrays(RUN / "arrays.npz")
         assert all(np.array_equal(again[key], arrays[key], equal_nan=True) for key in arrays)
-        assert numbers_of(StudyFolder(Path("runs/study")).verdict or {}) == numbers
+        assert numbers_of(StudyFolder(Path("runs/study")).plain_verdict or {}) == numbers
 
 
 @pytest.mark.usefixtures("in_process")

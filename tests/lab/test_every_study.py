@@ -24,7 +24,7 @@ from vslm.models.initialization import Init
 from vslm.objectives.exits import loss_with_exits
 from vslm.report.figures.style import styles
 from vslm.report.numbers.runs import read_runs
-from vslm.report.numbers.tables import verdict_rows
+from vslm.report.numbers.tables import judged_arms
 from vslm.report.pages.study import render
 from vslm.report.sections.measured import Section, sections
 from vslm.results.files import write_json
@@ -167,10 +167,10 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
             budgets=(1.0,),
         )
         folder = run_study(small, tmp_path / name, Quiet(), study_file=None, options=Options(workers=1))
-        assert folder.verdict is not None
-        assert folder.verdict["missing"] == []
+        assert folder.plain_verdict is not None
+        assert folder.plain_verdict["missing"] == []
         runs = read_runs(folder)
-        found = sections(folder.study, verdict_rows(folder), runs, styles(list(runs), study.baseline))
+        found = sections(folder.study, judged_arms(folder), runs, styles(list(runs), study.baseline))
         page = render(folder)
         assert all(f'id="measured-{section.id}"' in page for section in found)
         return {section.id: section for section in found}

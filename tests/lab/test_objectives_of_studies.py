@@ -58,14 +58,14 @@ def test_what_counts_alone_is_in_every_loss(place: Path, vslm: Callable) -> None
     assert (np.isnan(final_T) == (weight_T == 0)).all()
     assert 0 < (weight_T > 0).sum() <= 14
     done = folder.run("full", 0).done
-    assert done["val_loss"] == pytest.approx(np.nansum(final_T * weight_T) / weight_T.sum())
+    assert done.val_loss == pytest.approx(np.nansum(final_T * weight_T) / weight_T.sum())
     rows = read_rows(folder.run("full", 0).path / "measures.jsonl")
-    assert rows[-1]["val_loss"] == done["val_loss"]
+    assert rows[-1]["val_loss"] == done.val_loss
     assert all(np.isfinite(row["train_loss"]) for row in rows[1:])
     for name, array in arrays["full"].items():
         np.testing.assert_allclose(arrays["parts"][name], array, rtol=2e-3, err_msg=name)
-    assert folder.verdict["baseline_per_seed"]["0"] == pytest.approx(done["val_loss"])
-    row = folder.study["arms"]["full"]
+    assert folder.plain_verdict["baseline_per_seed"]["0"] == pytest.approx(done.val_loss)
+    row = folder.study.plain()["arms"]["full"]
     assert row["bytes_per_token"] == 1.0  # every letter that counts is a byte; separators do not count
     assert vslm("report", "runs/s").code == 0
     assert "full" in Path("runs/s/report.html").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def test_all_of_a_text_is_another_corpus(place: Path, vslm: Callable) -> None:
     for counts in (True, False):
         (place / "study.py").write_text(ANSWERS.replace("data=Copies()", f"data=Copies(counts={counts})"))
         assert vslm("run", "study.py", "--out", f"runs/{counts}", "--precision", "fp32").code == 0
-        losses.append(StudyFolder(Path(f"runs/{counts}")).run("full", 0).done["val_loss"])
+        losses.append(StudyFolder(Path(f"runs/{counts}")).run("full", 0).done.val_loss)
     assert losses[0] != losses[1]
 
 
@@ -88,8 +88,8 @@ def test_the_study_on_the_page_runs(place: Path, vslm: Callable) -> None:
     said = vslm("run", "study.py", "--seeds", "1", "--tokens", "5000", "--precision", "fp32", "--workers", "1")
     assert said.code == 0, said.err
     folder = StudyFolder(Path("runs/study"))
-    assert folder.study["arms"]["smooth"]["differences"][0][0] == "objective"
-    losses = {arm: folder.run(arm, 0).done["val_loss"] for arm in ("plain", "smooth")}
+    assert folder.study.plain()["arms"]["smooth"]["differences"][0][0] == "objective"
+    losses = {arm: folder.run(arm, 0).done.val_loss for arm in ("plain", "smooth")}
     assert losses["plain"] != losses["smooth"]
 
 
@@ -127,7 +127,7 @@ def test_a_student_is_taught_by_a_finished_run(place: Path, vslm: Callable) -> N
     said = vslm(*run)
     assert said.code == 0, said.err
     folder = StudyFolder(Path("runs/s"))
-    assert folder.run("taught", 0).done["val_loss"] != folder.run("full", 0).done["val_loss"]
+    assert folder.run("taught", 0).done.val_loss != folder.run("full", 0).done.val_loss
     record = read_json(folder.run("taught", 0).path / "experiment.json")["job"]
     assert len(record["objective_sha256"]) == 1
     weights, other = Path("runs/t/full/seed0/weights.safetensors"), Path("runs/t/short/seed0/weights.safetensors")

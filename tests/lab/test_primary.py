@@ -24,7 +24,7 @@ from vslm.lab.plan import plan_study
 from vslm.lab.runner import run_study
 from vslm.lab.screening import kept
 from vslm.lab.tuning import Curve
-from vslm.lab.verdict import write_verdict
+from vslm.lab.verdict import write_verdict as judge_and_write
 from vslm.measure.context_curve import ContextCurve
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.recall_accuracy import RecallAccuracy
@@ -44,7 +44,7 @@ from vslm.stats.looks import fixed_plan
 from vslm.study.experiment import Budget, Experiment
 from vslm.study.job import Job
 from vslm.study.learning_rates import LearningRates
-from vslm.study.primary import Primary, primary_of, primary_record
+from vslm.study.primary import Primary, primary_number, primary_of
 from vslm.study.screening import Screen
 from vslm.study.study import Study
 
@@ -61,6 +61,11 @@ SCORE = {
     "smallest_effect": 0.01,
     "positions": None,
 }
+
+
+def write_verdict(folder: StudyFolder) -> dict[str, Any]:
+    """As it stands in verdict.json."""
+    return judge_and_write(folder).plain()
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +197,7 @@ def test_what_a_score_resolved_stays_resolved_and_its_trend_is_its_own(tmp_path:
         write_verdict(turn(folder_of(tmp_path / name, {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}, plan=plan)))
         wild = {"base": BASE, "a": plus([*UP[:5], -0.9, 1.1, -0.8])}
         write_verdict(turn(folder_of(tmp_path / name, wild, plan=plan)))
-    rows = {name: StudyFolder(tmp_path / name).verdict["arms"]["a"] for name in ("loss", "score")}
+    rows = {name: StudyFolder(tmp_path / name).plain_verdict["arms"]["a"] for name in ("loss", "score")}
     assert rows["score"]["verdict"] == "worse"
     assert_same(rows["score"], mirrored(rows["loss"]))
     losses: dict[str, Any] = {"base": [*BASE[:5]], "a": [*plus(UP)[:5]]}
@@ -251,22 +256,22 @@ def test_runs_that_choose_take_what_decides_on_their_own_text(tmp_path: Path, po
     }
     assert accuracy[0] == by_hand["select"]["accuracy"]
     assert by_hand["select"]["loss_nats"] != by_hand["val"]["loss_nats"], "the texts are not the same"
-    screened = folder.study["screening"]["arms"]
+    screened = folder.study.plain()["screening"]["arms"]
     assert screened["fast"]["value"] == accuracy[0]
     best = max(("slow", "fast"), key=lambda arm: screened[arm]["value"])
-    assert folder.study["screening"]["confirmed"] == [arm for arm in ("plain", best) if arm]
-    for arm, row in folder.study["tuning"].items():
+    assert folder.study.plain()["screening"]["confirmed"] == [arm for arm in ("plain", best) if arm]
+    for arm, row in folder.study.plain()["tuning"].items():
         values = {at["rate"]: at["value"] for at in row["rates"]}
         assert row["best"] == max(sorted(values), key=values.__getitem__)
         with np.load(tmp_path / f"s/tuning/{arm}/rate-{row['best']:g}/seed20000/arrays.npz") as arrays:
             assert arrays["select_recall.accuracy_S"][-1] == values[row["best"]]
     with np.load(tmp_path / "s" / "plain" / "seed0" / "arrays.npz") as arrays:
         assert {"recall.accuracy_S", "context_curve.gain_nats_S"} <= set(arrays.files)
-        assert folder.verdict["baseline_per_seed"]["0"] == arrays["recall.accuracy_S"][-1]
+        assert folder.plain_verdict["baseline_per_seed"]["0"] == arrays["recall.accuracy_S"][-1]
     again = run_study(
         study_of(screen=Screen(keep=1), tune=grid), tmp_path / "s", Quiet(), study_file=None, options=Options()
     )
-    assert again.verdict == folder.verdict
+    assert again.plain_verdict == folder.plain_verdict
     other = study_of(Primary("recall", "loss_nats", smallest_effect=0.02), screen=Screen(keep=1), tune=grid)
     with pytest.raises(SpecError, match=r"another primary\.number, primary\.unit"):
         run_study(other, tmp_path / "s", Quiet(), **_alone())
@@ -291,7 +296,7 @@ def _check_shown(folder: StudyFolder) -> None:
     assert {row["unit"] for row in rows} == {"of the queries"}
     found = compare(read_sides([folder.path]))
     assert (found.measure, found.unit) == ("recall.accuracy", "of the queries")
-    mean = folder.verdict["baseline_per_seed"].values()
+    mean = folder.plain_verdict["baseline_per_seed"].values()
     assert found.first.values(found.primary).mean() == pytest.approx(sum(mean) / 2)
     other = compare(read_sides([folder.path]), "context_curve.gain_nats")
     assert other.measure == "context_curve.gain_nats"
@@ -338,11 +343,11 @@ def test_a_record_of_a_loss_is_as_it_always_was() -> None:
     experiment = plain(RECALL)
     loss = Primary("val_loss", smallest_effect=0.01, positions=(3, 20))
     record = {"kind": "Primary", "measure": "val_loss", "smallest_effect": 0.01, "positions": [3, 20]}
-    assert primary_record(loss, experiment) == record
-    assert primary_of(record) == loss
-    said = primary_record(Primary("RecallAccuracy", "accuracy", smallest_effect=0.02), experiment)
-    assert said == primary_record(BY_RECALL, experiment)
-    assert (said["measure"], said["number"], said["higher_is_better"]) == ("recall", "accuracy", True)
+    assert primary_number(loss, experiment).plain() == record
+    assert primary_of(PrimaryNumber.of(record)) == loss
+    said = primary_number(Primary("RecallAccuracy", "accuracy", smallest_effect=0.02), experiment)
+    assert said == primary_number(BY_RECALL, experiment)
+    assert (said.measure, said.number, said.higher_is_better) == ("recall", "accuracy", True)
     assert primary_of(said) == BY_RECALL
 
 
@@ -438,7 +443,7 @@ def test_a_measure_of_ones_own_decides_a_study(place: Path, vslm: Callable[..., 
     said = vslm("run", "own.py", "--out", "runs/own")
     assert said.code == 0, said.err
     assert "judged by: tokens guessed right (top_one.accuracy), of the tokens; higher is better" in said.out
-    verdict = StudyFolder(place / "runs" / "own").verdict or {}
+    verdict = StudyFolder(place / "runs" / "own").plain_verdict or {}
     assert verdict["arms"]["still"]["verdict"] == "worse"
     assert verdict["arms"]["still"]["delta"] < 0
     assert "of the tokens worse at" in verdict["arms"]["still"]["words"]

@@ -75,10 +75,10 @@ def test_the_winner_is_matched_in_every_way_on_new_seeds(folder: StudyFolder, tm
         assert equal.model.blocks["1"].attention == winner.model.blocks["1"].attention
         assert equal.optimizer == winner.optimizer
     again = run(study, tmp_path / "again")
-    assert again.verdict["missing"] == []
-    assert set(again.verdict["arms"]["large-equal-flops"]["per_seed"]) == {"2", "3"}
+    assert again.plain_verdict["missing"] == []
+    assert set(again.plain_verdict["arms"]["large-equal-flops"]["per_seed"]) == {"2", "3"}
     done = [again.run(arm, 2).done for arm in study.arms]
-    assert {row["tokens"] for row in done} == {first.run("plain", 0).done["tokens"]}
+    assert {end.tokens for end in done if end} == {first.run("plain", 0).done.tokens}
 
 
 def test_no_seed_that_chose_the_winner_judges_it_again(folder: StudyFolder):
@@ -101,7 +101,7 @@ def test_arms_get_the_budgets_that_they_were_judged_at(
     study = Study(question="?", baseline="plain", arms=arms, seeds=2, match="flops")
     first = with_verdicts(run(study, tmp_path / "first"), deep=("better", -0.2))
     again = run(rematch(first, change=change_named("Depth"), arm="deep"), tmp_path / "again")
-    tokens = [{arm: there.run(arm, seed).done["tokens"] for arm in arms} for there, seed in ((first, 0), (again, 2))]
+    tokens = [{arm: there.run(arm, seed).done.tokens for arm in arms} for there, seed in ((first, 0), (again, 2))]
     assert tokens[0] == tokens[1]
     assert tokens[0]["deep"] < tokens[0]["plain"]
 

@@ -24,6 +24,7 @@ from vslm.models.layouts.plain import uniform
 from vslm.optim.adamw import AdamW
 from vslm.results.files import read_json, read_rows, write_json
 from vslm.results.folder import RunFolder
+from vslm.results.records import RunEnd
 from vslm.runs.run import run_job
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Averaging, Budget, Experiment
@@ -161,10 +162,10 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_is_used(tmp_path: Path) -
 def test_a_run_that_diverges_is_done_and_says_at_which_step(tmp_path: Path) -> None:
     """Everything up to there is kept."""
     done = run_job(job_for(tmp_path, learning_rate=1e30, dropout=0.0), tmp_path / "run", lambda message: None)
-    assert done["status"] == "diverged"
-    assert done["val_loss"] is None
-    assert 1 < done["diverged_step"] < STEPS
-    assert read_json(tmp_path / "run" / "done.json") == done
+    assert done.status == "diverged"
+    assert done.val_loss is None
+    assert 1 < (done.diverged_step or 0) < STEPS
+    assert RunEnd.from_plain(read_json(tmp_path / "run" / "done.json")).diverged_step == done.diverged_step
     assert read_rows(tmp_path / "run" / "measures.jsonl")
 
 
@@ -188,9 +189,9 @@ def test_a_divergence_that_a_look_sees_first_is_one_too(tmp_path: Path) -> None:
     """The update of a step that is looked at: no batch has shown it yet, and no record can hold what the look gave."""
     job = vary(job_for(tmp_path, learning_rate=1e30, dropout=0.0), {"experiment.measures.0.num_evaluations": 2 * STEPS})
     done = run_job(job, tmp_path / "run", lambda message: None)
-    assert done["status"] == "diverged"
+    assert done.status == "diverged"
     rows = read_rows(tmp_path / "run" / "measures.jsonl")
-    assert [row["step"] for row in rows] == list(range(done["diverged_step"]))
+    assert [row["step"] for row in rows] == list(range(done.diverged_step or 0))
 
 
 def test_checkpoints_of_another_run_are_not_gone_on_with(tmp_path: Path) -> None:

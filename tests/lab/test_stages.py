@@ -24,6 +24,7 @@ from vslm.report.numbers.tables import list_arms
 from vslm.report.pages.study import render
 from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
+from vslm.results.records import StudyRecord
 from vslm.runs.pool import Crew, Order
 from vslm.runs.run import run_job
 from vslm.study.experiment import Budget, Experiment
@@ -117,7 +118,7 @@ def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
     """Every arm once on `select` at a quarter; then only what is confirmed; the rest is listed without a verdict."""
     study = study_of(plain, screen=Screen(controls=("bias",), keep=1))
     folder = run(study, tmp_path / "runs" / "s")
-    screening = folder.study["screening"]
+    screening = folder.study.plain()["screening"]
     done = {arm: read_json(folder.path / "screen" / arm / f"seed{SCREEN_SEED}" / "done.json") for arm in study.arms}
     assert all(row["tokens"] == BATCH_TOKENS * STEPS / 4 for row in done.values())
     assert all("val_loss" not in row for row in done.values())
@@ -126,10 +127,10 @@ def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
     assert best == "fast"
     assert screening["confirmed"] == ["plain", "bias", best]
     assert folder.judged_arms == ["plain", "bias", best]
-    assert set(folder.verdict["arms"]) == {"bias", best}
-    assert set(folder.verdict["screened_out"]) == {"window", "slow"}
-    assert folder.verdict["screened_out"]["slow"]["difference"] == pytest.approx(losses["slow"] - losses["plain"])
-    assert folder.verdict["missing"] == []
+    assert set(folder.plain_verdict["arms"]) == {"bias", best}
+    assert set(folder.plain_verdict["screened_out"]) == {"window", "slow"}
+    assert folder.plain_verdict["screened_out"]["slow"]["difference"] == pytest.approx(losses["slow"] - losses["plain"])
+    assert folder.plain_verdict["missing"] == []
     assert not (folder.path / "slow").exists()
     assert [run.seed for run in folder.runs(best)] == [0, 1]
     rows = {row["arm"]: row for row in list_arms(tmp_path / "runs")}
@@ -148,16 +149,16 @@ def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_pat
     arms = {"plain": plain, "slow": vary(plain, {"optimizer.learning_rate": 1e-6})}
     study = Study(question="?", baseline="plain", arms=arms, seeds=2, tune=LearningRates(max_widenings=1))
     folder = run(study, tmp_path / "s")
-    assert folder.study["tuned"] is True
-    curve = folder.study["tuning"]["slow"]
+    assert folder.study.plain()["tuned"] is True
+    curve = folder.study.plain()["tuning"]["slow"]
     assert [row["rate"] for row in curve["rates"]] == [2.5e-7, 5e-7, 1e-6, 2e-6, 4e-6]
     assert curve["edge"] == "high"
     assert curve["chosen"] == 4e-6
     for arm in arms:
-        chosen = folder.study["tuning"][arm]["chosen"]
-        rates = [row["rate"] for row in folder.study["tuning"][arm]["rates"]]
-        at = rates.index(folder.study["tuning"][arm]["best"])
-        for row in folder.study["tuning"][arm]["rates"]:
+        chosen = folder.study.plain()["tuning"][arm]["chosen"]
+        rates = [row["rate"] for row in folder.study.plain()["tuning"][arm]["rates"]]
+        at = rates.index(folder.study.plain()["tuning"][arm]["best"])
+        for row in folder.study.plain()["tuning"][arm]["rates"]:
             runs = folder.path / "tuning" / arm / f"rate-{row['rate']:g}"
             seeds = range(TUNING_SEED, TUNING_SEED + len(row["values"]))
             assert row["values"] == [read_json(runs / f"seed{seed}" / "done.json")["select_loss"] for seed in seeds]
@@ -165,11 +166,10 @@ def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_pat
         for seed in (0, 1):
             record = read_json(folder.path / arm / f"seed{seed}" / "experiment.json")
             assert record["job"]["experiment"]["optimizer"]["learning_rate"] == chosen
-        assert folder.study["arms"][arm]["experiment"]["optimizer"]["learning_rate"] == chosen
-    assert folder.verdict["missing"] == []
-    assert ["optimizer.learning_rate", folder.study["tuning"]["plain"]["chosen"], 4e-6] in folder.study["arms"]["slow"][
-        "differences"
-    ]
+        assert folder.study.plain()["arms"][arm]["experiment"]["optimizer"]["learning_rate"] == chosen
+    assert folder.plain_verdict["missing"] == []
+    record = folder.study
+    assert ["optimizer.learning_rate", record.tuning["plain"].chosen, 4e-6] in record.arms["slow"].differences
     page = render(folder)
     assert "at the edge of what was tried" in page
     assert "Not tuned" not in page
@@ -187,8 +187,8 @@ def test_budgets_are_judged_together_and_say_how_the_difference_goes(
     for name, budget in (("x0.5", 0.5), ("x2", 2.0)):
         done = read_json(folder.path / "budgets" / name / "fast" / "seed1" / "done.json")
         assert done["tokens"] == BATCH_TOKENS * STEPS * budget
-        assert folder.verdict["budgets"][name]["arms"]["fast"]["tokens"] == done["tokens"]
-    verdict = folder.verdict
+        assert folder.plain_verdict["budgets"][name]["arms"]["fast"]["tokens"] == done["tokens"]
+    verdict = folder.plain_verdict
     ends = [verdict["budgets"][name]["arms"]["fast"]["per_seed"] for name in ("x0.5", "x2")]
     changes = [ends[1][seed]["difference"] - ends[0][seed]["difference"] for seed in ("0", "1")]
     assert verdict["trends"]["fast"]["change"] == pytest.approx(np.mean(changes))
@@ -222,11 +222,11 @@ def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
             stops += 1
             assert stops <= num_runs
     assert len(pool.trained) == len(set(pool.trained)) == num_runs
-    assert folder.verdict["arms"].keys() == whole.verdict["arms"].keys()
+    assert folder.plain_verdict["arms"].keys() == whole.plain_verdict["arms"].keys()
     for key in ("screening", "tuning", "tuned", "arms", "fingerprint"):
-        assert folder.study[key] == whole.study[key], key
-    for arm, row in folder.verdict["arms"].items():
-        assert row["interval"] == whole.verdict["arms"][arm]["interval"]
+        assert folder.study.plain()[key] == whole.study.plain()[key], key
+    for arm, row in folder.plain_verdict["arms"].items():
+        assert row["interval"] == whole.plain_verdict["arms"][arm]["interval"]
     pool.stop_after = len(pool.trained)
     run(study, broken)
 
@@ -245,7 +245,7 @@ def test_no_choice_is_made_while_a_run_is_missing(
         run(study, tmp_path / "s")
     assert "screening" not in read_json(tmp_path / "s" / "study.json")
     monkeypatch.setattr(runner, "run_orders", pool)
-    assert "fast" in run(study, tmp_path / "s").study["screening"]["confirmed"]
+    assert "fast" in run(study, tmp_path / "s").study.plain()["screening"]["confirmed"]
     with pytest.raises(SpecError, match="added after the screening"):
         run(vary(study, {"arms": {**study.arms, "late": plain}}), tmp_path / "s")
 
@@ -265,7 +265,7 @@ def test_a_promise_of_equal_size_is_held_before_any_compute(
     assert f"{plain.model.num_parameters(300):,}" in str(error.value)
     assert "matched(" in str(error.value)
     folder = run(vary(promised, {"unequal": ("wide",)}), tmp_path / "s")
-    assert folder.study["equal"] == "parameters"
+    assert folder.study.plain()["equal"] == "parameters"
     more = relative_sizes(arms, "plain", dict.fromkeys(arms, 300))["wide"]["parameters"]
     assert f"wide {more:+.1%}" in render(folder).replace("&#43;", "+")
 
@@ -274,7 +274,7 @@ def test_a_screening_compiles_only_runs_that_win_it_back_alone(plain: Experiment
     """All other runs share what their arm has compiled, so they keep the study's settings whatever their length."""
     settings = {"device": "cpu", "precision": "bf16", "compiled": True, "threads": 1, "compiled_from_tokens": 700}
     row = {"tokens": 1000, "stages_tokens": [1000], "corpus": "c", "start_sha256": None}
-    record: dict[str, Any] = {"settings": settings, "arms": {"plain": row}}
+    record = StudyRecord.from_plain({"settings": settings, "arms": {"plain": row}})
 
     def is_compiled(**how: Any) -> bool:
         return job_of(record, "plain", plain, seed=0, **how).settings.compiled
@@ -283,7 +283,7 @@ def test_a_screening_compiles_only_runs_that_win_it_back_alone(plain: Experiment
     assert is_compiled(budget=0.7, is_only=True)
     assert not is_compiled(budget=0.5, is_only=True)
     assert is_compiled(budget=0.5)
-    del settings["compiled_from_tokens"]  # a study that began before there was such a number
+    record.settings.compiled_from_tokens = None  # a study that began before there was such a number
     assert is_compiled(budget=0.5, is_only=True)
 
 
@@ -355,9 +355,9 @@ def test_a_grid_is_widened_to_the_side_of_the_best_and_only_so_often() -> None:
         assert curve.wanted() == {wanted: range(1)}
         curve.take({wanted: [wanted]})
     assert curve.wanted() == {}
-    assert curve.plain()["edge"] == "low"
-    assert curve.plain()["num_widenings"] == 2
-    assert curve.plain()["chosen"] == 0.0005
+    assert curve.record().edge == "low"
+    assert curve.record().num_widenings == 2
+    assert curve.record().chosen == 0.0005
 
 
 def test_the_rate_is_the_vertex_of_a_parabola_through_the_best_three() -> None:
@@ -385,8 +385,8 @@ def test_primary_in_bits_per_byte_is_read_on_select_too(plain: Experiment, tmp_p
     run_folder = folder.path / "screen" / "fast" / f"seed{SCREEN_SEED}"
     with np.load(run_folder / "arrays.npz") as arrays:
         loss = arrays["final_select_loss_nats_T"][3:19].mean()
-    part = next(iter(folder.study["corpora"].values()))["splits"]["select"]
-    value = folder.study["screening"]["arms"]["fast"]["value"]
+    part = next(iter(folder.study.plain()["corpora"].values()))["splits"]["select"]
+    value = folder.study.plain()["screening"]["arms"]["fast"]["value"]
     assert value == pytest.approx(loss / np.log(2) / (part["num_bytes"] / part["num_tokens"]))
 
 

@@ -110,7 +110,7 @@ def test_matched_by_time_every_arm_gets_tokens_by_its_speed_and_keeps_them(
     assert record["arms"]["short"]["timed"] == {"tokens_per_second": 3000.0, "baseline_tokens_per_second": 1000.0}
     assert record["arms"]["full"]["timed"] is None
     assert record["arms"]["short"]["stages_tokens"] == [3 * 17 * 7 * 11]
-    assert StudyFolder(place / "runs" / "study").run("short", 0).done["tokens"] == 3 * 17 * 7 * 11
+    assert StudyFolder(place / "runs" / "study").run("short", 0).done.tokens == 3 * 17 * 7 * 11
     # An arm that is added is timed beside the baseline; the others keep what they have.
     wide = '"wide": vary(full, {"model.blocks.0.feedforward.hidden": 80})}'
     change(
@@ -161,14 +161,14 @@ def test_a_run_that_fails_is_named_with_why_and_the_others_are_kept(
     assert said.code == 1
     assert "missing: short seed 0 failed: no room for 3 numbers" in said.out
     folder = StudyFolder(place / "runs" / "study")
-    assert folder.verdict["missing"] == [{"arm": "short", "seed": 0, "why": "no room for 3 numbers"}]
-    assert folder.verdict["arms"]["short"]["seeds"] == [1]
+    assert folder.plain_verdict["missing"] == [{"arm": "short", "seed": 0, "why": "no room for 3 numbers"}]
+    assert folder.plain_verdict["arms"]["short"]["seeds"] == [1]
     assert "failed.txt" in write_report(folder.path).read_text(encoding="utf-8")
     monkeypatch.setattr("small_study.run_job", run_job)
     stamp = (folder.path / "short" / "seed1" / "done.json").stat().st_mtime_ns
     assert vslm("run", "study.py").code == 0
     folder = StudyFolder(folder.path)
-    assert folder.verdict["missing"] == []
+    assert folder.plain_verdict["missing"] == []
     assert folder.run("short", 0).failed is None
     assert (folder.path / "short" / "seed1" / "done.json").stat().st_mtime_ns == stamp
 
@@ -213,19 +213,19 @@ def test_auto_looks_until_resolved_and_gives_up_by_time(
     monkeypatch.setattr("vslm.study.study._AUTO_LOOKS", (3, 4))
     assert vslm("run", "study.py", "--seeds", "auto", "--workers", "1").code == 0
     folder = StudyFolder(place / "runs" / "study")
-    assert folder.study["seeds"] == [0, 1, 2]
-    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [3]
+    assert folder.study.plain()["seeds"] == [0, 1, 2]
+    assert [look["seeds"] for look in folder.plain_verdict["arms"]["short"]["looks"]] == [3]
     change(place, '"short": full', '"short": vary(full, {"model.blocks.*.attention.window_tokens": 16})')
     change(place, "seeds=2", "seeds='auto', max_seeds=5, max_minutes=1e-9")
     said = vslm("run", "study.py", "--workers", "1", "--out", "short")
-    assert StudyFolder(place / "short").study["seeds"] == [0, 1, 2]
+    assert StudyFolder(place / "short").study.plain()["seeds"] == [0, 1, 2]
     assert "max_minutes" in said.out
     change(place, "max_minutes=1e-9", "max_minutes=None")
     assert vslm("run", "study.py", "--out", "short").code == 0
     folder = StudyFolder(place / "short")
-    assert folder.study["seeds"] == [0, 1, 2, 3, 4]
-    assert folder.verdict["missing"] == []
-    assert [look["seeds"] for look in folder.verdict["arms"]["short"]["looks"]] == [3, 4, 5]
+    assert folder.study.plain()["seeds"] == [0, 1, 2, 3, 4]
+    assert folder.plain_verdict["missing"] == []
+    assert [look["seeds"] for look in folder.plain_verdict["arms"]["short"]["looks"]] == [3, 4, 5]
 
 
 def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm: Callable) -> None:
@@ -234,15 +234,15 @@ def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm:
     first = vslm("train", "corpus.txt", "--tokens", "2000", *sizes)
     assert first.code == 0, first.err
     run = StudyFolder(place / "runs" / "train-corpus").run("model", 0)
-    steps, loss = run.done["step"], run.done["val_loss"]
+    steps, loss = run.done.step, run.done.val_loss
     # A short command: what is not said stays as it was.
     assert vslm("train", "corpus.txt", "--more-tokens", "3000").code == 0
     run = StudyFolder(place / "runs" / "train-corpus").run("model", 0)
-    assert run.done["step"] > steps
+    assert run.done.step > steps
     assert run.arrays["steps_S"][0] == 0
     assert steps in run.arrays["steps_S"]
-    assert run.done["val_loss"] != loss
-    assert StudyFolder(place / "runs" / "train-corpus").study["arms"]["model"]["stages_tokens"] == [2000, 3000]
+    assert run.done.val_loss != loss
+    assert StudyFolder(place / "runs" / "train-corpus").study.plain()["arms"]["model"]["stages_tokens"] == [2000, 3000]
     refused = vslm("train", "corpus.txt", "--more-tokens", "3000", "--width", "32")
     assert refused.code == 2
     assert "--width: found 32" in refused.err
@@ -251,7 +251,7 @@ def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm:
     said = vslm("run", "study.py", "--set", f"start_from={start}", "--workers", "1")
     assert said.code == 0, said.err
     begun = StudyFolder(place / "runs" / "study").run("full", 0)
-    assert begun.arrays["val_loss_nats_ST"][0].mean() == pytest.approx(run.done["val_loss"], abs=0.1)
+    assert begun.arrays["val_loss_nats_ST"][0].mean() == pytest.approx(run.done.val_loss, abs=0.1)
     for changes, words in (
         (["model.root.width=24", "model.blocks.*.width=24"], "do not fit the model"),
         (["data.tokenizer.vocabulary=280"], "an id must mean the same text"),
@@ -290,7 +290,7 @@ def test_a_stage_that_was_stopped_goes_on_by_the_same_command(
     assert refused.code == 2
     assert "not finished" in refused.err
     assert vslm("train", "corpus.txt", "--more-tokens", "3000").code == 0
-    assert StudyFolder(place / "runs" / "train-corpus").study["arms"]["model"]["stages_tokens"] == [2000, 3000]
+    assert StudyFolder(place / "runs" / "train-corpus").study.plain()["arms"]["model"]["stages_tokens"] == [2000, 3000]
 
 
 def test_a_conversation_ends_cleanly_and_survives_what_the_tokenizer_does_not_know(
@@ -347,7 +347,7 @@ def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, 
     assert vslm("run", "study.py", "--device", "cpu").code == 0
     change(place, 'prediction="worse"', 'prediction="better, as I always said"')
     assert "the first one stays" in vslm("run", "study.py").out
-    assert StudyFolder(place / "runs" / "study").study["prediction"] == "worse"
+    assert StudyFolder(place / "runs" / "study").study.plain()["prediction"] == "worse"
 
 
 def test_torn_records_are_made_anew_from_the_checkpoint(place: Path, vslm: Callable) -> None:

@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 
 from vslm.core.errors import ResultError
-from vslm.lab.verdict import is_resolved, write_verdict
+from vslm.lab.verdict import is_resolved
+from vslm.lab.verdict import write_verdict as judge_and_write
 from vslm.results.files import write_arrays, write_json
-from vslm.results.folder import FORMAT, StudyFolder
+from vslm.results.folder import StudyFolder
+from vslm.results.records import FORMAT, Verdict
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import LookPlan, fixed_plan, plan_of_added_arms
 from vslm.stats.verdicts import look_at
 
 BASE = [3.00, 3.04, 2.97, 3.02, 2.99, 3.03, 3.01, 2.98]
 UP = [0.21, 0.18, 0.22, 0.19, 0.20, 0.23, 0.17, 0.205]
+
+
+def write_verdict(folder: StudyFolder) -> dict[str, Any]:
+    """As it stands in verdict.json."""
+    return judge_and_write(folder).plain()
 
 
 def folder_of(
@@ -164,7 +171,7 @@ def test_a_diverged_run_leaves_its_arm_unresolved(tmp_path: Path) -> None:
     verdict = write_verdict(folder_of(tmp_path, {"base": [*BASE[:4]], "a": [*plus(UP)[:3], None]}))
     assert verdict["arms"]["a"]["words"] == "unresolved (1 of 4 diverged)"
     assert verdict["arms"]["a"]["diverged"] == [3]
-    assert not is_resolved(verdict)
+    assert not is_resolved(Verdict.from_plain(verdict))
 
 
 def searched(chosen: float, losses: dict[float, list[float]]) -> dict[str, Any]:
@@ -229,7 +236,7 @@ def test_a_trend_is_the_look_at_what_changed_from_budget_to_budget(tmp_path: Pat
         assert row["interval"] == pytest.approx([low.low, low.high])
         assert (row["seconds"], verdict["arms"]["a"]["seconds"]) == (10.0, 30.0)
         assert [(one["seeds"], one["of"]) for one in row["looks"]] == [(5, [0, 1, 2, 3, 4])]
-        assert is_resolved(verdict)
+        assert is_resolved(Verdict.from_plain(verdict))
 
 
 def test_a_trend_is_paired_and_needs_runs_that_ended_well(tmp_path: Path) -> None:
@@ -245,7 +252,7 @@ def test_a_trend_is_paired_and_needs_runs_that_ended_well(tmp_path: Path) -> Non
     verdict = write_verdict(at_half(tmp_path / "diverged", losses, half))
     found = verdict["trends"]["a"]
     assert (found["trend"], found["interval"], found["change"]) == ("unresolved", [None, None], None)
-    assert not is_resolved(verdict)
+    assert not is_resolved(Verdict.from_plain(verdict))
     assert verdict["arms"]["a"]["verdict"] == "worse"
 
 

@@ -9,7 +9,7 @@ from synthetic_study import write_study
 
 from vslm.report.figures.style import styles
 from vslm.report.numbers.runs import read_runs
-from vslm.report.numbers.tables import verdict_rows
+from vslm.report.numbers.tables import judged_arms
 from vslm.report.sections.measured import sections
 from vslm.report.sections.section import Section
 from vslm.results.files import read_arrays, write_arrays
@@ -20,8 +20,8 @@ def sections_of(path: Path) -> dict[str, Section]:
     """The sections of what was measured, by name."""
     folder = StudyFolder(path)
     runs = read_runs(folder)
-    look = styles(list(runs), folder.study["baseline"])
-    return {section.id: section for section in sections(folder.study, verdict_rows(folder), runs, look)}
+    look = styles(list(runs), folder.study.baseline)
+    return {section.id: section for section in sections(folder.study, judged_arms(folder), runs, look)}
 
 
 def write_study_with(

@@ -260,8 +260,8 @@ def test_what_one_record_lacks_is_unknown_and_not_another(two: tuple[Path, Path]
     sides = read_sides([one / "a", other / "c"])
     assert [side.shown_corpus for side in sides] == ["some text (5eed)", "5eed"]
     assert sides[1].shown_validation == "unknown"
-    _change(other, lambda study: (study["arms"]["c"].pop("corpus"), study.update(corpora={"None": CORPUS})))
-    assert read_sides([one / "a", other / "c"])[1].shown_corpus == "some text"
+    _change(other, lambda study: study["arms"]["c"].pop("corpus"))
+    assert read_sides([one / "a", other / "c"])[1].shown_corpus == "unknown"
     _change(other, lambda study: study.update(corpora={}))
     assert read_sides([one / "a", other / "c"])[1].shown_corpus == "unknown"
 

@@ -18,7 +18,7 @@ from vslm.report.numbers.curves import band_half
 from vslm.report.numbers.maps import tracks
 from vslm.report.numbers.profiles import along
 from vslm.report.numbers.runs import Run, read_runs
-from vslm.report.numbers.tables import verdict_rows
+from vslm.report.numbers.tables import judged_arms
 from vslm.report.pages import images
 from vslm.report.pages.study import render
 from vslm.report.sections.measured import Section
@@ -126,14 +126,14 @@ def test_parameters_are_rows_and_steps_are_columns(measured_dir: Path) -> None:
 def test_all_arms_are_sorted_from_five_on(measured_dir: Path, study_dir: Path) -> None:
     """The best on top, with the interval of the verdict."""
     section = sections_of(measured_dir)["forest"]
-    rows = {row["arm"]: row for row in verdict_rows(StudyFolder(measured_dir))}
+    rows = {row.arm: row.at for row in judged_arms(StudyFolder(measured_dir))}
     traces = section.drawings[0].figure["data"]
     deltas = [trace["x"][0] for trace in traces]
     assert deltas == sorted(deltas)
     for trace in traces:
         row = rows[trace["meta"]["arm"]]
-        assert trace["x"][0] == pytest.approx(row["delta"], abs=1e-5)
-        assert trace["x"][0] + trace["error_x"]["array"][0] == pytest.approx(row["interval"][1], abs=2e-5)
+        assert trace["x"][0] == pytest.approx(row.delta, abs=1e-5)
+        assert trace["x"][0] + trace["error_x"]["array"][0] == pytest.approx(row.interval[1], abs=2e-5)
     assert "forest" not in sections_of(study_dir)
 
 

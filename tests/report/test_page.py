@@ -15,7 +15,7 @@ from vslm.core.errors import ResultError
 from vslm.report.figures.style import styles
 from vslm.report.numbers.formatting import joined_differences
 from vslm.report.numbers.runs import read_runs
-from vslm.report.numbers.tables import verdict_rows
+from vslm.report.numbers.tables import judged_arms
 from vslm.report.pages.content import cards
 from vslm.report.pages.study import render, write_report
 from vslm.results.files import read_json, write_json
@@ -189,7 +189,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
 def test_cards_share_one_axis(study: StudyFolder) -> None:
     """Zero is at the same place on every card, and every interval is on the axis."""
     look = styles(study.arms, "all-visible")
-    bars = [card["bar"] for card in cards(study.study, verdict_rows(study), look)]
+    bars = [card["bar"] for card in cards(study.study.primary, judged_arms(study), look)]
     assert bars[0]["zero"] == bars[1]["zero"]
     for bar in bars:
         assert 0 < bar["low"] < bar["delta"] < bar["high"] < 100

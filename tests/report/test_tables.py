@@ -7,9 +7,10 @@ from pathlib import Path
 
 from synthetic_study import write_study
 
-from vslm.report.numbers.tables import headline, list_arms, verdict_rows
+from vslm.report.numbers.tables import Judged, headline, judged_arms, list_arms
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
+from vslm.results.records import ArmVerdict, StudyRecord
 
 
 def test_every_arm_ever_run_is_listed_the_losing_one_too(study_dir: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_torn_verdict_keeps_its_arms_in_the_list(tmp_path: Path) -> None:
     rows = list_arms(tmp_path)
     assert [row["verdict"] for row in rows] == ["baseline", None]
     assert "verdict.json" in rows[1]["problem"]
-    assert verdict_rows(StudyFolder(folder)) == []
+    assert judged_arms(StudyFolder(folder)) == []
 
 
 def test_a_run_that_did_not_end_is_no_seed(tmp_path: Path) -> None:
@@ -102,14 +103,15 @@ def test_rows_of_other_budgets_come_the_smallest_first(tmp_path: Path) -> None:
         "x5": None,
     }
     write_json(study_dir / "verdict.json", verdict)
-    rows = {row["arm"]: row for row in verdict_rows(StudyFolder(study_dir))}
-    assert [row["delta"] for row in rows["window-4"]["by_budget"]] == [0.5, judged["delta"], 0.75]
-    assert [row["delta"] for row in rows["window-32"]["by_budget"]] == [verdict["arms"]["window-32"]["delta"]]
+    rows = {row.arm: row for row in judged_arms(StudyFolder(study_dir))}
+    assert [at.delta for at in rows["window-4"].by_budget] == [0.5, judged["delta"], 0.75]
+    assert [at.delta for at in rows["window-32"].by_budget] == [verdict["arms"]["window-32"]["delta"]]
 
 
 def test_a_row_without_a_verdict_is_not_resolved() -> None:
     """On top of a page as in the table."""
-    words = headline({"baseline": "a"}, [{"arm": "b"}, {"arm": "c", "verdict": "better"}])
+    rows = [Judged("b", ArmVerdict()), Judged("c", ArmVerdict(verdict="better"))]
+    words = headline(StudyRecord(baseline="a"), rows)
     assert [(item["verdict"], item["words"]) for item in words] == [
         ("unresolved", "is not resolved yet"),
         ("better", "is better than a"),
@@ -123,7 +125,7 @@ def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
 
 def test_the_headline_names_the_baseline(study: StudyFolder) -> None:
     """In words, an arm is worse than something."""
-    words = [(item["arm"], item["words"]) for item in headline(study.study, verdict_rows(study))]
+    words = [(item["arm"], item["words"]) for item in headline(study.study, judged_arms(study))]
     assert words == [("window-32", "is not resolved yet"), ("window-4", "is worse than all-visible")]
 
 

@@ -26,6 +26,6 @@ def test_only_seeds_that_ended_well_in_every_arm_pair(tmp_path: Path):
     (folder.run("b", 4).path / "done.json").write_text("{", encoding="utf-8")
     paired = folder.paired(["a", "b"])
     assert {arm: list(by_seed) for arm, by_seed in paired.items()} == {"a": [0, 5], "b": [0, 5]}
-    assert [done["val_loss"] for done in paired["b"].values()] == [0.0, 5.0]
+    assert [done.val_loss for done in paired["b"].values()] == [0.0, 5.0]
     assert folder.ended(folder.run("a", 1)) is None
     assert folder.ended(folder.run("b", 2)) is not None

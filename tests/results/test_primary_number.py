@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vslm.results import shapes
 from vslm.results.primary import PrimaryNumber
+from vslm.results.records import StudyRecord
 from vslm.results.shapes import first_odd
 
 RECALL = {
@@ -62,7 +62,7 @@ def test_it_is_read_after_the_last_step_of_the_split_that_is_asked_for() -> None
 @pytest.mark.parametrize("gone", ["number", "unit", "title", "higher_is_better"])
 def test_a_record_says_all_of_a_number_or_is_of_a_loss(gone: str) -> None:
     """Nobody can judge by a number whose direction is not written down."""
-    rules = tuple(rule for rule in shapes.STUDY if rule.path.startswith("primary"))
+    rules = tuple(rule for rule in StudyRecord.rules() if rule.path.startswith("primary"))
     assert first_odd({"primary": RECALL}, rules, to="judge") is None
     assert first_odd({"primary": {"measure": "val_bpb", "smallest_effect": 0.1, "positions": None}}, rules) is None
     odd = first_odd({"primary": {name: value for name, value in RECALL.items() if name != gone}}, rules, to="judge")

@@ -136,7 +136,7 @@ def test_what_is_needed_to_judge_must_be_there(run: RunFolder) -> None:
     del record["plan"]["errors"]
     write_json(run.path.parents[1] / "study.json", record)
     folder = StudyFolder(run.path.parents[1])
-    assert folder.study["question"] == "Which?"
+    assert folder.study.plain()["question"] == "Which?"
     assert "changed after vslm wrote it" in str(folder.record_problem)
     with pytest.raises(ResultError, match=r"plan\.errors is not there"):
         folder.study_to("judge")

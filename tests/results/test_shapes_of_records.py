@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from vslm.results.shapes import VERDICT, first_odd
+from vslm.results.records import Verdict
+from vslm.results.shapes import first_odd
 
 
 @pytest.mark.parametrize("place", ["arms.a", "budgets.x2.arms.a", "trends.a"])
@@ -19,11 +20,11 @@ def test_a_look_that_lacks_what_a_later_one_is_made_from_is_odd(place: str, name
         "budgets": {"x2": {"arms": {"a": copy.deepcopy(arm)}}},
         "trends": {"a": {"looks": [dict(look)]}},
     }
-    assert first_odd(verdict, VERDICT, to="judge") is None
+    assert first_odd(verdict, Verdict.rules(), to="judge") is None
     there: Any = verdict
     for key in place.split("."):
         there = there[key]
     del there["looks"][0][name]
-    odd = first_odd(verdict, VERDICT, to="judge")
+    odd = first_odd(verdict, Verdict.rules(), to="judge")
     assert odd is not None
     assert name in odd.found

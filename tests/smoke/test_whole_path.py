@@ -61,7 +61,7 @@ def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path)
     first = vslm(place, "run", "study.py", "--workers", "2", "--precision", "fp32")
     assert first.returncode == 0, first.stdout + first.stderr
     folder = StudyFolder(place / "runs" / "study")
-    same = folder.verdict["arms"]["same"]
+    same = folder.plain_verdict["arms"]["same"]
     assert same["delta"] == 0.0
     assert same["interval"] == [0.0, 0.0]
     assert same["verdict"] == "equivalent"

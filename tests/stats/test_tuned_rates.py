@@ -73,9 +73,9 @@ def test_a_search_is_read_from_what_a_curve_records() -> None:
     curve = Curve(LearningRates(), 0.004)
     while wanted := curve.wanted():
         curve.take({rate: [3 + 0.05 * math.log2(rate / 0.003) ** 2 for _ in seeds] for rate, seeds in wanted.items()})
-    row = curve.plain()
-    search = Search([r["rate"] for r in row["rates"]], [r["values"] for r in row["rates"]], row["chosen"])
-    assert search.rates[search.best] == row["best"]
+    row = curve.record()
+    search = Search([tried.rate for tried in row.rates], [tried.values for tried in row.rates], row.chosen)
+    assert search.rates[search.best] == row.best
     assert cost_of_rate(search, 1e-6, 4) < 1e-6
     assert not search.is_at_edge
 

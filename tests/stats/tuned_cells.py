@@ -90,16 +90,16 @@ def study(cell: Cell, rng: np.random.Generator) -> list[str]:
                 }
             )
         curves.append(curve)
-    rows = {str(arm): curve.plain() for arm, curve in enumerate(curves)}
+    rows = {str(arm): curve.record() for arm, curve in enumerate(curves)}
     costs = costs_of_rates(
         {
-            a: Search([r["rate"] for r in row["rates"]], [r["values"] for r in row["rates"]], row["chosen"])
+            a: Search([tried.rate for tried in row.rates], [tried.values for tried in row.rates], row.chosen)
             for a, row in rows.items()
         }
     )
     luck = math.sqrt(cell.judging) * rng.standard_normal(cell.seeds)
     own = math.sqrt(1 - cell.judging) * rng.standard_normal((ARMS + 1, cell.seeds))
-    at = np.array([loss(math.log2(rows[str(arm)]["chosen"] / CENTER)) for arm, loss in enumerate(losses)])
+    at = np.array([loss(math.log2(rows[str(arm)].chosen / CENTER)) for arm, loss in enumerate(losses)])
     final = at[:, None] + cell.sd * (luck + own)
     looks = take_look(
         {str(arm): final[arm] - final[0] for arm in range(1, ARMS + 1)},

@@ -1,9 +1,9 @@
 """Join folders of one study from several machines, and make one small file to send."""
 
+import dataclasses
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.core.specs import differences
@@ -11,6 +11,7 @@ from vslm.lab.verdict import write_verdict
 from vslm.results.files import is_leftover, write_json, written_whole
 from vslm.results.folder import KEPT, MODULES, RUN_AGAIN, RunFolder, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
+from vslm.results.records import StudyRecord
 from vslm.results.seals import sealed
 from vslm.study.own_classes import changed_parts
 
@@ -38,21 +39,22 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
         _check_whole(folder)
     for folder in folders[1:]:
         _check_same(first, folder.study_to("run"), folders[0].path, folder.path)
-    whole: dict[str, Any] = {**first, "seeds": sorted({seed for folder in folders for seed in folder.study["seeds"]})}
-    whole["arms"] = {
-        arm: {**row, "runs": {}, "runs_by_budget": {name: {} for name in row.get("runs_by_budget", {})}}
-        for arm, row in first["arms"].items()
+    arms = {
+        arm: dataclasses.replace(row, runs={}, runs_by_budget={name: {} for name in row.runs_by_budget})
+        for arm, row in first.arms.items()
     }
-    for seed in whole["seeds"]:
-        source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in first["arms"]))
-        done = [arm for arm in first["arms"] if _is_done(source, arm, seed)]
+    seeds = sorted({seed for folder in folders for seed in folder.study.seeds})
+    whole = dataclasses.replace(first, seeds=seeds, arms=arms)
+    for seed in seeds:
+        source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in arms))
+        done = [arm for arm in arms if _is_done(source, arm, seed)]
         _check_one_place(source, done, seed)
         for arm in done:
-            row = whole["arms"][arm]
             for budget in source.budgets:
                 path = source.run(arm, seed, budget).path
                 _copy(path, out / path.relative_to(source.path))
-                names = row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+                row = arms[arm]
+                names = row.runs if budget == 1 else row.runs_by_budget[budget_name(budget)]
                 names[str(seed)] = source.fingerprints(arm, budget)[str(seed)]
     for stage in ("screen", "tuning"):
         if (folders[0].path / stage).is_dir():
@@ -61,7 +63,7 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
         copy_file(copy, out / copy.name)
     if (folders[0].path / MODULES).is_dir():
         _copy(folders[0].path / MODULES, out / MODULES)
-    write_json(out / "study.json", sealed(whole))
+    write_json(out / "study.json", sealed(whole.plain()))
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
 
@@ -75,20 +77,19 @@ def _check_whole(folder: StudyFolder) -> None:
                 raise ResultError(str(run.path), run.damage, "only whole runs are merged", do)
 
 
-def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Path) -> None:
-    different = [key for key in _SAME if a.get(key) != b.get(key)]
-    if _confirmed(a) != _confirmed(b):
+def _check_same(a: StudyRecord, b: StudyRecord, where_a: Path, where_b: Path) -> None:
+    different = [key for key in _SAME if getattr(a, key) != getattr(b, key)]
+    if a.confirmed != b.confirmed:
         different.append("the choice of the screening")
-    if set(a["arms"]) != set(b["arms"]):
+    if set(a.arms) != set(b.arms):
         different.append("arms")
     else:
-        for arm in a["arms"]:
+        for arm, row in a.arms.items():
             for key in _SAME_OF_AN_ARM:
-                if a["arms"][arm][key] != b["arms"][arm][key]:
-                    rows = differences(a["arms"][arm]["experiment"], b["arms"][arm]["experiment"])
-                    paths = ", ".join(path for path, _, _ in rows)
+                if getattr(row, key) != getattr(b.arms[arm], key):
+                    paths = ", ".join(path for path, _, _ in differences(row.experiment, b.arms[arm].experiment))
                     different.append(f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}")
-            codes = [study["arms"][arm].get("own_code", {}) for study in (a, b)]
+            codes = [study.arms[arm].own_code or {} for study in (a, b)]
             if changed := changed_parts(*codes):
                 different.append(f"the code of arm {arm!r} ({', '.join(changed)})")
     if different:
@@ -99,10 +100,6 @@ def _check_same(a: dict[str, Any], b: dict[str, Any], where_a: Path, where_b: Pa
 def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:
     """Whether an arm was run with a seed, at every budget."""
     return all(folder.ended(folder.run(arm, seed, budget), budget) is not None for budget in folder.budgets)
-
-
-def _confirmed(study: dict[str, Any]) -> list[str]:
-    return study.get("screening", {}).get("confirmed", list(study["arms"]))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -135,7 +132,7 @@ def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
     Raises: ResultError if the folder is no study.
     """
     study = StudyFolder(folder)
-    if not study.study["arms"]:
+    if not study.study.arms:
         raise ResultError(str(folder), "a study without arms")
     if target.is_dir():
         raise ResultError(str(target), "a folder", "the name of a file is needed", f"try --out {target / 'study.zip'}")

@@ -6,12 +6,12 @@ winner matched by each kind of size that it does not have equal already; on fres
 """
 
 import dataclasses
+from typing import Literal, cast
 
 from vslm.core.errors import ResultError, SpecError, nearest
 from vslm.core.specs import from_plain
 from vslm.lab.verdict import verdict_before
 from vslm.results.folder import StudyFolder
-from vslm.results.primary import PrimaryNumber
 from vslm.study.catalog import CHANGES
 from vslm.study.changes import Change
 from vslm.study.experiment import Budget, Experiment
@@ -44,26 +44,26 @@ def rematch(
     """
     study = folder.study_to("run")
     arm = _winner(folder) if arm is None else arm
-    others = [name for name in folder.judged_arms if name != study["baseline"]]
+    others = [name for name in folder.judged_arms if name != study.baseline]
     if arm not in others:
         raise SpecError("--arm", f"{arm!r} is no judged arm", nearest(arm, others))
-    base, its = (_experiment(folder, name, trust) for name in (study["baseline"], arm))
-    vocabulary = study["corpora"][study["arms"][arm]["corpus"]]["vocabulary"]
-    arms = {study["baseline"]: base, arm: its}
-    more = relative_sizes(arms, study["baseline"], dict.fromkeys(arms, vocabulary))[arm]
+    base, its = (_experiment(folder, name, trust) for name in (study.baseline, arm))
+    vocabulary = study.corpus_of(arm).vocabulary
+    arms = {study.baseline: base, arm: its}
+    more = relative_sizes(arms, study.baseline, dict.fromkeys(arms, vocabulary))[arm]
     equal_already = [WORDS[by] for by in SIZES if abs(more[by]) <= TOLERANCE_FRACTION]
     for by in SIZES:
         if WORDS[by] not in equal_already:
             equal = matched(its, to=base, by=by, change=change, vocabulary=vocabulary)
             arms[f"{arm}-equal-{by.replace('_', '-')}"] = equal
     return Study(
-        question=f"{study['question']} {arm!r} again, under every match",
+        question=f"{study.question} {arm!r} again, under every match",
         prediction=f"{arm!r} is better in every match; it has equal {' and '.join(equal_already) or 'none of them'}",
-        baseline=study["baseline"],
+        baseline=study.baseline,
         arms=arms,
-        seeds=_new_seeds(seeds, study["seeds"]),
-        match=study["match"],
-        primary=primary_of(study["primary"]),
+        seeds=_new_seeds(seeds, study.seeds),
+        match=cast(Literal["tokens", "flops", "time"], study.match),
+        primary=primary_of(study.primary),
     )
 
 
@@ -93,17 +93,16 @@ def change_named(name: str) -> Change:
 
 
 def _winner(folder: StudyFolder) -> str:
-    arms = verdict_before(folder)["arms"]
-    better = {arm: row["delta"] for arm, row in arms.items() if row["verdict"] == "better" and row["delta"] is not None}
+    arms = verdict_before(folder).arms
+    better = {arm: row.delta for arm, row in arms.items() if row.verdict == "better" and row.delta is not None}
     if not better:
         found = "no arm is better than the baseline" if arms else "no verdict yet"
         raise ResultError(str(folder.path), found, "a winner is needed", "name an arm with --arm")
-    primary = PrimaryNumber.of(folder.study["primary"])
-    return min(better, key=lambda arm: primary.turned(better[arm]))
+    return min(better, key=lambda arm: folder.study.primary.turned(better[arm]))
 
 
 def _experiment(folder: StudyFolder, arm: str, trust: bool) -> Experiment:
     """The arm as it was judged, at the rate that its tuning chose, for as many tokens."""
-    row = folder.study["arms"][arm]
-    experiment: Experiment = from_plain(row["experiment"], kinds_of(folder.path, trust=trust))
-    return dataclasses.replace(experiment, budget=Budget(tokens=row["tokens"]))
+    row = folder.study.arms[arm]
+    experiment: Experiment = from_plain(row.experiment, kinds_of(folder.path, trust=trust))
+    return dataclasses.replace(experiment, budget=Budget(tokens=row.tokens))

@@ -115,7 +115,7 @@ def _first_finished(named: Named) -> Path:
     arm, study, torn = named.arms[0], named.folder, None
     for run in named.runs(arm):
         try:
-            if run.done and run.done["status"] == "done":
+            if run.done and run.done.ended_well:
                 return run.path
         except ResultError as error:  # another seed may be whole
             torn = torn or error

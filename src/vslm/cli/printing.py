@@ -20,10 +20,10 @@ def print_verdict(folder: "StudyFolder", page: Path, *, as_json: bool) -> None:
     from vslm.report.terminal import show_verdict
 
     if as_json:
-        print_json(folder.verdict or {"arms": {}})
+        print_json(folder.plain_verdict or {"arms": {}})
         return
     show_verdict(folder)
     print(f"report  {page}")
-    verdict = folder.verdict or {"arms": {}}
-    if folder.study.get("equal") and any(row["verdict"] == "better" for row in verdict["arms"].values()):
+    arms = {} if folder.verdict is None else folder.verdict.arms
+    if folder.study.equal and any(row.verdict == "better" for row in arms.values()):
         print(f"next    vslm rematch {folder.path}  (the winner again: other sizes, new seeds)")

@@ -269,9 +269,9 @@ def train(
         study = study_of(path, place, wanted)
         folder = run_study(study, place, watcher, study_file=None, options=options)
     model, page = folder.run(ARM, 0), write_report(folder.path)
-    if model.done and model.done["status"] == "done":
+    if model.done and model.done.ended_well:
         print(f"\n{model.sample}\n")
-        print(f"validation loss {model.done['val_loss']:.4f} nats per token, {model.done['val_bpb']:.4f} bits per byte")
+        print(f"validation loss {model.done.val_loss:.4f} nats per token, {model.done.val_bpb:.4f} bits per byte")
     print(f"folder  {model.path}\nreport  {page}")
     _exit_where_missing(folder)
 
@@ -326,5 +326,5 @@ def noise(
 
 def _exit_where_missing(folder: "StudyFolder") -> None:
     """Status 1 for a study whose verdict lacks runs."""
-    if (folder.verdict or {}).get("missing"):
+    if folder.verdict is not None and folder.verdict.missing:
         sys.exit(1)

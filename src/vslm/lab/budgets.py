@@ -18,8 +18,9 @@ from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
 from vslm.lab.options import Options, Watcher
 from vslm.lab.remembered import remember, remembered, settings_path
-from vslm.lab.stages import num_rounds
+from vslm.lab.stages import StageSize, num_rounds, settings_of
 from vslm.results.places import read_shown, remove_folder
+from vslm.results.records import SettingsRecord
 from vslm.runs.pool import Order, run_orders
 from vslm.runs.timing import START_SECONDS, Extent, has_compiler
 from vslm.study.job import Job, Settings, objective_checksums, start_checksum
@@ -54,13 +55,13 @@ class Bench:
     watcher: Watcher
     code: OwnCode = OwnCode()
 
-    def choose_settings(self, options: Options, sizes: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], float]:
+    def choose_settings(self, options: Options, sizes: Sequence[StageSize]) -> tuple[SettingsRecord, float]:
         """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
         cores = available_cores()
         extent = Extent(
-            num_runs=max(size["num_runs"] for size in sizes),
+            num_runs=max(size.num_runs for size in sizes),
             num_arms=self.study.screen.num_confirmed() if self.study.screen else len(self.study.arms),
-            full_runs=sum(size["num_runs"] * size["budget"] for size in sizes),
+            full_runs=sum(size.num_runs * size.budget for size in sizes),
             minutes=options.minutes,
         )
         settings = Settings(device=device(options.device), precision="fp32", compiled=False, threads=1)
@@ -88,15 +89,15 @@ class Bench:
             why = f"as timed on {timing['measured']}; to time again, delete {settings_path(about)}"
         for remark in timing["remarks"]:
             self.watcher.say(remark)
-        chosen = {**timing["settings"], **{key: timing[key] for key in _KEPT}}
-        words = ", ".join(f"{key} {chosen[key]}" for key in ("precision", "compiled", "threads", "workers"))
+        chosen = SettingsRecord.from_plain({**timing["settings"], **{key: timing[key] for key in _KEPT}})
+        words = ", ".join(f"{key} {getattr(chosen, key)}" for key in ("precision", "compiled", "threads", "workers"))
         self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words} ({why})")
         return chosen, timing["tokens_per_second"]
 
-    def time_arms(self, arms: list[str], settings: Mapping[str, Any]) -> dict[str, Timed]:
+    def time_arms(self, arms: list[str], settings: SettingsRecord) -> dict[str, Timed]:
         """Time arms side by side with the baseline, in the settings of the study."""
         self.watcher.say(f"timing {', '.join(arms)} beside {self.study.baseline}")
-        chosen = Settings(**{key: settings[key] for key in ("device", "precision", "compiled", "threads")})
+        chosen = settings_of(settings)
         baseline, *beside = (self._job(arm, chosen, 1) for arm in (self.study.baseline, *arms))
         order = Order(baseline, self.out / _TIMING, self._copy(), task="rates", beside=tuple(beside))
         first, *rest = self._ask(order)["rates"]
@@ -202,7 +203,7 @@ def baseline_tokens(
 
 
 def seconds_whatever_the_tokens(
-    study: Study, sizes: Sequence[Mapping[str, Any]], *, workers: int, rate: float, compile_seconds: float
+    study: Study, sizes: Sequence[StageSize], *, workers: int, rate: float, compile_seconds: float
 ) -> float:
     """How long a study's runs start and are evaluated, `workers` at the same time: what longer runs do not prolong.
 
@@ -216,9 +217,9 @@ def seconds_whatever_the_tokens(
     measure, seconds = study.arms[study.baseline].loss_by_position, compile_seconds
     at_once = min(workers, available_cores())  # more than that make none of them faster
     for size in sizes:
-        evaluated = measure.tokens_of_a_run(is_made_to_choose=size["stage"] != "judged")
+        evaluated = measure.tokens_of_a_run(is_made_to_choose=size.stage != "judged")
         of_a_run = START_SECONDS + evaluated / (_EVALUATION_SPEED * rate)
-        seconds += math.ceil(size["num_runs"] / at_once) * of_a_run
+        seconds += math.ceil(size.num_runs / at_once) * of_a_run
     return seconds
 
 

@@ -24,7 +24,8 @@ from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
 from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
-from vslm.results.seals import FILES, MODEL, unlike
+from vslm.results.records import RunEnd
+from vslm.results.seals import MODEL, unlike
 from vslm.runs.stored_run import StoredRun
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Experiment
@@ -159,7 +160,7 @@ def _check_start(experiment: Experiment, corpus: Corpus) -> None:
 def _check_run(folder: Path, corpus: Corpus) -> None:
     """Refuse a folder that is no run that ended well, and one of another tokenizer."""
     done = finished(folder)
-    if done["status"] != "done":
+    if not done.ended_well:
         raise ResultError(str(folder), "this run diverged", "a run that ended well is needed")
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     if tokenizer.fingerprint != corpus.tokenizer_fingerprint:
@@ -167,14 +168,14 @@ def _check_run(folder: Path, corpus: Corpus) -> None:
         raise DataError(str(folder), found, "an id must mean the same text in both", "use the same corpus")
 
 
-def finished(folder: Path) -> dict[str, Any]:
+def finished(folder: Path) -> RunEnd:
     """`done.json` of a run's folder.
 
     Raises: ResultError if the folder holds no finished run.
     """
     if (folder / "done.json").is_file() and (folder / "weights.safetensors").is_file():
         run = run_folder_of(folder)
-        damage = run.damage or unlike(folder, (run.done or {}).get(FILES, {}), MODEL)
+        damage = run.damage or (unlike(folder, run.done.files, MODEL) if run.done else None)
         if damage is not None or run.done is None:
             raise ResultError(str(folder), str(damage), "a whole run is needed", f"{RUN_AGAIN}")
         return run.done

@@ -1,5 +1,6 @@
 """This machine's noise card: how far apart runs end that differ in nothing that matters."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -62,25 +63,25 @@ def write_noise_card(folder: StudyFolder) -> dict[str, Any]:
         raise RunError(str(folder.path), found, f"{_FEWEST_PAIRS} or more have a spread", "the same command goes on")
     count, done = len(seeds), list(ended["plain"].values())
     plain, last_bit, other = (
-        np.array([row["val_loss"] for row in ended[arm].values()]) for arm in ("plain", "last-bit", "other-init")
+        np.array([row.val_loss for row in ended[arm].values()]) for arm in ("plain", "last-bit", "other-init")
     )
-    seconds = float(np.mean([row["seconds"] for row in done]))
+    seconds = float(np.mean([row.seconds or 0.0 for row in done]))
     paired_sd = float(np.std(other - plain, ddof=1))
     error = sum(fixed_plan(3).errors)
     card = {
         "measure": "val_loss",
         "unit": VAL_LOSS.unit,
-        "tokens": done[0]["tokens"],
+        "tokens": done[0].tokens,
         "seeds": count,
         "last_bit_sd": float(np.std(last_bit - plain, ddof=1)),
         "paired_sd": paired_sd,
         "unpaired_sd": float(np.std(plain, ddof=1)) * 2**0.5,
-        "flops_per_second": float(np.mean([row["flops"] / row["seconds"] for row in done])),
+        "flops_per_second": float(np.mean([(row.flops or 0.0) / (row.seconds or math.inf) for row in done])),
         "seconds_per_run": seconds,
         "resolvable": {
             str(n): {
                 "effect": resolvable_effect(paired_sd, n, error),
-                "minutes": 2 * n * seconds / 60 / folder.study["settings"]["workers"],
+                "minutes": 2 * n * seconds / 60 / folder.study.settings.workers,
             }
             for n in _SEED_COUNTS
         },

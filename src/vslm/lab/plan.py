@@ -30,14 +30,15 @@ from vslm.lab.verdict import num_comparisons
 from vslm.models.accounting import block_table, folded
 from vslm.results.files import read_json
 from vslm.results.primary import PrimaryNumber
-from vslm.results.shapes import NOISE_CARD, first_odd
+from vslm.results.records import NoiseCard
+from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
 from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.matching import relative_sizes
 from vslm.study.own_classes import own_code
-from vslm.study.primary import primary_record
+from vslm.study.primary import primary_number
 from vslm.study.study import Study, auto_looks, parse_seeds
 
 # Nats, between two arms of the same seed at about 2M tokens; a guess until this machine has a noise card.
@@ -58,7 +59,7 @@ def noise_card_path() -> Path:
     return home() / "noise.json"
 
 
-def noise_card() -> dict[str, Any] | None:
+def noise_card() -> NoiseCard | None:
     """This machine's noise card, or None before `vslm noise`.
 
     Raises: ResultError if it is torn, or not what `vslm noise` writes.
@@ -67,9 +68,9 @@ def noise_card() -> dict[str, Any] | None:
     if not path.exists():
         return None
     card = read_json(path)
-    if odd := first_odd(card, NOISE_CARD, to="judge"):
+    if odd := first_odd(card, NoiseCard.rules(), to="judge"):
         raise ResultError(str(path), odd.found, odd.allowed, "delete it, or let `vslm noise` write it anew")
-    return card
+    return NoiseCard.from_plain(card)
 
 
 def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
@@ -83,12 +84,12 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     checked = check_models(study, vocabularies)
     card = noise_card()
-    flops_rate = card["flops_per_second"] if card else _GUESSED_FLOPS_PER_SECOND
+    flops_rate = card.flops_per_second if card else _GUESSED_FLOPS_PER_SECOND
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = tuple(range(looks[0])) if looks else parse_seeds(asked)
     sizes = stage_sizes(study, len(seeds))
-    workers = options.workers or min(available_cores(), max(size["num_runs"] for size in sizes))
+    workers = options.workers or min(available_cores(), max(size.num_runs for size in sizes))
     flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
     base_rate = flops_rate / flops[study.baseline]
     fixed = [
@@ -139,13 +140,13 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
     average = sum(arm["minutes"] for arm in arms.values()) / len(arms)
     stages = [
-        {**size, "minutes": minutes_of_rounds(num_rounds([size], at_once), average, seconds)}
+        {**size.plain(), "minutes": minutes_of_rounds(num_rounds([size], at_once), average, seconds)}
         for size, seconds in zip(sizes, fixed, strict=True)
     ]
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
     minutes_per_seed = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged") / len(seeds)
     needed = math.inf if sd is None else seeds_to_resolve(study.primary.smallest_effect, sd, error)
-    primary = PrimaryNumber.of(primary_record(study.primary, study.arms[study.baseline]))
+    primary = primary_number(study.primary, study.arms[study.baseline])
     return {
         "question": study.question,
         "judged_by": primary.compared,
@@ -173,14 +174,14 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     }
 
 
-def _noise_sd(study: Study, card: Mapping[str, Any] | None) -> float | None:
+def _noise_sd(study: Study, card: NoiseCard | None) -> float | None:
     """SD of a paired difference of the primary number; None where nothing tells it: the noise card is of the loss."""
     if not study.primary.is_loss:
         return None
-    return card["paired_sd"] if card else _GUESSED_SD
+    return card.paired_sd if card else _GUESSED_SD
 
 
-def _noise_from(sd: float | None, primary: PrimaryNumber, card: Mapping[str, Any] | None) -> str:
+def _noise_from(sd: float | None, primary: PrimaryNumber, card: NoiseCard | None) -> str:
     if sd is None:
         return f"not known of {primary.name}: `vslm noise` measures that of the validation loss alone"
     return "this machine's noise card" if card else "a guess; `vslm noise` measures it"

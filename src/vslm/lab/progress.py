@@ -13,6 +13,7 @@ from rich.text import Text
 from vslm.core.visible import visible
 from vslm.lab.options import Watcher
 from vslm.results.console import console as console_to
+from vslm.results.records import RunEnd
 
 _LINE_EVERY_SECONDS = 15.0
 _SAMPLE_EVERY_SECONDS = 15.0
@@ -46,12 +47,12 @@ class _Lines:
         if "step" in message and self.first_step is None:
             self.first_step = time.monotonic(), self._done()
         if "done" in message and not message.get("was_there"):
-            done = message["done"]
-            if done["status"] == "done":
+            done: RunEnd = message["done"]
+            if done.ended_well:
                 name, loss = _final_loss(done)
-                self.say(f"{arm} seed {seed}: done, {name} {loss:.4f} in {done['seconds']:.0f} s")
+                self.say(f"{arm} seed {seed}: done, {name} {loss:.4f} in {done.seconds:.0f} s")
             else:
-                self.say(f"{arm} seed {seed}: diverged at step {done['diverged_step']}; the others go on")
+                self.say(f"{arm} seed {seed}: diverged at step {done.diverged_step}; the others go on")
         elif "failed" in message:
             # With a full disk the study stops, and says so itself.
             if not message.get("disk_full"):
@@ -147,10 +148,9 @@ class _Table(_Lines):
         return table
 
 
-def _final_loss(done: Mapping[str, Any]) -> tuple[str, float | None]:
+def _final_loss(done: RunEnd) -> tuple[str, float | None]:
     """The name and the value of a run's final loss: `val_loss`, or `select_loss` where it was made to choose."""
-    name = "select_loss" if "select_loss" in done else "val_loss"
-    return name, done.get(name)
+    return ("val_loss", done.val_loss) if done.select_loss is None else ("select_loss", done.select_loss)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import vslm
@@ -19,19 +20,22 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.options import Options
-from vslm.lab.stages import Record, name_runs, num_rounds, stage_record, stage_sizes
-from vslm.results.folder import FORMAT, StudyFolder
+from vslm.lab.stages import name_runs, num_rounds, stage_record, stage_sizes
+from vslm.lab.verdict import look_plan
+from vslm.results.folder import StudyFolder
+from vslm.results.primary import PrimaryNumber
+from vslm.results.records import FORMAT, ArmRecord, CorpusRecord, PlanRecord, SettingsRecord, StudyRecord, TimedRecord
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 from vslm.study.job import objective_checksums, start_checksum
 from vslm.study.own_classes import changed_parts, parts_of_copy
-from vslm.study.primary import primary_record
+from vslm.study.primary import primary_number
 from vslm.study.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
 
 _ANOTHER = "choose another place with --out"
 
 
-def declared(bench: Bench, options: Options) -> Record:
+def declared(bench: Bench, options: Options) -> StudyRecord:
     """The record of the study in its folder: as it was, with what is new added; or refused.
 
     Raises: SpecError when the folder belongs to another study, or an arm that was run has changed.
@@ -45,80 +49,78 @@ def declared(bench: Bench, options: Options) -> Record:
     seeds, plan = _seeds_and_plan(study, options, before)
     rows = {arm: _row(bench, arm) for arm in study.arms}
     for arm, row in rows.items():
-        if before and arm in before["arms"]:
-            _check_unchanged(arm, before["arms"][arm], row, out)
+        if before and arm in before.arms:
+            _check_unchanged(arm, before.arms[arm], row, out)
             _check_own_code(bench, arm, before, row)
-            if before["arms"][arm].get("screened_out"):  # compared with the baseline before its rate was tuned
-                row["differences"] = before["arms"][arm]["differences"]
+            if before.arms[arm].screened_out:  # compared with the baseline before its rate was tuned
+                row.differences = before.arms[arm].differences
     _check_more_tokens(study, options, before, out)
     sizes = stage_sizes(study, len(seeds))
     if before is None:
         settings, rate = bench.choose_settings(options, sizes)
     else:
-        settings, rate = _with_workers(before["settings"], options, bench), before["tokens_per_second"]
-    flops = {arm: row["flops_per_token"] for arm, row in rows.items()}
+        settings, rate = _with_workers(before.settings, options, bench), before.tokens_per_second
+    flops = {arm: row.flops_per_token for arm, row in rows.items()}
     if before is None:
-        rounds = slowed(num_rounds(sizes, settings["workers"]), settings["workers"], settings["threads"])
+        rounds = slowed(num_rounds(sizes, settings.workers), settings.workers, settings.threads)
         rounds *= relative_cost(study, flops)
         fixed = seconds_whatever_the_tokens(
-            study, sizes, workers=settings["workers"], rate=rate, compile_seconds=settings["compile_seconds"]
+            study, sizes, workers=settings.workers, rate=rate, compile_seconds=settings.compile_seconds or 0.0
         )
         base_tokens = baseline_tokens(
             study, flops[study.baseline], options, rate=rate, rounds=rounds, fixed_seconds=fixed
         )
-        stages["estimate"] = {
-            "stages": sizes,
-            "rounds": rounds,
-            "minutes": minutes_of(rounds, base_tokens, rate, fixed),
-        }
+        minutes = minutes_of(rounds, base_tokens, rate, fixed)
+        estimate = {"stages": [size.plain() for size in sizes], "rounds": rounds, "minutes": minutes}
+        stages = dataclasses.replace(stages, estimate=estimate)
     else:
-        base_tokens = before["arms"][study.baseline]["stages_tokens"][0]
+        base_tokens = before.arms[study.baseline].stages_tokens[0]
         _check_kept(options, before, base_tokens)
         if options.minutes is not None:
             bench.watcher.say(f"minutes were turned into {base_tokens:,} tokens a run when this study began")
-    old_arms = before["arms"] if before else {}
+    old_arms = before.arms if before else {}
     new = [arm for arm in study.arms if arm not in old_arms]
     addition = _number_of_addition(old_arms, out)
     to_time = [arm for arm in new if arm != study.baseline] if study.match == "time" else []
     timed = bench.time_arms(to_time, settings) if to_time else {}
     for arm, row in rows.items():
         old, speed = old_arms.get(arm), timed.get(arm)
-        stages_tokens = list(old["stages_tokens"]) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
+        stages_tokens = list(old.stages_tokens) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
         if options.more_tokens and not _goes_on(out, arm, old, options.more_tokens):
             stages_tokens.append(options.more_tokens)
-        row["stages_tokens"], row["tokens"] = stages_tokens, sum(stages_tokens)
-        row["addition"] = old.get("addition", 0) if old else addition
-        row["timed"] = old.get("timed") if old else dataclasses.asdict(speed) if speed else None
+        row.stages_tokens, row.tokens = stages_tokens, sum(stages_tokens)
+        row.addition = (old.addition or 0) if old else addition
+        row.timed = old.timed if old else TimedRecord.from_plain(dataclasses.asdict(speed)) if speed else None
         model = study.arms[arm].model
-        row["kernels"] = model.kernels(settings["device"])
-        row["executed_flops_per_token"] = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row["kernels"])
-    record: Record = {
-        "format": FORMAT,
-        "name": study_name(bench.study_file, out),
-        "question": study.question,
-        "prediction": _prediction(bench, before),
-        "baseline": study.baseline,
-        "arms": {**old_arms, **rows},
-        "seeds": seeds,
-        "primary": _primary(study),
-        "match": study.match,
-        **stages,
-        "plan": dataclasses.asdict(plan),
-        "settings": settings,
-        "tokens_per_second": rate,
-        "corpora": {corpus.fingerprint: corpus.meta for corpus in bench.corpora.values()},
-        "fingerprint": fingerprint({arm: row["fingerprint"] for arm, row in rows.items()}),
-        "vslm_version": vslm.__version__,
-        "created": before["created"] if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
-    }
+        row.kernels = model.kernels(settings.device)
+        row.executed_flops_per_token = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row.kernels)
+    record = StudyRecord(
+        format=FORMAT,
+        name=study_name(bench.study_file, out),
+        question=study.question,
+        prediction=_prediction(bench, before),
+        baseline=study.baseline,
+        arms={**old_arms, **rows},
+        seeds=seeds,
+        primary=_primary(study),
+        match=study.match,
+        **{one.name: getattr(stages, one.name) for one in dataclasses.fields(stages)},
+        plan=PlanRecord(looks=list(plan.looks), errors=list(plan.errors), reserve=plan.reserve),
+        settings=settings,
+        tokens_per_second=rate,
+        corpora={corpus.fingerprint: CorpusRecord.from_plain(corpus.meta) for corpus in bench.corpora.values()},
+        fingerprint=fingerprint({arm: row.fingerprint for arm, row in rows.items()}),
+        vslm_version=vslm.__version__,
+        created=before.created if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
+    )
     name_runs(study.arms, record)
     if before is not None and not options.more_tokens:
         _check_same_runs(before, record, out)
     return record
 
 
-def _primary(study: Study) -> Record:
-    return primary_record(study.primary, study.arms[study.baseline])
+def _primary(study: Study) -> PrimaryNumber:
+    return primary_number(study.primary, study.arms[study.baseline])
 
 
 def study_name(study_file: Path | None, out: Path) -> str:
@@ -126,7 +128,7 @@ def study_name(study_file: Path | None, out: Path) -> str:
     return study_file.stem if study_file else out.resolve().name or "study"
 
 
-def _before(out: Path, bench: Bench) -> Record | None:
+def _before(out: Path, bench: Bench) -> StudyRecord | None:
     """What an earlier command declared, or None; that it was changed since is said."""
     folder = StudyFolder(out)
     if not (out / "study.json").exists():
@@ -136,49 +138,46 @@ def _before(out: Path, bench: Bench) -> Record | None:
     return folder.study_to("run")
 
 
-def _row(bench: Bench, arm: str) -> Record:
+def _row(bench: Bench, arm: str) -> ArmRecord:
     """What an arm is, without how long it is trained."""
     experiment, corpus = bench.study.arms[arm], bench.corpora[arm]
-    own = {"own_code": dict(bench.code.parts[arm])} if arm in bench.code.parts else {}
-    return {
-        **own,
-        "experiment": to_plain(experiment),
-        "fingerprint": fingerprint(experiment),
-        "differences": [list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
-        "num_parameters": experiment.model.num_parameters(corpus.vocabulary),
-        "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
-        "flops_per_token": experiment.model.flops_per_token(corpus.vocabulary),
-        "corpus": corpus.fingerprint,
-        "bytes_per_token": scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
-        "start_sha256": start_checksum(experiment),
-        **({"objective_sha256": list(read)} if (read := objective_checksums(experiment)) else {}),
-    }
+    return ArmRecord(
+        own_code=dict(bench.code.parts[arm]) if arm in bench.code.parts else None,
+        experiment=to_plain(experiment),
+        fingerprint=fingerprint(experiment),
+        differences=[list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
+        num_parameters=experiment.model.num_parameters(corpus.vocabulary),
+        num_parameters_without_embeddings=experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
+        flops_per_token=experiment.model.flops_per_token(corpus.vocabulary),
+        corpus=corpus.fingerprint,
+        bytes_per_token=scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
+        start_sha256=start_checksum(experiment),
+        objective_sha256=list(objective_checksums(experiment) or ()),
+    )
 
 
-def _number_of_addition(old_arms: Record, out: Path) -> int:
+def _number_of_addition(old_arms: Mapping[str, ArmRecord], out: Path) -> int:
     """How often arms will have been added when new ones are now; 0 before the first look."""
     if not old_arms or not (out / "verdict.json").exists():
         return 0
-    return 1 + max(row.get("addition", 0) for row in old_arms.values())
+    return 1 + max(row.addition or 0 for row in old_arms.values())
 
 
-def _prediction(bench: Bench, before: Record | None) -> str | None:
+def _prediction(bench: Bench, before: StudyRecord | None) -> str | None:
     """What was expected before the first run; later words are no prediction."""
     now = bench.study.prediction
-    if before is None or before["prediction"] == now:
+    if before is None or before.prediction == now:
         return now
     bench.watcher.say("the prediction is another than before the first run; the first one stays")
-    return before["prediction"]
+    return before.prediction
 
 
-def _seeds_and_plan(study: Study, options: Options, before: Record | None) -> tuple[list[int], LookPlan]:
+def _seeds_and_plan(study: Study, options: Options, before: StudyRecord | None) -> tuple[list[int], LookPlan]:
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = list(range(looks[0])) if looks else list(parse_seeds(asked))
     if before is not None:
-        kept = before["plan"]
-        plan = LookPlan(tuple(kept["looks"]), tuple(kept["errors"]), kept["reserve"])
-        return sorted({*before["seeds"], *seeds}), plan
+        return sorted({*before.seeds, *seeds}), look_plan(before)
     if looks:
         return seeds, sequential_plan(looks)
     # Named seeds ("3-5") are a part of the declared study, to be merged; a count is what one look is planned for.
@@ -186,53 +185,55 @@ def _seeds_and_plan(study: Study, options: Options, before: Record | None) -> tu
     return seeds, fixed_plan(len(planned_seeds(study)) if named else len(seeds))
 
 
-def _with_workers(settings: Record, options: Options, bench: Bench) -> Record:
+def _with_workers(settings: SettingsRecord, options: Options, bench: Bench) -> SettingsRecord:
     """The settings as they were; runs at the same time may be others, since they change no number."""
     if options.workers is None:
         return settings
-    workers, threads = options.workers, settings["threads"]
+    workers, threads = options.workers, settings.threads
     # Threads stay those of the runs that are there: other numbers of them give other bits.
-    if threads > 1 and settings["device"] == "cpu" and workers * threads > available_cores():
+    if threads > 1 and settings.device == "cpu" and workers * threads > available_cores():
         workers = max(1, available_cores() // threads)
         bench.watcher.say(f"runs of this study have {threads} threads, so {workers} at the same time")
-    return {**settings, "workers": workers}
+    return dataclasses.replace(settings, workers=workers)
 
 
-def _check_same_study(study: Study, before: Record, out: Path) -> None:
-    for key, new in (("baseline", study.baseline), ("match", study.match), ("primary", _primary(study))):
-        if before[key] != new:
-            changed = [f"{key}{f'.{path}' if path else ''}" for path, _, _ in differences(before[key], new)]
+def _check_same_study(study: Study, before: StudyRecord, out: Path) -> None:
+    now = {"baseline": study.baseline, "match": study.match, "primary": _primary(study).plain()}
+    was = {"baseline": before.baseline, "match": before.match, "primary": before.primary.plain()}
+    for key, new in now.items():
+        if was[key] != new:
+            changed = [f"{key}{f'.{path}' if path else ''}" for path, _, _ in differences(was[key], new)]
             found = f"this folder holds a study with another {', '.join(changed)}"
             allowed = "what decides a study is declared before its first run"
             raise SpecError(str(out), found, allowed, _ANOTHER)
 
 
-def _check_unchanged(arm: str, old: Record, new: Record, out: Path) -> None:
-    if old["fingerprint"] != new["fingerprint"]:
-        changed = [path for path, _, _ in differences(old["experiment"], new["experiment"])]
+def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> None:
+    if old.fingerprint != new.fingerprint:
+        changed = [path for path, _, _ in differences(old.experiment, new.experiment)]
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         found = f"arm {arm!r} was run with other values ({shown})"
         raise SpecError(str(out), found, "an arm that was run does not change", _ANOTHER)
-    if old["corpus"] != new["corpus"]:
-        found = f"the corpus of arm {arm!r} has changed ({old['corpus']} before, {new['corpus']} now)"
+    if old.corpus != new.corpus:
+        found = f"the corpus of arm {arm!r} has changed ({old.corpus} before, {new.corpus} now)"
         raise SpecError(str(out), found, "", f"bring the old text back, or {_ANOTHER}")
-    if old["start_sha256"] != new["start_sha256"]:
+    if old.start_sha256 != new.start_sha256:
         found = f"the weights that arm {arm!r} starts from have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
-    if (old.get("objective_sha256") or []) != (new.get("objective_sha256") or []):
+    if old.objective_sha256 != new.objective_sha256:
         found = f"the weights that the objective of arm {arm!r} reads have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
 
 
-def _check_own_code(bench: Bench, arm: str, before: Record, row: Record) -> None:
+def _check_own_code(bench: Bench, arm: str, before: StudyRecord, row: ArmRecord) -> None:
     """Refuse to mix runs of a class of one's own with runs of what it was changed into."""
-    old, new = before["arms"][arm].get("own_code"), row.get("own_code", {})
+    old, new = before.arms[arm].own_code, row.own_code or {}
     if old is None:
         # Begun before code was recorded: known is what stands in the copy, and the runs keep the names they have.
-        row.pop("own_code", None)
+        row.own_code = None
         if not new:
             return
-        copy = bench.out / f"{before['name']}.py"
+        copy = bench.out / f"{before.name}.py"
         old = {**new, **parts_of_copy(bench.study.arms[arm], copy, new)}
     if changed := changed_parts(old, new):
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
@@ -241,35 +242,35 @@ def _check_own_code(bench: Bench, arm: str, before: Record, row: Record) -> None
         raise SpecError(str(bench.out), found, "an arm that was run does not change", do)
 
 
-def _check_same_runs(before: Record, record: Record, out: Path) -> None:
+def _check_same_runs(before: StudyRecord, record: StudyRecord, out: Path) -> None:
     """Refuse to run a seed again that was run in other settings: a merged folder holds seeds of several machines, and
     an arm that is added to such a seed would not be paired with the others.
     """
-    for name, corpus in record["corpora"].items():
-        old = before["corpora"].get(name, {}).get("sha256", corpus["sha256"])
-        if old != corpus["sha256"]:  # made again, by another version of what cuts a text into tokens
+    for name, corpus in record.corpora.items():
+        old = before.corpora[name].sha256 if name in before.corpora else {}
+        if old and old != corpus.sha256:  # made again, by another version of what cuts a text into tokens
             found = f"the tokens of corpus {name} are others than those that were trained on"
             raise SpecError(str(out), found, "all runs of a study read the same tokens", _ANOTHER)
-    for arm, row in record["arms"].items():
-        old = before["arms"].get(arm, {"runs": {}})["runs"]
-        changed = [seed for seed, name in row["runs"].items() if old.get(seed, name) != name]
+    for arm, row in record.arms.items():
+        old = before.arms[arm].runs if arm in before.arms else {}
+        changed = [seed for seed, name in row.runs.items() if old.get(seed, name) != name]
         if changed:
             found = f"seed {changed[0]} of arm {arm!r} was run in other settings than are chosen here"
             do = "go on in the folders that were merged, and merge them again"
             raise SpecError(str(out), found, "the arms of a seed come from one machine and one version of vslm", do)
 
 
-def _check_kept(options: Options, before: Record, base_tokens: int) -> None:
+def _check_kept(options: Options, before: StudyRecord, base_tokens: int) -> None:
     """Refuse options that ask for something else than was chosen when the study began: it is chosen once.
 
     Minutes are turned into tokens once and may come again, as the same command does.
     """
-    kept = before["settings"]["device"]
+    kept = before.settings.device
     do = f"leave it out, or {_ANOTHER}"
     if options.tokens is not None and options.tokens != base_tokens:
         found = f"found {options.tokens:,}, and this study began with {base_tokens:,} a run"
         raise SpecError("--tokens", found, "the budget is chosen once", do)
-    precision = before["settings"]["precision"]
+    precision = before.settings.precision
     if options.precision not in ("auto", precision):
         found = f"found {options.precision}, and this study runs in {precision}"
         raise SpecError("--precision", found, "it is chosen once", do)
@@ -277,7 +278,7 @@ def _check_kept(options: Options, before: Record, base_tokens: int) -> None:
         raise SpecError("--device", f"found {options.device}, and this study runs on {kept}", "it is chosen once", do)
 
 
-def _check_more_tokens(study: Study, options: Options, before: Record | None, out: Path) -> None:
+def _check_more_tokens(study: Study, options: Options, before: StudyRecord | None, out: Path) -> None:
     """Refuse to go on with what is not there or not finished."""
     if not options.more_tokens:
         return
@@ -285,28 +286,28 @@ def _check_more_tokens(study: Study, options: Options, before: Record | None, ou
         found = "there is no run to go on with"
         raise SpecError(str(out), found, "--more-tokens needs a finished run", "leave --more-tokens out first")
     for arm in study.arms:
-        old = before["arms"].get(arm)
+        old = before.arms.get(arm)
         if not _is_finished(out, arm, old) and not _goes_on(out, arm, old, options.more_tokens):
             do = "give the command that began it once more, then --more-tokens"
             raise SpecError(str(out), f"the run of {arm!r} is not finished", "--more-tokens needs a finished run", do)
 
 
-def _is_finished(out: Path, arm: str, old: Record | None) -> bool:
+def _is_finished(out: Path, arm: str, old: ArmRecord | None) -> bool:
     """Whether every run of an arm ended well, under the fingerprint it has in the record."""
     if old is None:
         return False
-    for seed, name in old["runs"].items():
+    for seed, name in old.runs.items():
         done = StudyFolder(out).run(arm, int(seed)).ended_as(name)
-        if done is None or done["status"] != "done":
+        if done is None or not done.ended_well:
             return False
     return True
 
 
-def _goes_on(out: Path, arm: str, old: Record | None, more_tokens: int) -> bool:
+def _goes_on(out: Path, arm: str, old: ArmRecord | None, more_tokens: int) -> bool:
     """Whether this same stage was begun before and not finished, so that the same command means to go on with it."""
     return (
         old is not None
-        and len(old["stages_tokens"]) > 1
-        and old["stages_tokens"][-1] == more_tokens
+        and len(old.stages_tokens) > 1
+        and old.stages_tokens[-1] == more_tokens
         and not _is_finished(out, arm, old)
     )

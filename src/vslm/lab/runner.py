@@ -17,12 +17,13 @@ from vslm.lab.options import Options, Watcher
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
-from vslm.lab.stages import Record, Task, Train, describe_arms, judged_tasks, name_runs, save
+from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_text
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
 from vslm.results.places import files_below, remove_file, remove_folder
+from vslm.results.records import RunEnd, StudyRecord
 from vslm.runs.pool import Crew, Order, run_orders
 from vslm.study.experiment import Experiment
 from vslm.study.own_classes import own_code
@@ -49,7 +50,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         record = declared(Bench(at_rates, corpora, out, study_file, watcher, code), options)
         save(record, out)
         _say_passes(record, corpora, watcher)
-        copy = None if code.text is None else out / f"{record['name']}.py"
+        copy = None if code.text is None else out / f"{record.name}.py"
         if copy is not None:
             remember(code.write(copy))
 
@@ -61,8 +62,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             if _is_over(study, out, seeds, record):
                 watcher.say(f"max_minutes {study.max_minutes:g} are over, so no further seeds are begun")
                 break
-            if new := [seed for seed in seeds if seed not in record["seeds"]]:
-                record["seeds"] = sorted({*record["seeds"], *new})
+            if new := [seed for seed in seeds if seed not in record.seeds]:
+                record.seeds = sorted({*record.seeds, *new})
                 name_runs(arms, record)
                 save(record, out)
             train(judged_tasks(arms, record, out, seeds))
@@ -71,8 +72,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     return StudyFolder(out)
 
 
-def _say_passes(record: Record, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:
-    tokens = {arm: record["arms"][arm]["tokens"] for arm in corpora}
+def _say_passes(record: StudyRecord, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:
+    tokens = {arm: record.arms[arm].tokens for arm in corpora}
     most = max(tokens, key=lambda arm: passes(tokens[arm], corpora[arm]))
     lints = list(lints_of_passes(tokens, corpora))
     for words in lints or [f"a run: {tokens[most]:,} tokens, {passes_words(passes(tokens[most], corpora[most]))}"]:
@@ -80,7 +81,7 @@ def _say_passes(record: Record, corpora: Mapping[str, Corpus], watcher: Watcher)
 
 
 def _chosen(
-    study: Study, arms: Mapping[str, Experiment], record: Record, out: Path, train: Train
+    study: Study, arms: Mapping[str, Experiment], record: StudyRecord, out: Path, train: Train
 ) -> Mapping[str, Experiment]:
     """The arms that are judged, at their rates, after a screening and a tuning; both decide once."""
     if study.screen is not None:
@@ -88,12 +89,11 @@ def _chosen(
         name_runs(arms, record)
         save(record, out)
         arms = {arm: arms[arm] for arm in confirmed}
-    if study.tune is not None and not record["tuned"]:
-        known = record.get("tuning", {})
-        new = {arm: experiment for arm, experiment in arms.items() if arm not in known}
+    if study.tune is not None and not record.tuned:
+        new = {arm: experiment for arm, experiment in arms.items() if arm not in record.tuning}
         found = tune_arms(study.tune, new, record, out, train)
         arms = {**arms, **with_chosen_rates(new, found)}
-        record |= {"tuning": {**known, **found}, "tuned": True}
+        record.tuning, record.tuned = {**record.tuning, **found}, True
         describe_arms(arms, study.baseline, record)
         name_runs(arms, record)
         save(record, out)
@@ -112,25 +112,25 @@ def _check_folder(out: Path) -> None:
         raise SpecError(str(out), found, "", "choose another place with --out")
 
 
-def _rounds(study: Study, record: Record, options: Options) -> list[list[int]]:
+def _rounds(study: Study, record: StudyRecord, options: Options) -> list[list[int]]:
     """The seeds that must be done at each look. What was done beyond them stays, and counts."""
     if (options.seeds if options.seeds is not None else study.seeds) != "auto":
-        return [record["seeds"]]
-    return [sorted({*record["seeds"], *range(look)}) for look in auto_looks(study)]
+        return [record.seeds]
+    return [sorted({*record.seeds, *range(look)}) for look in auto_looks(study)]
 
 
-def _is_over(study: Study, out: Path, seeds: list[int], record: Record) -> bool:
+def _is_over(study: Study, out: Path, seeds: list[int], record: StudyRecord) -> bool:
     """Whether "auto" gives up before a look that needs seeds nobody has begun."""
-    if study.max_minutes is None or set(seeds) <= set(record["seeds"]):
+    if study.max_minutes is None or set(seeds) <= set(record.seeds):
         return False
     # Read from the runs, so that a study which was stopped and goes on knows what it spent before.
     ended = [run_folder_of(done.parent) for done in files_below(out) if done.name == "done.json"]
-    seconds = sum((run.done or {}).get("seconds", 0.0) for run in ended if run.damage is None)
-    return seconds / 60 / record["settings"]["workers"] > study.max_minutes
+    seconds = sum(run.done.seconds or 0.0 for run in ended if run.damage is None and run.done is not None)
+    return seconds / 60 / record.settings.workers > study.max_minutes
 
 
 def _train(
-    tasks: Sequence[Task], record: Record, watcher: Watcher, study_file: Path | None, options: Options, crew: Crew
+    tasks: Sequence[Task], record: StudyRecord, watcher: Watcher, study_file: Path | None, options: Options, crew: Crew
 ) -> None:
     """Run what is not done, in order, and keep going past a run that fails.
 
@@ -150,6 +150,8 @@ def _train(
     def hear(order: Order, message: dict[str, Any]) -> None:
         if "failed" in message and id(order) in settled:
             return  # its process ends with a code beside what it said already
+        if "done" in message:
+            message = {**message, "done": RunEnd.from_plain(message["done"])}
         watcher.heard(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             remove_file(order.folder / "order.json")
@@ -162,4 +164,4 @@ def _train(
         if "failed" in message:
             write_text(order.folder / FAILED, message["failed"].rstrip() + "\n")
 
-    run_orders(orders, workers=record["settings"]["workers"], hear=hear, crew=crew)
+    run_orders(orders, workers=record.settings.workers, hear=hear, crew=crew)

@@ -10,12 +10,12 @@ declared alone (`tests/stats/test_screening.py` measures it).
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from vslm.core.errors import RunError, SpecError
-from vslm.lab.stages import Record, Train, job_of, select_value
+from vslm.lab.stages import Train, job_of, select_value
 from vslm.results.folder import RunFolder
 from vslm.results.primary import VAL_LOSS, PrimaryNumber
+from vslm.results.records import ScreenedArm, ScreeningRecord, StudyRecord
 from vslm.study.experiment import Experiment
 from vslm.study.screening import SCREEN_SEED, Screen
 
@@ -43,19 +43,19 @@ def kept(
 
 
 def screen_arms(
-    screen: Screen, arms: Mapping[str, Experiment], baseline: str, record: Record, out: Path, train: Train
+    screen: Screen, arms: Mapping[str, Experiment], baseline: str, record: StudyRecord, out: Path, train: Train
 ) -> tuple[str, ...]:
     """Run what is not done of the screening, choose once, write it into the record, and return what is confirmed.
 
     Raises: RunError while a run has not ended, since a choice without it would not be the declared one; SpecError when
         an arm was added after the choice.
     """
-    if "screening" in record:
-        added = [arm for arm in arms if arm not in record["screening"]["arms"]]
+    if record.screening is not None:
+        added = [arm for arm in arms if arm not in record.screening.arms]
         if added:
             found = f"arm {added[0]!r} was added after the screening had chosen"
             raise SpecError(str(out), found, "a choice is made once, from all arms", "choose another place with --out")
-        return tuple(record["screening"]["confirmed"])
+        return tuple(record.screening.confirmed)
     jobs = {
         arm: job_of(
             record,
@@ -78,16 +78,14 @@ def screen_arms(
         do = "its worker.log says why; the same command goes on"
         raise RunError(str(out / "screen"), found, "nothing is chosen before every arm was seen", do)
     values = {arm: select_value(run, record, arm) for arm, run in ended.items()}
-    confirmed = kept(values, baseline=baseline, screen=screen, primary=PrimaryNumber.of(record["primary"]))
-    record["screening"] = {
-        "seed": SCREEN_SEED,
-        "split": "select",
-        "budget_fraction": screen.budget_fraction,
-        "confirmed": list(confirmed),
-        "arms": {
-            arm: _row(arm, values, ended[arm], jobs[arm].stages_tokens, baseline, screen, confirmed) for arm in arms
-        },
-    }
+    confirmed = kept(values, baseline=baseline, screen=screen, primary=record.primary)
+    record.screening = ScreeningRecord(
+        seed=SCREEN_SEED,
+        split="select",
+        budget_fraction=screen.budget_fraction,
+        confirmed=list(confirmed),
+        arms={arm: _row(arm, values, ended[arm], jobs[arm].stages_tokens, baseline, screen, confirmed) for arm in arms},
+    )
     return confirmed
 
 
@@ -99,14 +97,15 @@ def _row(
     baseline: str,
     screen: Screen,
     confirmed: tuple[str, ...],
-) -> dict[str, Any]:
+) -> ScreenedArm:
     value, base = values[arm], values[baseline]
     role = "baseline" if arm == baseline else "control" if arm in screen.controls else "kept"
-    return {
-        "value": value,
-        "difference": value - base if value is not None and base is not None else None,
-        "status": (run.done or {})["status"],
-        "role": role if arm in confirmed else "screened out",
-        "tokens": sum(stages_tokens),
-        "fingerprint": (run.done or {})["fingerprint"],
-    }
+    assert run.done is not None  # none is missing
+    return ScreenedArm(
+        value=value,
+        difference=value - base if value is not None and base is not None else None,
+        status=run.done.status,
+        role=role if arm in confirmed else "screened out",
+        tokens=sum(stages_tokens),
+        fingerprint=run.done.fingerprint,
+    )

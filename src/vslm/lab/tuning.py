@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
-from vslm.lab.stages import Record, Task, Train, job_of, select_value
+from vslm.lab.stages import Task, Train, job_of, select_value
 from vslm.results.folder import RunFolder, StudyFolder
 from vslm.results.primary import VAL_LOSS, PrimaryNumber
+from vslm.results.records import SearchRecord, StudyRecord, TriedRate
 from vslm.study.experiment import Experiment
 from vslm.study.job import Job
 from vslm.study.learning_rates import MOST_MOVES, TUNING_SEED, LearningRates, rate_of, short_rate, with_rate
@@ -108,20 +109,21 @@ class Curve:
             return "low"
         return "high" if self.best == self.rates[-1] else None
 
-    def plain(self) -> dict[str, Any]:
+    def record(self) -> SearchRecord:
         """As recorded."""
         chosen, expected = self.choice() or (None, None)
-        return {
-            "split": "select",
-            "seeds": [TUNING_SEED + i for i in range(max(len(found) for found in self.values.values()))],
-            "center": self.center,
-            "chosen": chosen,
-            "expected": expected,
-            "best": self.best,
-            "edge": self.edge,
-            "num_widenings": self.num_widenings,
-            "rates": [{"rate": r, "value": self.mean(r), "values": self.values[r]} for r in self.rates],
-        }
+        assert chosen is not None  # who records a search has seen that a rate ended well
+        return SearchRecord(
+            split="select",
+            seeds=[TUNING_SEED + i for i in range(max(len(found) for found in self.values.values()))],
+            center=self.center,
+            chosen=chosen,
+            expected=expected,
+            best=self.best,
+            edge=self.edge,
+            num_widenings=self.num_widenings,
+            rates=[TriedRate(rate=r, value=self.mean(r), values=self.values[r]) for r in self.rates],
+        )
 
     @property
     def _most_seeds(self) -> int:
@@ -136,15 +138,15 @@ class Curve:
 
 
 def tune_arms(
-    grid: LearningRates, arms: Mapping[str, Experiment], record: Record, out: Path, train: Train
-) -> dict[str, dict[str, Any]]:
+    grid: LearningRates, arms: Mapping[str, Experiment], record: StudyRecord, out: Path, train: Train
+) -> dict[str, SearchRecord]:
     """The curve of every arm as recorded, by running what is not done. A killed tuning goes on where it was.
 
     Every decision follows from runs that are done, so going through them again leads to the same place.
 
     Raises: RunError when a run has not ended, or when no rate of an arm ended well.
     """
-    primary = PrimaryNumber.of(record["primary"])
+    primary = record.primary
     curves = {arm: Curve(grid, rate_of(experiment), primary) for arm, experiment in arms.items()}
     while wanted := {arm: rates for arm, curve in curves.items() if (rates := curve.wanted())}:
         jobs = {
@@ -167,10 +169,10 @@ def tune_arms(
             found = f"arm {arm!r} diverged at every rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"
             do = "give its optimizer a smaller learning_rate, which the grid is laid around"
             raise RunError(str(out / "tuning" / arm), found, "", do)
-    return {arm: curve.plain() for arm, curve in curves.items()}
+    return {arm: curve.record() for arm, curve in curves.items()}
 
 
-def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, Any]) -> dict[str, Experiment]:
+def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, SearchRecord]) -> dict[str, Experiment]:
     """The arms with the rates that an earlier tuning chose for them.
 
     Raises: SpecError where an arm's own rate is no longer the one that its grid was laid around.
@@ -179,11 +181,11 @@ def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, Any])
     for arm, row in tuning.items():
         if arm not in arms:
             continue
-        if rate_of(arms[arm]) != row["center"]:
-            found = f"{rate_of(arms[arm]):g}, and it was tuned around {row['center']:g}"
+        if rate_of(arms[arm]) != row.center:
+            found = f"{rate_of(arms[arm]):g}, and it was tuned around {row.center:g}"
             do = "choose another place with --out"
             raise SpecError(f"arms.{arm}.optimizer.learning_rate", found, "an arm that was run does not change", do)
-        changed[arm] = with_rate(arms[arm], row["chosen"])
+        changed[arm] = with_rate(arms[arm], row.chosen)
     return changed
 
 
@@ -191,10 +193,10 @@ def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
     """The arms of a study, with the rates that a tuning in its folder has already chosen."""
     if study.tune is None or not (out / "study.json").exists():
         return study.arms
-    return with_chosen_rates(study.arms, StudyFolder(out).study_to("run").get("tuning") or {})
+    return with_chosen_rates(study.arms, StudyFolder(out).study_to("run").tuning)
 
 
-def _job(record: Record, arm: str, experiment: Experiment, rate: float, i: int) -> Job:
+def _job(record: StudyRecord, arm: str, experiment: Experiment, rate: float, i: int) -> Job:
     label = f"{arm} rate {rate:g}"
     return job_of(record, arm, with_rate(experiment, rate), seed=TUNING_SEED + i, split="select", label=label)
 
@@ -203,7 +205,7 @@ def _folder(out: Path, arm: str, rate: float, i: int) -> Path:
     return out / "tuning" / arm / f"rate-{rate:g}" / f"seed{TUNING_SEED + i}"
 
 
-def _value(record: Record, arm: str, job: Job, folder: Path) -> float | None:
+def _value(record: StudyRecord, arm: str, job: Job, folder: Path) -> float | None:
     run = RunFolder(folder, arm, job.data_seed)
     if run.ended_as(job.fingerprint) is None:
         found, do = "did not finish", "its worker.log says why; the same command goes on"

@@ -4,18 +4,32 @@ Statistics know one direction: lower is better. So numbers of which higher is be
 what comes out is turned back: in the record every value, difference and interval has the number's own sign and unit.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.data.batches import mean_over_positions
-from vslm.results import shapes
 from vslm.results.files import write_json
 from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
 from vslm.results.primary import LARGEST, PrimaryNumber
+from vslm.results.records import (
+    ArmVerdict,
+    BudgetVerdict,
+    Estimate,
+    KindsRecord,
+    MissingRun,
+    Pair,
+    RateCostRecord,
+    RunEnd,
+    ShareRecord,
+    StudyRecord,
+    TrendRecord,
+    Verdict,
+)
 from vslm.results.seals import digest_of
 from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
@@ -26,6 +40,7 @@ from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
 from vslm.stats.tuned_rates import Search, costs_of_rates
 from vslm.stats.verdicts import Look, MoreTime, RateCost, in_words, look_at
+from vslm.stats.verdicts import Verdict as Outcome
 
 
 def primary_value(
@@ -35,7 +50,7 @@ def primary_value(
 
     Raises: ResultError where the run has not recorded it.
     """
-    if not run.done or run.done["status"] != "done":
+    if run.done is None or not run.done.ended_well:
         return None
     do = "delete done.json beside it and run the study again, which makes it anew"
     if not primary.is_loss:
@@ -66,45 +81,47 @@ def _mean_loss(loss_nats_T: np.ndarray, weight_T: np.ndarray | None, part: slice
     return mean_over_positions(losses_T, None if weight_T is None else weights_T)
 
 
-def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> dict[str, Any]:
+def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> Verdict:
     """Look at what is done, judge every arm, and write `verdict.json`. Looks taken before are kept; of a verdict that
     is torn, or another than was written, they are counted anew, and `say` is told.
 
     Raises: ResultError where the record of the study lacks what is needed to judge.
     """
-    study = folder.study_to("judge")
+    study, there = folder.study_to("judge"), StudyFolder(folder.path)
+    known = []
     try:
-        before = verdict_before(StudyFolder(folder.path))
+        before = verdict_before(there)
+        known.append(digest_of(there.plain_verdict or {"arms": {}}))
     except ResultError as error:
-        before = {"arms": {}}
+        before = Verdict()
         if say is not None:
             say(f"{error.where}: {error.found}; it is made anew, and looks are counted anew")
     verdict = _verdict(folder, study, before)
+    plain = verdict.plain()
     # Beside it, since a verdict of the same numbers is the same, whenever it was read. First, and with the digest of
     # the one that is there, so that a process which is killed in between leaves a verdict that is known.
-    known = [digest_of(before), digest_of(verdict)]
+    known.append(digest_of(plain))
     write_json(folder.path / VERDICT_SEAL, {"digests": known, "read_from": folder.checksums_of_runs()})
-    write_json(folder.path / "verdict.json", verdict)
+    write_json(folder.path / "verdict.json", plain)
     return verdict
 
 
-def verdict_before(folder: StudyFolder) -> dict[str, Any]:
+def verdict_before(folder: StudyFolder) -> Verdict:
     """`verdict.json` as it was written; one without arms before the first look.
 
     Raises: ResultError if it is torn, another than was written, or lacks what a later one is made from.
     """
     verdict = folder.verdict
     if verdict is None:
-        return {"arms": {}}
-    if odd := first_odd(verdict, shapes.VERDICT, to="judge"):
+        return Verdict()
+    if odd := first_odd(folder.plain_verdict, Verdict.rules(), to="judge"):
         raise ResultError(str(folder.path / "verdict.json"), odd.found, odd.allowed, VERDICT_ANEW)
     return verdict
 
 
-def is_resolved(verdict: dict[str, Any]) -> bool:
+def is_resolved(verdict: Verdict) -> bool:
     """Whether no judged arm is left to decide, at any budget; not so where no arm is judged at all."""
-    judged = [verdict["arms"], *(row["arms"] for row in verdict["budgets"].values())]
-    words = [arm["verdict"] for arms in judged for arm in arms.values()]
+    words = [arm.verdict for at in (verdict, *verdict.budgets.values()) for arm in at.arms.values()]
     return bool(words) and "unresolved" not in words
 
 
@@ -117,26 +134,31 @@ def num_comparisons(num_others: int, num_budgets: int) -> int:
     return num_others * (num_budgets + (num_budgets > 1))
 
 
-def _verdict(folder: StudyFolder, study: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdict:
     budgets = folder.budgets
-    known = before.get("budgets") or {}
     judged = {
         budget: _Judge(folder, study, budget).judge(
-            before["arms"] if budget == 1 else (known.get(budget_name(budget)) or {}).get("arms") or {}
+            before if budget == 1 else before.budgets.get(budget_name(budget), BudgetVerdict())
         )
         for budget in budgets
     }
-    verdict = {"question": study["question"], "baseline": study["baseline"], "primary": study["primary"]}
-    verdict |= judged[1.0]
-    verdict["budgets"] = {budget_name(budget): row for budget, row in judged.items() if budget != 1}
-    verdict["missing"] = [gone for row in judged.values() for gone in row["missing"]]
-    verdict["trends"] = _trends(judged, study, before.get("trends") or {}, len(budgets)) if len(budgets) > 1 else {}
-    verdict["screened_out"] = {
-        arm: {**row, "words": "screened out, no verdict"}
-        for arm, row in (study.get("screening") or {}).get("arms", {}).items()
-        if row["role"] == "screened out"
-    }
-    return verdict
+    screened = {} if study.screening is None else study.screening.arms
+    return Verdict(
+        question=study.question,
+        baseline=study.baseline,
+        primary=study.primary,
+        arms=judged[1.0].arms,
+        baseline_per_seed=judged[1.0].baseline_per_seed,
+        kinds=judged[1.0].kinds,
+        budgets={budget_name(budget): row for budget, row in judged.items() if budget != 1},
+        missing=[gone for at in judged.values() for gone in at.missing],
+        trends=_trends(judged, study, before.trends) if len(budgets) > 1 else {},
+        screened_out={
+            arm: dataclasses.replace(row, words="screened out, no verdict")
+            for arm, row in screened.items()
+            if row.role == "screened out"
+        },
+    )
 
 
 class _Errors:
@@ -144,9 +166,9 @@ class _Errors:
     added later share what is kept for them.
     """
 
-    def __init__(self, study: dict[str, Any], others: list[str], num_budgets: int) -> None:
-        self._plan, self._num_budgets = _plan(study), num_budgets
-        self._addition = {arm: study["arms"][arm].get("addition", 0) for arm in others}
+    def __init__(self, study: StudyRecord, others: list[str], num_budgets: int) -> None:
+        self._plan, self._num_budgets = look_plan(study), num_budgets
+        self._addition = {arm: study.arms[arm].addition or 0 for arm in others}
 
     def addition(self, arm: str) -> int:
         """0 for an arm that was there at the beginning, n for one that was added the n-th time that arms were."""
@@ -163,9 +185,9 @@ class _Errors:
 class _Judge:
     """All arms at one budget."""
 
-    def __init__(self, folder: StudyFolder, study: dict[str, Any], budget: float) -> None:
+    def __init__(self, folder: StudyFolder, study: StudyRecord, budget: float) -> None:
         self.folder, self.study, self.budget = folder, study, budget
-        self.baseline, self.primary = study["baseline"], PrimaryNumber.of(study["primary"])
+        self.baseline, self.primary = study.baseline, study.primary
         self.arms = folder.judged_arms
         self.others = [arm for arm in self.arms if arm != self.baseline]
         self.errors = _Errors(study, self.others, len(folder.budgets))
@@ -176,87 +198,81 @@ class _Judge:
         }
         self.values = {
             arm: {
-                seed: primary_value(run, self.primary, study["arms"][arm]["bytes_per_token"])
-                for seed, run in found.items()
+                seed: primary_value(run, self.primary, study.arms[arm].bytes_per_token) for seed, run in found.items()
             }
             for arm, found in self.runs.items()
         }
         self.kinds = clearest({arm: np.array(self._known(arm)) for arm in self.values})
 
-    def judge(self, before: dict[str, Any]) -> dict[str, Any]:
-        """The arms' records, and which runs are missing. Looks taken before are kept."""
-        missing = [
-            {
-                "arm": arm if self.budget == 1 else f"{arm} {budget_name(self.budget)}",
-                "seed": seed,
-                "why": _why_missing(self.folder.run(arm, seed, self.budget)),
-            }
+    def judge(self, before: BudgetVerdict) -> BudgetVerdict:
+        """The arms' records. Looks taken before are kept."""
+        return BudgetVerdict(
+            arms={arm: self._arm(arm, before.arms.get(arm, ArmVerdict()).looks) for arm in self.others},
+            baseline_per_seed={str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
+            kinds=self._kinds(),
+            missing=self._missing(),
+        )
+
+    def _missing(self) -> list[MissingRun]:
+        """The runs that are lacking, each with why."""
+        name = "" if self.budget == 1 else f" {budget_name(self.budget)}"
+        return [
+            MissingRun(arm=f"{arm}{name}", seed=seed, why=_why_missing(self.folder.run(arm, seed, self.budget)))
             for arm in self.arms
-            for seed in self.study["seeds"]
+            for seed in self.study.seeds
             if seed not in self.runs[arm]
         ]
-        return {
-            "arms": {arm: self._arm(arm, (before.get(arm) or {}).get("looks") or []) for arm in self.others},
-            "baseline_per_seed": {str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
-            "kinds": self._kinds(),
-            "missing": missing,
-        }
 
-    def _kinds(self) -> dict[str, Any]:
+    def _kinds(self) -> KindsRecord:
         """Whether runs are of two kinds, and how many of each arm have got going, with the exact 95% interval."""
         if self.kinds.state != "two":
-            return {"state": self.kinds.state}
+            return KindsRecord(state=self.kinds.state)
         rows = {}
         for arm in self.values:
             known = self._known(arm)
             going = sum(value < self.kinds.between for value in known)
-            rows[arm] = {"going": going, "seeds": len(known), "interval": list(share_interval(going, len(known)))}
-        return {"state": "two", "between": self.primary.turned(self.kinds.between), "arms": rows}
+            rows[arm] = ShareRecord(going=going, seeds=len(known), interval=list(share_interval(going, len(known))))
+        return KindsRecord(state="two", between=self.primary.turned(self.kinds.between), arms=rows)
 
-    def _arm(self, arm: str, looks_before: list[dict[str, Any]]) -> dict[str, Any]:
+    def _arm(self, arm: str, looks_before: list[Estimate]) -> ArmVerdict:
         values, baseline = self.values[arm], self.values[self.baseline]
         seeds = sorted(set(values) & set(baseline))
         diverged = [seed for seed in seeds if values[seed] is None or baseline[seed] is None]
         per_seed = {str(seed): _pair(baseline[seed], values[seed]) for seed in seeds if seed not in diverged}
-        looks = [dict(look) for look in looks_before]
-        tokens = sum(max(1, round(tokens * self.budget)) for tokens in self.study["arms"][arm]["stages_tokens"])
         cost = self.costs.get(arm, RateCost())
-        record: dict[str, Any] = {
-            "verdict": "unresolved",
-            "words": "no seed is finished on both sides",
-            "delta": None,
-            "interval": [None, None],
-            "seeds": seeds,
-            "diverged": diverged,
-            "smallest_effect": self.study["primary"]["smallest_effect"],
-            "minutes_to_resolve": None,
-            "minutes_to_resolve_nine_in_ten": None,
-            "tokens": tokens,
-            "num_parameters": self.study["arms"][arm]["num_parameters"],
-            "flops": _mean(self.runs[arm], "flops"),
-            "seconds": _mean(self.runs[arm], "seconds"),
-            "addition": self.errors.addition(arm),
-            "rate_cost": {"arm": _finite(cost.arm), "baseline": _finite(cost.baseline)},
-            "looks": looks,
-            "per_seed": per_seed,
-        }
+        record = ArmVerdict(
+            verdict="unresolved",
+            words="no seed is finished on both sides",
+            interval=[None, None],
+            seeds=seeds,
+            diverged=diverged,
+            smallest_effect=self.primary.smallest_effect,
+            tokens=sum(max(1, round(tokens * self.budget)) for tokens in self.study.arms[arm].stages_tokens),
+            num_parameters=self.study.arms[arm].num_parameters,
+            flops=_mean(self.runs[arm], lambda end: end.flops),
+            seconds=_mean(self.runs[arm], lambda end: end.seconds),
+            addition=self.errors.addition(arm),
+            rate_cost=RateCostRecord(arm=_finite(cost.arm), baseline=_finite(cost.baseline)),
+            looks=list(looks_before),
+            per_seed=per_seed,
+        )
         if diverged:
-            record["words"] = f"unresolved ({len(diverged)} of {len(seeds)} diverged)"
+            record.words = f"unresolved ({len(diverged)} of {len(seeds)} diverged)"
         elif seeds:
             self._look(arm, record, cost)
         return record
 
-    def _look(self, arm: str, record: dict[str, Any], cost: RateCost) -> None:
+    def _look(self, arm: str, record: ArmVerdict, cost: RateCost) -> None:
         """Look at an arm of which every pair ended well, and write down what follows."""
-        looks, seeds, effect = record["looks"], record["seeds"], self.study["primary"]["smallest_effect"]
-        differences_N = self.primary.turned(np.array([pair["difference"] for pair in record["per_seed"].values()]))
-        taken = [look["seeds"] for look in looks]
+        looks, seeds, effect = record.looks, record.seeds, _effect(self.primary)
+        differences_N = self.primary.turned(np.array([pair.difference for pair in record.per_seed.values()]))
+        taken = [look.seeds for look in looks]
         found = look_at(
             differences_N,
             error=self.errors.of_look(arm, taken, len(seeds)),
             smallest_effect=effect,
             kinds=self.kinds,
-            uneven=self._uneven(record["per_seed"]),
+            uneven=self._uneven(record.per_seed),
             cost=cost,
         )
         look, before = _take_in(record, found, looks, seeds, self.primary)
@@ -268,21 +284,21 @@ class _Judge:
             rng = np.random.default_rng(len(seeds))  # the same answer for the same numbers
             half, most = seeds_until_decided(differences_N, effect, error, rng)
             more = MoreTime(half * per_seed, most * per_seed)
-            record["minutes_to_resolve"] = _finite(more.half)
-            record["minutes_to_resolve_nine_in_ten"] = _finite(more.nine_in_ten)
+            record.minutes_to_resolve = _finite(more.half)
+            record.minutes_to_resolve_nine_in_ten = _finite(more.nine_in_ten)
         words = in_words(
             look,
             smallest_effect=effect,
-            tokens=record["tokens"],
+            tokens=record.tokens or 0,
             more=more,
             unit=self.primary.unit,
             before=before,
         )
         if not is_even:
             words = f"{words}; {self._share_in_words(arm)}"
-        if record["addition"]:
+        if record.addition:
             words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"
-        record["words"] = words
+        record.words = words
 
     def _are_even(self, arm: str) -> bool:
         """Whether runs are of one kind, or all of this arm's and of the baseline's got going."""
@@ -290,21 +306,20 @@ class _Judge:
         return self.kinds.state != "two" or max(known) < self.kinds.between
 
     def _share_in_words(self, arm: str) -> str:
-        rows = self._kinds()["arms"]
+        rows = self._kinds().arms
         own, base = (
-            f"{rows[name]['going']} of {rows[name]['seeds']} ({rows[name]['interval'][0]:.0%} to "
-            f"{rows[name]['interval'][1]:.0%})"
-            for name in (arm, self.baseline)
+            f"{share.going} of {share.seeds} ({' to '.join(f'{end:.0%}' for end in share.interval or [])})"
+            for share in (rows[arm], rows[self.baseline])
         )
         end = "high" if self.primary.higher_is_better else "low"
         return f"runs are of two kinds: {own} ended {end}, of {self.baseline} {base}, so no interval of the mean holds"
 
-    def _uneven(self, per_seed: dict[str, dict[str, float]]) -> tuple[int, int] | None:
+    def _uneven(self, per_seed: dict[str, Pair]) -> tuple[int, int] | None:
         """Pairs of which the arm's run alone, and the baseline's alone, ended behind; None for runs of one kind."""
         if self.kinds.state != "two":
             return None
         behind = [
-            tuple(self.primary.turned(pair[side]) > self.kinds.between for side in ("arm", "baseline"))
+            tuple(self.primary.turned(value) > self.kinds.between for value in (pair.arm, pair.baseline))
             for pair in per_seed.values()
         ]
         return sum(arm and not base for arm, base in behind), sum(base and not arm for arm, base in behind)
@@ -318,142 +333,145 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _rate_costs(study: dict[str, Any], others: list[str]) -> dict[str, RateCost]:
+def _rate_costs(study: StudyRecord, others: list[str]) -> dict[str, RateCost]:
     """What the searches for learning rates leave open on both sides; none where rates are as declared."""
-    rows, primary = study.get("tuning") or {}, PrimaryNumber.of(study["primary"])
+    turned = study.primary.turned
     searches = {
         arm: Search(
-            [at["rate"] for at in row["rates"]],
-            [[None if value is None else primary.turned(value) for value in at["values"]] for at in row["rates"]],
-            row["chosen"],
+            [at.rate for at in row.rates],
+            [[None if value is None else turned(value) for value in at.values] for at in row.rates],
+            row.chosen,
         )
-        for arm, row in rows.items()
+        for arm, row in study.tuning.items()
     }
     costs = costs_of_rates(searches)
-    return {arm: RateCost(costs.get(arm, 0.0), costs.get(study["baseline"], 0.0)) for arm in others if costs}
+    return {arm: RateCost(costs.get(arm, 0.0), costs.get(study.baseline, 0.0)) for arm in others if costs}
+
+
+def _effect(primary: PrimaryNumber) -> float:
+    assert primary.smallest_effect is not None  # a record that is judged by has it
+    return primary.smallest_effect
 
 
 def _why_missing(run: RunFolder) -> str | None:
     return f"{run.damage}; {RUN_AGAIN}" if run.damage else run.failed
 
 
-def _plan(study: dict[str, Any]) -> LookPlan:
-    return LookPlan(tuple(study["plan"]["looks"]), tuple(study["plan"]["errors"]), study["plan"]["reserve"])
+def look_plan(study: StudyRecord) -> LookPlan:
+    """The planned looks of a study, as its record holds them."""
+    return LookPlan(tuple(study.plan.looks), tuple(study.plan.errors), study.plan.reserve)
 
 
 def _trends(
-    judged: dict[float, dict[str, Any]], study: dict[str, Any], before: dict[str, Any], num_budgets: int
-) -> dict[str, Any]:
+    judged: dict[float, BudgetVerdict], study: StudyRecord, before: dict[str, TrendRecord]
+) -> dict[str, TrendRecord]:
     """How each arm's difference goes from the smallest budget to the largest, paired by seed."""
     small, large = min(judged), max(judged)
-    primary, effect = PrimaryNumber.of(study["primary"]), study["primary"]["smallest_effect"]
-    errors = _Errors(study, list(judged[1.0]["arms"]), num_budgets)
-    found: dict[str, Any] = {}
-    for arm in judged[1.0]["arms"]:
-        ends = [judged[budget]["arms"][arm] for budget in (small, large)]
-        seeds = sorted(set(ends[0]["per_seed"]) & set(ends[1]["per_seed"]), key=int)
-        looks = [dict(look) for look in (before.get(arm) or {}).get("looks") or []]
-        record: dict[str, Any] = {
-            "trend": "unresolved",
-            "words": trend_in_words("unresolved"),
-            "change": None,
-            "interval": [None, None],
-            "budgets": [small, large],
-            "tokens": [end["tokens"] for end in ends],
-            "num_parameters": ends[0]["num_parameters"],
-            "seeds": [int(seed) for seed in seeds],
-            "looks": looks,
-        }
-        if seeds and not any(end["diverged"] for end in ends):
-            changes_N = np.array(
-                [ends[1]["per_seed"][s]["difference"] - ends[0]["per_seed"][s]["difference"] for s in seeds]
-            )
-            error = errors.of_look(arm, [look["seeds"] for look in looks], len(seeds))
+    primary, effect = study.primary, _effect(study.primary)
+    errors = _Errors(study, list(judged[1.0].arms), len(judged))
+    found = {}
+    for arm in judged[1.0].arms:
+        ends = [judged[budget].arms[arm] for budget in (small, large)]
+        seeds = sorted(set(ends[0].per_seed) & set(ends[1].per_seed), key=int)
+        record = TrendRecord(
+            trend="unresolved",
+            words=trend_in_words("unresolved"),
+            interval=[None, None],
+            budgets=[small, large],
+            tokens=[end.tokens or 0 for end in ends],
+            num_parameters=ends[0].num_parameters,
+            seeds=[int(seed) for seed in seeds],
+            looks=list(before.get(arm, TrendRecord()).looks),
+        )
+        if seeds and not any(end.diverged for end in ends):
+            start_N, end_N = (np.array([end.per_seed[seed].difference for seed in seeds]) for end in ends)
+            error = errors.of_look(arm, [look.seeds for look in record.looks], len(seeds))
             # Rates were searched at one budget, so what they cost at another may be as much again on either side.
-            cost = sum(ends[0]["rate_cost"][side] or 0.0 for side in ("arm", "baseline"))
-            taken = look_at(primary.turned(changes_N), error=error, smallest_effect=effect, cost=RateCost(cost, cost))
-            stands: dict[str, Any] = {}
-            _take_in(stands, taken, looks, record["seeds"], primary)
-            way = trend(_span(ends[0]), _span(ends[1]), _span(stands), effect)
-            if _is_barred(ends, [judged[budget]["kinds"]["state"] for budget in (small, large)]):
+            cost = (ends[0].rate_cost.arm or 0.0) + (ends[0].rate_cost.baseline or 0.0)
+            taken = look_at(
+                primary.turned(end_N - start_N), error=error, smallest_effect=effect, cost=RateCost(cost, cost)
+            )
+            stands = ArmVerdict()
+            _take_in(stands, taken, record.looks, record.seeds, primary)
+            way = trend(_span(ends[0].interval), _span(ends[1].interval), _span(stands.interval), effect)
+            if _is_barred(ends, [judged[budget].kinds.state for budget in (small, large)]):
                 way = "unresolved"
-            change, interval = stands["delta"], stands["interval"]
-            record |= {"trend": way, "words": trend_in_words(way), "change": change, "interval": interval}
+            record.trend, record.words = way, trend_in_words(way)
+            record.change, record.interval = stands.delta, stands.interval
         found[arm] = record
     return found
 
 
-def _is_barred(ends: list[dict[str, Any]], states: list[str]) -> bool:
+def _is_barred(ends: list[ArmVerdict], states: list[str | None]) -> bool:
     """Whether the intervals that a trend is deduced from do not hold: runs of two kinds, or a rate at the edge."""
-    return "two" in states or any(cost is None for end in ends for cost in end["rate_cost"].values())
+    return "two" in states or any(None in (end.rate_cost.arm, end.rate_cost.baseline) for end in ends)
 
 
-def _span(record: dict[str, Any]) -> Span:
-    low, high = record["interval"]
+def _span(interval: list[float | None] | None) -> Span:
+    low, high = interval or (None, None)
     return Span(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _pair(baseline: float | None, arm: float | None) -> dict[str, float]:
+def _pair(baseline: float | None, arm: float | None) -> Pair:
     assert baseline is not None
     assert arm is not None
-    return {"baseline": baseline, "arm": arm, "difference": arm - baseline}
+    return Pair(baseline=baseline, arm=arm, difference=arm - baseline)
 
 
 def _take_in(
-    record: dict[str, Any], look: Look, looks: list[dict[str, Any]], seeds: list[int], primary: PrimaryNumber
+    record: ArmVerdict, look: Look, looks: list[Estimate], seeds: list[int], primary: PrimaryNumber
 ) -> tuple[Look, Look | None]:
     """Write a look down, in the number's own sign, and return the one that stands: the newest, unless it is open and an
     earlier one was not. And the one before the newest, if the newest stands.
 
     All intervals of a study hold together, so what an earlier look resolved stays resolved.
     """
-    row = {
-        "seeds": look.seeds,
-        "of": seeds,
-        "delta": primary.turned(look.delta),
-        "interval": [_finite(end) for end in primary.turned_interval(look.low, look.high)],
-        "error": look.error,
-        "verdict": look.verdict,
-        "sd": _finite(look.sd),
-        "remarks": list(look.remarks),
-    }
-    earlier = [old for old in looks if old["seeds"] < look.seeds]
-    before = _look_of(max(earlier, key=lambda old: old["seeds"]), primary) if earlier else None
-    looks[:] = [*(old for old in looks if old["seeds"] != look.seeds), row]
-    resolved = [old for old in looks if old["verdict"] != "unresolved"]
+    row = Estimate(
+        seeds=look.seeds,
+        of=seeds,
+        delta=primary.turned(look.delta),
+        interval=[_finite(end) for end in primary.turned_interval(look.low, look.high)],
+        error=look.error,
+        verdict=look.verdict,
+        sd=_finite(look.sd),
+        remarks=list(look.remarks),
+    )
+    earlier = [old for old in looks if old.seeds < look.seeds]
+    before = _look_of(max(earlier, key=lambda old: old.seeds), primary) if earlier else None
+    looks[:] = [*(old for old in looks if old.seeds != look.seeds), row]
+    resolved = [old for old in looks if old.verdict != "unresolved"]
     if look.verdict == "unresolved" and resolved:
         row, before = resolved[0], None
         look = _look_of(row, primary)
-    record |= {
-        "verdict": look.verdict,
-        "delta": row["delta"],
-        "interval": row["interval"],
-        "seeds": row.get("of", seeds),
-    }
+    record.verdict, record.delta, record.interval = look.verdict, row.delta, row.interval
+    record.seeds = row.of or seeds
     return look, before
 
 
-def _look_of(row: dict[str, Any], primary: PrimaryNumber) -> Look:
+def _look_of(row: Estimate, primary: PrimaryNumber) -> Look:
     """A look as it was written down, perhaps by an earlier vslm, which kept less of it; lower is better in it."""
-    span = _span(row)
+    span = _span(row.interval)
     low, high = primary.turned_interval(span.low, span.high)
+    assert row.delta is not None  # a verdict that lacks it is made anew
+    assert row.error is not None
+    sd = math.nan if row.sd is None else row.sd
     return Look(
-        row["seeds"],
-        primary.turned(row["delta"]),
+        row.seeds,
+        primary.turned(row.delta),
         low,
         high,
-        row["error"],
-        row["verdict"],
-        math.nan if row.get("sd") is None else row["sd"],
-        tuple(row.get("remarks", ())),
+        row.error,
+        cast(Outcome, row.verdict),
+        sd,
+        tuple(row.remarks),
     )
 
 
-def _mean(runs: dict[int, RunFolder], key: str) -> float | None:
-    found = [run.done[key] for run in runs.values() if run.done and key in run.done]
+def _mean(runs: dict[int, RunFolder], of: Callable[[RunEnd], float | None]) -> float | None:
+    found = [value for run in runs.values() if run.done and (value := of(run.done)) is not None]
     return float(np.mean(found)) if found else None
 
 
-def _minutes_per_seed(runs: dict[str, dict[int, RunFolder]], arm: str, baseline: str, study: dict[str, Any]) -> float:
-    seconds = (_mean(runs[arm], "seconds") or 0.0) + (_mean(runs[baseline], "seconds") or 0.0)
-    return seconds / 60 / max(1, study["settings"]["workers"])
+def _minutes_per_seed(runs: dict[str, dict[int, RunFolder]], arm: str, baseline: str, study: StudyRecord) -> float:
+    seconds = [_mean(runs[one], lambda end: end.seconds) or 0.0 for one in (arm, baseline)]
+    return sum(seconds) / 60 / max(1, study.settings.workers)

@@ -152,7 +152,7 @@ class App:
             self._waiting.release()
         if not read:
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(problems))
-        return _json({**view_of(read, str(entry.study.get("baseline"))), "problems": problems})
+        return _json({**view_of(read, str(entry.study.baseline)), "problems": problems})
 
     def _read(
         self, runs: Sequence[tuple[Run, Path]], text: str, target: str

@@ -48,7 +48,7 @@ def results_of(runs: Runs, verdict_stamp: object) -> str:
     them, in the run or afterwards, and the verdict.
     """
     ended = [
-        (run.where, run.state, run.done.get("fingerprint"), sorted(run.arrays), run.remark)
+        (run.where, run.state, run.done.fingerprint, sorted(run.arrays), run.remark)
         for run in _flat(runs)
         if run.state in _ENDED
     ]

@@ -20,7 +20,6 @@ from vslm.live.guard import MOST_TEXT_CHARACTERS
 from vslm.live.progress import Progress
 from vslm.live.shelf import Entry, Shelf
 from vslm.report.figures.style import styles
-from vslm.report.numbers.formatting import of_folder
 from vslm.report.numbers.runs import Run
 from vslm.report.numbers.tables import VERDICT_WORDS
 from vslm.report.pages import content
@@ -76,18 +75,18 @@ def tag_of(entry: Entry) -> str:
 
 def _card_context(entry: Entry) -> dict[str, Any]:
     study, progress = entry.study, entry.progress
-    arms = list(of_folder(study.get("arms"), dict))
-    look = styles(arms, study.get("baseline"))
-    rows = content.cards(study, [row for row in entry.rows if row["arm"] in look], look)
+    arms = list(study.arms)
+    look = styles(arms, study.baseline)
+    rows = content.cards(study.primary, [row for row in entry.rows if row.arm in look], look)
     verdicts = {row["verdict"] for row in rows}
-    words = [entry.name, study.get("question") or "", *arms, *(VERDICT_WORDS[verdict] for verdict in verdicts)]
+    words = [entry.name, study.question or "", *arms, *(VERDICT_WORDS[verdict] for verdict in verdicts)]
     return {
         "name": entry.name,
         "tag": tag_of(entry),
         "href": address(entry.name),
-        "question": study.get("question") or entry.name,
-        "date": str(study.get("created") or "")[:10],
-        "baseline": study.get("baseline"),
+        "question": study.question or entry.name,
+        "date": str(study.created or "")[:10],
+        "baseline": study.baseline,
         "arms": rows[:_MOST_ARMS],
         "num_more": max(0, len(rows) - _MOST_ARMS),
         "num_arms": len(arms),
@@ -110,7 +109,7 @@ def _card_context(entry: Entry) -> dict[str, Any]:
 def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
     """The report of a study, with what comes while it runs and a place to type a text."""
     assert entry.progress is not None
-    look = styles(list(runs), entry.study.get("baseline"))
+    look = styles(list(runs), entry.study.baseline)
     readers: dict[int, list[str]] = {}  # seed -> arms whose run has stored weights
     for run in (run for found in runs.values() for run in found if _can_read(entry, run)):
         readers.setdefault(run.seed, []).append(run.arm)

@@ -65,13 +65,12 @@ class Progress:
 def progress_of(folder: StudyFolder) -> Progress:
     """Read how far a study is. Torn files count as nothing done."""
     study = folder.study
-    seeds = [seed for seed in of_folder(study.get("seeds"), list) if isinstance(seed, int)]
     num_ended, num_runs, share, has_begun = 0, 0, 0.0, False
     for budget in folder.budgets:
         for arm in folder.judged_arms:
-            tokens = of_folder(study["arms"].get(arm), dict).get("tokens")
+            tokens = study.arms[arm].tokens
             found = {run.seed: run for run in folder.runs(arm, budget)}
-            for seed in {*seeds, *found}:
+            for seed in {*study.seeds, *found}:
                 num_runs += 1
                 if seed not in found:
                     continue

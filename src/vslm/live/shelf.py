@@ -14,8 +14,9 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
 from vslm.report.numbers.runs import Run, read_run
-from vslm.report.numbers.tables import read_verdict, verdict_rows
+from vslm.report.numbers.tables import Judged, judged_arms, read_verdict
 from vslm.results.folder import ANSWERS, FAILED, LATER, LATER_RECORD, RunFolder, StudyFolder
+from vslm.results.records import StudyRecord
 
 _DEEPEST = 3  # folders of folders of studies
 _OWN_FILES = ("study.json", "verdict.json", ANSWERS)
@@ -50,8 +51,8 @@ class Entry:
 
     name: str
     folder: StudyFolder
-    study: dict[str, Any] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    study: StudyRecord = field(default_factory=StudyRecord)
+    rows: list[Judged] = field(default_factory=list)
     progress: Progress | None = None
     problem: str | None = None
     stamp: Stamp = ()
@@ -98,7 +99,7 @@ class Shelf:
     def entries(self) -> list[Entry]:
         """Every study, the newest first."""
         found = [self._read(name, path) for name, path in self.names().items()]
-        return sorted(found, key=lambda entry: str(entry.study.get("created") or ""), reverse=True)
+        return sorted(found, key=lambda entry: str(entry.study.created or ""), reverse=True)
 
     def entry(self, name: str) -> Entry | None:
         """The study of that name, or None."""
@@ -129,7 +130,7 @@ class Shelf:
             if before is not None and (before.stamp, before.progress) == (stamp, progress):
                 return before
             _, problem = read_verdict(folder)
-            entry = Entry(name, folder, folder.study, verdict_rows(folder), progress, problem, stamp)
+            entry = Entry(name, folder, folder.study, judged_arms(folder), progress, problem, stamp)
         except ResultError as error:
             entry = Entry(name, folder, problem=str(error), stamp=(str(error),))
         except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:

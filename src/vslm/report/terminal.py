@@ -13,10 +13,11 @@ from rich.text import Text
 from vslm.core.visible import visible
 from vslm.report.numbers.compare import Comparison
 from vslm.report.numbers.formatting import count, decimals_for, duration, ends, is_number, signed, span
-from vslm.report.numbers.tables import VERDICT_WORDS, verdict_rows
+from vslm.report.numbers.tables import VERDICT_WORDS, judged_arms
 from vslm.results.console import console
 from vslm.results.folder import StudyFolder
-from vslm.results.primary import VAL_LOSS, PrimaryNumber
+from vslm.results.primary import VAL_LOSS
+from vslm.results.records import Verdict
 
 _STYLES = {"better": "bold green", "worse": "bold red", "equivalent": "bold cyan", "unresolved": "bold yellow"}
 _WIDEST = 1000  # columns of a table on a terminal that is narrower
@@ -38,32 +39,32 @@ def verdict_table(folder: StudyFolder) -> Table:
         ("minutes to decide", "right"),
     ):
         table.add_column(heading, justify=justify, no_wrap=heading != "arm")  # type: ignore[arg-type]
-    for row in verdict_rows(folder):
-        decimals = decimals_for(row.get("smallest_effect"))
+    for row in judged_arms(folder):
+        at, decimals = row.at, decimals_for(row.at.smallest_effect)
         table.add_row(
-            _named(row["arm"]),
-            _verdict_text(row.get("verdict")),
-            _plain(signed(row.get("delta"), decimals)),
-            _plain(_interval(row.get("interval"), decimals)),
-            str(len(row.get("seeds") or [])),
-            count(row.get("tokens")),
-            count(row.get("num_parameters")),
-            duration(row.get("seconds")),
-            _more_minutes(row.get("minutes_to_resolve"), row.get("minutes_to_resolve_nine_in_ten")),
+            _named(row.arm),
+            _verdict_text(at.verdict),
+            _plain(signed(at.delta, decimals)),
+            _plain(_interval(at.interval, decimals)),
+            str(len(at.seeds)),
+            count(at.tokens),
+            count(at.num_parameters),
+            duration(at.seconds),
+            _more_minutes(at.minutes_to_resolve, at.minutes_to_resolve_nine_in_ten),
         )
     return table
 
 
-def _more_minutes(half: Any, most: Any) -> str:
+def _more_minutes(half: float | None, most: float | None) -> str:
     """Minutes after which half of such studies are decided, and nine in ten.
 
     >>> _more_minutes(9.2, 30.4), _more_minutes(0.2, None), _more_minutes(None, None)
     ('9 to 30', '1 or more', '')
     """
-    if not is_number(half):
+    if half is None:
         return ""
     least = f"{max(1, round(half)):,}"
-    return f"{least} to {max(1, round(most)):,}" if is_number(most) else f"{least} or more"
+    return f"{least} or more" if most is None else f"{least} to {max(1, round(most)):,}"
 
 
 def arms_table(rows: list[dict[str, Any]]) -> Table:
@@ -116,7 +117,7 @@ def comparison_table(found: Comparison) -> Table:
             f"{side.values(found.primary).mean():.4f}" if side.runs else "missing",
             str(len(side.runs)),
             count(side.tokens),
-            count(side.arm.get("num_parameters")),
+            count(side.arm.num_parameters),
             _plain(signed(one.interval.mean, 4)) if one and is_number(one.interval.mean) else "",
             _plain(span(*ends, 4)) if one else "",
             ("by seed" if one.paired_seeds else "no") if one else "",
@@ -166,28 +167,28 @@ def _plain(text: str) -> str:
 
 def show_verdict(folder: StudyFolder) -> None:
     """Print a study's question, its verdict and every sentence that goes with it."""
-    verdict = folder.verdict or {"arms": {}}
-    print(f"\n{folder.study['question']}")
-    if folder.study["prediction"]:
-        print(f"predicted: {folder.study['prediction']}")
-    if verdict["arms"]:
-        if not (primary := PrimaryNumber.of(folder.study.get("primary"))).is_loss:
-            print(f"judged by: {primary.compared}")
+    study, verdict = folder.study, folder.verdict or Verdict()
+    print(f"\n{study.question}")
+    if study.prediction:
+        print(f"predicted: {study.prediction}")
+    if verdict.arms:
+        if not study.primary.is_loss:
+            print(f"judged by: {study.primary.compared}")
         show(verdict_table(folder))
-        for arm, row in verdict["arms"].items():
-            print(f"{arm}: {row['words']}")
-        for name, at_budget in verdict.get("budgets", {}).items():
-            for arm, row in at_budget["arms"].items():
-                print(f"{arm} {name}: {row['words']}")
-    for arm, row in verdict.get("trends", {}).items():
-        small, large = row["tokens"]
-        print(f"{arm}: {row['words']}, from {small:,} to {large:,} tokens with {row['num_parameters']:,} parameters")
-    for arm, row in verdict.get("screened_out", {}).items():
-        print(f"{arm}: {row['words']}")
+        for arm, row in verdict.arms.items():
+            print(f"{arm}: {row.words}")
+        for name, at_budget in verdict.budgets.items():
+            for arm, row in at_budget.arms.items():
+                print(f"{arm} {name}: {row.words}")
+    for arm, row in verdict.trends.items():
+        small, large = row.tokens
+        print(f"{arm}: {row.words}, from {small:,} to {large:,} tokens with {row.num_parameters:,} parameters")
+    for arm, row in verdict.screened_out.items():
+        print(f"{arm}: {row.words}")
     for answer in folder.answers:
         print(answer)
-    for gone in verdict.get("missing", []):
-        print(f"missing: {gone['arm']} seed {gone['seed']} {_last_line(gone['why'])}")
+    for gone in verdict.missing:
+        print(f"missing: {gone.arm} seed {gone.seed} {_last_line(gone.why)}")
 
 
 def _last_line(why: str | None) -> str:

@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from vslm.core.errors import ResultError, nearest
-from vslm.results import shapes
 from vslm.results.files import read_arrays, read_json, read_rows, sha256
 from vslm.results.places import read_shown
+from vslm.results.records import FORMAT, RunEnd, StudyRecord, Verdict
 from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, digest_of, unlike, was_changed
 from vslm.results.shapes import first_odd, json_word
 
 _ANEW = "bring back the file that vslm wrote, or begin anew in another place with --out"
-FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 RUN_AGAIN = "`vslm run` makes it again"
 VERDICT_SEAL = ".verdict.json"  # beside verdict.json: its digest, and the done.json of the runs it was read from
@@ -58,17 +57,20 @@ class RunFolder:
         return (self.path / "done.json").is_file()
 
     @cached_property
-    def done(self) -> dict[str, Any] | None:
-        """The final numbers: `status` (done | diverged), `fingerprint`, `val_loss`, `val_bpb`, `tokens`, `flops`,
-        `seconds`, and for a diverged run `diverged_step`. A run that was made to choose has `select_loss` and
-        `select_bpb` in place of those of `val`; rows and arrays are named in the same way.
+    def done(self) -> RunEnd | None:
+        """What the run came to; None while it goes on. A run that was made to choose has `select_loss` and `select_bpb`
+        in place of those of `val`; rows and arrays are named in the same way.
 
         Raises: ResultError if the file is torn, or not what a run ends with.
         """
+        return None if self._done is None else RunEnd.from_plain(self._done)
+
+    @cached_property
+    def _done(self) -> dict[str, Any] | None:
         if not os.path.lexists(self.path / "done.json"):
             return None
         done = read_json(self.path / "done.json")
-        if odd := first_odd(done, shapes.DONE, to="judge"):
+        if odd := first_odd(done, RunEnd.rules(), to="judge"):
             found = f"not what a run ends with: {odd.found}"
             raise ResultError(str(self.path / "done.json"), found, odd.allowed, DONE_ANEW)
         return done
@@ -81,12 +83,11 @@ class RunFolder:
         What no reader of numbers needs (weights, say) is for `other_damage`.
         """
         try:
-            done = self.done
-            if done is None:
+            if self.done is None or self._done is None:
                 return None
-            if was_changed(done):
+            if was_changed(self._done):
                 return "done.json is not as it was written"
-            return unlike(self.path, done.get(FILES, {}), NUMBERS)
+            return unlike(self.path, self.done.files, NUMBERS)
         except ResultError as error:
             return f"{Path(error.where).name}: {error.found}"
         except OSError as error:
@@ -97,7 +98,7 @@ class RunFolder:
         machine, the sample. Reads all of them, unlike `damage`; None where all is well or nothing says how it was.
         """
         try:
-            recorded = (self.done or {}).get(FILES, {})
+            recorded = {} if self.done is None else self.done.files
             return unlike(self.path, recorded, (*TOLD, *MODEL))
         except ResultError as error:
             return error.found
@@ -118,22 +119,19 @@ class RunFolder:
     @property
     def _recorded_size(self) -> int | None:
         try:
-            size = (self.done or {}).get("weights_bytes")
+            return None if self.done is None else self.done.weights_bytes
         except ResultError:
             return None
-        return size if type(size) is int else None
 
-    def ended_as(self, fingerprint: str | None) -> dict[str, Any] | None:
+    def ended_as(self, fingerprint: str | None) -> RunEnd | None:
         """`done` if the run ended under this fingerprint; None if it did not, or if it is damaged: then it is made
         again, from its last checkpoint.
         """
         if self.damage is not None:
             return None
-        return self.done if self.done is not None and self.done.get("fingerprint") == fingerprint else None
+        return self.done if self.done is not None and self.done.fingerprint == fingerprint else None
 
-    def ended_whole_as(
-        self, fingerprint: str | None, say: Callable[[str], None] | None = None
-    ) -> dict[str, Any] | None:
+    def ended_whole_as(self, fingerprint: str | None, say: Callable[[str], None] | None = None) -> RunEnd | None:
         """As `ended_as`, and with everything beside the numbers as it was written, too. What is not is said."""
         done = self.ended_as(fingerprint)
         damage = self.damage or (self.other_damage() if done is not None else None)
@@ -163,7 +161,7 @@ class RunFolder:
 
         Raises: ResultError as `done`.
         """
-        return {**self._later[1], **(self.done or {}).get(DECLARED, {})}
+        return {**self._later[1], **(self.done.declared if self.done else {})}
 
     @cached_property
     def _own_arrays(self) -> dict[str, np.ndarray]:
@@ -230,12 +228,16 @@ class StudyFolder:
     path: Path
 
     @cached_property
-    def study(self) -> dict[str, Any]:
+    def study(self) -> StudyRecord:
         """The declaration, `study.json`.
 
         Raises: ResultError if this is no study folder, one written by a newer vslm, or one whose record is not what a
             study writes.
         """
+        return StudyRecord.from_plain(self._study)
+
+    @cached_property
+    def _study(self) -> dict[str, Any]:
         if self.path.is_file():
             found, do = "a file, not a folder", "unpack what `vslm pack` made, and name the folder"
             raise ResultError(str(self.path), found, "the folder of a study is needed", do)
@@ -248,32 +250,37 @@ class StudyFolder:
         _check_shapes(study, record)
         return study
 
-    def study_to(self, do: Literal["judge", "run"]) -> dict[str, Any]:
+    def study_to(self, do: Literal["judge", "run"]) -> StudyRecord:
         """The declaration, with everything in it that is needed to judge its runs, or to run more of them.
 
         Raises: ResultError as `study`, and naming what is missing.
         """
         study, record = self.study, self.path / "study.json"
-        if odd := first_odd(study, shapes.STUDY, to=do):
+        if odd := first_odd(self._study, StudyRecord.rules(), to=do):
             raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
-        if study["baseline"] not in study["arms"]:
-            found = f"the baseline {study['baseline']!r} is no arm"
-            raise ResultError(str(record), found, nearest(study["baseline"], study["arms"]), _ANEW)
+        if study.baseline not in study.arms:
+            found = f"the baseline {study.baseline!r} is no arm"
+            raise ResultError(str(record), found, nearest(study.baseline, study.arms), _ANEW)
         return study
 
     @property
     def record_problem(self) -> str | None:
         """That the declaration is another than was written, in words; None where it is not, or nothing tells."""
-        if not was_changed(self.study):
+        if not was_changed(self._study):
             return None
         return f"{self.path / 'study.json'}: changed after vslm wrote it; bring back the old file if you have it"
 
     @cached_property
-    def verdict(self) -> dict[str, Any] | None:
+    def verdict(self) -> Verdict | None:
         """The latest `verdict.json`, or None before the first look.
 
         Raises: ResultError if it is torn, or another than was written.
         """
+        return None if self.plain_verdict is None else Verdict.from_plain(self.plain_verdict)
+
+    @cached_property
+    def plain_verdict(self) -> dict[str, Any] | None:
+        """The same as it stands in the file. Raises: as `verdict`."""
         path = self.path / "verdict.json"
         if not path.exists():
             return None
@@ -281,7 +288,7 @@ class StudyFolder:
         digests = self._verdict_seal.get("digests")
         if isinstance(digests, list) and isinstance(verdict, dict) and digest_of(verdict) not in digests:
             raise ResultError(str(path), "changed after it was written", "", VERDICT_ANEW)
-        return verdict
+        return verdict if isinstance(verdict, dict) else {}
 
     @cached_property
     def _verdict_seal(self) -> dict[str, Any]:
@@ -329,18 +336,17 @@ class StudyFolder:
     @property
     def arms(self) -> list[str]:
         """Names of the arms in the order of declaration, the baseline among them."""
-        return list(self.study["arms"])
+        return list(self.study.arms)
 
     @property
     def judged_arms(self) -> list[str]:
         """The arms that were not screened out."""
-        rows = self.study["arms"].items()
-        return [arm for arm, row in rows if not (isinstance(row, dict) and row.get("screened_out"))]
+        return [arm for arm, row in self.study.arms.items() if not row.screened_out]
 
     @property
     def budgets(self) -> list[float]:
         """The multiples of the budget that arms are judged at, rising."""
-        return sorted(self.study.get("budgets") or [1.0])
+        return sorted(self.study.budgets or [1.0])
 
     def run(self, arm: str, seed: int, budget: float = 1.0) -> RunFolder:
         """The folder of one run, whether it exists or not."""
@@ -354,19 +360,19 @@ class StudyFolder:
 
     def fingerprints(self, arm: str, budget: float = 1.0) -> dict[str, str]:
         """Which fingerprint a run must have to count, by seed as a string."""
-        row = self.study["arms"][arm]
-        return row["runs"] if budget == 1 else row["runs_by_budget"][budget_name(budget)]
+        row = self.study.arms[arm]
+        return row.runs if budget == 1 else row.runs_by_budget.get(budget_name(budget), {})
 
-    def ended(self, run: RunFolder, budget: float = 1.0) -> dict[str, Any] | None:
+    def ended(self, run: RunFolder, budget: float = 1.0) -> RunEnd | None:
         """What a run of this study came to, if it counts: if it ended under the fingerprint that the study gives it."""
         return run.ended_as(self.fingerprints(run.arm, budget).get(str(run.seed)))
 
-    def paired(self, arms: Iterable[str], budget: float = 1.0) -> dict[str, dict[int, dict[str, Any]]]:
+    def paired(self, arms: Iterable[str], budget: float = 1.0) -> dict[str, dict[int, RunEnd]]:
         """What runs came to, by arm and seed, for the seeds that ended well in every one of `arms`: only those pair."""
-        well: dict[str, dict[int, dict[str, Any]]] = {}
+        well: dict[str, dict[int, RunEnd]] = {}
         for arm in arms:
             ended = {run.seed: self.ended(run, budget) for run in self.runs(arm, budget)}
-            well[arm] = {seed: done for seed, done in ended.items() if done and done["status"] == "done"}
+            well[arm] = {seed: done for seed, done in ended.items() if done and done.ended_well}
         seeds = sorted(set.intersection(*(set(by_seed) for by_seed in well.values())))
         return {arm: {seed: by_seed[seed] for seed in seeds} for arm, by_seed in well.items()}
 
@@ -381,7 +387,7 @@ def _check_shapes(study: dict[str, Any], record: Path) -> None:
 
     Raises: ResultError.
     """
-    if odd := first_odd(study, shapes.STUDY):
+    if odd := first_odd(study, StudyRecord.rules()):
         raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
     if not study.get("arms"):
         raise ResultError(str(record), "names no arms", "", _ANEW)

@@ -68,6 +68,17 @@ class PrimaryNumber:
             positions=(positions[0], positions[1]) if is_stretch else None,
         )
 
+    def plain(self) -> dict[str, Any]:
+        """As `study.json` has it; `of` reads it."""
+        said = ("number", "unit", "higher_is_better", "title")
+        return {
+            "kind": "Primary",
+            "measure": self.measure,
+            **({} if self.is_loss else {name: getattr(self, name) for name in said}),
+            "smallest_effect": self.smallest_effect,
+            "positions": None if self.positions is None else list(self.positions),
+        }
+
     @property
     def name(self) -> str:
         """As it is written on a command line: `val_loss`, `recall.accuracy`."""

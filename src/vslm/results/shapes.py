@@ -1,10 +1,10 @@
-"""What the records of a folder may hold, as a table: a path, what is allowed there, and who cannot do without it.
+"""What may stand in a record of a folder: shapes of values, rules for their places, and the first value that is odd.
 
 A reader that walks through a record may rely on it. A value that is missing is no error unless somebody judges by the
 record; a value that is there has the type and the range that are written here, so that a record that was edited, cut or
 written by another program is refused in words, at its path, and not deep inside.
 
-Not for: what belongs together across a record. `study.json` beside its runs is for `folder.py`.
+Which record has which rules is said by its type, see `records.py`. Not for: what belongs together across a record.
 """
 
 import math
@@ -74,6 +74,7 @@ LIST = Shape("a list is needed", lambda value: isinstance(value, list))
 SOME = Shape("a list with something in it is needed", lambda value: isinstance(value, list) and bool(value))
 TRUE_OR_FALSE = Shape("true or false is needed", lambda value: isinstance(value, bool))
 WHOLE = Shape("a whole number from 0 on is needed", is_whole)
+WHOLE_OR_NOTHING = Shape("a whole number or nothing is needed", lambda v: v is None or is_whole(v))
 POSITIVE = Shape("a whole number from 1 on is needed", lambda value: is_whole(value, 1))
 SEED = Shape(f"numbers are needed, whole, from 0 on and below {_MOST_SEEDS:,}", lambda v: is_whole(v, 0, _MOST_SEEDS))
 NUMBER = Shape("a finite number is needed", is_finite)
@@ -108,14 +109,14 @@ def _is_plan(value: Any) -> bool:
     return len(looks) == len(errors) and looks == sorted(set(looks)) and total <= _MOST_ERROR + _ROUNDING
 
 
-_PLAN = Shape(f"as many errors as looks, the looks rising, and at most {_MOST_ERROR} in all are needed", _is_plan)
-_POSITIONS = Shape("nothing, or [first, end] with 0 <= first < end, is needed", _is_stretch)
-_DIFFERENT = Shape("each is named once", lambda value: not isinstance(value, list) or _are_different(value))
-_INTERVAL = Shape(
+PLAN = Shape(f"as many errors as looks, the looks rising, and at most {_MOST_ERROR} in all are needed", _is_plan)
+POSITIONS = Shape("nothing, or [first, end] with 0 <= first < end, is needed", _is_stretch)
+DIFFERENT = Shape("each is named once", lambda value: not isinstance(value, list) or _are_different(value))
+INTERVAL = Shape(
     "a list of two numbers, or of nothing, is needed",
     lambda value: isinstance(value, list) and len(value) == 2 and all(map(NUMBER_OR_NOTHING.holds, value)),
 )
-_VERDICT = one_of("better", "worse", "equivalent", "unresolved")
+VERDICT = one_of("better", "worse", "equivalent", "unresolved")
 
 
 _SAID = ("number", "unit", "title", "higher_is_better")
@@ -129,154 +130,11 @@ def _is_primary(value: Any) -> bool:
     return not any(is_said) if value["measure"] in LOSSES else all(is_said)
 
 
-_PRIMARY = Shape(f"val_loss or val_bpb is needed, or a measure with {', '.join(_SAID)}", _is_primary)
+PRIMARY = Shape(f"val_loss or val_bpb is needed, or a measure with {', '.join(_SAID)}", _is_primary)
 
 
 def _are_different(values: list[Any]) -> bool:
     return len({repr(value) for value in values}) == len(values)
-
-
-STUDY = (
-    Rule("", OBJECT, needed_to="judge"),
-    *(Rule(name, TEXT_OR_NOTHING, needed_to="run") for name in ("prediction", "match", "created")),
-    *(Rule(name, TEXT_OR_NOTHING) for name in ("name", "equal", "fingerprint", "vslm_version", "digest")),
-    Rule("question", TEXT, needed_to="judge"),
-    Rule("baseline", TEXT, needed_to="judge"),
-    Rule("seeds", LIST, needed_to="judge"),
-    Rule("seeds.*", SEED),
-    Rule("seeds", _DIFFERENT),
-    Rule("budgets", LIST),
-    Rule("budgets.*", FACTOR),
-    Rule("budgets", _DIFFERENT),
-    Rule("primary", OBJECT, needed_to="judge"),
-    Rule("primary.measure", TEXT, needed_to="judge"),
-    *(Rule(f"primary.{name}", TEXT) for name in ("number", "unit", "title")),
-    Rule("primary.higher_is_better", TRUE_OR_FALSE),
-    Rule("primary", _PRIMARY, needed_to="judge"),
-    Rule("primary.smallest_effect", NOT_NEGATIVE, needed_to="judge"),
-    Rule("primary.positions", _POSITIONS, needed_to="judge"),
-    Rule("plan", OBJECT, needed_to="judge"),
-    Rule("plan.looks", SOME, needed_to="judge"),
-    Rule("plan.looks.*", POSITIVE),
-    Rule("plan.errors", SOME, needed_to="judge"),
-    Rule("plan.errors.*", ERROR),
-    Rule("plan.reserve", NOT_NEGATIVE, needed_to="judge"),
-    Rule("plan", _PLAN),
-    Rule("settings", OBJECT, needed_to="judge"),
-    Rule("settings.workers", POSITIVE, needed_to="judge"),
-    Rule("settings.threads", POSITIVE, needed_to="run"),
-    Rule("settings.device", TEXT, needed_to="run"),
-    Rule("settings.precision", TEXT, needed_to="run"),
-    Rule("settings.compiled", TRUE_OR_FALSE, needed_to="run"),
-    Rule("settings.compiled_from_tokens", NOT_NEGATIVE),
-    Rule("settings.compile_seconds", NOT_NEGATIVE),
-    Rule("tokens_per_second", SIZE, needed_to="run"),
-    Rule("corpora", OBJECT, needed_to="run"),
-    Rule("corpora.*", OBJECT),
-    Rule("corpora.*.vocabulary", POSITIVE),
-    Rule("corpora.*.sha256", OBJECT),
-    Rule("corpora.*.splits", OBJECT),
-    Rule("corpora.*.splits.*", OBJECT),
-    Rule("corpora.*.splits.*.num_tokens", WHOLE),
-    Rule("corpora.*.splits.*.num_bytes", WHOLE),
-    Rule("arms", OBJECT, needed_to="judge"),
-    Rule("arms.*", OBJECT),
-    Rule("arms.*.experiment", OBJECT, needed_to="run"),
-    Rule("arms.*.kernels", OBJECT),
-    *(Rule(f"arms.*.{name}", TEXT, needed_to="run") for name in ("fingerprint", "corpus")),
-    Rule("arms.*.flops_per_token", NOT_NEGATIVE, needed_to="run"),
-    Rule("arms.*.executed_flops_per_token", NOT_NEGATIVE),
-    Rule("arms.*.start_sha256", TEXT_OR_NOTHING, needed_to="run"),
-    Rule("arms.*.timed", OBJECT_OR_NOTHING),
-    Rule("arms.*.differences", LIST, needed_to="run"),
-    Rule("arms.*.screened_out", TRUE_OR_FALSE),
-    Rule("arms.*.num_parameters", WHOLE, needed_to="judge"),
-    Rule("arms.*.num_parameters_without_embeddings", NUMBER),
-    Rule("arms.*.bytes_per_token", SIZE, needed_to="judge"),
-    Rule("arms.*.stages_tokens", SOME, needed_to="judge"),
-    Rule("arms.*.stages_tokens.*", POSITIVE),
-    Rule("arms.*.tokens", POSITIVE, needed_to="run"),
-    Rule("arms.*.runs", OBJECT, needed_to="judge"),
-    Rule("arms.*.runs.*", TEXT),
-    Rule("arms.*.runs_by_budget", OBJECT),
-    Rule("arms.*.runs_by_budget.*", OBJECT),
-    Rule("arms.*.runs_by_budget.*.*", TEXT),
-    Rule("screening", OBJECT),
-    Rule("screening.confirmed", LIST, needed_to="run"),
-    Rule("screening.confirmed.*", TEXT),
-    Rule("screening.budget_fraction", FACTOR),
-    Rule("screening.arms", OBJECT, needed_to="run"),
-    Rule("screening.arms.*", OBJECT),
-    Rule("screening.arms.*.role", TEXT, needed_to="judge"),
-    Rule("screening.arms.*.value", NUMBER_OR_NOTHING),
-    Rule("screening.arms.*.difference", NUMBER_OR_NOTHING),
-    Rule("screening.arms.*.tokens", WHOLE),
-    Rule("tuning", OBJECT),
-    Rule("tuning.*", OBJECT),
-    Rule("tuning.*.center", SIZE, needed_to="run"),
-    Rule("tuning.*.chosen", SIZE, needed_to="run"),
-    Rule("tuning.*.rates", LIST),
-    Rule("tuning.*.rates.*", OBJECT),
-    Rule("tuning.*.rates.*.rate", SIZE),
-    Rule("tuning.*.rates.*.value", NUMBER_OR_NOTHING),
-    Rule("tuning.*.rates.*.values", LIST),
-    Rule("tuning.*.rates.*.values.*", NUMBER_OR_NOTHING),
-    Rule("unequal", LIST),
-    Rule("unequal.*", TEXT),
-)
-
-_LOOKS = (
-    ("looks", LIST),
-    ("looks.*", OBJECT),
-    ("looks.*.seeds", WHOLE),
-    ("looks.*.delta", NUMBER_OR_NOTHING),
-    ("looks.*.interval", _INTERVAL),
-    ("looks.*.error", NUMBER_OR_NOTHING),
-    ("looks.*.verdict", _VERDICT),
-)
-# What a later look is made from: a look that lacks one of these is none.
-_OF_A_LOOK = ("looks.*.seeds", "looks.*.delta", "looks.*.interval", "looks.*.error", "looks.*.verdict")
-_ARM = (("", OBJECT), ("verdict", _VERDICT), ("delta", NUMBER_OR_NOTHING), ("interval", _INTERVAL), *_LOOKS)
-VERDICT = (  # what a later verdict and a rematch read of one; the rest a page shows as missing where it is odd
-    Rule("", OBJECT, needed_to="judge"),
-    Rule("arms", OBJECT, needed_to="judge"),
-    *(Rule(f"arms.*.{name}".rstrip("."), shape) for name, shape in _ARM),
-    *(
-        Rule(f"arms.*.{name}", shape, needed_to="judge")
-        for name, shape in _ARM
-        if name in ("verdict", "looks", "delta", *_OF_A_LOOK)
-    ),
-    Rule("budgets", OBJECT),
-    Rule("budgets.*", OBJECT),
-    Rule("budgets.*.arms", OBJECT),
-    *(
-        Rule(f"budgets.*.arms.*.{name}".rstrip("."), shape, needed_to="judge" if name in _OF_A_LOOK else "")
-        for name, shape in _ARM
-    ),
-    Rule("trends", OBJECT),
-    Rule("trends.*", OBJECT),
-    *(Rule(f"trends.*.{name}", shape, needed_to="judge" if name in _OF_A_LOOK else "") for name, shape in _LOOKS),
-)
-
-DONE = (
-    Rule("", OBJECT),
-    Rule("status", one_of("done", "diverged"), needed_to="judge"),
-    Rule("fingerprint", TEXT_OR_NOTHING),
-    Rule("digest", TEXT),
-    Rule("files", OBJECT),
-    Rule("files.*", TEXT),
-    Rule("declared", OBJECT),
-    *(Rule(name, NUMBER_OR_NOTHING) for name in ("val_loss", "val_bpb", "select_loss", "select_bpb")),
-    *(Rule(name, NOT_NEGATIVE) for name in ("flops", "seconds", "tokens")),
-    *(Rule(name, WHOLE) for name in ("step", "weights_bytes")),
-    Rule("diverged_step", Shape("a whole number or nothing is needed", lambda v: v is None or is_whole(v))),
-)
-
-NOISE_CARD = (
-    Rule("", OBJECT),
-    Rule("flops_per_second", SIZE, needed_to="judge"),
-    Rule("paired_sd", NOT_NEGATIVE, needed_to="judge"),
-)
 
 
 @dataclass(frozen=True)
@@ -297,7 +155,7 @@ def first_odd(record: Any, rules: tuple[Rule, ...], *, to: Need = "") -> Odd | N
         rules: the table.
         to: what is to be done with it, so that what is needed for that must be there, too; who runs also judges.
 
-    >>> first_odd({"seeds": [0, "1"]}, STUDY)
+    >>> first_odd({"seeds": [0, "1"]}, (Rule("seeds", LIST), Rule("seeds.*", SEED)))
     Odd(found="seeds holds a text ('1')", allowed='numbers are needed, whole, from 0 on and below 10,000')
     """
     for rule in rules:

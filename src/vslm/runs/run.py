@@ -19,9 +19,10 @@ from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
 from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
-from vslm.results.folder import DECLARED, KEPT, LATER, LATER_RECORD, RunFolder
+from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
-from vslm.results.seals import FILES, checksums, sealed
+from vslm.results.records import RunEnd
+from vslm.results.seals import checksums, sealed
 from vslm.runs.objects import build_objects, scored_bytes_per_token
 from vslm.runs.recording import loss_arrays, losses_of, mean_loss, measured_arrays, recorded_by, with_measures
 from vslm.study.job import Job
@@ -45,7 +46,7 @@ def run_job(
     *,
     samples: bool = False,
     checkpoint_seconds: float = _CHECKPOINT_SECONDS,
-) -> dict[str, Any]:
+) -> RunEnd:
     """Train the job in `folder` and return what `done.json` holds. Goes on from the latest whole checkpoint.
 
     Args:
@@ -196,35 +197,37 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
         write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
 
 
-def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> dict[str, Any]:
+def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> RunEnd:
     _write_numbers(job, folder, corpus, training)
     tokens = training.step * job.experiment.tokens_per_step
-    done: dict[str, Any] = {
-        "status": "done" if diverged_step is None else "diverged",
-        "fingerprint": job.fingerprint,
-        "step": training.step,
-        "tokens": tokens,
-        "flops": tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
-        "seconds": training.seconds,
-        f"{job.split}_loss": None,
-        f"{job.split}_bpb": None,
-        "diverged_step": diverged_step,
-        DECLARED: {one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
-    }
+    done = RunEnd(
+        status="done" if diverged_step is None else "diverged",
+        fingerprint=job.fingerprint,
+        step=training.step,
+        tokens=tokens,
+        flops=tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
+        seconds=training.seconds,
+        diverged_step=diverged_step,
+        declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
+    )
     if diverged_step is None:
         loss = mean_loss(losses_of(training.taken, job.split)[-1])
-        done[f"{job.split}_loss"] = loss
-        done[f"{job.split}_bpb"] = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
+        bpb = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
+        if job.split == "val":
+            done.val_loss, done.val_bpb = loss, bpb
+        else:
+            done.select_loss, done.select_bpb = loss, bpb
         if not job.is_made_to_choose:
             write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
     with averaged(training.objects.average):
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
         with written_whole(folder / "weights.safetensors") as file:
             file.write(safetensors.torch.save(tensors))
-    done["weights_bytes"] = (folder / "weights.safetensors").stat().st_size
-    done = sealed({**done, FILES: checksums(folder)})
-    write_json(folder / "done.json", done)
-    return done
+    done.weights_bytes = (folder / "weights.safetensors").stat().st_size
+    done.files = checksums(folder)
+    plain = sealed(done.plain())
+    write_json(folder / "done.json", plain)
+    return RunEnd.from_plain(plain)
 
 
 def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:

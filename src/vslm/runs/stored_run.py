@@ -27,7 +27,7 @@ from vslm.models.language_model import LanguageModel
 from vslm.results.files import RUN_ANEW, read_json
 from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of
 from vslm.results.places import checked
-from vslm.results.seals import FILES, MODEL, unlike
+from vslm.results.seals import MODEL, unlike
 from vslm.study.job import Job
 from vslm.study.study_file import Kinds, kinds_of
 from vslm.training.checkpoints import load_model_tensors
@@ -99,11 +99,11 @@ class StoredRun:
     def last_step(self) -> int | None:
         """The step that a run which ended well ended at; None for every other run."""
         done = self.folder.done
-        if done is None or done["status"] != "done" or not (self.path / "weights.safetensors").is_file():
+        if done is None or not done.ended_well or not (self.path / "weights.safetensors").is_file():
             return None
-        if type(done.get("step")) is not int:
+        if done.step is None:
             raise ResultError(str(self.path / "done.json"), "names no step that the run ended at", "", DONE_ANEW)
-        return done["step"]
+        return done.step
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -180,12 +180,12 @@ class StoredRun:
 
         Raises: ResultError naming the file.
         """
-        recorded = (self.folder.done or {}).get(FILES, {})
+        recorded = {} if self.folder.done is None else self.folder.done.files
         if damage := unlike(self.path, recorded, MODEL):
             raise ResultError(str(self.path), damage, "", f"{RUN_AGAIN}: give the command that ran the study")
 
     def _why_no_last(self) -> str:
         done = self.folder.done
-        if done and done["status"] == "diverged":
-            return f"this run diverged at step {done['diverged_step']}, and what its model gives is no text"
+        if done and not done.ended_well:
+            return f"this run diverged at step {done.diverged_step}, and what its model gives is no text"
         return "no finished run"

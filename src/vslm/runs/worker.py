@@ -59,7 +59,7 @@ def carry_out(path: Path) -> bool:
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})
         else:
-            _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"])})
+            _say({"done": run_job(job, Path(order["folder"]), _say, samples=order["samples"]).plain()})
     except VslmError as error:
         # With a full disk no other run could do better, so the study stops.
         _say({"failed": str(error), "disk_full": is_full(error.__cause__)})

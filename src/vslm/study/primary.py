@@ -6,16 +6,16 @@
 It is read at the end of training: on `val` for verdicts, on `select` where something is chosen during a study.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
 
 from vslm.core.bounds import Context, Real
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
 from vslm.measure.measure import Measure
-from vslm.results.primary import LOSSES
+from vslm.results.primary import LOSSES, PrimaryNumber
 from vslm.study.experiment import Experiment
 
 _AXES = re.compile(r"_[A-Z]+$")
@@ -109,30 +109,24 @@ def _check_number(primary: Primary, measure: Measure) -> None:
         raise SpecError("primary.measure", found, "what decides is read there")
 
 
-def primary_record(primary: Primary, experiment: Experiment) -> dict[str, Any]:
-    """As it stands in study.json, with what a reader needs to know of it; see `vslm.results.primary`.
+def primary_number(primary: Primary, experiment: Experiment) -> PrimaryNumber:
+    """With what a reader of the record needs to know of it; see `vslm.results.primary`.
 
     Args:
         primary: as declared.
         experiment: of any arm, since all take the same measure.
     """
     measure = primary.of(experiment)
-    named = {}
+    number = PrimaryNumber.of({"measure": primary.measure if measure is None else measure.recorded_as})
     if measure is not None and primary.number is not None:
         one = measure.numbers[primary.number]
-        named = {"number": primary.number, "unit": one.unit, "higher_is_better": one.higher_is_better}
-        named |= {"title": one.title}
-    return {
-        "kind": "Primary",
-        "measure": primary.measure if measure is None else measure.recorded_as,
-        **named,
-        "smallest_effect": primary.smallest_effect,
-        "positions": None if primary.positions is None else list(primary.positions),
-    }
+        number = PrimaryNumber(
+            number.measure, primary.number, one.unit, higher_is_better=one.higher_is_better is True, title=one.title
+        )
+    return dataclasses.replace(number, smallest_effect=primary.smallest_effect, positions=primary.positions)
 
 
-def primary_of(record: Mapping[str, Any]) -> Primary:
+def primary_of(number: PrimaryNumber) -> Primary:
     """What was declared, from its record."""
-    fields = ("measure", "number", "smallest_effect", "positions")
-    given = {name: record[name] for name in fields if record.get(name) is not None}
-    return Primary(**given)
+    effect = {} if number.smallest_effect is None else {"smallest_effect": number.smallest_effect}
+    return Primary(number.measure, number.number, **effect, positions=number.positions)

@@ -147,9 +147,9 @@ def _sizes_of(experiment: Experiment) -> dict[str, int]:
 def _before(out: Path) -> Experiment | None:
     if not (out / "study.json").is_file():
         return None
-    arms: dict[str, Any] = StudyFolder(out).study["arms"]
+    arms = StudyFolder(out).study.arms
     try:
-        experiment = from_plain(arms[ARM]["experiment"], KINDS)
+        experiment = from_plain(arms[ARM].experiment, KINDS)
     except (KeyError, VslmError):
         experiment = None
     if not isinstance(experiment, Experiment) or not isinstance(experiment.data, Text) or len(arms) > 1:

@@ -142,7 +142,7 @@ def study_file_of(folder: Path) -> Path | None:
     for place in (folder, *folder.resolve().parents[:4]):
         record = place / "study.json"
         if record.is_file():
-            name = f"{StudyFolder(place).study.get('name')}.py"
+            name = f"{StudyFolder(place).study.name}.py"
             if not is_path_part(name):
                 raise ResultError(str(record), f"name leads to {name!r}", "a file beside the record is needed")
             return checked(place / name) if (place / name).is_file() else None

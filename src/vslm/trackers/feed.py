@@ -68,7 +68,7 @@ class Feed:
         done = RunFolder(self.run.path, self.arm, self.run.seed).done  # anew, not as it was
         if done is None:
             return None
-        return {f"final.{name}": float(done[name]) for name in _FINAL if _is_finite(done.get(name))}
+        return {f"final.{name}": float(value) for name in _FINAL if (value := getattr(done, name)) is not None}
 
     def num_sent(self, place: str) -> int:
         """How many rows a place was sent; one more than there are once the final numbers were, too."""

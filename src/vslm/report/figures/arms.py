@@ -7,22 +7,22 @@ from typing import Any
 from vslm.report.figures.axes import LONGEST_TICK, axis_title, layout_of_all
 from vslm.report.figures.style import Figure, Style, safe_text
 from vslm.report.numbers.costs import Cost, equally_dear
-from vslm.report.numbers.formatting import count, ends, is_number, shortened
+from vslm.report.numbers.formatting import count, ends, shortened
+from vslm.report.numbers.tables import Judged
 from vslm.results.primary import PrimaryNumber
+from vslm.results.records import ArmVerdict, Pair, SearchRecord
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
 _BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
 
 
-def pair_figure(
-    arm: str, baseline: str, per_seed: Mapping[str, Mapping[str, Any]], look: Mapping[str, Style]
-) -> Figure:
+def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], look: Mapping[str, Style]) -> Figure:
     """One line per seed from the baseline's number to the arm's."""
     names = [safe_text(baseline), safe_text(arm)]
     data: list[dict[str, Any]] = []
     for seed, values in per_seed.items():
-        pair = [float(value) for value in (values.get("baseline"), values.get("arm")) if is_number(value)]
+        pair = [value for value in (values.baseline, values.arm) if value is not None]
         if len(pair) < 2:
             continue
         data.append(
@@ -50,22 +50,18 @@ def pair_figure(
     return {"data": data, "layout": layout}
 
 
-def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figure:
+def tuning_figure(tuning: Mapping[str, SearchRecord], look: Mapping[str, Style]) -> Figure:
     """The primary number on `select` by learning rate, one line per arm; the rate that was chosen is filled."""
     data: list[dict[str, Any]] = []
     rates: set[float] = set()
     for arm, row in tuning.items():
-        points = [
-            (point["rate"], point["value"])
-            for point in row.get("rates", [])
-            if is_number(point.get("rate")) and is_number(point.get("value"))
-        ]
+        points = [(tried.rate, tried.value) for tried in row.rates if tried.value is not None]
         if arm not in look or not points:
             continue
-        style, color, chosen = look[arm], f"@arm{look[arm].color}", row.get("chosen")
+        style, color, chosen = look[arm], f"@arm{look[arm].color}", row.chosen
         rates |= {rate for rate, _ in points}
-        if is_number(row.get("expected")) and chosen not in rates:  # between two rates that were tried
-            points = sorted([*points, (chosen, row["expected"])])
+        if row.expected is not None and chosen not in rates:  # between two rates that were tried
+            points = sorted([*points, (chosen, row.expected)])
         data.append(
             {
                 "type": "scatter",
@@ -97,14 +93,14 @@ def tuning_figure(tuning: Mapping[str, Any], look: Mapping[str, Style]) -> Figur
     return {"data": data, "layout": layout}
 
 
-def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+def forest_figure(rows: Sequence[Judged], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
-    known = [row for row in rows if is_number(row.get("delta"))]
-    known = sorted(known, key=lambda row: primary.turned(float(row["delta"])))
+    known = [(row.at.delta, row) for row in rows if row.at.delta is not None]
+    known.sort(key=lambda one: primary.turned(one[0]))
     data = []
-    for place, row in enumerate(known):
-        style, delta = look[row["arm"]], float(row["delta"])
-        error = _bars([row], style)
+    for place, (delta, row) in enumerate(known):
+        style = look[row.arm]
+        error = _bars([row.at], style)
         trace = {
             "type": "scatter",
             "mode": "markers",
@@ -116,29 +112,29 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
             "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
         }
         data.append({**trace, "error_x": error} if error else trace)
-    figure = _by_row(data, [str(row["arm"]) for row in known], primary)
-    effect = known[0].get("smallest_effect") if known else None
-    if is_number(effect):
+    figure = _by_row(data, [row.arm for _, row in known], primary)
+    effect = known[0][1].at.smallest_effect if known else None
+    if effect is not None:
         zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
         figure["layout"]["shapes"].insert(0, {**_ACROSS, "type": "rect", **zone})
     return figure
 
 
-def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], unit: str) -> Figure:
+def budget_figure(rows: Sequence[Judged], look: Mapping[str, Style], unit: str) -> Figure:
     """Every judged arm's difference from the baseline, with its interval, against the tokens that runs were given.
 
     Marks of the same budget stand a little beside each other; a CSV has the tokens themselves.
 
     Args:
-        rows: `arm`, `smallest_effect`, and `by_budget` with `tokens`, `delta` and `interval`.
+        rows: of the judged arms.
         look: of the arms.
         unit: of the differences.
     """
     data = []
     for place, row in enumerate(rows):
-        style = look[row["arm"]]
-        known = [one for one in row["by_budget"] if is_number(one.get("delta"))]
-        tokens, deltas = [int(one["tokens"]) for one in known], [float(one["delta"]) for one in known]
+        style = look[row.arm]
+        known = [one for one in row.by_budget if one.delta is not None]
+        tokens, deltas = [int(one.tokens or 0) for one in known], [float(one.delta or 0.0) for one in known]
         beside = math.exp(_BESIDE * (place - (len(rows) - 1) / 2))
         trace = {
             "type": "scatter",
@@ -161,52 +157,52 @@ def budget_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], 
     layout["meta"] = {"columns": {"difference": ("tokens of a run", f"arm minus baseline, {unit}")}}
     zero = {"y0": 0, "y1": 0, "line": {"color": "@faint", "width": 1}}
     layout["shapes"] = [{**_ALONG, "type": "line", **zero}]
-    effect = rows[0].get("smallest_effect") if rows else None
-    if is_number(effect):
+    effect = rows[0].at.smallest_effect if rows else None
+    if effect is not None:
         zone = {"y0": -effect, "y1": effect, "fillcolor": "@zone", "line": {"width": 0}}
         layout["shapes"].insert(0, {**_ALONG, "type": "rect", **zone})
     return {"data": data, "layout": layout}
 
 
-def _bars(rows: Sequence[Mapping[str, Any]], style: Style) -> dict[str, Any] | None:
+def _bars(rows: Sequence[ArmVerdict], style: Style) -> dict[str, Any] | None:
     """The intervals of some differences, as plotly.js draws them; None unless every one has both ends."""
     above, below = [], []
     for row in rows:
-        low, high = ends(row.get("interval"))
-        if low is None or high is None:
+        low, high = ends(row.interval)
+        if low is None or high is None or row.delta is None:
             return None
-        above.append(round(float(high) - float(row["delta"]), 5))
-        below.append(round(float(row["delta"]) - float(low), 5))
+        above.append(round(high - row.delta, 5))
+        below.append(round(row.delta - low, 5))
     how = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": f"@arm{style.color}"}
     return {**how, "array": above, "arrayminus": below} if rows else None
 
 
-def screening_figure(rows: Sequence[Mapping[str, Any]], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+def screening_figure(differences: Mapping[str, float], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
 
     Args:
-        rows: `arm` and `difference`, a number.
+        differences: by arm.
         look: of the arms that are judged.
         primary: what they are differences of.
     """
-    known = sorted(rows, key=lambda row: primary.turned(float(row["difference"])))
+    known = sorted(differences, key=lambda arm: primary.turned(differences[arm]))
     data = []
-    for place, row in enumerate(known):
-        arm, style = str(row["arm"]), look.get(str(row["arm"]))
+    for place, arm in enumerate(known):
+        style = look.get(arm)
         judged = {"color": f"@arm{style.color}", "symbol": style.symbol} if style else {}
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": safe_text(arm),
-                "x": [round(float(row["difference"]), 5)],
+                "x": [round(differences[arm], 5)],
                 "y": [place],
                 "marker": {"size": 11, "color": "@faint", "symbol": "circle-open", **judged},
                 "hovertemplate": f"{safe_text(arm)}: %{{x:+.4f}}<extra></extra>",
                 "meta": {"arm": arm, "view": "difference", "part": "mean"},
             }
         )
-    return _by_row(data, [str(row["arm"]) for row in known], primary)
+    return _by_row(data, known, primary)
 
 
 def _by_row(data: list[Figure], names: Sequence[str], primary: PrimaryNumber) -> Figure:

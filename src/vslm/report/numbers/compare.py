@@ -160,7 +160,7 @@ def _runs(number: int) -> str:
 
 def paired_seeds(a: Side, b: Side) -> list[int]:
     """Seeds that both sides ran on the same corpus with the same order of batches, so that they share what it did."""
-    if a.arm.get("corpus") is None or a.arm.get("corpus") != b.arm.get("corpus"):
+    if a.arm.corpus is None or a.arm.corpus != b.arm.corpus:
         return []
     shared = sorted(a.runs.keys() & b.runs.keys())
     return [seed for seed in shared if _data_seed(a, seed) == _data_seed(b, seed)]
@@ -200,7 +200,7 @@ def warnings_of(a: Side, b: Side, measure: PrimaryNumber) -> list[Warned]:
 
     same_tokenizer = a.tokenizer == b.tokenizer
     is_other_text = f"the {'losses' if measure.is_loss else 'numbers'} are of different text"
-    if a.arm.get("corpus") != b.arm.get("corpus"):
+    if a.arm.corpus != b.arm.corpus:
         why = "they learned from different text or tokens"
         found.append(Warned("corpus", a.shown_corpus, b.shown_corpus, b.name, why))
     per_token = measure.measure != "val_bpb"
@@ -254,9 +254,9 @@ def plain(found: Comparison) -> dict[str, Any]:
                 "mean": float(side.values(found.primary).mean()) if side.runs else None,
                 "interval": finite_ends(student_interval(side.values(found.primary), ERROR)),
                 "tokens": side.tokens,
-                "parameters": side.arm.get("num_parameters"),
+                "parameters": side.arm.num_parameters,
                 "context_tokens": side.context_tokens,
-                "corpus": side.arm.get("corpus"),
+                "corpus": side.arm.corpus,
                 "left_out": side.left_out,
             }
             for side in found.sides

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from vslm.report.numbers.formatting import is_number
 from vslm.report.numbers.runs import Run
 from vslm.results.primary import PrimaryNumber
+from vslm.results.records import StudyRecord
 from vslm.stats.intervals import student_interval
 
 _ERROR = 0.05
@@ -26,20 +25,18 @@ class Cost:
     count: int
 
 
-def costs(study: dict[str, Any], runs: dict[str, list[Run]], field: str) -> dict[str, Cost]:
+def costs(study: StudyRecord, runs: dict[str, list[Run]], field: str) -> dict[str, Cost]:
     """What every arm reached beside one of its costs, a field of the arm in study.json: the final validation loss, or
     what the study is judged by where that is no loss.
     """
-    found, primary = {}, PrimaryNumber.of(study.get("primary"))
-    for name, arm in study["arms"].items():
-        finals = [final for run in runs.get(name, []) if (final := _final(run, primary)) is not None]
-        if not (isinstance(arm, dict) and is_number(arm.get(field)) and is_number(arm.get("flops_per_token"))):
-            continue
-        if finals and arm[field] > 0:
+    found = {}
+    for name, arm in study.arms.items():
+        finals = [final for run in runs.get(name, []) if (final := _final(run, study.primary)) is not None]
+        cost, flops = getattr(arm, field), arm.flops_per_token
+        if finals and flops is not None and cost:
             interval = student_interval(np.array(finals, dtype=float), _ERROR) if len(finals) > 1 else None
             half = None if interval is None else (interval.high - interval.low) / 2
-            flops = float(arm["flops_per_token"])
-            found[name] = Cost(float(arm[field]), flops, float(np.mean(finals)), half, len(finals))
+            found[name] = Cost(float(cost), float(flops), float(np.mean(finals)), half, len(finals))
     return found
 
 
@@ -66,5 +63,4 @@ def _final(run: Run, primary: PrimaryNumber) -> float | None:
         return None
     if not primary.is_loss:
         return primary.last_in(run.arrays)
-    loss = run.done.get("val_loss")
-    return float(loss) if is_number(loss) else None
+    return run.done.val_loss

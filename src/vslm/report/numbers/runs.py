@@ -15,6 +15,7 @@ from vslm.core.errors import ResultError
 from vslm.report.numbers.formatting import is_number
 from vslm.results.folder import RUN_AGAIN, RunFolder, StudyFolder
 from vslm.results.primary import LARGEST
+from vslm.results.records import RunEnd
 
 State = Literal["done", "diverged", "unfinished", "missing", "torn"]
 
@@ -27,7 +28,7 @@ class Run:
         words: the state for people, a whole sentence without arm and seed.
         rows: of measures.jsonl.
         arrays: of arrays.npz and later.npz, or empty where their shapes do not fit each other.
-        done: done.json, empty if the run did not end.
+        done: done.json, holding nothing if the run did not end.
         declared: what measures say of their arrays, as recorded: see `vslm.measure.declared`.
         remark: what is left out of a run that counts, and why; empty if nothing is.
     """
@@ -39,7 +40,7 @@ class Run:
     where: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    done: dict[str, Any] = field(default_factory=dict)
+    done: RunEnd = field(default_factory=RunEnd)
     environment: dict[str, Any] = field(default_factory=dict)
     sample: str | None = None
     remark: str = ""
@@ -59,10 +60,9 @@ def read_runs(folder: StudyFolder, read: Callable[[RunFolder], Run] | None = Non
         read: in place of `read_run`, for who keeps what was read.
     """
     read = read or read_run
-    declared = [seed for seed in folder.study.get("seeds") or [] if isinstance(seed, int)]
     runs = {}
     for arm in folder.judged_arms:
-        seeds = sorted({*declared, *(found.seed for found in folder.runs(arm))})
+        seeds = sorted({*folder.study.seeds, *(found.seed for found in folder.runs(arm))})
         runs[arm] = [read(folder.run(arm, seed)) for seed in seeds]
     return runs
 
@@ -71,7 +71,7 @@ def read_run(folder: RunFolder) -> Run:
     """Read one run. Never raises for what is in the folder."""
     where = f"{folder.arm}/seed{folder.seed}"
     problems: list[str] = []
-    done = _attempt(lambda: folder.done, dict, problems)
+    done = _attempt(lambda: folder.done, RunEnd, problems)
     rows = _attempt(lambda: folder.measures, list, problems)
     arrays = _attempt(lambda: _consistent(folder.arrays, where), dict, problems)
     state, words = _state(folder, done, rows, problems)
@@ -111,12 +111,12 @@ def _attempt(read: Any, kind: type, problems: list[str]) -> Any:
     return value if isinstance(value, kind) else kind()
 
 
-def _state(folder: RunFolder, done: dict[str, Any], rows: list[Any], problems: list[str]) -> tuple[State, str]:
+def _state(folder: RunFolder, done: RunEnd, rows: list[Any], problems: list[str]) -> tuple[State, str]:
     if problems:
         return "torn", f"cannot be read: {'; '.join(problems)}"
-    if done.get("status") == "diverged":
-        step = done.get("diverged_step")
-        return "diverged", f"diverged{f' at step {step:,}' if is_number(step) else ''}: its loss was not finite"
+    if done.status == "diverged":
+        at = "" if done.diverged_step is None else f" at step {done.diverged_step:,}"
+        return "diverged", f"diverged{at}: its loss was not finite"
     if folder.is_done:
         return "done", "done"
     if folder.failed:

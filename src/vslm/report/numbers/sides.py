@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from vslm.core.errors import ResultError
-from vslm.report.numbers.formatting import count, is_number, of_folder
+from vslm.report.numbers.formatting import count, of_folder
 from vslm.report.numbers.runs import Run, read_run
-from vslm.results.folder import budget_name
 from vslm.results.naming import FORMS, Named, named
 from vslm.results.primary import VAL_LOSS, PrimaryNumber
+from vslm.results.records import ArmRecord, CorpusRecord, SplitRecord
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Side:
     """
 
     name: str
-    arm: dict[str, Any]
-    corpus: dict[str, Any]
+    arm: ArmRecord
+    corpus: CorpusRecord
     runs: dict[int, Run]
     left_out: list[str] = field(default_factory=list)
     primary: PrimaryNumber = VAL_LOSS
@@ -51,49 +51,47 @@ class Side:
     @property
     def measures(self) -> dict[str, Any]:
         """What it was measured by beside its loss, as declared, by class."""
-        measures = of_folder(of_folder(self.arm.get("experiment"), dict).get("measures"), list)
+        measures = of_folder(self.arm.experiment.get("measures"), list)
         known = {str(of_folder(one, dict).get("kind")): one for one in measures}
         return {kind: one for kind, one in known.items() if kind != "LossByPosition"}
 
     @property
     def validation(self) -> Any:
         """What tells one validation text from another: its bytes and documents; None where that is not recorded."""
-        val = of_folder(of_folder(self.corpus.get("splits"), dict).get("val"), dict)
-        sizes = (val.get("num_bytes"), val.get("num_documents"))
-        return sizes if all(is_number(size) for size in sizes) else None
+        val = self.corpus.splits.get("val", SplitRecord())
+        return None if None in (val.num_bytes, val.num_documents) else (val.num_bytes, val.num_documents)
 
     @property
     def val_sha256(self) -> Any:
         """Of the validation tokens: equal only for the same text and tokenizer."""
-        return of_folder(self.corpus.get("sha256"), dict).get("val.bin")
+        return self.corpus.sha256.get("val.bin")
 
     @property
     def tokenizer(self) -> Any:
         """Its fingerprint."""
-        return self.corpus.get("tokenizer_fingerprint")
+        return self.corpus.tokenizer_fingerprint
 
     @property
     def tokens(self) -> float | None:
         """Training tokens of a run, as really seen."""
-        found = [run.done["tokens"] for run in self.runs.values() if is_number(run.done.get("tokens"))]
+        found = [run.done.tokens for run in self.runs.values() if run.done.tokens is not None]
         return float(np.mean(found)) if found else None
 
     @property
     def context_tokens(self) -> Any:
         """The window that it was trained and judged with."""
-        experiment = of_folder(self.arm.get("experiment"), dict)
-        return of_folder(experiment.get("model"), dict).get("context_tokens")
+        return of_folder(self.arm.experiment.get("model"), dict).get("context_tokens")
 
     @property
     def scored_tokens(self) -> Any:
         """Validation tokens that its final number is a mean over."""
-        measures = of_folder(of_folder(self.arm.get("experiment"), dict).get("measures"), list)
+        measures = of_folder(self.arm.experiment.get("measures"), list)
         found = [of_folder(one, dict).get("num_final_tokens") for one in measures]
         return next((tokens for tokens in found if tokens is not None), None)
 
     @property
     def shown_corpus(self) -> str:
-        described, fingerprint = self.corpus.get("description"), self.arm.get("corpus")
+        described, fingerprint = self.corpus.description, self.arm.corpus
         return (
             f"{described} ({fingerprint})" if described and fingerprint else str(fingerprint or described or "unknown")
         )
@@ -125,26 +123,21 @@ def read_sides(paths: Sequence[Path]) -> list[Side]:
 
 
 def _side(meant: Named, arm: str) -> Side:
-    row = of_folder(meant.folder.study["arms"].get(arm), dict)
-    expected = of_folder(row.get("runs" if meant.budget == 1 else "runs_by_budget"), dict)
-    expected = expected if meant.budget == 1 else of_folder(expected.get(budget_name(meant.budget)), dict)
+    study, expected = meant.folder.study, meant.folder.fingerprints(arm, meant.budget)
     runs, left_out = {}, []
     for place in meant.runs(arm):
         run = read_run(place)
         name_of_run = expected.get(str(place.seed))
         if not run.is_whole:
             left_out.append(f"seed {place.seed} {run.words}")
-        elif name_of_run is not None and run.done.get("fingerprint") != name_of_run:
+        elif name_of_run is not None and run.done.fingerprint != name_of_run:
             left_out.append(f"seed {place.seed} is of another declaration than the study's")
-        elif not all(is_number(run.done.get(measure)) for measure in ("val_loss", "val_bpb")):
+        elif None in (run.done.val_loss, run.done.val_bpb):
             left_out.append(f"seed {place.seed} has no final loss on the validation text")
         else:
             runs[place.seed] = dataclasses.replace(run, where=str(place.path.resolve()))  # no two studies' are one
-    corpora = of_folder(meant.folder.study.get("corpora"), dict)
-    corpus = of_folder(corpora.get(str(row.get("corpus"))), dict)
-    primary = PrimaryNumber.of(meant.folder.study.get("primary"))
-    return Side(meant.name_of(arm), row, corpus, runs, left_out, primary)
+    return Side(meant.name_of(arm), study.arms[arm], study.corpus_of(arm), runs, left_out, study.primary)
 
 
 def _final(run: Run, number: PrimaryNumber) -> float | None:
-    return run.done[number.measure] if number.is_loss else number.last_in(run.arrays)
+    return getattr(run.done, number.measure) if number.is_loss else number.last_in(run.arrays)

@@ -78,7 +78,7 @@ def token_view(folder: StudyFolder, runs: dict[str, list[Run]]) -> dict[str, Any
     return {
         "texts": texts,
         "runs": shown,
-        "baseline": str(folder.study.get("baseline")),
+        "baseline": str(folder.study.baseline),
         "remark": " ".join(remarks),
     }
 

@@ -16,16 +16,18 @@ from vslm.report.numbers.formatting import (
     duration,
     is_number,
     joined_differences,
-    of_folder,
     seeds,
     signed,
     span,
 )
 from vslm.report.numbers.runs import Run
 from vslm.report.numbers.sides import Side
+from vslm.report.numbers.tables import Judged
 from vslm.report.pages import content
 from vslm.report.pages.study import SCRIPTS, asset, json_in_page, policy_of, template
 from vslm.results.files import write_text
+from vslm.results.primary import VAL_LOSS
+from vslm.results.records import ArmVerdict, Pair
 
 _TONES = {"lower": "told", "higher": "told", "not comparable": "apart"}
 
@@ -72,18 +74,19 @@ def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
             strict=True,
         )
         delta = one.interval.mean if is_number(one.interval.mean) else None
-        per_seed = {str(seed): {"difference": float(value)} for seed, value in pairs}
-        rows.append({"arm": one.side.name, "delta": delta, "interval": finite_ends(one.interval), "per_seed": per_seed})
-    cards = content.cards({}, rows, look)
+        per_seed = {str(seed): Pair(difference=float(value)) for seed, value in pairs}
+        at = ArmVerdict(delta=delta, interval=finite_ends(one.interval), per_seed=per_seed)
+        rows.append(Judged(one.side.name, at))
+    cards = content.cards(VAL_LOSS, rows, look)
     decimals = max(4, decimals_for(None))
     for card, one, row in zip(cards, found.differences, rows, strict=True):
-        low, high = row["interval"]
+        low, high = row.at.interval or (None, None)
         card |= {
             "words": one.words,
             "relation": one.relation,
             "tone": _TONES.get(one.relation, "open"),
             "how": one.how,
-            "delta": signed(row["delta"], decimals),
+            "delta": signed(row.at.delta, decimals),
             "interval": span(low, high, decimals),
             "num_warnings": len(one.warnings),
         }
@@ -91,8 +94,7 @@ def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
 
 
 def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
-    first = of_folder(found.first.arm.get("experiment"), dict)
-    own = of_folder(side.arm.get("experiment"), dict)
+    first, own = found.first.arm.experiment, side.arm.experiment
     runs = list(side.runs.values())
     differs = joined_differences([list(row) for row in differences(first, own)]) if first and own else []
     return {
@@ -102,7 +104,7 @@ def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
         "bits": content.with_interval(runs, "val_bpb"),
         "primary": None if found.primary.is_loss else content.final_with_interval(runs, found.primary),
         "seeds": seeds(side.runs),
-        "parameters": count(side.arm.get("num_parameters")),
+        "parameters": count(side.arm.num_parameters),
         "tokens": count(side.tokens),
         "context": count(side.context_tokens),
         "seconds": duration(content.mean_of(runs, "seconds")),

@@ -6,6 +6,8 @@ Not for: figures, and not for markup.
 """
 
 import json
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,19 +20,18 @@ from vslm.report.numbers.formatting import (
     duration,
     ends,
     formatted,
-    is_number,
     joined_differences,
     listing,
-    of_folder,
     seeds,
     signed,
     span,
     spec_text,
 )
 from vslm.report.numbers.runs import Run
-from vslm.report.numbers.tables import VERDICT_WORDS, verdict_of
+from vslm.report.numbers.tables import VERDICT_WORDS, Judged
 from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
+from vslm.results.records import ArmVerdict, BudgetVerdict, ScreenedArm, SplitRecord, StudyRecord, TrendRecord, Verdict
 from vslm.stats.intervals import student_interval
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
@@ -43,80 +44,73 @@ _SIZES = {  # what Study(equal=...) names: where it is recorded, and in words
 _MOST_PATHS = 3  # before arms with the same seeds are written as one path
 
 
-def cards(study: dict[str, Any], rows: list[dict[str, Any]], look: dict[str, Style]) -> list[dict[str, Any]]:
+def cards(primary: PrimaryNumber, rows: Sequence[Judged], look: Mapping[str, Style]) -> list[dict[str, Any]]:
     """One card per judged arm, with its interval as percentages of an axis that all cards share."""
     low, high = _common_axis(rows)
-    primary = PrimaryNumber.of(study.get("primary"))
     sides = ("worse", "better") if primary.higher_is_better else ("better", "worse")
 
-    def place(value: Any) -> float | None:
-        return round(100 * (value - low) / (high - low), 3) if is_number(value) else None
+    def place(value: float | None) -> float | None:
+        return None if value is None else round(100 * (value - low) / (high - low), 3)
 
     cards = []
     for row in rows:
-        effect, minutes = row.get("smallest_effect"), row.get("minutes_to_resolve")
+        at, effect = row.at, row.at.smallest_effect
         decimals = decimals_for(effect)
-        interval = ends(row.get("interval"))
-        each = [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
-        verdict = verdict_of(row)
+        interval = ends(at.interval)
         cards.append(
             {
-                "arm": row["arm"],
-                "style": look[row["arm"]],
-                "verdict": verdict,
-                "label": VERDICT_WORDS[verdict],
-                "words": of_folder(row.get("words"), str),
-                "delta": signed(row.get("delta"), decimals),
+                "arm": row.arm,
+                "style": look[row.arm],
+                "verdict": row.verdict,
+                "label": VERDICT_WORDS[row.verdict],
+                "words": at.words or "",
+                "delta": signed(at.delta, decimals),
                 "interval": span(*interval, decimals),
-                "seeds": of_folder(row.get("seeds"), list),
-                "diverged": of_folder(row.get("diverged"), list),
-                "minutes": minutes if is_number(minutes) else None,
+                "seeds": at.seeds,
+                "diverged": at.diverged,
+                "minutes": at.minutes_to_resolve,
                 "bar": {
                     "ends": (signed(low, decimals), signed(high, decimals)),
                     "sides": sides,
                     "low": place(interval[0]),
                     "high": place(interval[1]),
-                    "delta": place(row.get("delta")),
+                    "delta": place(at.delta),
                     "zero": place(0.0),
-                    "zone": (place(-effect), place(effect)) if is_number(effect) else None,
-                    "seeds": [x for value in each if (x := place(value)) is not None],
+                    "zone": None if effect is None else (place(-effect), place(effect)),
+                    "seeds": [x for pair in at.per_seed.values() if (x := place(pair.difference)) is not None],
                 },
-                "effect": effect if is_number(effect) else None,
+                "effect": effect,
                 "unit": primary.unit,
             }
         )
     return cards
 
 
-def _common_axis(rows: list[dict[str, Any]]) -> tuple[float, float]:
+def _common_axis(rows: Sequence[Judged]) -> tuple[float, float]:
     reached: list[float] = [0.0]
-    for row in rows:
-        effect = row.get("smallest_effect")
-        found = [row.get("delta"), *of_folder(row.get("interval"), list)]
-        found += [of_folder(values, dict).get("difference") for values in of_folder(row.get("per_seed"), dict).values()]
-        found += [effect, -effect] if is_number(effect) else []
-        reached += [float(value) for value in found if is_number(value)]
+    for at in (row.at for row in rows):
+        effect = at.smallest_effect
+        found = [at.delta, *(at.interval or ()), *(pair.difference for pair in at.per_seed.values())]
+        found += [] if effect is None else [effect, -effect]
+        reached += [float(value) for value in found if value is not None]
     width = (max(reached) - min(reached)) or 1.0
     return min(reached) - _BAR_PADDING * width, max(reached) + _BAR_PADDING * width
 
 
-def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str]]:
+def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
     """What a verdict means nothing without, in a strip under the cards."""
-    effect = of_folder(study.get("primary"), dict).get("smallest_effect")
-    arms = of_folder(study.get("arms"), dict)
-    tokens = {arm.get("tokens") for arm in arms.values() if isinstance(arm, dict)}
+    effect, is_compared = study.primary.smallest_effect, len(study.arms) > 1
+    tokens = {arm.tokens for arm in study.arms.values()}
     facts = [
-        ("Compared", PrimaryNumber.of(study.get("primary")).compared)
-        if len(arms) > 1
-        else ("Arms", "one, so no verdict"),
-        ("Smallest effect that matters", f"{effect:g}") if is_number(effect) and len(arms) > 1 else None,
-        ("Seeds declared", seeds(of_folder(study.get("seeds"), list))),
+        ("Compared", study.primary.compared) if is_compared else ("Arms", "one, so no verdict"),
+        ("Smallest effect that matters", f"{effect:g}") if effect is not None and is_compared else None,
+        ("Seeds declared", seeds(study.seeds)),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
-        _passes(study, arms),
-        ("Matched by", str(study.get("match"))) if study.get("match") and len(arms) > 1 else None,
-        ("Equal in", _equality(study, arms)) if study.get("equal") else None,
+        _passes(study),
+        ("Matched by", str(study.match)) if study.match and is_compared else None,
+        ("Equal in", _equality(study)) if study.equal else None,
     ]
-    missing = of_folder(verdict.get("missing"), list)
+    missing = verdict.missing
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
@@ -125,14 +119,13 @@ def facts(study: dict[str, Any], verdict: dict[str, Any]) -> list[tuple[str, str
 _MOST_PASSES = 4  # beyond it a study says so before it trains
 
 
-def _passes(study: dict[str, Any], arms: dict[str, Any]) -> tuple[str, str] | None:
+def _passes(study: StudyRecord) -> tuple[str, str] | None:
     """How often a run sees the training part of its text, of the arm that sees it most; None without a record of it."""
     most = 0.0
-    for arm in (arm for arm in arms.values() if isinstance(arm, dict)):
-        corpus = of_folder(of_folder(study.get("corpora"), dict).get(str(arm.get("corpus"))), dict)
-        num_tokens = of_folder(of_folder(corpus.get("splits"), dict).get("train"), dict).get("num_tokens")
-        if is_number(num_tokens) and num_tokens > 0 and is_number(arm.get("tokens")):
-            most = max(most, arm["tokens"] / num_tokens)
+    for name, arm in study.arms.items():
+        num_tokens = study.corpus_of(name).splits.get("train", SplitRecord()).num_tokens
+        if num_tokens and arm.tokens:
+            most = max(most, arm.tokens / num_tokens)
     if not most:
         return None
     digits = 0 if most >= 10 else 1 if most >= 0.95 else 2
@@ -140,159 +133,156 @@ def _passes(study: dict[str, Any], arms: dict[str, Any]) -> tuple[str, str] | No
     return "Passes over the text", f"{most:,.{digits}f}{warned}"
 
 
-def corpora(study: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
+def corpora(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
     """Fingerprint, facts, and what was read and passed over in words, of every corpus."""
     found = []
-    for key, value in of_folder(study.get("corpora"), dict).items():
-        corpus = dict(of_folder(value, dict))
-        read = [words for words in of_folder(corpus.pop("read", None), list) if isinstance(words, str)]
-        found.append((key, flat(corpus), read))
+    for key, corpus in study.corpora.items():
+        facts = {name: value for name, value in corpus.plain().items() if name != "read"}
+        found.append((key, flat(facts), corpus.read))
     return found
 
 
-def kinds(verdict: dict[str, Any]) -> str | None:
+def kinds(verdict: Verdict) -> str | None:
     """How many runs of every arm got going, where runs are of two kinds; None where they are of one."""
-    kinds = of_folder(verdict.get("kinds"), dict)
+    kinds = verdict.kinds
     shares = []
-    for arm, row in of_folder(kinds.get("arms"), dict).items():
-        low, high = ends(of_folder(row, dict).get("interval"))
+    for arm, row in kinds.arms.items():
+        low, high = ends(row.interval)
         if low is not None and high is not None:
-            numbers = " of ".join(formatted("%d", row.get(name)) for name in ("going", "seeds"))
-            shares.append(f"{arm} {numbers} ({low:.0%} to {high:.0%})")
-    between = kinds.get("between")
-    if kinds.get("state") != "two" or not shares or not is_number(between):
+            shares.append(f"{arm} {row.going} of {row.seeds} ({low:.0%} to {high:.0%})")
+    if kinds.state != "two" or not shares or kinds.between is None:
         return None
-    side = "Above" if PrimaryNumber.of(verdict.get("primary")).higher_is_better else "Below"
-    return f"Runs are of two kinds. {side} {between:.3g} ended: {listing(shares)}. Exact 95 % intervals of each share."
+    side = "Above" if verdict.primary.higher_is_better else "Below"
+    ended = f"{side} {kinds.between:.3g} ended: {listing(shares)}"
+    return f"Runs are of two kinds. {ended}. Exact 95 % intervals of each share."
 
 
-def _equality(study: dict[str, Any], arms: dict[str, Any]) -> str:
+def _equality(study: StudyRecord) -> str:
     """What the study promises that its arms have equal, and the arms that are let off it with how far off they are."""
-    key, words = _SIZES.get(str(study["equal"]), ("", str(study["equal"])))
-    base = of_folder(arms.get(str(study.get("baseline"))), dict).get(key)
+    key, words = _SIZES.get(str(study.equal), ("", str(study.equal)))
+    base = getattr(study.arms.get(study.baseline), key, None)
     off = []
-    for arm in of_folder(study.get("unequal"), list):
-        size = of_folder(arms.get(arm), dict).get(key)
-        off.append(f"{arm} {size / base - 1:+.1%}" if is_number(size) and is_number(base) and base else str(arm))
+    for arm in study.unequal:
+        size = getattr(study.arms.get(arm), key, None)
+        off.append(f"{arm} {size / base - 1:+.1%}" if size is not None and base else arm)
     return f"{words}, within 0.5 %{f'; declared unequal: {listing(off)}' if off else ''}"
 
 
-def screening(study: dict[str, Any]) -> dict[str, Any] | None:
+def screening(study: StudyRecord) -> dict[str, Any] | None:
     """The rows of the screening, best first, and what was confirmed; None for a study without one."""
-    found = of_folder(study.get("screening"), dict)
-    rows = [{"arm": arm, **of_folder(row, dict)} for arm, row in of_folder(found.get("arms"), dict).items()]
-    if not rows:
+    found = study.screening
+    if found is None or not found.arms:
         return None
-    primary = PrimaryNumber.of(study.get("primary"))
-    rows.sort(key=lambda row: primary.turned(row["value"]) if is_number(row.get("value")) else float("inf"))
+
+    def place(row: ScreenedArm) -> float:
+        return math.inf if row.value is None else study.primary.turned(row.value)
+
     return {
         "rows": [
             {
-                "arm": row["arm"],
-                "value": f"{row['value']:.4f}" if is_number(row.get("value")) else "diverged",
-                "difference": signed(row.get("difference"), 4) if is_number(row.get("difference")) else "none",
-                "tokens": count(row.get("tokens")),
-                "became": "screened out, no verdict" if row.get("role") == "screened out" else str(row.get("role")),
+                "arm": arm,
+                "value": "diverged" if row.value is None else f"{row.value:.4f}",
+                "difference": "none" if row.difference is None else signed(row.difference, 4),
+                "tokens": count(row.tokens),
+                "became": "screened out, no verdict" if row.role == "screened out" else str(row.role),
             }
-            for row in rows
+            for arm, row in sorted(found.arms.items(), key=lambda named: place(named[1]))
         ],
-        "seed": found.get("seed"),
-        "budget_fraction": found.get("budget_fraction"),
+        "seed": found.seed,
+        "budget_fraction": found.budget_fraction,
     }
 
 
-def tuning(study: dict[str, Any]) -> list[dict[str, Any]]:
+def tuning(study: StudyRecord) -> list[dict[str, Any]]:
     """One row per arm: the rate it was declared with, the rate it got, and whether that lies at an edge."""
     sides = {"low": "lowest", "high": "highest"}
     return [
         {
             "arm": arm,
-            "center": f"{row['center']:g}",
-            "chosen": f"{row['chosen']:g}",
-            "tried": len(of_folder(row.get("rates"), list)),
-            "seeds": len(of_folder(row.get("seeds"), list)),
-            "edge": sides.get(str(row.get("edge"))),
+            "center": f"{row.center:g}",
+            "chosen": f"{row.chosen:g}",
+            "tried": len(row.rates),
+            "seeds": len(row.seeds),
+            "edge": sides.get(str(row.edge)),
         }
-        for arm, row in of_folder(study.get("tuning"), dict).items()
-        if isinstance(row, dict) and is_number(row.get("center")) and is_number(row.get("chosen"))
+        for arm, row in study.tuning.items()
+        if None not in (row.center, row.chosen)
     ]
 
 
-def budgets(study: dict[str, Any], verdict: dict[str, Any]) -> list[dict[str, Any]]:
+def budgets(study: StudyRecord, verdict: Verdict) -> list[dict[str, Any]]:
     """Per judged arm its verdict at every budget, and how its difference goes with training; [] for one budget."""
-    others = {name: of_folder(row, dict) for name, row in of_folder(verdict.get("budgets"), dict).items()}
-    if not others:
+    if not verdict.budgets:
         return []
-    by_name = {"x1": verdict, **others}
-    names = [budget_name(budget) for budget in sorted(of_folder(study.get("budgets"), list)) if is_number(budget)]
+    by_name: dict[str, BudgetVerdict] = {"x1": verdict, **verdict.budgets}
+    names = [name for budget in sorted(study.budgets) if (name := budget_name(budget)) in by_name]
     found = []
-    for arm in of_folder(verdict.get("arms"), dict):
+    for arm in verdict.arms:
         rows = []
-        for name in (name for name in names if name in by_name):
-            row = of_folder(of_folder(by_name[name].get("arms"), dict).get(arm), dict)
-            decimals = decimals_for(row.get("smallest_effect"))
+        for name in names:
+            row = by_name[name].arms.get(arm, ArmVerdict())
+            decimals = decimals_for(row.smallest_effect)
             rows.append(
                 {
                     "budget": name,
-                    "tokens": count(row.get("tokens")),
-                    "delta": signed(row.get("delta"), decimals),
-                    "interval": span(*ends(row.get("interval")), decimals),
-                    "verdict": VERDICT_WORDS.get(str(row.get("verdict")), "not judged"),
-                    "seeds": seeds(of_folder(row.get("seeds"), list)),
+                    "tokens": count(row.tokens),
+                    "delta": signed(row.delta, decimals),
+                    "interval": span(*ends(row.interval), decimals),
+                    "verdict": VERDICT_WORDS.get(str(row.verdict), "not judged"),
+                    "seeds": seeds(row.seeds),
                 }
             )
-        trend = of_folder(of_folder(verdict.get("trends"), dict).get(arm), dict)
-        tokens = [count(value) for value in of_folder(trend.get("tokens"), list)]
+        trend = verdict.trends.get(arm, TrendRecord())
         found.append(
             {
                 "arm": arm,
                 "rows": rows,
-                "words": of_folder(trend.get("words"), str),
-                "change": signed(trend.get("change"), 4),
-                "interval": span(*ends(trend.get("interval")), 4),
-                "tokens": " to ".join(tokens),
-                "parameters": count(trend.get("num_parameters")),
+                "words": trend.words or "",
+                "change": signed(trend.change, 4),
+                "interval": span(*ends(trend.interval), 4),
+                "tokens": " to ".join(map(count, trend.tokens)),
+                "parameters": count(trend.num_parameters),
             }
         )
     return found
 
 
-def arm_row(study: dict[str, Any], name: str, runs: list[Run], style: Style) -> dict[str, Any]:
+def arm_row(study: StudyRecord, name: str, runs: list[Run], style: Style) -> dict[str, Any]:
     """One row of the table of arms. What was spent is the mean over the runs that ended well."""
-    arm, primary = of_folder(study["arms"].get(name), dict), PrimaryNumber.of(study.get("primary"))
+    arm, primary = study.arms[name], study.primary
     whole = [run for run in runs if run.is_whole]
     return {
         "name": name,
         "style": style,
-        "is_baseline": name == study.get("baseline"),
-        "differences": joined_differences(of_folder(arm.get("differences"), list)),
-        "parameters": count(arm.get("num_parameters")),
-        "without_embeddings": count(arm.get("num_parameters_without_embeddings")),
-        "flops_per_token": count(arm.get("flops_per_token"), "FLOP"),
-        "executed_flops_per_token": count(executed, "FLOP")
-        if is_number(executed := arm.get("executed_flops_per_token"))
-        else None,
-        "tokens": count(mean_of(whole, "tokens") or arm.get("tokens")),
+        "is_baseline": name == study.baseline,
+        "differences": joined_differences(arm.differences),
+        "parameters": count(arm.num_parameters),
+        "without_embeddings": count(arm.num_parameters_without_embeddings),
+        "flops_per_token": count(arm.flops_per_token, "FLOP"),
+        "executed_flops_per_token": None
+        if arm.executed_flops_per_token is None
+        else count(arm.executed_flops_per_token, "FLOP"),
+        "tokens": count(mean_of(whole, "tokens") or arm.tokens),
         "flops": count(mean_of(whole, "flops"), "FLOP"),
         "seconds": duration(mean_of(whole, "seconds")),
         "loss": with_interval(whole, "val_loss"),
         "bits": with_interval(whole, "val_bpb"),
         "primary": None if primary.is_loss else final_with_interval(whole, primary),
         "seeds": [run.seed for run in whole],
-        "kernels": sorted({str(kernel) for kernel in of_folder(arm.get("kernels"), dict).values()}),
-        "fingerprint": arm.get("fingerprint"),
+        "kernels": sorted({str(kernel) for kernel in arm.kernels.values()}),
+        "fingerprint": arm.fingerprint,
     }
 
 
 def mean_of(runs: list[Run], key: str) -> float | None:
     """The mean of a final number over runs; None if no run has it."""
-    values = [run.done[key] for run in runs if is_number(run.done.get(key))]
+    values = [value for run in runs if (value := getattr(run.done, key)) is not None]
     return float(np.mean(values)) if values else None
 
 
 def with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
     """A final number of an arm: its mean over seeds, with the 95 % Student-t interval from two seeds on."""
-    return _in_words(np.array([run.done[key] for run in runs if is_number(run.done.get(key))], dtype=float))
+    return _in_words(np.array([x for run in runs if (x := getattr(run.done, key)) is not None], dtype=float))
 
 
 def final_with_interval(runs: list[Run], primary: PrimaryNumber) -> dict[str, str] | None:
@@ -324,41 +314,36 @@ def source(arm: str, numbers: list[int], file: str) -> str:
     return f"{arm}/{those}/{file}".rstrip("/")
 
 
-def look_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def look_rows(rows: Sequence[Judged]) -> list[dict[str, Any]]:
     """One row per arm and look, planned or not."""
     looks = []
     for row in rows:
-        decimals = decimals_for(row.get("smallest_effect"))
-        for number, look in enumerate(of_folder(row.get("looks"), list), start=1):
-            look = of_folder(look, dict)
-            error, verdict = look.get("error"), of_folder(look.get("verdict"), str)
+        decimals = decimals_for(row.at.smallest_effect)
+        for number, look in enumerate(row.at.looks, start=1):
             looks.append(
                 {
-                    "arm": row["arm"],
+                    "arm": row.arm,
                     "number": number,
-                    "seeds": formatted("%d", look.get("seeds")),
-                    "delta": signed(look.get("delta"), decimals),
-                    "interval": span(*ends(look.get("interval")), decimals),
-                    "error": f"{100 * error:.2g} %" if is_number(error) else "unknown",
-                    "verdict": VERDICT_WORDS.get(verdict, verdict) or "unknown",
+                    "seeds": formatted("%d", look.seeds),
+                    "delta": signed(look.delta, decimals),
+                    "interval": span(*ends(look.interval), decimals),
+                    "error": "unknown" if look.error is None else f"{100 * look.error:.2g} %",
+                    "verdict": VERDICT_WORDS.get(look.verdict, "unknown"),
                 }
             )
     return looks
 
 
-def seed_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def seed_rows(rows: Sequence[Judged]) -> list[dict[str, Any]]:
     """One row per arm and seed: the numbers that a verdict came from."""
     table = []
     for row in rows:
-        decimals = max(4, decimals_for(row.get("smallest_effect")))
-        for seed, values in of_folder(row.get("per_seed"), dict).items():
-            values = of_folder(values, dict)
-            shown = {
-                key: f"{values[key]:.4f}" if is_number(values.get(key)) else "missing" for key in ("baseline", "arm")
-            }
-            difference = values.get("difference")
-            shown["difference"] = signed(difference, decimals) if is_number(difference) else "none"
-            table.append({"name": row["arm"], "seed": seed, **shown})
+        decimals = max(4, decimals_for(row.at.smallest_effect))
+        for seed, pair in row.at.per_seed.items():
+            both = {"baseline": pair.baseline, "arm": pair.arm}
+            shown = {side: "missing" if value is None else f"{value:.4f}" for side, value in both.items()}
+            shown["difference"] = "none" if pair.difference is None else signed(pair.difference, decimals)
+            table.append({"name": row.arm, "seed": seed, **shown})
     return table
 
 
@@ -391,11 +376,10 @@ def _grouped(runs: list[Run]) -> str:
     return listing([source(arm, [run.seed for run in runs if run.arm == arm], "") for arm in arms])
 
 
-def baseline_spec(study: dict[str, Any]) -> str | None:
+def baseline_spec(study: StudyRecord) -> str | None:
     """The whole declaration of the baseline, as recorded."""
-    arms = of_folder(study.get("arms"), dict)
-    name = study.get("baseline") if study.get("baseline") in arms else next(iter(arms), None)
-    spec = of_folder(arms.get(name), dict).get("experiment")
+    name = study.baseline if study.baseline in study.arms else next(iter(study.arms))
+    spec = study.arms[name].experiment
     return json.dumps(spec, indent=2, ensure_ascii=False) if spec else None
 
 

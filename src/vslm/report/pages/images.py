@@ -21,7 +21,7 @@ from vslm.report.figures.surface import pictured
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import of_folder
 from vslm.report.numbers.runs import read_runs
-from vslm.report.numbers.tables import verdict_rows
+from vslm.report.numbers.tables import judged_arms
 from vslm.report.pages.study import drawn_figures
 from vslm.report.sections import measured
 from vslm.report.sections.section import Section
@@ -70,8 +70,8 @@ def write_pictures(found: Iterable[Picture], out: Path) -> list[Path]:
 def pictures(folder: StudyFolder) -> Iterator[Picture]:
     """Every figure of the page in every view that holds something, in the page's order."""
     study, runs = folder.study, read_runs(folder)
-    rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
-    look = styles(list(runs), study.get("baseline"))
+    rows = [row for row in judged_arms(folder) if row.arm in runs]
+    look = styles(list(runs), study.baseline)
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, _ = drawn_figures(study, rows, runs, look, edges)
     if drawn["training"]:

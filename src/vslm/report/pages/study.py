@@ -25,15 +25,15 @@ from vslm.report.figures import lines as line_figures
 from vslm.report.figures import surface as surfaces
 from vslm.report.figures.style import Style, safe_text, styles
 from vslm.report.numbers import curves
-from vslm.report.numbers.formatting import count, duration, formatted, of_folder, seeds
+from vslm.report.numbers.formatting import count, duration, formatted, seeds
 from vslm.report.numbers.runs import Run, read_runs
-from vslm.report.numbers.tables import headline, read_verdict, verdict_rows
+from vslm.report.numbers.tables import Judged, headline, judged_arms, read_verdict
 from vslm.report.numbers.token_view import token_view
 from vslm.report.pages import content
 from vslm.report.sections import measured
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
-from vslm.results.primary import PrimaryNumber
+from vslm.results.records import StudyRecord
 
 _ASSETS = Path(__file__).parents[1] / "assets"
 SCRIPTS = ("plotly-cartesian.min.js", "theme.js", "page.js")
@@ -82,8 +82,8 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     study = folder.study
     runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
-    rows = [row for row in verdict_rows(folder) if row["arm"] in runs]
-    look = styles(list(runs), study.get("baseline"))
+    rows = [row for row in judged_arms(folder) if row.arm in runs]
+    look = styles(list(runs), study.baseline)
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, notes = drawn_figures(study, rows, runs, look, edges)
     found = measured.sections(study, rows, runs, look)
@@ -94,10 +94,10 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     style = f"{asset('page.css')}\n{asset(f'{_TOKENS}.css')}" if drawn[_TOKENS] else asset("page.css")
     return template("page.html.j2").render(
         study=study,
-        name=study.get("name") or folder.path.name,
+        name=study.name or folder.path.name,
         verdict_problem=verdict_problem,
         headline=headline(study, rows),
-        cards=content.cards(study, rows, look),
+        cards=content.cards(study.primary, rows, look),
         facts=content.facts(study, verdict),
         kinds=content.kinds(verdict),
         answers=folder.answers,
@@ -112,7 +112,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
         corpora=content.corpora(study),
-        settings=content.flat(of_folder(study.get("settings"), dict)),
+        settings=content.flat(study.settings.plain()),
         machines=content.machines(runs),
         runs=runs,
         baseline_spec=content.baseline_spec(study),
@@ -124,7 +124,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         scripts={name: Markup(text) for name, text in scripts.items()},
         policy=live.policy if live else policy_of(scripts.values()),
         live=live,
-        primary=PrimaryNumber.of(study.get("primary")),
+        primary=study.primary,
         sources=content.sources,
     )
 
@@ -170,16 +170,15 @@ def json_in_page(value: Any) -> Markup:
 
 
 def drawn_figures(
-    study: dict[str, Any],
-    rows: list[dict[str, Any]],
+    study: StudyRecord,
+    rows: list[Judged],
     runs: dict[str, list[Run]],
     look: dict[str, Style],
     edges: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The figures with their numbers, and a sentence about what was binned or left out of each."""
-    baseline = str(study.get("baseline"))
+    baseline, primary = str(study.baseline), study.primary
     others = [arm for arm in runs if arm != baseline] if baseline in runs else []
-    primary = PrimaryNumber.of(study.get("primary"))
     views = {
         measure: {arm: curves.training_curves(found, measure) for arm, found in runs.items()}
         for measure in ("val_loss", "train_loss")
@@ -220,13 +219,11 @@ def drawn_figures(
         "edges": edges.tolist(),
         "by_position": line_figures.position_figure(finals, look, edges, primary.positions) if finals["loss"] else None,
         "pairs": [
-            arm_figures.pair_figure(row["arm"], baseline, per_seed, look)
+            arm_figures.pair_figure(row.arm, baseline, row.at.per_seed, look)
             for row in rows
-            if (per_seed := of_folder(row.get("per_seed"), dict)) and baseline in look
+            if row.at.per_seed and baseline in look
         ],
-        "tuning": arm_figures.tuning_figure(of_folder(study.get("tuning"), dict), look)
-        if study.get("tuning")
-        else None,
+        "tuning": arm_figures.tuning_figure(study.tuning, look) if study.tuning else None,
         "baseline": baseline,
         "others": others,
     }

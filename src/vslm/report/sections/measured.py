@@ -8,7 +8,6 @@ Not for: statistics, see `numbers`; nor the form of a figure, see `figures`.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -22,11 +21,12 @@ from vslm.report.numbers.formatting import is_number, of_folder
 from vslm.report.numbers.maps import Map, tracks
 from vslm.report.numbers.profiles import by_distance
 from vslm.report.numbers.runs import Run
+from vslm.report.numbers.tables import Judged
 from vslm.report.sections import calibration, early_days, probes, prompt_effect, token_classes
 from vslm.report.sections import context as context_sections
 from vslm.report.sections.declared import sections as declared_sections
 from vslm.report.sections.section import Drawing, Section, last_place, profile_views
-from vslm.results.primary import PrimaryNumber
+from vslm.results.records import StudyRecord
 
 _FEWEST_FOR_FOREST = 5  # judged arms; fewer are compared well enough by their cards
 _FEWEST_COSTS = 3  # arms that cost differently, for a curve worth looking at
@@ -35,7 +35,7 @@ _ROW_PIXELS = 30
 
 
 def sections(
-    study: dict[str, Any], rows: Sequence[dict[str, Any]], runs: dict[str, list[Run]], look: Mapping[str, Style]
+    study: StudyRecord, rows: Sequence[Judged], runs: dict[str, list[Run]], look: Mapping[str, Style]
 ) -> list[Section]:
     """What there is, in the order of the page."""
     declared = declared_sections(runs, look)
@@ -57,7 +57,7 @@ def sections(
         probes.ranks(runs, look),
         declared.pop("token_probe", None),
         probes.maps(runs),
-        token_classes.section(runs, look, study.get("baseline")),
+        token_classes.section(runs, look, study.baseline),
         _parameters(runs),
         *declared.values(),
         _costs(study, runs, look),
@@ -65,7 +65,7 @@ def sections(
     return [section for section in found if section is not None]
 
 
-def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def _recall(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
     names = {
         "accuracy": ("recall.accuracy_SP", "accuracy", "share of queries answered right"),
         "loss": ("recall.loss_nats_SP", "loss", "nats per answer"),
@@ -93,12 +93,9 @@ def _recall(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str
     )
 
 
-def _num_pairs(study: dict[str, Any]) -> int | None:
+def _num_pairs(study: StudyRecord) -> int | None:
     """Pairs of a document, where all arms have the same."""
-    found = set()
-    for arm in of_folder(study.get("arms"), dict).values():
-        data = of_folder(of_folder(of_folder(arm, dict).get("experiment"), dict).get("data"), dict)
-        found.add(data.get("num_pairs"))
+    found = {of_folder(arm.experiment.get("data"), dict).get("num_pairs") for arm in study.arms.values()}
     pairs = found.pop() if len(found) == 1 else None
     return int(pairs) if is_number(pairs) and pairs >= 1 else None
 
@@ -146,16 +143,16 @@ def _ends(found: Sequence[Map]) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping[str, Style]) -> Section | None:
-    judged = [row for row in rows if is_number(row.get("delta"))]
-    screening = of_folder(of_folder(study.get("screening"), dict).get("arms"), dict)
-    screened = [{"arm": arm, **of_folder(row, dict)} for arm, row in screening.items() if arm != study.get("baseline")]
-    screened = [row for row in screened if is_number(row.get("difference"))]
-    has_budgets = any(len(row["by_budget"]) > 1 for row in judged)
+def _forest(study: StudyRecord, rows: Sequence[Judged], look: Mapping[str, Style]) -> Section | None:
+    judged = [row for row in rows if row.at.delta is not None]
+    arms = {} if study.screening is None else study.screening.arms
+    screened = {
+        arm: row.difference for arm, row in arms.items() if arm != study.baseline and row.difference is not None
+    }
+    has_budgets = any(len(row.by_budget) > 1 for row in judged)
     if len(judged) < _FEWEST_FOR_FOREST and not (judged and (screened or has_budgets)):
         return None
-    words = {"difference": ("difference", "")}
-    primary = PrimaryNumber.of(study.get("primary"))
+    words, primary = {"difference": ("difference", "")}, study.primary
 
     def drawing(place: str, figure: Figure, num_rows: int, caption: str) -> Drawing:
         return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
@@ -181,13 +178,13 @@ def _forest(study: dict[str, Any], rows: Sequence[dict[str, Any]], look: Mapping
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
 
-def _costs(study: dict[str, Any], runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def _costs(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
     fields = {
         "parameters": ("num_parameters", "parameters", "all parameters"),
         "inner": ("num_parameters_without_embeddings", "without embeddings", "parameters without embeddings"),
         "flops": ("flops_per_token", "FLOPs per token", "training FLOPs per token"),
     }
-    primary = PrimaryNumber.of(study.get("primary"))
+    primary = study.primary
     title = "final validation loss" if primary.is_loss else f"{primary.title}, {primary.unit},"
     views, words, titles = {}, {}, {}
     for view, (name, button, text) in fields.items():

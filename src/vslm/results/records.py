@@ -1,0 +1,442 @@
+"""The records of a study's folder as types: study.json, done.json, verdict.json, and the noise card.
+
+They are read and written here alone (`typed.py` says how), in one format with a number, `FORMAT`. A folder from before
+a field was there is read without it.
+
+Not for: files. `folder.py` opens them, and says what is torn or changed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vslm.results.primary import PrimaryNumber
+from vslm.results.shapes import (
+    DIFFERENT,
+    ERROR,
+    FACTOR,
+    INTERVAL,
+    LIST,
+    NOT_NEGATIVE,
+    NUMBER,
+    NUMBER_OR_NOTHING,
+    OBJECT,
+    OBJECT_OR_NOTHING,
+    PLAN,
+    POSITIONS,
+    POSITIVE,
+    PRIMARY,
+    SEED,
+    SIZE,
+    SOME,
+    TEXT,
+    TEXT_OR_NOTHING,
+    TRUE_OR_FALSE,
+    VERDICT,
+    WHOLE,
+    WHOLE_OR_NOTHING,
+    Rule,
+    one_of,
+)
+from vslm.results.typed import Record, held, told
+
+FORMAT = 1  # of study.json; raised when an older reader could not make sense of a newer folder
+
+_PRIMARY_PARTS = (
+    Rule("measure", TEXT, needed_to="judge"),
+    *(Rule(name, TEXT) for name in ("number", "unit", "title")),
+    Rule("higher_is_better", TRUE_OR_FALSE),
+    Rule("smallest_effect", NOT_NEGATIVE, needed_to="judge"),
+    Rule("positions", POSITIONS, needed_to="judge"),
+)
+
+
+@dataclass(kw_only=True)
+class RunEnd(Record):
+    """What a run came to: done.json.
+
+    Attributes:
+        status: "done" or "diverged".
+        fingerprint: names the job; a run counts in a study that gives it this name.
+        step: the last one.
+        tokens: trained on. flops: of that. seconds: that it took, evaluations among them.
+        val_loss, val_bpb: at the end, nats per token and bits per byte; None in a run that was made to choose.
+        select_loss, select_bpb: the same of a run that was made to choose.
+        diverged_step: where the loss was not finite; None in a run that ended well.
+        weights_bytes: of weights.safetensors.
+        declared: what its measures say of their arrays, by the name that they are recorded as.
+        files: SHA-256 by name.
+        digest: of the record itself.
+    """
+
+    status: str = held(one_of("done", "diverged"), needed_to="judge")
+    fingerprint: str | None = held(TEXT_OR_NOTHING)
+    step: int | None = held(WHOLE)
+    tokens: float | None = held(NOT_NEGATIVE)
+    flops: float | None = held(NOT_NEGATIVE)
+    seconds: float | None = held(NOT_NEGATIVE)
+    val_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
+    val_bpb: float | None = held(NUMBER_OR_NOTHING, when_set=True)
+    select_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
+    select_bpb: float | None = held(NUMBER_OR_NOTHING, when_set=True)
+    diverged_step: int | None = held(WHOLE_OR_NOTHING)
+    weights_bytes: int | None = held(WHOLE)
+    declared: dict[str, Any] = held(OBJECT, when_set=True)
+    files: dict[str, str] = held(OBJECT, each=TEXT)
+    digest: str | None = held(TEXT, when_set=True)
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it did not diverge."""
+        return self.status == "done"
+
+
+@dataclass(kw_only=True)
+class SettingsRecord(Record):
+    """What was chosen once for all runs: where and how they are computed, and how many at the same time.
+
+    Attributes:
+        compiled_from_tokens: a run that is the only one of its arm is compiled from so many tokens on.
+        compile_seconds: of all arms together.
+        rates: tokens per second of a core's time, by setting, as they were timed.
+    """
+
+    device: str = held(TEXT, needed_to="run")
+    precision: str = held(TEXT, needed_to="run")
+    compiled: bool = held(TRUE_OR_FALSE, needed_to="run")
+    threads: int = held(POSITIVE, needed_to="run")
+    workers: int = held(POSITIVE, needed_to="judge")
+    rates: dict[str, Any] = told(OBJECT)
+    compile_seconds: float | None = held(NOT_NEGATIVE)
+    compiled_from_tokens: float | None = held(NOT_NEGATIVE)
+
+
+@dataclass(kw_only=True)
+class PlanRecord(Record):
+    """The planned looks: numbers of seeds, the error that each spends, and what is kept for what nobody planned."""
+
+    looks: list[int] = held(SOME, needed_to="judge", each=POSITIVE)
+    errors: list[float] = held(SOME, needed_to="judge", each=ERROR)
+    reserve: float = held(NOT_NEGATIVE, needed_to="judge")
+
+
+@dataclass(kw_only=True)
+class SplitRecord(Record):
+    """One split of a corpus."""
+
+    num_tokens: int | None = held(WHOLE)
+    num_bytes: int | None = held(WHOLE)
+    num_documents: int | None = told(WHOLE)
+
+
+@dataclass(kw_only=True)
+class CorpusRecord(Record):
+    """A corpus as `meta.json` describes it; what readers of a study do not ask for is in `others`."""
+
+    description: str | None = told(TEXT)
+    vocabulary: int = held(POSITIVE)
+    tokenizer_fingerprint: str | None = told(TEXT)
+    sha256: dict[str, str] = held(OBJECT)
+    splits: dict[str, SplitRecord] = held(OBJECT)
+    read: list[str] = told(LIST, each=TEXT)
+
+
+@dataclass(kw_only=True)
+class TimedRecord(Record):
+    """Tokens per second of an arm and of the baseline, side by side in one sitting."""
+
+    tokens_per_second: float | None = told(SIZE)
+    baseline_tokens_per_second: float | None = told(SIZE)
+
+
+@dataclass(kw_only=True)
+class ArmRecord(Record):
+    """One arm of a study: what it is, and how its runs are named.
+
+    Attributes:
+        experiment: the declaration, as `to_plain` writes it.
+        differences: from the baseline: path, value there, value here.
+        corpus: its fingerprint.
+        bytes_per_token: of what is scored of the validation text.
+        start_sha256: of the weights that it starts from. objective_sha256: of those that its objective reads.
+        own_code: a digest of every part of the user's code that it uses; None in folders from before they were kept.
+        stages_tokens: of each stage of a run. tokens: of all.
+        addition: 0 for an arm of the beginning, n for one that was added the n-th time that arms were.
+        kernels: of attention, by block.
+        runs: the fingerprint that a run needs to count, by seed; runs_by_budget: the same at other budgets.
+    """
+
+    own_code: dict[str, str] | None = told(OBJECT_OR_NOTHING, when_set=True)
+    experiment: dict[str, Any] = held(OBJECT, needed_to="run")
+    fingerprint: str = held(TEXT, needed_to="run")
+    differences: list[Any] = held(LIST, needed_to="run")
+    num_parameters: int = held(WHOLE, needed_to="judge")
+    num_parameters_without_embeddings: float | None = held(NUMBER)
+    flops_per_token: float = held(NOT_NEGATIVE, needed_to="run")
+    corpus: str = held(TEXT, needed_to="run")
+    bytes_per_token: float = held(SIZE, needed_to="judge")
+    start_sha256: str | None = held(TEXT_OR_NOTHING, needed_to="run")
+    objective_sha256: list[str] = told(LIST, each=TEXT, when_set=True)
+    stages_tokens: list[int] = held(SOME, needed_to="judge", each=POSITIVE)
+    tokens: int = held(POSITIVE, needed_to="run")
+    addition: int | None = told(WHOLE)
+    timed: TimedRecord | None = held(OBJECT_OR_NOTHING)
+    kernels: dict[str, str] = held(OBJECT)
+    executed_flops_per_token: float | None = held(NOT_NEGATIVE)
+    screened_out: bool | None = held(TRUE_OR_FALSE)
+    runs: dict[str, str] = held(OBJECT, needed_to="judge", each=TEXT)
+    runs_by_budget: dict[str, dict[str, str]] = held(OBJECT, each=OBJECT, inner=TEXT)
+
+
+@dataclass(kw_only=True)
+class ScreenedArm(Record):
+    """What an arm came to in the screening.
+
+    Attributes:
+        value: the primary number on `select`; None where it diverged.
+        difference: from the baseline's.
+        role: "baseline", "control", "kept" or "screened out".
+    """
+
+    value: float | None = held(NUMBER_OR_NOTHING)
+    difference: float | None = held(NUMBER_OR_NOTHING)
+    status: str | None = told(TEXT)
+    role: str = held(TEXT, needed_to="judge")
+    tokens: int | None = held(WHOLE)
+    fingerprint: str | None = told(TEXT)
+    words: str | None = told(TEXT, when_set=True)
+
+
+@dataclass(kw_only=True)
+class ScreeningRecord(Record):
+    """What a screening came to; decided once. `confirmed`: the arms that are judged."""
+
+    seed: int | None = told(WHOLE)
+    split: str | None = told(TEXT)
+    budget_fraction: float | None = held(FACTOR)
+    confirmed: list[str] = held(LIST, needed_to="run", each=TEXT)
+    arms: dict[str, ScreenedArm] = held(OBJECT, needed_to="run")
+
+
+@dataclass(kw_only=True)
+class TriedRate(Record):
+    """One learning rate of a search: the primary number of each run, None where it diverged, and their mean."""
+
+    rate: float = held(SIZE)
+    value: float | None = held(NUMBER_OR_NOTHING)
+    values: list[float | None] = held(LIST, each=NUMBER_OR_NOTHING)
+
+
+@dataclass(kw_only=True)
+class SearchRecord(Record):
+    """A search for an arm's learning rate.
+
+    Attributes:
+        center: the arm's own rate. chosen: the one that it is judged at. best: of those that were tried.
+        expected: the primary number there.
+        edge: "low" or "high" where the best is the last that was tried.
+    """
+
+    split: str | None = told(TEXT)
+    seeds: list[int] = told(LIST, each=WHOLE)
+    center: float = held(SIZE, needed_to="run")
+    chosen: float = held(SIZE, needed_to="run")
+    expected: float | None = told(NUMBER_OR_NOTHING)
+    best: float | None = told(NUMBER_OR_NOTHING)
+    edge: str | None = told(TEXT_OR_NOTHING)
+    num_widenings: int | None = told(WHOLE)
+    rates: list[TriedRate] = held(LIST)
+
+
+@dataclass(kw_only=True)
+class StudyRecord(Record):
+    """A study: what was declared, and what was chosen for it: study.json.
+
+    Attributes:
+        primary: what it is judged by.
+        match: what arms have equal: "tokens", "flops" or "time".
+        equal: what their models have equal; unequal: arms that are let off it.
+        screen, tune: as declared, as `to_plain` writes them. screening, tuning: what came of them.
+        tuned: whether every arm that is judged has its learning rate.
+        budgets: multiples of the budget that arms are judged at.
+        estimate: how long it was to take when it began.
+        fingerprint: of all arms.
+    """
+
+    format: int | None = told(WHOLE)
+    name: str | None = held(TEXT_OR_NOTHING)
+    question: str = held(TEXT, needed_to="judge")
+    prediction: str | None = held(TEXT_OR_NOTHING, needed_to="run")
+    baseline: str = held(TEXT, needed_to="judge")
+    arms: dict[str, ArmRecord] = held(OBJECT, needed_to="judge")
+    seeds: list[int] = held(LIST, needed_to="judge", each=SEED, also=DIFFERENT)
+    primary: PrimaryNumber = held(OBJECT, needed_to="judge", reads=PrimaryNumber.of, parts=_PRIMARY_PARTS, also=PRIMARY)
+    match: str | None = held(TEXT_OR_NOTHING, needed_to="run")
+    screen: dict[str, Any] | None = told(OBJECT_OR_NOTHING)
+    tune: dict[str, Any] | None = told(OBJECT_OR_NOTHING)
+    budgets: list[float] = held(LIST, each=FACTOR, also=DIFFERENT)
+    screening: ScreeningRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
+    tuning: dict[str, SearchRecord] = held(OBJECT, when_set=True)
+    estimate: dict[str, Any] = told(OBJECT, when_set=True)
+    tuned: bool | None = told(TRUE_OR_FALSE)
+    equal: str | None = held(TEXT_OR_NOTHING)
+    unequal: list[str] = held(LIST, each=TEXT)
+    plan: PlanRecord = held(OBJECT, needed_to="judge", also=PLAN)
+    settings: SettingsRecord = held(OBJECT, needed_to="judge")
+    tokens_per_second: float = held(SIZE, needed_to="run")
+    corpora: dict[str, CorpusRecord] = held(OBJECT, needed_to="run")
+    fingerprint: str | None = held(TEXT_OR_NOTHING)
+    vslm_version: str | None = held(TEXT_OR_NOTHING)
+    created: str | None = held(TEXT_OR_NOTHING, needed_to="run")
+    digest: str | None = held(TEXT_OR_NOTHING, when_set=True)
+
+    def corpus_of(self, arm: str) -> CorpusRecord:
+        """The corpus of an arm; an empty record where there is none."""
+        return self.corpora.get(self.arms[arm].corpus) or CorpusRecord()
+
+    @property
+    def confirmed(self) -> list[str]:
+        """The arms that are judged: those that a screening kept, or all."""
+        return list(self.arms) if self.screening is None else self.screening.confirmed
+
+
+@dataclass(kw_only=True)
+class Estimate(Record):
+    """One look at one arm, or at how its difference goes with the budget, in the number's own sign.
+
+    Attributes:
+        seeds: how many pairs. of: which.
+        delta: mean paired difference. interval: its ends, None for infinity; it holds together with all others.
+        error: that was spent. sd: of the differences.
+        remarks: what is to be known with it.
+    """
+
+    seeds: int = held(WHOLE, needed_to="judge")
+    of: list[int] = told(LIST, each=WHOLE)
+    delta: float | None = held(NUMBER_OR_NOTHING, needed_to="judge")
+    interval: list[float | None] = held(INTERVAL, needed_to="judge")
+    error: float | None = held(NUMBER_OR_NOTHING, needed_to="judge")
+    verdict: str = held(VERDICT, needed_to="judge")
+    sd: float | None = told(NUMBER_OR_NOTHING)
+    remarks: list[str] = told(LIST, each=TEXT)
+
+
+@dataclass(kw_only=True)
+class Pair(Record):
+    """The primary number of both runs of a seed, and arm minus baseline."""
+
+    baseline: float | None = told(NUMBER)
+    arm: float | None = told(NUMBER)
+    difference: float | None = told(NUMBER)
+
+
+@dataclass(kw_only=True)
+class RateCostRecord(Record):
+    """How much either side may gain at its best learning rate; None for a rate at the edge of what was tried."""
+
+    arm: float | None = told(NUMBER_OR_NOTHING)
+    baseline: float | None = told(NUMBER_OR_NOTHING)
+
+
+@dataclass(kw_only=True)
+class ArmVerdict(Record):
+    """What is known of one arm at one budget.
+
+    Attributes:
+        verdict, delta, interval, seeds: of the look that stands.
+        words: the verdict as a sentence.
+        diverged: seeds at which either run diverged.
+        minutes_to_resolve: after which half of such studies are decided; minutes_to_resolve_nine_in_ten: nine in ten.
+        flops, seconds: means over its runs.
+        looks: all that were taken.
+        per_seed: by seed.
+    """
+
+    verdict: str | None = held(VERDICT, needed_to="judge")
+    words: str | None = told(TEXT)
+    delta: float | None = held(NUMBER_OR_NOTHING, needed_to="judge")
+    interval: list[float | None] | None = held(INTERVAL)
+    seeds: list[int] = told(LIST, each=WHOLE)
+    diverged: list[int] = told(LIST, each=WHOLE)
+    smallest_effect: float | None = told(NUMBER_OR_NOTHING)
+    minutes_to_resolve: float | None = told(NUMBER_OR_NOTHING)
+    minutes_to_resolve_nine_in_ten: float | None = told(NUMBER_OR_NOTHING)
+    tokens: int | None = told(NUMBER_OR_NOTHING)
+    num_parameters: int | None = told(NUMBER_OR_NOTHING)
+    flops: float | None = told(NUMBER_OR_NOTHING)
+    seconds: float | None = told(NUMBER_OR_NOTHING)
+    addition: int | None = told(WHOLE)
+    rate_cost: RateCostRecord = told(OBJECT)
+    looks: list[Estimate] = held(LIST, needed_to="judge")
+    per_seed: dict[str, Pair] = told(OBJECT)
+
+
+@dataclass(kw_only=True)
+class ShareRecord(Record):
+    """How many runs of an arm got going, of how many, with the exact 95% interval of that share."""
+
+    going: int | None = told(WHOLE)
+    seeds: int | None = told(WHOLE)
+    interval: list[float | None] | None = told(INTERVAL)
+
+
+@dataclass(kw_only=True)
+class KindsRecord(Record):
+    """Whether runs are of two kinds: `state` "one", "unknown" or "two"; `between`: the number that parts them."""
+
+    state: str | None = told(TEXT)
+    between: float | None = told(NUMBER, when_set=True)
+    arms: dict[str, ShareRecord] = told(OBJECT, when_set=True)
+
+
+@dataclass(kw_only=True)
+class MissingRun(Record):
+    """A run that the verdict lacks, and why; None: it is not finished."""
+
+    arm: str | None = told(TEXT)
+    seed: int | None = told(WHOLE)
+    why: str | None = told(TEXT_OR_NOTHING)
+
+
+@dataclass(kw_only=True)
+class BudgetVerdict(Record):
+    """All arms at one budget. `missing`: the runs that it lacks; in the whole verdict those of all budgets."""
+
+    arms: dict[str, ArmVerdict] = held(OBJECT, needed_to="judge")
+    baseline_per_seed: dict[str, float | None] = told(OBJECT, each=NUMBER_OR_NOTHING)
+    kinds: KindsRecord = told(OBJECT)
+    missing: list[MissingRun] = told(LIST)
+
+
+@dataclass(kw_only=True)
+class TrendRecord(Record):
+    """How an arm's difference goes from the smallest budget to the largest."""
+
+    trend: str | None = told(TEXT)
+    words: str | None = told(TEXT)
+    change: float | None = told(NUMBER_OR_NOTHING)
+    interval: list[float | None] | None = told(INTERVAL)
+    budgets: list[float] = told(LIST, each=NUMBER)
+    tokens: list[int] = told(LIST, each=NUMBER)
+    num_parameters: int | None = told(NUMBER_OR_NOTHING)
+    seeds: list[int] = told(LIST, each=WHOLE)
+    looks: list[Estimate] = held(LIST)
+
+
+@dataclass(kw_only=True)
+class Verdict(BudgetVerdict):
+    """The verdict of a study: verdict.json. What it says at a budget of one, and in `budgets` at the others by name."""
+
+    question: str | None = told(TEXT)
+    baseline: str | None = told(TEXT)
+    primary: PrimaryNumber = told(OBJECT, reads=PrimaryNumber.of)
+    budgets: dict[str, BudgetVerdict] = held(OBJECT)
+    trends: dict[str, TrendRecord] = held(OBJECT)
+    screened_out: dict[str, ScreenedArm] = told(OBJECT)
+
+
+@dataclass(kw_only=True)
+class NoiseCard(Record):
+    """What `vslm noise` found about a machine."""
+
+    flops_per_second: float = held(SIZE, needed_to="judge")
+    paired_sd: float = held(NOT_NEGATIVE, needed_to="judge")

@@ -11,6 +11,7 @@ from vslm.data.corpus import Corpus
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.runner import _say_passes
 from vslm.report.pages.content import corpora, facts
+from vslm.results.records import StudyRecord, Verdict
 
 
 def corpus(num_tokens: int) -> Corpus:
@@ -39,21 +40,21 @@ def test_above_four_passes_it_is_said_and_at_four_it_is_not() -> None:
     assert words.startswith("arms 'a', 'b': 10 passes")
 
 
-def study(**changed: Any) -> dict[str, Any]:
+def study(**changed: Any) -> StudyRecord:
     """As a folder records it."""
     arms = {"plain": {"tokens": 12_000, "corpus": "c0"}, "other": {"tokens": 60_000, "corpus": "c0"}}
     read = ["read: 1 file (a.txt) as plain text: 7 documents, 9 bytes of text", "3 Parquet files, not read"]
     meta = {"splits": {"train": {"num_tokens": 5_000}}, "read": read, "vocabulary": 300}
-    return {"arms": arms, "corpora": {"c0": meta}, **changed}
+    return StudyRecord.from_plain({"arms": arms, "corpora": {"c0": meta}, **changed})
 
 
 def test_the_page_tells_the_passes_of_the_arm_that_makes_the_most() -> None:
     """And warns above four; a record without the numbers has no such line."""
-    assert ("Passes over the text", "12; above 4 a model learns its text by heart") in facts(study(), {})
+    assert ("Passes over the text", "12; above 4 a model learns its text by heart") in facts(study(), Verdict())
     few = {"plain": {"tokens": 15_000, "corpus": "c0"}}
-    assert ("Passes over the text", "3.0") in facts(study(arms=few), {})
+    assert ("Passes over the text", "3.0") in facts(study(arms=few), Verdict())
     for broken in ({}, {"c0": 3}, {"c0": {"splits": {"train": {"num_tokens": 0}}}}, {"c0": {"splits": []}}):
-        assert "Passes over the text" not in dict(facts(study(corpora=broken), {}))
+        assert "Passes over the text" not in dict(facts(study(corpora=broken), Verdict()))
 
 
 def test_the_page_tells_what_was_read_a_line_each() -> None:
@@ -61,7 +62,7 @@ def test_the_page_tells_what_was_read_a_line_each() -> None:
     ((key, told, read),) = corpora(study())
     assert (key, len(read)) == ("c0", 2)
     assert dict(told) == {"splits.train.num_tokens": "5,000", "vocabulary": "300"}
-    assert corpora({"corpora": {"c0": {"read": [3, "x"]}}})[0][2] == ["x"]
+    assert corpora(study(corpora={"c0": {"read": [3, "x"]}}))[0][2] == ["x"]
 
 
 def test_before_training_the_passes_of_a_run_are_told() -> None:
@@ -69,8 +70,12 @@ def test_before_training_the_passes_of_a_run_are_told() -> None:
     said: list[str] = []
     watcher = SimpleNamespace(say=said.append)
     made = {"a": corpus(10_000), "b": corpus(100_000)}
-    _say_passes({"arms": {"a": {"tokens": 20_000}, "b": {"tokens": 100_000}}}, made, cast(Any, watcher))
+    _say_passes(
+        StudyRecord.from_plain({"arms": {"a": {"tokens": 20_000}, "b": {"tokens": 100_000}}}), made, cast(Any, watcher)
+    )
     assert said == ["a run: 20,000 tokens, 2.0 passes over the text"]
-    _say_passes({"arms": {"a": {"tokens": 50_000}, "b": {"tokens": 100_000}}}, made, cast(Any, watcher))
+    _say_passes(
+        StudyRecord.from_plain({"arms": {"a": {"tokens": 50_000}, "b": {"tokens": 100_000}}}), made, cast(Any, watcher)
+    )
     assert said[1].startswith("arm 'a': 5.0 passes over the text: a run trains on 50,000 tokens")
     assert len(said) == 2

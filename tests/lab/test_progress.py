@@ -4,6 +4,7 @@ import pytest
 from rich.console import Console
 
 from vslm.lab import progress
+from vslm.results.records import RunEnd
 
 
 @pytest.fixture
@@ -19,11 +20,11 @@ def test_time_left_counts_tokens_and_forgets_the_stage_before(clock: list[float]
     with progress.progress_for(quiet=True) as lines:
         lines.started({("plain", 10000): 100})
         clock[0] += 3600.0
-        lines.heard("plain", 10000, {"done": {"status": "done", "val_loss": 2.0, "seconds": 3600.0}})
+        lines.heard("plain", 10000, {"done": RunEnd(status="done", val_loss=2.0, seconds=3600.0)})
         lines.started({("plain x0.25", 0): 100, ("plain x4", 0): 1600, ("plain x4", 1): 1600})
         assert lines.left() == "time left unknown yet"
         clock[0] += 20.0
-        lines.heard("plain x0.25", 0, {"done": {"status": "done", "val_loss": 2.0, "seconds": 20.0}})
+        lines.heard("plain x0.25", 0, {"done": RunEnd(status="done", val_loss=2.0, seconds=20.0)})
         assert lines.left() == "about 11 min left"  # 3,200 of 3,300 tokens, at 5 tokens a second
 
 
@@ -31,7 +32,7 @@ def test_runs_that_were_there_or_failed_take_no_more_time(clock: list[float]) ->
     """Neither in what is done nor in what is left."""
     with progress.progress_for(quiet=True) as lines:
         lines.started({("a", 0): 100, ("a", 1): 100, ("b", 0): 100, ("b", 1): 100})
-        lines.heard("a", 0, {"done": {"status": "done", "val_loss": 2.0, "seconds": 9.0}, "was_there": True})
+        lines.heard("a", 0, {"done": RunEnd(status="done", val_loss=2.0, seconds=9.0), "was_there": True})
         lines.heard("a", 1, {"failed": "why"})
         clock[0] += 300.0  # to load and compile: once, so no part of what is left
         lines.heard("b", 0, {"step": 0, "num_steps": 10, "loss": 5.0, "tokens_per_second": 0.0})
@@ -48,7 +49,7 @@ def test_a_table_shows_the_runs_under_way(clock: list[float]) -> None:
         table = progress._Table(console, live)
         table.started({("a", 0): 100, ("b", 0): 100})
         table.heard("a", 0, {"step": 1, "num_steps": 4, "loss": 3.25, "tokens_per_second": 1234.0})
-        table.heard("b", 0, {"done": {"status": "done", "val_loss": 2.5, "seconds": 9.0}})
+        table.heard("b", 0, {"done": RunEnd(status="done", val_loss=2.5, seconds=9.0)})
     shown = console.export_text()
     assert "25%" in shown
     assert "1,234" in shown

@@ -135,8 +135,8 @@ class CorpusRecord(Record):
     description: str | None = told(TEXT)
     vocabulary: int = held(POSITIVE)
     tokenizer_fingerprint: str | None = told(TEXT)
-    sha256: dict[str, str] = held(OBJECT)
-    splits: dict[str, SplitRecord] = held(OBJECT)
+    sha256: dict[str, str] = held(OBJECT, when_set=True)
+    splits: dict[str, SplitRecord] = held(OBJECT, when_set=True)
     read: list[str] = told(LIST, each=TEXT)
 
 

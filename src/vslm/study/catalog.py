@@ -11,6 +11,7 @@ from vslm.measure.attention_maps import AttentionMaps
 from vslm.measure.beyond_context import BeyondContext
 from vslm.measure.context_curve import ContextCurve
 from vslm.measure.copy_gain import CopyGain
+from vslm.measure.declared import Array, Axis, Declared, Number, Shown
 from vslm.measure.early_days import EarlyDays
 from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.logit_lens import LogitLens
@@ -204,4 +205,11 @@ CHANGES = {
     "FeedforwardMultiplier": FeedforwardMultiplier,
     "Loops": Loops,
 }
-KINDS: dict[str, type] = {**MODELS, **DATA, **OBJECTIVES, **OPTIM, **MEASURES, **LAB, **CHANGES}
+DECLARATIONS = {  # what measures say of their arrays, in the records of runs
+    "Array": Array,
+    "Axis": Axis,
+    "Declared": Declared,
+    "Number": Number,
+    "Shown": Shown,
+}
+KINDS: dict[str, type] = {**MODELS, **DATA, **OBJECTIVES, **OPTIM, **MEASURES, **DECLARATIONS, **LAB, **CHANGES}

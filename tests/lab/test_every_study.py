@@ -185,8 +185,8 @@ def arms_drawn(section: Section) -> set[str]:
 
 def test_roots_show_the_current_token_layer_by_layer(shown: Callable[..., dict[str, Section]]) -> None:
     """Also of a stream that starts learned, and of one whose readout goes through a matrix."""
-    layers = shown("root", ("learned", "widened"))["layers"]
-    assert "current" in layers.drawings[0].views
+    layers = shown("root", ("learned", "widened"))["logit_lens"]
+    assert "p_current" in layers.drawings[0].views
     assert arms_drawn(layers) == {"token", "learned", "widened"}
 
 
@@ -221,7 +221,7 @@ def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str
 
 def test_trained_loops_are_shown_at_other_numbers(shown: Callable[..., dict[str, Section]]) -> None:
     """Of the arms with loops alone: fewer and more than they were trained with."""
-    section = shown("recursion_variants", ("loop-random", "shifted", "ahead"))["loops"]
+    section = shown("recursion_variants", ("loop-random", "shifted", "ahead"))["loss_by_loops"]
     assert arms_drawn(section) == {"loop-random", "shifted"}
     assert section.drawings[0].figure["data"][0]["x"] == [1, 2, 3, 4, 6, 8]
 

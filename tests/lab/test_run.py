@@ -176,11 +176,11 @@ def test_losses_are_called_by_the_split_that_they_are_of(tmp_path: Path, split: 
     done = run_job(job, tmp_path / "run", lambda message: None, checkpoint_seconds=0.0)
     run = RunFolder(tmp_path / "run", job.arm, job.data_seed)
     losses = run.arrays[f"final_{split}_loss_nats_T"]
-    assert done[f"{split}_loss"] == run.measures[-1][f"{split}_loss"] == losses.mean()
+    assert getattr(done, f"{split}_loss") == run.measures[-1][f"{split}_loss"] == losses.mean()
     checkpoint = load_checkpoint(run.path / "checkpoints", print)
     assert checkpoint is not None
     assert list(checkpoint.plain["taken"]) == [f"{'select_' if split == 'select' else ''}loss_by_position"]
-    names = [*run.arrays, *done, *checkpoint.tensors, *(name for row in run.measures for name in row)]
+    names = [*run.arrays, *done.plain(), *checkpoint.tensors, *(name for row in run.measures for name in row)]
     assert any(split in name for name in names)
     assert not [name for name in names if name.startswith((other, f"final_{other}", f"looks.{other}"))]
 

@@ -129,7 +129,7 @@ _HOMES = {
     "vslm.measure.loss_by_position": ("LossByPosition",),
     "vslm.measure.loss_by_loops": ("LossByLoops",),
     "vslm.measure.declared": ("Array", "Axis", "Number", "Shown"),
-    "vslm.measure.measure": ("Measure", "OnWindows", "Taker"),
+    "vslm.measure.measure": ("Measure", "OnWindows", "Evaluator"),
     "vslm.measure.logit_lens": ("LogitLens",),
     "vslm.measure.attention_distance": ("AttentionDistance",),
     "vslm.measure.context_curve": ("ContextCurve",),

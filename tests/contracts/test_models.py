@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.paths import vary
-from vslm.measure.context_curve import ContextCurveTaker
+from vslm.measure.context_curve import ContextCurveEvaluator
 from vslm.measure.token_loss import token_loss
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.resizes import LearnedPad, Project, UNet
@@ -196,7 +196,7 @@ def test_a_shorter_text_gives_the_same_logits(model: Model) -> None:
 def test_a_context_curve_is_the_loss_of_shorter_texts(model: Model) -> None:
     """At every length, of any architecture: the last target of a text that begins so many tokens before it."""
     module, windows_BT = built(model), tokens_of(CONTEXT_TOKENS + 1)
-    numbers = ContextCurveTaker(windows_BT.numpy())(module)
+    numbers = ContextCurveEvaluator(windows_BT.numpy())(module)
     for num_seen, loss in zip(numbers["context_tokens_K"], numbers["loss_nats_K"], strict=True):
         text_BT = windows_BT[:, -num_seen - 1 :]
         with torch.no_grad():

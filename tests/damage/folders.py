@@ -34,7 +34,7 @@ class Silent:
     def say(self, text: str) -> None:
         """Of what is said, nothing."""
 
-    def heard(self, arm: str, seed: int, message: Any) -> None:
+    def on_message(self, arm: str, seed: int, message: Any) -> None:
         """Of what a run says, nothing."""
 
     def started(self, tokens: Any) -> None:
@@ -44,12 +44,12 @@ class Silent:
 def without_processes() -> None:
     """From here on every order is carried out in this process, and no timing is taken."""
 
-    def run_orders(orders: Any, *, workers: int, hear: Any, crew: Any = None) -> None:
+    def run_orders(orders: Any, *, workers: int, on_message: Any, pool: Any = None) -> None:
         for order in orders:
             if order.task == "settings":
-                hear(order, {"timing": made_up_timing()})
+                on_message(order, {"timing": made_up_timing()})
             else:
-                carry_out(order, hear)
+                carry_out(order, on_message)
 
     budgets.run_orders = runner.run_orders = run_orders
 

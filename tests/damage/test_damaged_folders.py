@@ -15,9 +15,11 @@ from vslm.lab import budgets, runner
 def test_damaged_folders_are_read_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In every way that a user reads them, with and without checksums."""
 
-    def run_orders(orders, *, workers, hear, crew=None) -> None:
+    def run_orders(orders, *, workers, on_message, pool=None) -> None:
         for order in orders:
-            hear(order, {"timing": made_up_timing()}) if order.task == "settings" else carry_out(order, hear)
+            on_message(order, {"timing": made_up_timing()}) if order.task == "settings" else carry_out(
+                order, on_message
+            )
 
     for room in (budgets, runner):
         monkeypatch.setattr(room, "run_orders", run_orders)

@@ -12,7 +12,7 @@ from vslm import cli
 from vslm.lab import budgets, runner
 from vslm.lab import remembered as remembered_settings
 from vslm.runs import timing
-from vslm.runs.pool import Crew, Hear, Order
+from vslm.runs.pool import OnMessage, Order, WorkerPool
 
 
 @pytest.fixture
@@ -47,10 +47,12 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     """Every order is carried out here, in turn, and listed: what a run does, without a process of its own."""
     orders: list[Order] = []
 
-    def run_orders(some: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
+    def run_orders(
+        some: Iterable[Order], *, workers: int, on_message: OnMessage, pool: WorkerPool | None = None
+    ) -> None:
         for order in some:
             orders.append(order)
-            carry_out(order, hear)
+            carry_out(order, on_message)
 
     for room in (budgets, runner):
         monkeypatch.setattr(room, "run_orders", run_orders)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vslm.core.errors import VslmError
-from vslm.runs.pool import Hear, Order
+from vslm.runs.pool import OnMessage, Order
 from vslm.runs.run import run_job
 from vslm.runs.timing import choose_settings, time_side_by_side
 
@@ -48,7 +48,7 @@ def made_up_text(num_documents: int = 150) -> str:
     return "\n<|endoftext|>\n".join(" ".join(rng.choice(words, 40)) for _ in range(num_documents))
 
 
-def carry_out(order: Order, hear: Hear) -> None:
+def carry_out(order: Order, on_message: OnMessage) -> None:
     """What a worker does with an order, in this process."""
     order.folder.mkdir(parents=True, exist_ok=True)
     (order.folder / "worker.log").touch()
@@ -56,14 +56,16 @@ def carry_out(order: Order, hear: Hear) -> None:
         if order.task == "settings":
             asked = {"cores": order.cores, "workers": order.workers, "precision": order.precision}
             found = choose_settings(order.job, order.extent, **asked)
-            hear(order, {"timing": found})
+            on_message(order, {"timing": found})
         elif order.task == "rates":
-            hear(order, {"rates": time_side_by_side([order.job, *order.beside])})
+            on_message(order, {"rates": time_side_by_side([order.job, *order.beside])})
         else:
-            hear(order, {"done": run_job(order.job, order.folder, lambda message: hear(order, message)).plain()})
+            on_message(
+                order, {"done": run_job(order.job, order.folder, lambda message: on_message(order, message)).plain()}
+            )
     except (VslmError, MemoryError) as error:
         full = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC
-        hear(order, {"failed": str(error), "disk_full": full})
+        on_message(order, {"failed": str(error), "disk_full": full})
 
 
 def made_up_timing() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from vslm.report.pages.study import render
 from vslm.report.sections.measured import Section, sections
 from vslm.results.files import write_json
 from vslm.results.folder import FORMAT, StudyFolder
-from vslm.runs.pool import Crew, Hear, Order
+from vslm.runs.pool import OnMessage, Order, WorkerPool
 from vslm.study.matching import check_equal
 from vslm.study.study_file import load_study
 
@@ -101,7 +101,7 @@ class Quiet:
     def started(self, tokens: Any) -> None:
         """Nothing."""
 
-    def heard(self, arm: str, seed: int, message: Any) -> None:
+    def on_message(self, arm: str, seed: int, message: Any) -> None:
         """Nothing."""
 
 
@@ -135,14 +135,14 @@ def tiny(experiment: Experiment, corpus: Path) -> Experiment:
     )
 
 
-def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
+def run_orders(orders: Iterable[Order], *, workers: int, on_message: OnMessage, pool: WorkerPool | None = None) -> None:
     """In this process, one after the other, at settings that nobody timed."""
     for order in orders:
         if order.task == "settings":
             order.folder.mkdir(parents=True, exist_ok=True)
-            hear(order, {"timing": made_up_timing()})
+            on_message(order, {"timing": made_up_timing()})
         else:
-            carry_out(order, hear)
+            carry_out(order, on_message)
 
 
 @pytest.fixture

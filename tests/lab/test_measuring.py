@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_run import STEPS, job_for
 
-from vslm.after.measuring import Taking, take
+from vslm.after.measuring import Evaluation, take
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.results.files import read_arrays, read_json
 from vslm.results.folder import RunFolder, StudyFolder
@@ -35,7 +35,7 @@ def test_it_gives_what_the_run_took(tmp_path: Path) -> None:
     measure, folder = ResidualNorms(num_evaluations=5, num_tokens=190), tmp_path / "a" / "seed5"
     run_job(job_for(tmp_path, measures=(measure,)), folder, lambda message: None)
     run = StoredRun(folder)
-    assert take(Taking(run, measure, run.steps), say=print) == (0, 1, 4, 15, STEPS)
+    assert take(Evaluation(run, measure, run.steps), say=print) == (0, 1, 4, 15, STEPS)
     within, later = read_arrays(folder / "arrays.npz"), read_arrays(folder / "later.npz")
     assert later["residual_norms.steps_S"].tolist() == within["residual_norms.steps_S"].tolist()
     np.testing.assert_allclose(later["residual_norms.rms_SL"], within["residual_norms.rms_SL"], rtol=1e-4)

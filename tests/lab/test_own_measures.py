@@ -19,7 +19,7 @@ OWN = """
 import numpy as np
 import torch
 from dataclasses import dataclass
-from vslm import Array, Axis, Number, OnWindows, Shown, Taker
+from vslm import Array, Axis, Number, OnWindows, Shown, Evaluator
 
 POSITION = Axis(title="position: tokens seen so far", first=1, hover="position", is_log=True)
 PART = Axis(title="part", names=("first half", "second half"))
@@ -37,10 +37,10 @@ class Surprise(OnWindows):
     shown = Shown(title="How surprised it is", short="Surprise", read="Low is <b>good</b>.")
 
     def build(self, *, model, corpus, context_tokens):
-        return SurpriseTaker(self.windows(corpus, context_tokens))
+        return SurpriseEvaluator(self.windows(corpus, context_tokens))
 
 
-class SurpriseTaker(Taker):
+class SurpriseEvaluator(Evaluator):
     def __init__(self, windows_NT1):
         self.windows_NT1 = windows_NT1
 

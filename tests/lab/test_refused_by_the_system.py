@@ -86,7 +86,7 @@ def test_what_slips_through_is_put_into_words_by_the_command_line(
     ("command", "called", "offers_out"),
     [
         (("report", "runs/x"), "vslm.results.folder.study_folder_of", True),
-        (("measure", "runs/x", "TokenView"), "vslm.after.measuring.takings", False),
+        (("measure", "runs/x", "TokenView"), "vslm.after.measuring.evaluations", False),
         (("serve", "runs/x"), "vslm.live.server.open_server", False),
         (("data", "prepare", "x"), "vslm.data.corpus.prepare", False),
     ],

@@ -64,7 +64,7 @@ def carried_out(folders: list[str], place: Path, heard: dict[str, list[dict[str,
     def hear(order: Order, message: dict[str, Any]) -> None:
         heard.setdefault(order.folder.name, []).append(message)
 
-    run_orders([Order(job, place / name, None) for name in folders], workers=2, hear=hear)
+    run_orders([Order(job, place / name, None) for name in folders], workers=2, on_message=hear)
 
 
 def test_a_stopped_process_is_ended_and_its_run_made_again(

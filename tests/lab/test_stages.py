@@ -25,7 +25,7 @@ from vslm.report.pages.study import render
 from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
 from vslm.results.records import StudyRecord
-from vslm.runs.pool import Crew, Order
+from vslm.runs.pool import Order, WorkerPool
 from vslm.runs.run import run_job
 from vslm.study.experiment import Budget, Experiment
 from vslm.study.learning_rates import TUNING_SEED, LearningRates
@@ -45,7 +45,7 @@ class Quiet:
     def started(self, tokens: Any) -> None:
         """Nothing."""
 
-    def heard(self, arm: str, seed: int, message: Any) -> None:
+    def on_message(self, arm: str, seed: int, message: Any) -> None:
         """Nothing."""
 
 
@@ -56,16 +56,18 @@ class InThisProcess:
         self.trained: list[str] = []
         self.stop_after: int | None = None
 
-    def __call__(self, orders: Iterable[Order], *, workers: int, hear: Any, crew: Crew | None = None) -> None:
+    def __call__(
+        self, orders: Iterable[Order], *, workers: int, on_message: Any, pool: WorkerPool | None = None
+    ) -> None:
         """In the place of `run_orders`."""
         for order in orders:
             if order.task != "train":
-                hear(order, {"timing": made_up_timing()})
+                on_message(order, {"timing": made_up_timing()})
                 order.folder.mkdir(parents=True, exist_ok=True)
                 continue
             if self.stop_after is not None and len(self.trained) >= self.stop_after:
                 raise KeyboardInterrupt
-            hear(order, {"done": run_job(order.job, order.folder, lambda message: None)})
+            on_message(order, {"done": run_job(order.job, order.folder, lambda message: None)})
             self.trained.append(str(order.folder))
 
 

@@ -16,7 +16,7 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Windows
 from vslm.data.corpus import open_corpus
 from vslm.data.windows import evaluation_windows
-from vslm.measure.loss_by_position import LossByPositionTaker
+from vslm.measure.loss_by_position import LossByPositionEvaluator
 from vslm.results.files import read_arrays
 from vslm.runs.objects import build_model
 from vslm.runs.run import run_job
@@ -52,7 +52,7 @@ def test_the_model_of_a_step_is_the_one_that_was_evaluated_then(made: tuple[Job,
     windows_NT1 = evaluation_windows(open_corpus(job.corpus).val.tokens, context_tokens=CONTEXT_TOKENS, num_tokens=190)
     for step in (0, 1):
         (row,) = (arrays["steps_S"] == step).nonzero()[0]
-        loss_T = LossByPositionTaker(Windows(windows_NT1))(run.model(step))["loss_nats_T"]
+        loss_T = LossByPositionEvaluator(Windows(windows_NT1))(run.model(step))["loss_nats_T"]
         assert abs(loss_T - arrays["val_loss_nats_ST"][row]).max() < 1e-3
     start = build_model(job, run.tokenizer.vocabulary)
     for (name, mine), (_, its) in zip(run.model(0).named_parameters(), start.named_parameters(), strict=True):

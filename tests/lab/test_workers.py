@@ -11,7 +11,7 @@ from small_study import STUDY, made_up_text
 
 from vslm.lab.checks import prepared_corpora
 from vslm.results.folder import RunFolder
-from vslm.runs.pool import Crew, Order, run_orders
+from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.runs.timing import has_compiler
 from vslm.study.job import Job, Settings
 from vslm.study.study_file import load_study
@@ -76,10 +76,10 @@ def test_what_came_before_in_a_process_changes_no_bit(
     settings = dataclasses.replace(jobs["full"].settings, compiled=compiled)
     jobs = {name: dataclasses.replace(jobs[name], settings=settings) for name in (*before, "again")}
     heard = Heard()
-    run_orders([Order(job, tmp_path / name, None) for name, job in jobs.items()], workers=1, hear=heard)
+    run_orders([Order(job, tmp_path / name, None) for name, job in jobs.items()], workers=1, on_message=heard)
     assert [set(heard.last(name)) for name in jobs] == [{"done"}] * len(jobs)
 
-    run_orders([Order(jobs["again"], tmp_path / "alone", None)], workers=1, hear=heard)
+    run_orders([Order(jobs["again"], tmp_path / "alone", None)], workers=1, on_message=heard)
     assert weights(tmp_path / "again") == weights(tmp_path / "alone")
     assert weights(tmp_path / "again") != weights(tmp_path / "short")
 
@@ -92,7 +92,7 @@ def test_several_orders_share_a_process_and_each_has_its_log(jobs: dict[str, Job
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "worker.log").write_text("of yesterday\n", encoding="utf-8")
     orders = [Order(loud, tmp_path / name, tmp_path / "loud.py") for name in ("first", "second")]
-    run_orders(orders, workers=1, hear=Heard())
+    run_orders(orders, workers=1, on_message=Heard())
     said = [(tmp_path / name / "worker.log").read_text(encoding="utf-8").split() for name in ("first", "second")]
     assert [words[0] for words in said] == ["built", "built"]
     assert said[0][1] == said[1][1] != str(os.getpid())
@@ -102,10 +102,15 @@ def test_a_crew_keeps_its_processes_between_stages(jobs: dict[str, Job], tmp_pat
     """What the first stage compiled is there for the next; afterwards nobody is left."""
     (tmp_path / "loud.py").write_text(LOUD, encoding="utf-8")
     loud = dataclasses.replace(jobs["full"], experiment=load_study(tmp_path / "loud.py").arms["full"])
-    with Crew() as crew:
+    with WorkerPool() as pool:
         for name in ("first", "second"):
-            run_orders([Order(loud, tmp_path / name, tmp_path / "loud.py")], workers=2, hear=Heard(), crew=crew)
-        (worker,) = crew.idle
+            run_orders(
+                [Order(loud, tmp_path / name, tmp_path / "loud.py")],
+                workers=2,
+                on_message=Heard(),
+                pool=pool,
+            )
+        (worker,) = pool.idle
     said = [(tmp_path / name / "worker.log").read_text(encoding="utf-8") for name in ("first", "second")]
     assert said[0] == said[1] != ""
     assert worker.end() != 0  # it was ended
@@ -123,7 +128,7 @@ def test_an_order_that_fails_costs_only_itself(jobs: dict[str, Job], tmp_path: P
         ),
         Order(jobs["full"], tmp_path / "last", None),
     ]
-    run_orders(orders, workers=1, hear=heard)
+    run_orders(orders, workers=1, on_message=heard)
     assert "ended with code" in heard.last("killed")["failed"]
     assert "a made-up mistake" in heard.last("mistaken")["failed"]
     assert set(heard.last("last")) == {"done"}
@@ -142,8 +147,8 @@ def test_none_is_left_behind(jobs: dict[str, Job], tmp_path: Path) -> None:
 
     before = children()
     with pytest.raises(KeyboardInterrupt):
-        run_orders([Order(job, tmp_path / name, None) for name, job in jobs.items()], workers=2, hear=hear)
-    run_orders([Order(jobs["full"], tmp_path / "more", None)], workers=2, hear=hear)
+        run_orders([Order(job, tmp_path / name, None) for name, job in jobs.items()], workers=2, on_message=hear)
+    run_orders([Order(jobs["full"], tmp_path / "more", None)], workers=2, on_message=hear)
     assert len(pids - before) == 3  # two at once, then one
     assert children() == before
 

@@ -6,7 +6,7 @@ import torch
 
 from vslm.core.errors import SpecError
 from vslm.data.sources import AssociativeRecall
-from vslm.measure.beyond_context import BeyondContext, BeyondContextTaker
+from vslm.measure.beyond_context import BeyondContext, BeyondContextEvaluator
 from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
@@ -31,7 +31,7 @@ def model(window_tokens: int | None = None) -> LanguageModel:
 def test_by_hand() -> None:
     """Bins of 3 targets, ending at 7, 10, 13, 16 and 19: from the whole text before each, and from its last 5 to 7."""
     module = model()
-    found = BeyondContextTaker(WINDOWS_NT1, T)(module)
+    found = BeyondContextEvaluator(WINDOWS_NT1, T)(module)
     assert found["to_tokens_P"].tolist() == [7, 10, 13, 16, 19]
     longer = module.with_context(3 * T)
     tokens = torch.from_numpy(WINDOWS_NT1)
@@ -50,7 +50,7 @@ def test_by_hand() -> None:
 
 def test_a_model_that_sees_two_tokens_does_not_mind() -> None:
     """Three tokens back are in every window of half a context, so it makes no difference where the text began."""
-    found = BeyondContextTaker(WINDOWS_NT1, T)(model(window_tokens=2))
+    found = BeyondContextEvaluator(WINDOWS_NT1, T)(model(window_tokens=2))
     np.testing.assert_allclose(found["rise_nats_P"], 0, atol=1e-5)
 
 

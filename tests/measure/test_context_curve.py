@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vslm.measure.context_curve import ContextCurve, ContextCurveTaker
+from vslm.measure.context_curve import ContextCurve, ContextCurveEvaluator
 from vslm.measure.measure import evaluating
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
@@ -66,7 +66,7 @@ def logits_of(table_VV: Tensor, change=lambda x_BTV: x_BTV) -> LanguageModel:
 
 def test_a_uniform_model_loses_ln_v_whatever_it_sees() -> None:
     """At every k, with no gain and no spread."""
-    numbers = ContextCurveTaker(WINDOWS_NT1)(logits_of(torch.zeros(VOCABULARY, VOCABULARY)))
+    numbers = ContextCurveEvaluator(WINDOWS_NT1)(logits_of(torch.zeros(VOCABULARY, VOCABULARY)))
     assert numbers["context_tokens_K"].tolist() == [1, 2, 4, 8, 11]
     assert numbers["loss_nats_K"] == pytest.approx([math.log(VOCABULARY)] * 5)
     assert numbers["sem_nats_K"] == pytest.approx([0.0] * 5, abs=1e-7)
@@ -77,7 +77,7 @@ def test_a_uniform_model_loses_ln_v_whatever_it_sees() -> None:
 def test_a_bigram_table_is_flat_beyond_the_last_token() -> None:
     """It uses one token: C(k) = C(1), which is the table's own loss on the last two tokens of each window."""
     table_VV = torch.randn(VOCABULARY, VOCABULARY, generator=torch.Generator().manual_seed(5))
-    numbers = ContextCurveTaker(WINDOWS_NT1)(logits_of(table_VV))
+    numbers = ContextCurveEvaluator(WINDOWS_NT1)(logits_of(table_VV))
     log_p_VV = torch.log_softmax(table_VV, dim=-1).numpy()
     losses_N = np.array([-log_p_VV[before, target] for before, target in WINDOWS_NT1[:, -2:]])
     np.testing.assert_allclose(numbers["loss_nats_K"], losses_N.mean(), rtol=1e-6)
@@ -93,7 +93,7 @@ def test_three_targets_by_hand() -> None:
     """
     windows_NT1 = np.array([[2, 0, 1, 1, 1], [1, 1, 0, 2, 0], [2, 2, 2, 2, 0]])
     model = logits_of(math.log(2) * torch.eye(3), lambda x_BTV: x_BTV.cumsum(dim=1))
-    numbers = ContextCurveTaker(windows_NT1)(model)
+    numbers = ContextCurveEvaluator(windows_NT1)(model)
     p_KN = np.array([[2 / 4, 1 / 4, 1 / 4], [4 / 6, 2 / 5, 1 / 6], [4 / 8, 2 / 8, 1 / 18]])
     np.testing.assert_allclose(numbers["loss_nats_K"], -np.log(p_KN).mean(axis=1), rtol=1e-6)
     gains_KN = np.log(p_KN) - np.log(p_KN[0])
@@ -111,7 +111,7 @@ def test_at_the_whole_context_it_is_the_models_own_loss(layout) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    numbers = ContextCurveTaker(WINDOWS_NT1)(model.train())
+    numbers = ContextCurveEvaluator(WINDOWS_NT1)(model.train())
     assert model.training
     with evaluating(model):
         for place, num_seen in ((0, 1), (-1, CONTEXT_TOKENS)):
@@ -129,7 +129,7 @@ def test_a_window_is_flat_beyond_its_reach() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
-    loss_K = ContextCurveTaker(WINDOWS_NT1)(model)["loss_nats_K"]
+    loss_K = ContextCurveEvaluator(WINDOWS_NT1)(model)["loss_nats_K"]
     assert loss_K[3] == pytest.approx(loss_K[4], abs=1e-5)
     assert abs(loss_K[1] - loss_K[4]) > 1e-3
 
@@ -139,7 +139,7 @@ def test_far_gain_is_beyond_an_eighth() -> None:
     model = logits_of(math.log(2) * torch.eye(VOCABULARY), lambda x_BTV: x_BTV.cumsum(dim=1))
     windows_NT1 = np.random.default_rng(4).integers(0, VOCABULARY, (5, 25))
     model.context_tokens = 24
-    numbers = ContextCurveTaker(windows_NT1)(model)
+    numbers = ContextCurveEvaluator(windows_NT1)(model)
     loss_K = numbers["loss_nats_K"]
     assert numbers["context_tokens_K"].tolist() == [1, 2, 4, 8, 16, 24]
     assert numbers["far_gain_nats"] == pytest.approx(loss_K[1] - loss_K[5])
@@ -148,10 +148,10 @@ def test_far_gain_is_beyond_an_eighth() -> None:
 def test_the_error_of_the_far_gain_is_paired_over_targets() -> None:
     """Of the differences target by target, which scatter less than either loss; nan for a single target."""
     model = logits_of(math.log(2) * torch.eye(VOCABULARY), lambda x_BTV: x_BTV.cumsum(dim=1))
-    taker = ContextCurveTaker(WINDOWS_NT1)
-    alone = [ContextCurveTaker(window_1T1[None])(model) for window_1T1 in WINDOWS_NT1]
+    evaluator = ContextCurveEvaluator(WINDOWS_NT1)
+    alone = [ContextCurveEvaluator(window_1T1[None])(model) for window_1T1 in WINDOWS_NT1]
     gains_N = np.array([float(one["far_gain_nats"]) for one in alone])
-    found = float(taker(model)["far_gain_sem_nats"])
+    found = float(evaluator(model)["far_gain_sem_nats"])
     assert found == pytest.approx(gains_N.std(ddof=1) / math.sqrt(len(gains_N)), rel=1e-5)
     assert np.isnan(alone[0]["far_gain_sem_nats"])
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vslm.core.errors import SpecError
 from vslm.data.ngrams import NOTHING, NGrams, estimate
 from vslm.measure.calibration import NUM_BINS, Calibration, bins_of
-from vslm.measure.early_days import EarlyDays, EarlyDaysTaker, contexts_of
+from vslm.measure.early_days import EarlyDays, EarlyDaysEvaluator, contexts_of
 
 VOCABULARY = 13
 
@@ -55,7 +55,7 @@ def bigram_table(ngrams: NGrams) -> np.ndarray:
 def test_a_uniform_model(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
     """p = 1 / V and an entropy of ln V everywhere; it is the n-gram model of order 0."""
     _, windows_NT1, ngrams = known
-    numbers = EarlyDaysTaker(windows_NT1, ngrams)(Table(np.zeros((VOCABULARY, VOCABULARY))))  # type: ignore[arg-type]
+    numbers = EarlyDaysEvaluator(windows_NT1, ngrams)(Table(np.zeros((VOCABULARY, VOCABULARY))))  # type: ignore[arg-type]
     assert numbers["p_true"] == pytest.approx(1 / VOCABULARY)
     assert numbers["p_geometric"] == pytest.approx(1 / VOCABULARY)
     assert numbers["entropy_nats"] == pytest.approx(math.log(VOCABULARY), rel=1e-6)
@@ -74,7 +74,7 @@ def test_a_uniform_model(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
 def test_a_bigram_table_is_the_bigram_model(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
     """KL_2 = 0, and every other number is the bigram model's own line."""
     _, windows_NT1, ngrams = known
-    numbers = EarlyDaysTaker(windows_NT1, ngrams)(Table(bigram_table(ngrams)))  # type: ignore[arg-type]
+    numbers = EarlyDaysEvaluator(windows_NT1, ngrams)(Table(bigram_table(ngrams)))  # type: ignore[arg-type]
     assert numbers["kl_nats_G"][2] == pytest.approx(0, abs=1e-6)
     assert min(numbers["kl_nats_G"][[0, 1, 3]]) > 0.003
     assert numbers["p_geometric"] == pytest.approx(numbers["ngram_p_geometric_G"][2], rel=1e-6)
@@ -88,7 +88,7 @@ def test_divergences_are_those_of_whole_distributions(known: tuple[np.ndarray, n
     _, windows_NT1, ngrams = known
     some_NT1 = windows_NT1[:7]
     logits_VV = np.random.default_rng(5).standard_normal((VOCABULARY, VOCABULARY))
-    numbers = EarlyDaysTaker(some_NT1, ngrams)(Table(logits_VV))  # type: ignore[arg-type]
+    numbers = EarlyDaysEvaluator(some_NT1, ngrams)(Table(logits_VV))  # type: ignore[arg-type]
     contexts_N2 = contexts_of(some_NT1)
     q_NV = np.exp(logits_VV)[contexts_N2[:, 1]]
     q_NV /= q_NV.sum(axis=1, keepdims=True)
@@ -101,10 +101,10 @@ def test_divergences_are_those_of_whole_distributions(known: tuple[np.ndarray, n
 def test_the_truth_is_calibrated_and_a_sharpened_truth_is_not(known: tuple[np.ndarray, np.ndarray, NGrams]) -> None:
     """On the diagonal within four standard errors in every bin; with doubled logits far from it."""
     table_VV, windows_NT1, ngrams = known
-    taker = EarlyDaysTaker(windows_NT1, ngrams)
+    evaluator = EarlyDaysEvaluator(windows_NT1, ngrams)
 
     def off(logits_VV: np.ndarray) -> np.ndarray:
-        numbers = taker(Table(logits_VV))  # type: ignore[arg-type]
+        numbers = evaluator(Table(logits_VV))  # type: ignore[arg-type]
         expected_P = np.nan_to_num(numbers["calibration_p_P"] * numbers["calibration_count_P"])
         assert numbers["calibration_hits_P"].sum() == windows_NT1[:, 1:].size
         assert expected_P.sum() == pytest.approx(windows_NT1[:, 1:].size, rel=1e-5)
@@ -133,7 +133,7 @@ def test_a_model_that_holds_a_token_impossible_is_infinitely_far(known: tuple[np
     _, windows_NT1, ngrams = known
     logits_VV = np.zeros((VOCABULARY, VOCABULARY))
     logits_VV[:, 3] = -math.inf
-    numbers = EarlyDaysTaker(windows_NT1[:3], ngrams)(Table(logits_VV))  # type: ignore[arg-type]
+    numbers = EarlyDaysEvaluator(windows_NT1[:3], ngrams)(Table(logits_VV))  # type: ignore[arg-type]
     assert numbers["kl_nats_G"].tolist() == [math.inf] * 4
     assert numbers["kl_marginal_nats"] == math.inf
     assert numbers["entropy_nats"] == pytest.approx(math.log(VOCABULARY - 1), rel=1e-6)

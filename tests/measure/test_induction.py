@@ -12,8 +12,8 @@ from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources import AssociativeRecall
-from vslm.measure.copy_gain import CopyGain, CopyGainTaker
-from vslm.measure.prefix_matching import PrefixMatching, PrefixMatchingTaker
+from vslm.measure.copy_gain import CopyGain, CopyGainEvaluator
+from vslm.measure.prefix_matching import PrefixMatching, PrefixMatchingEvaluator
 from vslm.measure.repeated_blocks import repeated_blocks
 from vslm.measure.token_counts import occurring_tokens, training_counts
 from vslm.measure.watch import watch
@@ -70,7 +70,7 @@ class Copies(nn.Module):
 
 def test_the_gain_of_a_model_that_copies_by_hand() -> None:
     """ln 7 before, ln(e + 6) - 1 after, at each of the four places that are compared."""
-    numbers = CopyGainTaker(np.repeat(SEQUENCES_NT1, 3, axis=0))(Copies())  # type: ignore[arg-type]
+    numbers = CopyGainEvaluator(np.repeat(SEQUENCES_NT1, 3, axis=0))(Copies())  # type: ignore[arg-type]
     first, second = math.log(7), math.log(math.e + 6) - 1
     np.testing.assert_allclose(numbers["first_loss_nats_T"], [first] * 4, rtol=1e-6)
     np.testing.assert_allclose(numbers["second_loss_nats_T"], [second] * 4, rtol=1e-6)
@@ -81,7 +81,7 @@ def test_a_uniform_model_and_one_that_knows_pairs_gain_nothing() -> None:
     """The same targets after the same tokens: exactly zero, also where some tokens are likelier than others."""
     pairs = Answers([5, 4, 5, 0, 0, 3, 1])
     for model in (pairs, known()):
-        numbers = CopyGainTaker(SEQUENCES_NT1)(model)  # type: ignore[arg-type]
+        numbers = CopyGainEvaluator(SEQUENCES_NT1)(model)  # type: ignore[arg-type]
         assert numbers["gain_nats"] == 0
     assert numbers["first_loss_nats_T"] == pytest.approx([math.log(7)] * 4)
 
@@ -97,7 +97,7 @@ def test_prefix_matching_by_hand() -> None:
     even_TS[N + 1] = 0  # a row of nothing is left out
     weights_HTS = torch.stack([next_TS, even_TS, torch.eye(num_inputs)])
     model = known(lambda x: x, Attends(weights_HTS), Attends(torch.zeros(1, 9, 9)))
-    score_LH = PrefixMatchingTaker(np.repeat(SEQUENCES_NT1, 3, axis=0))(model)["score_LH"]
+    score_LH = PrefixMatchingEvaluator(np.repeat(SEQUENCES_NT1, 3, axis=0))(model)["score_LH"]
     nan = math.nan
     even = (1 / (N + 1) + sum(1 / (i + 1) for i in range(N + 2, num_inputs))) / (N - 2)
     np.testing.assert_allclose(score_LH, [[nan] * 3, [1, even, 0], [nan] * 3], atol=1e-12)
@@ -115,7 +115,7 @@ def test_prefix_matching_is_a_mean_over_all_batches(monkeypatch: pytest.MonkeyPa
     attends.register_forward_pre_hook(
         lambda *_: setattr(attends.attention.normalizer, "weights_HTS", next(sequence)[None])
     )
-    score_LH = PrefixMatchingTaker(np.repeat(SEQUENCES_NT1, 5, axis=0))(known(attends))["score_LH"]
+    score_LH = PrefixMatchingEvaluator(np.repeat(SEQUENCES_NT1, 5, axis=0))(known(attends))["score_LH"]
     np.testing.assert_allclose(score_LH, [[3 / 5]])
 
 
@@ -139,7 +139,7 @@ def test_a_real_head_that_is_wired_to_the_next_token_scores_one() -> None:
         attention.query.weight.zero_()  # type: ignore[union-attr, operator]
         for i in range(N, width):
             attention.query.weight[i - N + 1, i] = 20.0  # type: ignore[union-attr, index]
-    assert PrefixMatchingTaker(SEQUENCES_NT1)(model)["score_LH"] == pytest.approx(1.0, abs=1e-6)
+    assert PrefixMatchingEvaluator(SEQUENCES_NT1)(model)["score_LH"] == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=lambda one: type(one).__name__)
@@ -151,7 +151,7 @@ def test_the_score_is_the_share_of_the_weights_for_every_normalizer(normalizer: 
         for number, parameter in enumerate(model.parameters()):
             parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
     sequences_NT1 = repeated_blocks(np.arange(VOCABULARY), num_blocks=3, block_tokens=N)
-    score_LH = PrefixMatchingTaker(sequences_NT1)(model)["score_LH"]
+    score_LH = PrefixMatchingEvaluator(sequences_NT1)(model)["score_LH"]
     with watch(model, "path.*.attention.weights") as seen, torch.no_grad():
         model(torch.from_numpy(sequences_NT1[:, :-1]))
     for place in range(2):

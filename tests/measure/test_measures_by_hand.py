@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.data.sources import AssociativeRecall, Text
-from vslm.measure.attention_distance import AttentionDistance, AttentionDistanceTaker
-from vslm.measure.logit_lens import LogitLens, LogitLensTaker
-from vslm.measure.loss_by_loops import LossByLoops, LossByLoopsTaker
+from vslm.measure.attention_distance import AttentionDistance, AttentionDistanceEvaluator
+from vslm.measure.logit_lens import LogitLens, LogitLensEvaluator
+from vslm.measure.loss_by_loops import LossByLoops, LossByLoopsEvaluator
 from vslm.measure.measure import evaluating, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
-from vslm.measure.recall_accuracy import RecallAccuracy, RecallAccuracyTaker
-from vslm.measure.residual_norms import ResidualNormsTaker
+from vslm.measure.recall_accuracy import RecallAccuracy, RecallAccuracyEvaluator
+from vslm.measure.residual_norms import ResidualNormsEvaluator
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
@@ -89,7 +89,7 @@ def test_the_lens_by_hand() -> None:
         return torch.zeros_like(x_BTD)
 
     model = model_of(table_VE, zero, lambda x_BTD: kept["x"].roll(-1, dims=-1))
-    numbers = LogitLensTaker(WINDOWS_NT1)(model)
+    numbers = LogitLensEvaluator(WINDOWS_NT1)(model)
     assert numbers["p_current_L"] == pytest.approx([1 / 2, 1 / 3, 1 / 4])
     assert numbers["p_next_L"] == pytest.approx([1 / 4, 1 / 3, 1 / 2])
     assert numbers["loss_nats_L"] == pytest.approx([math.log(4), math.log(3), math.log(2)])
@@ -100,7 +100,7 @@ def test_the_lens_is_missing_at_another_width_and_ends_with_the_loss() -> None:
     """A visit of width 5 cannot be read by a readout of width 3."""
     wider = nn.functional.pad
     model = model_of(torch.eye(3), lambda x: wider(x, (0, 2)), lambda x: 2 * x[..., :3])
-    numbers = LogitLensTaker(WINDOWS_NT1)(model)
+    numbers = LogitLensEvaluator(WINDOWS_NT1)(model)
     assert np.isnan(numbers["loss_nats_L"]).tolist() == [False, True, False]
     assert np.isnan(numbers["p_current_L"]).tolist() == [False, True, False]
     tokens = torch.from_numpy(WINDOWS_NT1)
@@ -121,7 +121,7 @@ def test_loss_by_loops_by_hand() -> None:
         readout=Read(),
         context_tokens=3,
     )
-    numbers = LossByLoopsTaker(WINDOWS_NT1, (1, 2, 5))(model)
+    numbers = LossByLoopsEvaluator(WINDOWS_NT1, (1, 2, 5))(model)
     assert numbers["times_R"].tolist() == [1, 2, 5]
     assert numbers["loss_nats_R"] == pytest.approx([math.log(1 + 2 / 2**loops) for loops in (1, 2, 5)])
     assert model.visits == ("path.0", *("path.1.body.0",) * 2), "the model has its own number of loops afterwards"
@@ -144,7 +144,7 @@ def test_loss_by_loops_is_of_one_repeated_part() -> None:
 def test_norms_by_hand() -> None:
     """Rows of (3, 4, 0) have a root mean square of 5 / sqrt(3); twice that after doubling."""
     table_VE = torch.tensor([[3.0, 4.0, 0.0], [0.0, 3.0, 4.0], [4.0, 0.0, 3.0]])
-    numbers = ResidualNormsTaker(WINDOWS_NT1)(model_of(table_VE, lambda x: 2 * x))
+    numbers = ResidualNormsEvaluator(WINDOWS_NT1)(model_of(table_VE, lambda x: 2 * x))
     assert numbers["rms_L"] == pytest.approx([5 / math.sqrt(3), 10 / math.sqrt(3)])
 
 
@@ -194,7 +194,7 @@ def test_distances_by_hand() -> None:
     first = torch.tensor([[1.0, 0, 0], [0, 0, 0], [-2.0, 0, 0]])
     attends = Attends(torch.stack([even, itself, first])), Attends(even[None])
     model = model_of(torch.eye(3), *attends, lambda x_BTD: x_BTD)
-    numbers = AttentionDistanceTaker(WINDOWS_NT1)(model)
+    numbers = AttentionDistanceEvaluator(WINDOWS_NT1)(model)
     nan = math.nan
     expected = {
         "distance_tokens_LH": [[0.5, 0, 1.0], [0.5, nan, nan], [nan] * 3],
@@ -228,7 +228,7 @@ def test_recall_by_hand() -> None:
     windows_NT1 = np.array([[0, 5, 0, 5, 1, 4, 2, 1, 3]])
     distances_NT = np.array([[0, 0, 2, 0, 4, 0, 0, 3]])
     model = Answers([5, 4, 0, 0, 0, 0])  # after 0 comes 5: right. after 1 comes 4: right once, wrong once
-    numbers = RecallAccuracyTaker(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
+    numbers = RecallAccuracyEvaluator(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
     np.testing.assert_array_equal(numbers["num_queries_P"], [0, 2, 1])
     np.testing.assert_array_equal(numbers["from_tokens_P"], [1, 2, 4])
     np.testing.assert_array_equal(numbers["accuracy_P"], [math.nan, 0.5, 1.0])
@@ -239,10 +239,10 @@ def test_recall_by_hand() -> None:
     for num_tokens, octaves in ((2, 1), (8, 3), (9, 4)):
         windows_NT1, distances_NT = np.zeros((1, num_tokens + 1), int), np.zeros((1, num_tokens), int)
         distances_NT[0, -1] = num_tokens - 1
-        numbers = RecallAccuracyTaker(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
+        numbers = RecallAccuracyEvaluator(windows_NT1, distances_NT)(model)  # type: ignore[arg-type]
         np.testing.assert_array_equal(numbers["num_queries_P"], [0] * (octaves - 1) + [1])
         np.testing.assert_array_equal(numbers["from_tokens_P"], 2 ** np.arange(octaves))
-        numbers = RecallAccuracyTaker(windows_NT1, 0 * distances_NT)(model)  # type: ignore[arg-type]
+        numbers = RecallAccuracyEvaluator(windows_NT1, 0 * distances_NT)(model)  # type: ignore[arg-type]
         assert len(numbers["accuracy_P"]) == octaves, "as long without a query"
 
 

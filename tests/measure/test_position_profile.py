@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vslm.measure.position_profile import PositionProfile, PositionProfileTaker, beginnings, log_edges
+from vslm.measure.position_profile import PositionProfile, PositionProfileEvaluator, beginnings, log_edges
 
 CONTEXT_TOKENS = 6
 
@@ -51,7 +51,7 @@ def test_both_profiles_by_hand() -> None:
     model = Table([[0.25] * 4, [1 / 6, 1 / 6, 1 / 2, 1 / 6], [0.25] * 4, [0.25] * 4])
     windows_NT1 = np.array([[1, 2, 1, 2, 1, 2, 3], [1, 1, 1, 1, 1, 1, 1]])
     documents = beginnings(np.array([1, 2, 0, 1, 3, 1, 2, 1, 1, 0]), 0, CONTEXT_TOKENS, 2)
-    numbers = PositionProfileTaker(windows_NT1, *documents)(model)  # type: ignore[arg-type]
+    numbers = PositionProfileEvaluator(windows_NT1, *documents)(model)  # type: ignore[arg-type]
     two, four, six = math.log(2), math.log(4), math.log(6)
     np.testing.assert_allclose(numbers["random_nats_NP"], [[two, four] * 3, [six] * 6], rtol=1e-6)
     np.testing.assert_allclose(numbers["random_nats_T"], [(two + six) / 2, (four + six) / 2] * 3, rtol=1e-6)
@@ -68,7 +68,7 @@ def test_wide_bins_are_means_of_their_targets() -> None:
     model = Table([[0.25] * 4, [1 / 6, 1 / 6, 1 / 2, 1 / 6], [0.25] * 4, [0.25] * 4])
     windows_NT1 = np.array([[1, 2] * 5])
     documents = beginnings(np.array([3, 3, 3, 3, 3, 3, 1, 0]), 0, 9, 1)
-    numbers = PositionProfileTaker(windows_NT1, *documents)(model)  # type: ignore[arg-type]
+    numbers = PositionProfileEvaluator(windows_NT1, *documents)(model)  # type: ignore[arg-type]
     assert numbers["from_tokens_P"].tolist() == [1, 2, 3, 4, 5, 6, 7, 9]
     assert numbers["tokens_P"][6] == pytest.approx(math.sqrt(7 * 8))
     two, four, six = math.log(2), math.log(4), math.log(6)

@@ -11,15 +11,15 @@ from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE
-from vslm.measure.attention_maps import AttentionMaps, AttentionMapsTaker
-from vslm.measure.effective_rank import EffectiveRankTaker, effective_rank
-from vslm.measure.logit_lens import LogitLensTaker
+from vslm.measure.attention_maps import AttentionMaps, AttentionMapsEvaluator
+from vslm.measure.effective_rank import EffectiveRankEvaluator, effective_rank
+from vslm.measure.logit_lens import LogitLensEvaluator
 from vslm.measure.measure import in_batches
 from vslm.measure.parts_of_word import parts_of_word
-from vslm.measure.token_classes import TokenClasses, TokenClassesTaker, occurs_before
+from vslm.measure.token_classes import TokenClasses, TokenClassesEvaluator, occurs_before
 from vslm.measure.token_counts import training_counts
 from vslm.measure.token_loss import token_loss
-from vslm.measure.token_probe import TokenProbe, TokenProbeTaker
+from vslm.measure.token_probe import TokenProbe, TokenProbeEvaluator
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.models.layouts.plain import uniform
@@ -67,7 +67,7 @@ def test_classes_by_hand() -> None:
     np.testing.assert_array_equal(occurs_before(windows_NT1), [[False, True, True, False]])
     model = Answers([5, 0, 0, 0, 0, 1])  # right: 5 after 0, twice, and 1 after the last 5
     classes = {"part": np.array([[2, 0, 0, 0]])}
-    numbers = TokenClassesTaker(windows_NT1, classes, {"part": 3}, {})(model)  # type: ignore[arg-type]
+    numbers = TokenClassesEvaluator(windows_NT1, classes, {"part": 3}, {})(model)  # type: ignore[arg-type]
     right, wrong = math.log(math.exp(10) + 5) - 10, math.log(math.exp(10) + 5)
     np.testing.assert_array_equal(numbers["part_num_tokens_G"], [3, 0, 1])
     np.testing.assert_allclose(numbers["part_loss_nats_G"], [(wrong + right + right) / 3, math.nan, right], atol=1e-6)
@@ -106,7 +106,7 @@ def test_the_rank_of_a_stream_and_one_that_does_not_vary() -> None:
     """Corners of a triangle vary equally in two directions, also scaled; then one direction is left, then none."""
     table_VE = 5 + torch.eye(3)
     changes = (lambda x: 3 * x, lambda x: x * torch.tensor([1.0, 0, 0]), lambda x: torch.full_like(x, 0.1))
-    numbers = EffectiveRankTaker(np.array([[0, 1, 2, 1], [2, 1, 0, 1]]))(model_of(table_VE, *changes))
+    numbers = EffectiveRankEvaluator(np.array([[0, 1, 2, 1], [2, 1, 0, 1]]))(model_of(table_VE, *changes))
     np.testing.assert_allclose(numbers["rank_L"], [2, 2, 1, math.nan], rtol=1e-9)
     assert numbers["width_L"].tolist() == [3, 3, 3, 3]
 
@@ -115,7 +115,7 @@ def probed(model: LanguageModel, num_tokens: int = 5) -> dict[str, np.ndarray]:
     """The probe on random windows."""
     windows_NT1 = np.random.default_rng(3).integers(num_tokens, size=(41, 12))
     model.context_tokens = 11
-    return TokenProbeTaker(windows_NT1, 1e-3)(model)
+    return TokenProbeEvaluator(windows_NT1, 1e-3)(model)
 
 
 def test_the_probe_reads_what_is_there_and_guesses_what_is_not() -> None:
@@ -135,7 +135,7 @@ def test_the_probe_reads_what_is_there_and_guesses_what_is_not() -> None:
     assert numbers["accuracy_current_L"][2] < 0.3
     assert numbers["accuracy_current_L"][3] == pytest.approx(numbers["chance"])
     # The lens asks the model's own readout, to which the turned stream says nothing.
-    lens = LogitLensTaker(np.random.default_rng(3).integers(num_tokens, size=(41, 12)))(model)
+    lens = LogitLensEvaluator(np.random.default_rng(3).integers(num_tokens, size=(41, 12)))(model)
     assert lens["top_current_L"][1] < 0.5
 
 
@@ -162,7 +162,7 @@ def test_maps_by_hand() -> None:
     attends = Attends(torch.stack([first, torch.eye(3)])), Attends(torch.eye(3)[None])
     model = model_of(torch.eye(3), lambda x: x, *attends)
     names = ["path.1.attention.weights", "path.2.attention.weights"]
-    numbers = AttentionMapsTaker(np.array([[0, 2, 1, 0]]), names, 4, [b"a", b"", "é".encode()])(model)
+    numbers = AttentionMapsEvaluator(np.array([[0, 2, 1, 0]]), names, 4, [b"a", b"", "é".encode()])(model)
     expected = np.full((2, 2, 3, 3), np.nan)
     expected[0, 0] = [[1, 0, 0], [0.25, 0.75, 0], [0, 0, 0]]
     expected[0, 1] = expected[1, 0] = np.eye(3)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
-from vslm.measure.measure import Taker
-from vslm.measure.prompt_effect import PromptEffect, PromptEffectTaker, cut
+from vslm.measure.measure import Evaluator
+from vslm.measure.prompt_effect import PromptEffect, PromptEffectEvaluator, cut
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.initialization import Init
 from vslm.models.layouts.plain import uniform
@@ -101,8 +101,10 @@ def test_texts_of_other_lengths_do_not_change_each_other() -> None:
 
 def test_the_measure_by_hand() -> None:
     """Means of the diagonal and of the rest, and curves that are means over pairs."""
-    taker: Taker = PromptEffectTaker(np.array([[1, 1], [2, 2], [3, 3]]), np.array([[1, 4], [2, 4], [3, 4]]), 0)
-    numbers = taker(Remembers(1))  # type: ignore[arg-type]
+    evaluator: Evaluator = PromptEffectEvaluator(
+        np.array([[1, 1], [2, 2], [3, 3]]), np.array([[1, 4], [2, 4], [3, 4]]), 0
+    )
+    numbers = evaluator(Remembers(1))  # type: ignore[arg-type]
     gain = math.log(12)  # the first token of the own continuation; the second is the same under every prompt
     np.testing.assert_allclose(numbers["pmi_nats_IJ"], gain * np.eye(3), atol=1e-6)
     assert numbers["pmi_own_nats"] == pytest.approx(gain)
@@ -150,9 +152,9 @@ def test_prompts_are_what_stands_before_their_continuations() -> None:
         ({"prompt_tokens": 5}, 5, 6),
         ({"continuation_tokens": 2}, 3, 2),
     ):
-        taker = PromptEffect(**fields).build(model=model, corpus=corpus, context_tokens=12)  # type: ignore[arg-type]
-        assert isinstance(taker, PromptEffectTaker)
-        prompts, continuations = taker.prompts_IT, taker.continuations_IT
+        evaluator = PromptEffect(**fields).build(model=model, corpus=corpus, context_tokens=12)  # type: ignore[arg-type]
+        assert isinstance(evaluator, PromptEffectEvaluator)
+        prompts, continuations = evaluator.prompts_IT, evaluator.continuations_IT
         assert prompts.shape == (12, prompt_tokens)
         assert continuations.shape == (12, continuation_tokens)
         np.testing.assert_array_equal((prompts[:, -1] + 1) % 7, continuations[:, 0])

@@ -12,7 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE, Characters
-from vslm.measure.token_view import TokenView, TokenViewTaker, piece_starts, piece_text
+from vslm.measure.token_view import TokenView, TokenViewEvaluator, piece_starts, piece_text
 
 CONTEXT_TOKENS = 5
 
@@ -34,7 +34,7 @@ def test_by_hand() -> None:
     """Ids of the separator, a, b and c; two pieces, longer than the context and shorter."""
     tokenizer = Characters().fit(["ab", "c"])
     model = AlwaysSame([1 / 16, 1 / 2, 1 / 4, 3 / 16])
-    said = TokenViewTaker(tokenizer, ["abcabca", "cb"], np.array([3, 11]), 2, np.array([1, 7, 0, 3]))(model)
+    said = TokenViewEvaluator(tokenizer, ["abcabca", "cb"], np.array([3, 11]), 2, np.array([1, 7, 0, 3]))(model)
     assert np.flatnonzero(said["is_never_N"]).tolist() == [1, 4, 8], "b was never shown"
     assert said["ids_N"].tolist() == [1, 2, 3, 1, 2, 3, 1, 3, 2]
     assert said["piece_N"].tolist() == [0] * 7 + [1] * 2
@@ -51,7 +51,7 @@ def test_by_hand() -> None:
 def test_without_a_separator_the_first_token_has_no_numbers() -> None:
     """Nothing stands before it."""
     tokenizer = Characters().fit(["abc"], separated=False)
-    said = TokenViewTaker(tokenizer, ["cab"], np.array([0]), 3, np.ones(3))(AlwaysSame([1 / 2, 1 / 4, 1 / 4]))
+    said = TokenViewEvaluator(tokenizer, ["cab"], np.array([0]), 3, np.ones(3))(AlwaysSame([1 / 2, 1 / 4, 1 / 4]))
     assert np.isnan(said["loss_nats_N"]).tolist() == [True, False, False]
     assert said["rank_N"].tolist() == [0, 1, 2]
     assert said["top_ids_NK"][0].tolist() == [-1, -1, -1]

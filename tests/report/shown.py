@@ -20,8 +20,8 @@ def sections_of(path: Path) -> dict[str, Section]:
     """The sections of what was measured, by name."""
     folder = StudyFolder(path)
     runs = read_runs(folder)
-    look = styles(list(runs), folder.study.baseline)
-    return {section.id: section for section in sections(folder.study, judged_arms(folder), runs, look)}
+    style_of = styles(list(runs), folder.study.baseline)
+    return {section.id: section for section in sections(folder.study, judged_arms(folder), runs, style_of)}
 
 
 def write_study_with(

@@ -17,16 +17,16 @@ from vslm.report.pages.images import numbers_as_csv
 
 def test_the_baseline_is_neutral_and_the_others_differ() -> None:
     """No two of the first arms share a color, wherever the baseline stands in the order."""
-    look = styles(["b", "base", "c", "d"], "base")
-    assert look["base"].color == 0
-    assert [look[arm].color for arm in "bcd"] == [1, 2, 3]
+    style_of = styles(["b", "base", "c", "d"], "base")
+    assert style_of["base"].color == 0
+    assert [style_of[arm].color for arm in "bcd"] == [1, 2, 3]
 
 
 def test_more_arms_than_colors_still_get_one() -> None:
     """Colors come again, with another dash."""
-    look = styles([str(i) for i in range(19)], "0")
-    assert max(style.color for style in look.values()) == NUM_COLORS - 1
-    assert (look["1"].color, look["1"].dash) != (look["8"].color, look["8"].dash)
+    style_of = styles([str(i) for i in range(19)], "0")
+    assert max(style.color for style in style_of.values()) == NUM_COLORS - 1
+    assert (style_of["1"].color, style_of["1"].dash) != (style_of["8"].color, style_of["8"].dash)
 
 
 def test_labels_hold_no_tags_and_no_placeholders() -> None:

@@ -188,8 +188,8 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path: Path) -> None:
 
 def test_cards_share_one_axis(study: StudyFolder) -> None:
     """Zero is at the same place on every card, and every interval is on the axis."""
-    look = styles(study.arms, "all-visible")
-    bars = [card["bar"] for card in cards(study.study.primary, judged_arms(study), look)]
+    style_of = styles(study.arms, "all-visible")
+    bars = [card["bar"] for card in cards(study.study.primary, judged_arms(study), style_of)]
     assert bars[0]["zero"] == bars[1]["zero"]
     for bar in bars:
         assert 0 < bar["low"] < bar["delta"] < bar["high"] < 100

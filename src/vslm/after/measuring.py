@@ -20,7 +20,7 @@ from vslm.core.errors import ResultError, SpecError, VslmError, nearest
 from vslm.core.paths import parse_change
 from vslm.core.specs import to_plain
 from vslm.data.corpus import open_corpus
-from vslm.measure.measure import Measure, Taker
+from vslm.measure.measure import Evaluator, Measure
 from vslm.results.files import read_arrays, read_json, write_arrays, write_json
 from vslm.results.folder import DECLARED, LATER, LATER_RECORD
 from vslm.results.naming import named
@@ -35,7 +35,7 @@ PassOver = Callable[[str, VslmError], None]
 
 
 @dataclass(frozen=True)
-class Taking:
+class Evaluation:
     """One measure that is due for one run.
 
     Args:
@@ -49,7 +49,7 @@ class Taking:
     steps: tuple[int, ...]
 
 
-def takings(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trust: bool = False) -> list[Taking]:
+def evaluations(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trust: bool = False) -> list[Evaluation]:
     """Everything to be taken, checked before the first of it.
 
     A measure that is taken at the end alone is taken from the last weights, every other one at all stored steps. A run
@@ -92,14 +92,14 @@ def takings(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trust: b
                 has_torn = True
                 pass_over(run.name, problem)
             else:
-                found.append(Taking(run, measure, steps[-1:] if is_final else steps))
+                found.append(Evaluation(run, measure, steps[-1:] if is_final else steps))
     if not found and not has_torn:
         do = "run the study, with Experiment(keep_weights=12) for more than the last weights"
         raise ResultError(str(folder), "no run here has stored weights", "", do)
     return found
 
 
-def take(taking: Taking, say: Callable[[str], None]) -> tuple[int, ...]:
+def take(taking: Evaluation, say: Callable[[str], None]) -> tuple[int, ...]:
     """Take one measure of one run, write it into the run's folder, and return the steps it was taken at.
 
     Raises: DataError if the corpus is not on this machine; ResultError if all weights are torn.
@@ -109,10 +109,10 @@ def take(taking: Taking, say: Callable[[str], None]) -> tuple[int, ...]:
     torch.set_num_threads(run.job.settings.threads)  # as in the run, so that the last weights give its very numbers
     context_tokens = run.job.experiment.model.context_tokens
     taken: list[Taken] = []
-    taker: Taker | None = None
+    evaluator: Evaluator | None = None
     for step, model in run.models(say, taking.steps):
-        taker = taker or measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
-        taken.append(Taken(measure.recorded_as, step, taker(model)))
+        evaluator = evaluator or measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
+        taken.append(Taken(measure.recorded_as, step, evaluator(model)))
     if not taken:
         raise ResultError(run.name, "none of its weights can be read", "", "run it again")
     _write(run, measure, taken, say)

@@ -69,7 +69,7 @@ def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
     """
     import time
 
-    from vslm.after.measuring import take, takings
+    from vslm.after.measuring import evaluations, take
     from vslm.report.pages.study import write_report
     from vslm.results.folder import study_folder_of
 
@@ -81,7 +81,7 @@ def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
             print(said, file=sys.stderr)
         passed_over.add(said)
 
-    for taking in takings(folder, measures, pass_over, trust=trust):
+    for taking in evaluations(folder, measures, pass_over, trust=trust):
         start = time.perf_counter()
         try:
             steps = take(taking, say=print)

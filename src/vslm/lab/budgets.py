@@ -164,7 +164,7 @@ class Bench:
         """
         answer: dict[str, Any] = {}
         try:
-            run_orders([order], workers=1, hear=lambda _, message: answer.update(message))
+            run_orders([order], workers=1, on_message=lambda _, message: answer.update(message))
             if "failed" in answer:
                 arms = ", ".join(job.arm for job in (order.job, *order.beside))
                 log = read_shown(order.folder / "worker.log", end=True).strip()

@@ -56,7 +56,7 @@ class Watcher(Protocol):
         """A line for people."""
         ...
 
-    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+    def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         """What a run said: progress, a sample, that it is done or failed."""
         ...
 

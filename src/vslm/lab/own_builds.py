@@ -53,9 +53,9 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
             for measure in experiment.measures:
                 if is_own(type(measure)):
                     context_tokens = experiment.model.context_tokens
-                    taker = measure.build(model=model, corpus=corpora[arm], context_tokens=context_tokens)
+                    evaluator = measure.build(model=model, corpus=corpora[arm], context_tokens=context_tokens)
                     decides = primary is not None and measure is primary.of(experiment)
-                    taken = taker(model) if decides or measure.arrays else {}
+                    taken = evaluator(model) if decides or measure.arrays else {}
                     _check_arrays(measure, taken)
                     if primary is not None and decides:
                         _check_number(type(measure), str(primary.number), taken)

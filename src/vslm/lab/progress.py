@@ -42,7 +42,7 @@ class _Lines:
         self.begun = time.monotonic()  # what came before ran at other lengths, so it says nothing about these
         self.first_step = None
 
-    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+    def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         self.runs.setdefault((arm, seed), {}).update(message)
         if "step" in message and self.first_step is None:
             self.first_step = time.monotonic(), self._done()
@@ -111,11 +111,11 @@ class _Table(_Lines):
         self.live = live
         self.sample = ""
 
-    def heard(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+    def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
         if "sample" in message:  # the latest stands below the table, so that none pushes it off the screen
             self.sample = message["sample"]
         else:
-            super().heard(arm, seed, message)
+            super().on_message(arm, seed, message)
         self.live.update(self.shown())
 
     def moved(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:

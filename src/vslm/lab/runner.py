@@ -24,7 +24,7 @@ from vslm.results.files import write_text
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
 from vslm.results.places import files_below, remove_file, remove_folder
 from vslm.results.records import RunEnd, StudyRecord
-from vslm.runs.pool import Crew, Order, run_orders
+from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.study.experiment import Experiment
 from vslm.study.own_classes import own_code
 from vslm.study.study import Study, auto_looks
@@ -43,7 +43,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     checked = check_models(study, {arm: corpus.vocabulary for arm, corpus in corpora.items()})
     for line in (checked.words, *checked.lints):
         watcher.say(line)
-    with held(out), Crew() as crew:
+    with held(out), WorkerPool() as pool:
         remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
@@ -55,7 +55,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             remember(code.write(copy))
 
         def train(tasks: Sequence[Task]) -> None:
-            _train(tasks, record, watcher, copy, options, crew)
+            _train(tasks, record, watcher, copy, options, pool)
 
         arms = _chosen(study, arms, record, out, train)
         for seeds in _rounds(study, record, options):
@@ -130,7 +130,12 @@ def _is_over(study: Study, out: Path, seeds: list[int], record: StudyRecord) -> 
 
 
 def _train(
-    tasks: Sequence[Task], record: StudyRecord, watcher: Watcher, study_file: Path | None, options: Options, crew: Crew
+    tasks: Sequence[Task],
+    record: StudyRecord,
+    watcher: Watcher,
+    study_file: Path | None,
+    options: Options,
+    pool: WorkerPool,
 ) -> None:
     """Run what is not done, in order, and keep going past a run that fails.
 
@@ -141,18 +146,18 @@ def _train(
     for job, path in tasks:
         done = RunFolder(path, job.arm, job.data_seed).ended_whole_as(job.fingerprint, watcher.say)
         if done is not None:
-            watcher.heard(job.arm, job.data_seed, {"done": done, "was_there": True})
+            watcher.on_message(job.arm, job.data_seed, {"done": done, "was_there": True})
         else:
             remove_file(path / FAILED)
             orders.append(Order(job, path, study_file, samples=options.samples))
     settled: set[int] = set()
 
-    def hear(order: Order, message: dict[str, Any]) -> None:
+    def on_message(order: Order, message: dict[str, Any]) -> None:
         if "failed" in message and id(order) in settled:
             return  # its process ends with a code beside what it said already
         if "done" in message:
             message = {**message, "done": RunEnd.from_plain(message["done"])}
-        watcher.heard(order.job.arm, order.job.data_seed, message)
+        watcher.on_message(order.job.arm, order.job.data_seed, message)
         if "done" in message:
             remove_file(order.folder / "order.json")
             if order.job.is_made_to_choose:  # nobody goes on with it
@@ -164,4 +169,4 @@ def _train(
         if "failed" in message:
             write_text(order.folder / FAILED, message["failed"].rstrip() + "\n")
 
-    run_orders(orders, workers=record.settings.workers, hear=hear, crew=crew)
+    run_orders(orders, workers=record.settings.workers, on_message=on_message, pool=pool)

@@ -76,8 +76,8 @@ def tag_of(entry: Entry) -> str:
 def _card_context(entry: Entry) -> dict[str, Any]:
     study, progress = entry.study, entry.progress
     arms = list(study.arms)
-    look = styles(arms, study.baseline)
-    rows = content.cards(study.primary, [row for row in entry.rows if row.arm in look], look)
+    style_of = styles(arms, study.baseline)
+    rows = content.cards(study.primary, [row for row in entry.rows if row.arm in style_of], style_of)
     verdicts = {row["verdict"] for row in rows}
     words = [entry.name, study.question or "", *arms, *(VERDICT_WORDS[verdict] for verdict in verdicts)]
     return {
@@ -109,7 +109,7 @@ def _card_context(entry: Entry) -> dict[str, Any]:
 def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
     """The report of a study, with what comes while it runs and a place to type a text."""
     assert entry.progress is not None
-    look = styles(list(runs), entry.study.baseline)
+    style_of = styles(list(runs), entry.study.baseline)
     readers: dict[int, list[str]] = {}  # seed -> arms whose run has stored weights
     for run in (run for found in runs.values() for run in found if _can_read(entry, run)):
         readers.setdefault(run.seed, []).append(run.arm)
@@ -120,7 +120,7 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
         "since": cursor_of(runs),
         "results": results_of(runs, entry.results_stamp),
         "fields": FIELDS,
-        "colors": {arm: style.color for arm, style in look.items()},
+        "colors": {arm: style.color for arm, style in style_of.items()},
         "progress": progress_for_script(entry.progress),
         "readers": readers,
         "most_readers": MOST_READERS,
@@ -128,7 +128,7 @@ def study_page(entry: Entry, runs: dict[str, list[Run]]) -> str:
     context = {
         "entry": entry,
         "progress": entry.progress,
-        "look": look,
+        "style_of": style_of,
         "readers": dict(sorted(readers.items())),
         "arms": [arm for arm in runs if any(arm in found for found in readers.values())],
         "most_readers": MOST_READERS,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vslm.data.corpus import Corpus
 from vslm.measure.attention_weights import by_visit_and_head, place_of, weights_patterns, windows_of_weights
-from vslm.measure.measure import OnWindows, Taker, in_batches
+from vslm.measure.measure import Evaluator, OnWindows, in_batches
 from vslm.measure.sections import ATTENTION_DISTANCE
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
@@ -38,12 +38,12 @@ class AttentionDistance(OnWindows):
     recorded_as: ClassVar[str] = "attention_distance"
     shown, arrays, numbers = ATTENTION_DISTANCE.shown, ATTENTION_DISTANCE.arrays, ATTENTION_DISTANCE.numbers
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         weights_patterns(model, type(self).__name__)
-        return AttentionDistanceTaker(self.windows(corpus, context_tokens))
+        return AttentionDistanceEvaluator(self.windows(corpus, context_tokens))
 
 
-class AttentionDistanceTaker(Taker):
+class AttentionDistanceEvaluator(Evaluator):
     """See `AttentionDistance`."""
 
     def __init__(self, windows_NT1: np.ndarray) -> None:

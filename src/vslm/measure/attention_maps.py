@@ -13,7 +13,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.windows import evaluation_windows
 from vslm.measure.attention_weights import place_of, weights_patterns
-from vslm.measure.measure import Measure, Taker, in_batches
+from vslm.measure.measure import Evaluator, Measure, in_batches
 from vslm.measure.names import matching
 from vslm.measure.watch import watch, watchable
 from vslm.models.language_model import LanguageModel
@@ -58,16 +58,16 @@ class AttentionMaps(Measure):
         """The end."""
         return [num_steps]
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         names = matching(weights_patterns(model, type(self).__name__), watchable(model))
         spread = np.unique(np.round(np.linspace(0, len(names) - 1, min(self.num_visits, len(names)))).astype(int))
         windows_NT1 = evaluation_windows(corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=1)
         windows_NT1 = windows_NT1[:, : self.num_tokens + 1]
         token_bytes = [corpus.tokenizer.token_bytes[token] for token in windows_NT1[0, :-1]]
-        return AttentionMapsTaker(windows_NT1, [names[i] for i in spread], self.num_heads, token_bytes)
+        return AttentionMapsEvaluator(windows_NT1, [names[i] for i in spread], self.num_heads, token_bytes)
 
 
-class AttentionMapsTaker(Taker):
+class AttentionMapsEvaluator(Evaluator):
     """See `AttentionMaps`.
 
     Args:

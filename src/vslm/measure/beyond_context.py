@@ -9,7 +9,7 @@ from vslm.core.bounds import Loops, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Evaluator, OnWindows
 from vslm.measure.sections import BEYOND_CONTEXT
 from vslm.measure.token_loss import by_position, window_losses
 from vslm.models.language_model import LanguageModel, Model
@@ -68,12 +68,12 @@ class BeyondContext(OnWindows):
         """Windows of `times` contexts, [N, times * T + 1]."""
         return super().windows(corpus, self.longest_tokens(context_tokens))
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         weight_NL = self.weights(corpus, self.longest_tokens(context_tokens))
-        return BeyondContextTaker(self.windows(corpus, context_tokens), context_tokens, weight_NL)
+        return BeyondContextEvaluator(self.windows(corpus, context_tokens), context_tokens, weight_NL)
 
 
-class BeyondContextTaker(Taker):
+class BeyondContextEvaluator(Evaluator):
     """See `BeyondContext`.
 
     Args:

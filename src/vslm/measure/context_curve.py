@@ -12,7 +12,7 @@ from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.data.windows import spread_windows
 from vslm.measure.declared import Number
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Evaluator, OnWindows
 from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
 from vslm.stats.context_learning import far_place
@@ -77,11 +77,11 @@ class ContextCurve(OnWindows):
             split.tokens, context_tokens=context_tokens, num_windows=num_targets, weights=split.weights
         )
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        return ContextCurveTaker(self.windows(corpus, context_tokens))
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
+        return ContextCurveEvaluator(self.windows(corpus, context_tokens))
 
 
-class ContextCurveTaker(Taker):
+class ContextCurveEvaluator(Evaluator):
     """See `ContextCurve`.
 
     Args:

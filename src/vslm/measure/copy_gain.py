@@ -8,7 +8,7 @@ import numpy as np
 
 from vslm.data.corpus import Corpus
 from vslm.measure.declared import Number
-from vslm.measure.measure import Taker
+from vslm.measure.measure import Evaluator
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
@@ -39,11 +39,11 @@ class CopyGain(OnRepeatedBlocks):
         "gain_nats": Number(unit="nats per token", higher_is_better=True, title="gain of a block that comes again"),
     }
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        return CopyGainTaker(self.windows(corpus, context_tokens))
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
+        return CopyGainEvaluator(self.windows(corpus, context_tokens))
 
 
-class CopyGainTaker(Taker):
+class CopyGainEvaluator(Evaluator):
     """See `CopyGain`.
 
     Args:

@@ -16,7 +16,7 @@ from vslm.data.ngrams import NOTHING, ORDERS, NGrams, ngrams_of
 from vslm.data.windows import evaluation_windows
 from vslm.measure.calibration import Calibration
 from vslm.measure.declared import Number
-from vslm.measure.measure import Measure, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, Measure, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel
 
 
@@ -92,11 +92,11 @@ class EarlyDays(Measure):
         places = (round(2 ** (place / self.steps_per_doubling)) for place in range(num_places + 1))
         return sorted({0, num_steps, *(step for step in places if step <= num_steps)})
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         windows_NT1 = evaluation_windows(
             corpus.evaluated.tokens, context_tokens=context_tokens, num_tokens=self.num_tokens
         )
-        return EarlyDaysTaker(windows_NT1, ngrams_of(corpus))
+        return EarlyDaysEvaluator(windows_NT1, ngrams_of(corpus))
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class _Expected:
         return float(sparse + dense)
 
 
-class EarlyDaysTaker(Taker):
+class EarlyDaysEvaluator(Evaluator):
     """See `EarlyDays`. What the n-gram models say of the windows is computed once, when it is built."""
 
     def __init__(self, windows_NT1: np.ndarray, ngrams: NGrams) -> None:

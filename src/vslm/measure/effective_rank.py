@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, OnWindows, in_batches, windows_at_a_time
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
 
@@ -35,11 +35,11 @@ class EffectiveRank(OnWindows):
 
     recorded_as: ClassVar[str] = "effective_rank"
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        return EffectiveRankTaker(self.windows(corpus, context_tokens))
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
+        return EffectiveRankEvaluator(self.windows(corpus, context_tokens))
 
 
-class EffectiveRankTaker(Taker):
+class EffectiveRankEvaluator(Evaluator):
     """See `EffectiveRank`."""
 
     def __init__(self, windows_NT1: np.ndarray) -> None:

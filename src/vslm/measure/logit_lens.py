@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, OnWindows, in_batches, windows_at_a_time
 from vslm.measure.sections import LOGIT_LENS
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
@@ -42,11 +42,11 @@ class LogitLens(OnWindows):
     recorded_as: ClassVar[str] = "logit_lens"
     shown, arrays, numbers = LOGIT_LENS.shown, LOGIT_LENS.arrays, LOGIT_LENS.numbers
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        return LogitLensTaker(self.windows(corpus, context_tokens), self.weights(corpus, context_tokens))
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
+        return LogitLensEvaluator(self.windows(corpus, context_tokens), self.weights(corpus, context_tokens))
 
 
-class LogitLensTaker(Taker):
+class LogitLensEvaluator(Evaluator):
     """See `LogitLens`."""
 
     def __init__(self, windows_NT1: np.ndarray, weight_NT: np.ndarray | None = None) -> None:

@@ -9,7 +9,7 @@ from vslm.core.bounds import Loops, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Evaluator, OnWindows
 from vslm.measure.sections import LOSS_BY_LOOPS
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel, Model
@@ -52,12 +52,12 @@ class LossByLoops(OnWindows):
             found = f"LossByLoops of a model with {len(model.repeats)} Repeat in its path"
             raise SpecError("measures", found, "exactly one is needed", "loop it with looped(...), or leave it out")
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         weight_NT = self.weights(corpus, context_tokens)
-        return LossByLoopsTaker(self.windows(corpus, context_tokens), self.times, weight_NT)
+        return LossByLoopsEvaluator(self.windows(corpus, context_tokens), self.times, weight_NT)
 
 
-class LossByLoopsTaker(Taker):
+class LossByLoopsEvaluator(Evaluator):
     """See `LossByLoops`."""
 
     def __init__(self, windows_NT1: np.ndarray, times: tuple[int, ...], weight_NT: np.ndarray | None = None) -> None:

@@ -9,7 +9,7 @@ from vslm.core.bounds import Some, Tokens
 from vslm.core.errors import SpecError
 from vslm.data.batches import Windows, evaluation_windows_of
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.measure import Evaluator, Measure, log_spaced_steps
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 
@@ -67,15 +67,15 @@ class LossByPosition(Measure):
         """
         return log_spaced_steps(num_steps, self.num_evaluations)
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         """What takes the loss of a model by position, eagerly and in fp32, on the windows of the last evaluation."""
         split = corpus.evaluated
-        return LossByPositionTaker(
+        return LossByPositionEvaluator(
             evaluation_windows_of(split, context_tokens=context_tokens, num_tokens=self.num_final_tokens)
         )
 
 
-class LossByPositionTaker(Taker):
+class LossByPositionEvaluator(Evaluator):
     """See `LossByPosition`. Arrays: `loss_nats_T`, and `weight_T` where targets count differently."""
 
     def __init__(self, windows: Windows) -> None:

@@ -2,7 +2,7 @@
 
     Measure       a spec in `Experiment(measures=(...))`: what, at which steps, on how many tokens
     build(...)    checks names against the model, cuts the windows, once, before the first step
-    Taker         take(model) -> {"loss_nats_L": array, ...}; arrays have fixed axes, which their names end with
+    Evaluator         take(model) -> {"loss_nats_L": array, ...}; arrays have fixed axes, which their names end with
 
 What is taken is recorded in arrays.npz under the measure's own name with the steps as first axis (`S`):
 `loss_nats_L` of `logit_lens` is `logit_lens.loss_nats_SL`, beside `logit_lens.steps_S`. A number without axes is also a
@@ -39,7 +39,7 @@ from vslm.models.language_model import LanguageModel, Model
 _AXES = re.compile(r"_([A-Z]+)$")
 
 
-class Taker(ABC):
+class Evaluator(ABC):
     """What a measure builds: takes its numbers from a model, any number of times.
 
     Calling it is what the training loop does: evaluation mode, no gradients, everything put back, plain arrays out.
@@ -79,7 +79,7 @@ class Measure(Spec):
         """After which steps of a training of `num_steps` to take it; 0 is before the first."""
 
     @abstractmethod
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         """What takes it.
 
         Args:

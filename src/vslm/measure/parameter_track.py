@@ -8,7 +8,7 @@ import numpy as np
 from vslm.core.bounds import Some
 from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.measure import Evaluator, Measure, log_spaced_steps
 from vslm.measure.names import matching
 from vslm.models.language_model import LanguageModel
 
@@ -49,7 +49,7 @@ class ParameterTrack(Measure):
         """Log-spaced, with both ends."""
         return log_spaced_steps(num_steps, self.num_evaluations)
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         parameters = dict(model.named_parameters())
         found = matching(self.names, parameters, where="ParameterTrack.names")
         for name in found:
@@ -60,10 +60,10 @@ class ParameterTrack(Measure):
                     f"at most most_numbers={self.most_numbers:,}",
                     "name a smaller one, or raise most_numbers",
                 )
-        return ParameterTrackTaker(found)
+        return ParameterTrackEvaluator(found)
 
 
-class ParameterTrackTaker(Taker):
+class ParameterTrackEvaluator(Evaluator):
     """See `ParameterTrack`."""
 
     def __init__(self, names: list[str]) -> None:

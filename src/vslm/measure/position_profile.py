@@ -10,7 +10,7 @@ from vslm.core.bounds import Tokens
 from vslm.data.batches import Windows
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds, document_of_windows, evaluation_starts
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Evaluator, OnWindows
 from vslm.measure.token_loss import window_losses
 from vslm.models.language_model import LanguageModel
 from vslm.stats.bootstrap import pooled_means
@@ -49,20 +49,20 @@ class PositionProfile(OnWindows):
     recorded_as: ClassVar[str] = "position_profile"
     num_tokens: Tokens = 16_384
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         windows_NT1 = self.windows(corpus, context_tokens)
         separator = corpus.tokenizer.end_of_text
         weight_NT = self.weights(corpus, context_tokens)
         if separator is None or weight_NT is not None:  # beginnings would need the weights of a text of their own
-            return PositionProfileTaker(windows_NT1, weight_NT=weight_NT)
+            return PositionProfileEvaluator(windows_NT1, weight_NT=weight_NT)
         tokens = corpus.evaluated.tokens
         starts_N = evaluation_starts(tokens, context_tokens=context_tokens, num_tokens=self.num_tokens)
         document_N = document_of_windows(tokens, separator, starts_N, context_tokens)
         documents = beginnings(tokens, separator, context_tokens, len(windows_NT1))
-        return PositionProfileTaker(windows_NT1, *documents, document_N)
+        return PositionProfileEvaluator(windows_NT1, *documents, document_N)
 
 
-class PositionProfileTaker(Taker):
+class PositionProfileEvaluator(Evaluator):
     """See `PositionProfile`.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
 from vslm.measure.attention_weights import by_visit_and_head, place_of, weights_patterns, windows_of_weights
-from vslm.measure.measure import Taker, in_batches
+from vslm.measure.measure import Evaluator, in_batches
 from vslm.measure.repeated_blocks import OnRepeatedBlocks
 from vslm.measure.sections import PREFIX_MATCHING
 from vslm.measure.watch import watch
@@ -42,12 +42,12 @@ class PrefixMatching(OnRepeatedBlocks):
     shown, arrays, numbers = PREFIX_MATCHING.shown, PREFIX_MATCHING.arrays, PREFIX_MATCHING.numbers
     num_tokens: Tokens = 2048
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         weights_patterns(model, type(self).__name__)
-        return PrefixMatchingTaker(self.windows(corpus, context_tokens))
+        return PrefixMatchingEvaluator(self.windows(corpus, context_tokens))
 
 
-class PrefixMatchingTaker(Taker):
+class PrefixMatchingEvaluator(Evaluator):
     """See `PrefixMatching`.
 
     Args:

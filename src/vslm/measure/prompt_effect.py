@@ -12,7 +12,7 @@ from vslm.core.seeds import derive_seed
 from vslm.data.corpus import Corpus
 from vslm.data.windows import document_bounds
 from vslm.measure.declared import Number
-from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.measure import Evaluator, Measure, log_spaced_steps
 from vslm.measure.prompts import KINDS, prompt_effect
 from vslm.models.language_model import LanguageModel
 
@@ -73,7 +73,7 @@ class PromptEffect(Measure):
         """The end, or log-spaced steps."""
         return log_spaced_steps(num_steps, self.num_evaluations)
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         prompt_tokens = self.prompt_tokens or max(1, context_tokens // 4)
         continuation_tokens = self.continuation_tokens or max(1, context_tokens // 2)
         if prompt_tokens + continuation_tokens > context_tokens:
@@ -87,10 +87,10 @@ class PromptEffect(Measure):
             num=self.num_prompts,
             length=prompt_tokens + continuation_tokens,
         )
-        return PromptEffectTaker(texts[:, :prompt_tokens], texts[:, prompt_tokens:], separator or 0)
+        return PromptEffectEvaluator(texts[:, :prompt_tokens], texts[:, prompt_tokens:], separator or 0)
 
 
-class PromptEffectTaker(Taker):
+class PromptEffectEvaluator(Evaluator):
     """See `PromptEffect`."""
 
     def __init__(self, prompts_IT: np.ndarray, continuations_IT: np.ndarray, start: int) -> None:

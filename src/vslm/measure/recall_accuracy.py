@@ -13,7 +13,7 @@ from vslm.data.corpus import Corpus
 from vslm.data.sources.associative_recall import AssociativeRecall, query_distances
 from vslm.data.sources.source import Source
 from vslm.measure.declared import Number
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, OnWindows, in_batches, windows_at_a_time
 from vslm.models.language_model import LanguageModel, Model
 
 
@@ -49,12 +49,12 @@ class RecallAccuracy(OnWindows):
             found = f"RecallAccuracy with data={type(source).__name__}"
             raise SpecError("measures", found, "only AssociativeRecall has queries", "change data, or leave it out")
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         windows_NT1 = self.windows(corpus, context_tokens)
-        return RecallAccuracyTaker(windows_NT1, query_distances(windows_NT1[:, :-1], corpus.tokenizer))
+        return RecallAccuracyEvaluator(windows_NT1, query_distances(windows_NT1[:, :-1], corpus.tokenizer))
 
 
-class RecallAccuracyTaker(Taker):
+class RecallAccuracyEvaluator(Evaluator):
     """See `RecallAccuracy`.
 
     Args:

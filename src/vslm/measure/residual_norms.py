@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, OnWindows, in_batches, windows_at_a_time
 from vslm.measure.sections import RESIDUAL_NORMS
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
@@ -28,11 +28,11 @@ class ResidualNorms(OnWindows):
     recorded_as: ClassVar[str] = "residual_norms"
     shown, arrays, numbers = RESIDUAL_NORMS.shown, RESIDUAL_NORMS.arrays, RESIDUAL_NORMS.numbers
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
-        return ResidualNormsTaker(self.windows(corpus, context_tokens))
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
+        return ResidualNormsEvaluator(self.windows(corpus, context_tokens))
 
 
-class ResidualNormsTaker(Taker):
+class ResidualNormsEvaluator(Evaluator):
     """See `ResidualNorms`."""
 
     def __init__(self, windows_NT1: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vslm.core.bounds import Tokens
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker
+from vslm.measure.measure import Evaluator, OnWindows
 from vslm.measure.parts_of_word import parts_of_word
 from vslm.measure.token_counts import training_counts
 from vslm.measure.token_loss import window_losses
@@ -39,7 +39,7 @@ class TokenClasses(OnWindows):
     recorded_as: ClassVar[str] = "token_classes"
     num_tokens: Tokens = 32_768
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         windows_NT1 = self.windows(corpus, context_tokens)
         octave_V = np.frexp(training_counts(corpus))[1]  # exact: 0 for 0, 1 for 1, 2 for 2 and 3, 3 for 4 to 7
         classes = {
@@ -50,10 +50,10 @@ class TokenClasses(OnWindows):
         from_count_G = np.append(0, 2 ** np.arange(octave_V.max()))
         sizes = {"frequency": len(from_count_G), "occurrence": len(OCCURRENCES), "part": len(PARTS_OF_WORD)}
         beside, weight_NT = {"frequency_from_count_G": from_count_G}, self.weights(corpus, context_tokens)
-        return TokenClassesTaker(windows_NT1, classes, sizes, beside, weight_NT)
+        return TokenClassesEvaluator(windows_NT1, classes, sizes, beside, weight_NT)
 
 
-class TokenClassesTaker(Taker):
+class TokenClassesEvaluator(Evaluator):
     """See `TokenClasses`.
 
     Args:

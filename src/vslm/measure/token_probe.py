@@ -10,7 +10,7 @@ from torch import Tensor
 from vslm.core.bounds import Real, Tokens
 from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus
-from vslm.measure.measure import OnWindows, Taker, in_batches, windows_at_a_time
+from vslm.measure.measure import Evaluator, OnWindows, in_batches, windows_at_a_time
 from vslm.measure.sections import TOKEN_PROBE
 from vslm.measure.watch import watch
 from vslm.models.language_model import LanguageModel
@@ -60,15 +60,15 @@ class TokenProbe(OnWindows):
         if not 0 < self.ridge <= 1:
             raise SpecError("ridge", f"found {self.ridge}", "above 0 and at most 1 is needed")
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         windows_NT1 = self.windows(corpus, context_tokens)
         if len(windows_NT1) < _EVERY:
             found = f"TokenProbe on {len(windows_NT1)} windows of {context_tokens} tokens"
             raise DataError("measures", found, f"{_EVERY} or more are needed", "raise num_tokens or give more text")
-        return TokenProbeTaker(windows_NT1, self.ridge)
+        return TokenProbeEvaluator(windows_NT1, self.ridge)
 
 
-class TokenProbeTaker(Taker):
+class TokenProbeEvaluator(Evaluator):
     """See `TokenProbe`."""
 
     def __init__(self, windows_NT1: np.ndarray, ridge: float) -> None:

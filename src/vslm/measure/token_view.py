@@ -10,7 +10,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.data.windows import document_bounds
-from vslm.measure.measure import Measure, Taker, log_spaced_steps
+from vslm.measure.measure import Evaluator, Measure, log_spaced_steps
 from vslm.measure.token_counts import training_counts
 from vslm.measure.token_table import token_table
 from vslm.models.language_model import LanguageModel
@@ -62,14 +62,14 @@ class TokenView(Measure):
         """The end, or log-spaced steps."""
         return log_spaced_steps(num_steps, self.num_evaluations)
 
-    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Taker:
+    def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         tokens, tokenizer = corpus.evaluated.tokens, corpus.tokenizer
         starts_P = piece_starts(tokens, tokenizer.end_of_text, self.num_pieces, self.piece_tokens)
         texts = [piece_text(tokenizer, tokens[start : start + self.piece_tokens]) for start in starts_P]
-        return TokenViewTaker(tokenizer, texts, starts_P, self.top, training_counts(corpus))
+        return TokenViewEvaluator(tokenizer, texts, starts_P, self.top, training_counts(corpus))
 
 
-class TokenViewTaker(Taker):
+class TokenViewEvaluator(Evaluator):
     """See `TokenView`."""
 
     def __init__(

@@ -147,19 +147,19 @@ def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Sched
         at_the_end = {sum(job.stages_steps)}
     return {
         recorded_by(one, job.split): Scheduled(
-            _taker(one, job, model, opened), at_the_end or steps_of(one, job.stages_steps)
+            _evaluator(one, job, model, opened), at_the_end or steps_of(one, job.stages_steps)
         )
         for one in wanted
     }
 
 
-def _taker(
+def _evaluator(
     measure: Measure, job: Job, model: LanguageModel, corpus: Corpus
 ) -> Callable[[Training], Mapping[str, np.ndarray]]:
     context_tokens = job.experiment.model.context_tokens
     if not isinstance(measure, LossByPosition):
-        taker = measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
-        return lambda training: taker(training.objects.model)  # type: ignore[arg-type]
+        evaluator = measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
+        return lambda training: evaluator(training.objects.model)  # type: ignore[arg-type]
     final_tokens = measure.final_tokens(is_made_to_choose=job.is_made_to_choose)
     windows, final_windows = (
         evaluation_windows_of(corpus.evaluated, context_tokens=context_tokens, num_tokens=num_tokens)

@@ -57,17 +57,17 @@ _STARTING_SECONDS = 300.0  # before its first word it loads torch, from a slow d
 _TURN_SECONDS = 2.0
 _SIGKILL = 9  # as a negative exit code; Windows has no such thing
 
-Hear = Callable[[Order, dict[str, Any]], None]
+OnMessage = Callable[[Order, dict[str, Any]], None]
 
 
-class Crew:
+class WorkerPool:
     """Processes that wait for the orders of a next `run_orders`; a context manager that ends them."""
 
     def __init__(self) -> None:
         self.idle: list[_Worker] = []
         self.messages: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,21 +84,21 @@ class Crew:
         return _Worker(order, self.messages)
 
 
-def run_orders(orders: Iterable[Order], *, workers: int, hear: Hear, crew: Crew | None = None) -> None:
-    """Run every order, `workers` at a time, telling `hear` whatever their processes say.
+def run_orders(orders: Iterable[Order], *, workers: int, on_message: OnMessage, pool: WorkerPool | None = None) -> None:
+    """Run every order, `workers` at a time, telling `on_message` whatever their processes say.
 
     An interruption ends the processes that are at work; each has its checkpoint.
 
     Args:
         orders: taken in this order.
         workers: at most so many at the same time.
-        hear: is told the order and the message.
-        crew: whose processes take them, and wait there afterwards; None: new ones, which are ended.
+        on_message: is told the order and the message.
+        pool: whose processes take them, and wait there afterwards; None: new ones, which are ended.
     """
-    if crew is None:
-        with Crew() as crew:
-            return run_orders(orders, workers=workers, hear=hear, crew=crew)
-    shift = _Shift(list(orders), hear, crew)
+    if pool is None:
+        with WorkerPool() as pool:
+            return run_orders(orders, workers=workers, on_message=on_message, pool=pool)
+    shift = _Shift(list(orders), on_message, pool)
     try:
         while shift.waiting or shift.busy:
             shift.begin(workers)
@@ -116,40 +116,40 @@ class _Shift:
     dead end) is ended, and its order is given to another, once.
     """
 
-    def __init__(self, waiting: list[Order], hear: Hear, crew: Crew) -> None:
-        self.waiting, self.busy, self.hear, self.crew = waiting, [], hear, crew
+    def __init__(self, waiting: list[Order], on_message: OnMessage, pool: WorkerPool) -> None:
+        self.waiting, self.busy, self.on_message, self.pool = waiting, [], on_message, pool
         self.given_twice: set[int] = set()
         self.last_heard = time.monotonic()
 
     def begin(self, workers: int) -> None:
         """Give out orders while there are fewer at work."""
         while self.waiting and len(self.busy) < workers:
-            worker = self.crew.fitting(self.waiting[0])
+            worker = self.pool.fitting(self.waiting[0])
             self.busy.append(worker)
             worker.give(self.waiting.pop(0))
 
     def hear_one(self) -> None:
         """Wait for a message, but not long."""
         try:
-            worker, message = self.crew.messages.get(timeout=_TURN_SECONDS)
+            worker, message = self.pool.messages.get(timeout=_TURN_SECONDS)
         except queue.Empty:
             return
         worker.silent_seconds, worker.has_spoken = 0.0, True
         if worker.is_given_up or (message is not None and "alive" in message):
             return
         if message is not None and "free" not in message:
-            self.hear(worker.order, message)
+            self.on_message(worker.order, message)
         elif worker in self.busy:
             self.busy.remove(worker)
             if message is not None:
-                self.crew.idle.append(worker)
+                self.pool.idle.append(worker)
             elif (code := worker.end()) != 0:
-                self.hear(worker.order, {"failed": _ending(code, worker.order.folder)})
-        elif worker in self.crew.idle:  # it ended while it had nothing to do
-            self.crew.idle.remove(worker)
+                self.on_message(worker.order, {"failed": _ending(code, worker.order.folder)})
+        elif worker in self.pool.idle:  # it ended while it had nothing to do
+            self.pool.idle.remove(worker)
 
     def end_silent(self) -> None:
-        """End processes that have not been heard of for too long."""
+        """End processes that nothing was heard of for too long."""
         now = time.monotonic()
         # No more than a turn: if this process was stopped itself (Ctrl-Z), so were they.
         passed, self.last_heard = min(now - self.last_heard, _TURN_SECONDS), now
@@ -164,10 +164,10 @@ class _Shift:
             found = f"process {worker.number} answered nothing for {limit:,.0f} seconds and was ended"
             if id(worker.order) in self.given_twice:
                 log = worker.order.folder / "worker.log"
-                self.hear(worker.order, {"failed": f"{found}, as the one before it; {log} holds what it wrote"})
+                self.on_message(worker.order, {"failed": f"{found}, as the one before it; {log} holds what it wrote"})
             else:
                 self.given_twice.add(id(worker.order))
-                self.hear(worker.order, {"say": f"{found}; another goes on from its last checkpoint"})
+                self.on_message(worker.order, {"say": f"{found}; another goes on from its last checkpoint"})
                 self.waiting.insert(0, worker.order)
 
 
@@ -233,7 +233,7 @@ class _Worker:
             os.close(log_descriptor(order.folder / "worker.log", anew=True))
         self.order = order
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, which is told where its messages are heard
+        with contextlib.suppress(OSError):  # it has ended, which is told where its messages are read
             self._process.stdin.write(json.dumps(str(path.resolve())) + "\n")
             self._process.stdin.flush()
 

@@ -17,7 +17,7 @@ _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole
 _BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
 
 
-def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], look: Mapping[str, Style]) -> Figure:
+def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], style_of: Mapping[str, Style]) -> Figure:
     """One line per seed from the baseline's number to the arm's."""
     names = [safe_text(baseline), safe_text(arm)]
     data: list[dict[str, Any]] = []
@@ -35,8 +35,8 @@ def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], look: Map
                 "line": {"color": "@faint", "width": 1.5},
                 "marker": {
                     "size": 11,
-                    "color": ["@arm0", f"@arm{look[arm].color}"],
-                    "symbol": [look[baseline].symbol, look[arm].symbol],
+                    "color": ["@arm0", f"@arm{style_of[arm].color}"],
+                    "symbol": [style_of[baseline].symbol, style_of[arm].symbol],
                     "line": {"width": 1.5, "color": "@surface"},
                 },
                 "hovertemplate": f"seed {safe_text(str(seed))}: %{{y:.4f}}<extra></extra>",
@@ -50,15 +50,15 @@ def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], look: Map
     return {"data": data, "layout": layout}
 
 
-def tuning_figure(tuning: Mapping[str, SearchRecord], look: Mapping[str, Style]) -> Figure:
+def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Style]) -> Figure:
     """The primary number on `select` by learning rate, one line per arm; the rate that was chosen is filled."""
     data: list[dict[str, Any]] = []
     rates: set[float] = set()
     for arm, row in tuning.items():
         points = [(tried.rate, tried.value) for tried in row.rates if tried.value is not None]
-        if arm not in look or not points:
+        if arm not in style_of or not points:
             continue
-        style, color, chosen = look[arm], f"@arm{look[arm].color}", row.chosen
+        style, color, chosen = style_of[arm], f"@arm{style_of[arm].color}", row.chosen
         rates |= {rate for rate, _ in points}
         if row.expected is not None and chosen not in rates:  # between two rates that were tried
             points = sorted([*points, (chosen, row.expected)])
@@ -93,13 +93,13 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], look: Mapping[str, Style])
     return {"data": data, "layout": layout}
 
 
-def forest_figure(rows: Sequence[Judged], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+def forest_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every judged arm in one picture: its difference from the baseline with its interval, the best on top."""
     known = [(row.at.delta, row) for row in rows if row.at.delta is not None]
     known.sort(key=lambda one: primary.turned(one[0]))
     data = []
     for place, (delta, row) in enumerate(known):
-        style = look[row.arm]
+        style = style_of[row.arm]
         error = _bars([row.at], style)
         trace = {
             "type": "scatter",
@@ -120,19 +120,19 @@ def forest_figure(rows: Sequence[Judged], look: Mapping[str, Style], primary: Pr
     return figure
 
 
-def budget_figure(rows: Sequence[Judged], look: Mapping[str, Style], unit: str) -> Figure:
+def budget_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], unit: str) -> Figure:
     """Every judged arm's difference from the baseline, with its interval, against the tokens that runs were given.
 
     Marks of the same budget stand a little beside each other; a CSV has the tokens themselves.
 
     Args:
         rows: of the judged arms.
-        look: of the arms.
+        style_of: of the arms.
         unit: of the differences.
     """
     data = []
     for place, row in enumerate(rows):
-        style = look[row.arm]
+        style = style_of[row.arm]
         known = [one for one in row.by_budget if one.delta is not None]
         tokens, deltas = [int(one.tokens or 0) for one in known], [float(one.delta or 0.0) for one in known]
         beside = math.exp(_BESIDE * (place - (len(rows) - 1) / 2))
@@ -177,18 +177,18 @@ def _bars(rows: Sequence[ArmVerdict], style: Style) -> dict[str, Any] | None:
     return {**how, "array": above, "arrayminus": below} if rows else None
 
 
-def screening_figure(differences: Mapping[str, float], look: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
+def screening_figure(differences: Mapping[str, float], style_of: Mapping[str, Style], primary: PrimaryNumber) -> Figure:
     """Every arm's difference in the one short run of the screening: arms that are judged in their color, others hollow.
 
     Args:
         differences: by arm.
-        look: of the arms that are judged.
+        style_of: of the arms that are judged.
         primary: what they are differences of.
     """
     known = sorted(differences, key=lambda arm: primary.turned(differences[arm]))
     data = []
     for place, arm in enumerate(known):
-        style = look.get(arm)
+        style = style_of.get(arm)
         judged = {"color": f"@arm{style.color}", "symbol": style.symbol} if style else {}
         data.append(
             {
@@ -224,7 +224,7 @@ def _by_row(data: list[Figure], names: Sequence[str], primary: PrimaryNumber) ->
 
 def cost_figure(
     views: Mapping[str, Mapping[str, Cost]],
-    look: Mapping[str, Style],
+    style_of: Mapping[str, Style],
     titles: Mapping[str, str],
     primary: PrimaryNumber,
 ) -> Figure:
@@ -245,7 +245,7 @@ def cost_figure(
                 }
             )
         for arm, cost in found.items():
-            style = look[arm]
+            style = style_of[arm]
             trace = {
                 "type": "scatter",
                 "mode": "markers",

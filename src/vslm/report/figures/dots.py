@@ -17,7 +17,7 @@ _SPREAD = 0.5  # of a row's height, over which the dots of all arms are laid out
 
 def dot_figure(
     views: Mapping[str, Mapping[str, ByName]],
-    look: Mapping[str, Style],
+    style_of: Mapping[str, Style],
     title: str,
     columns: Mapping[str, tuple[str, str]],
 ) -> Figure:
@@ -25,7 +25,7 @@ def dot_figure(
 
     Args:
         views: the view `difference` gets a line at zero.
-        look: of the arms.
+        style_of: of the arms.
         title: of the axis of numbers.
         columns: what a number and a row are, by view, for a CSV.
     """
@@ -46,7 +46,7 @@ def dot_figure(
             points[arm] = [(found.mean_G[i], row_of[name] + offset, found, i) for i, name in enumerate(found.names)]
         meta = {"arm": None, "view": view, "part": "row"}
         data.append({**_joined(points.values(), len(shares), decimals), "meta": meta})
-        data += [_dots(look[arm], its, view, decimals) for arm, its in points.items()]
+        data += [_dots(style_of[arm], its, view, decimals) for arm, its in points.items()]
     figure = blank()
     layout = figure["layout"]
     layout["hovermode"] = "closest"

@@ -19,7 +19,7 @@ _UNEVEN = "%{y:.3g} (%{customdata[0]:.3g} to %{customdata[1]:.3g})"
 
 
 def training_figure(
-    curves: Mapping[str, Mapping[str, Curves]], look: Mapping[str, Style], smallest_effect: float | None
+    curves: Mapping[str, Mapping[str, Curves]], style_of: Mapping[str, Style], smallest_effect: float | None
 ) -> Figure:
     """Lines over training. `curves` is view -> arm -> curves; the views share the figure and one is shown at a time.
 
@@ -28,10 +28,10 @@ def training_figure(
     data = []
     for view, by_arm in curves.items():
         for arm, found in by_arm.items():
-            data += [_seed_trace(line, look[arm], view) for line in found.seeds]
+            data += [_seed_trace(line, style_of[arm], view) for line in found.seeds]
         for arm, found in by_arm.items():
             if found.mean is not None:
-                data += _mean_traces(found.mean, look[arm], view)
+                data += _mean_traces(found.mean, style_of[arm], view)
     return {"data": data, "layout": {**layout_of_all(), "shapes": zone_of_no_interest("y", smallest_effect)}}
 
 
@@ -70,12 +70,12 @@ def _axes(axes: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
 
 def position_figure(
     finals: Mapping[str, Mapping[str, Profile]],
-    look: Mapping[str, Style],
+    style_of: Mapping[str, Style],
     edges: np.ndarray,
     zone: Sequence[int] | None,
 ) -> Figure:
     """Loss by position at the end. `finals` is view -> arm -> numbers; `zone` holds the positions of the verdict."""
-    figure = profile_figure(finals, look, position_axis(edges), has_marks=False)
+    figure = profile_figure(finals, style_of, position_axis(edges), has_marks=False)
     shapes = []
     if zone is not None:
         x0, x1 = zone[0] + 0.5, zone[1] + 0.5
@@ -104,7 +104,7 @@ def slice_figures(edges: np.ndarray) -> dict[str, Figure]:
 
 def profile_figure(
     views: Mapping[str, Mapping[str, Profile]],
-    look: Mapping[str, Style],
+    style_of: Mapping[str, Style],
     x_axis: Mapping[str, Any],
     *,
     decimals: int | None = None,
@@ -114,7 +114,7 @@ def profile_figure(
 
     Args:
         views: the numbers.
-        look: of the arms.
+        style_of: of the arms.
         x_axis: what the axis has beside what all have.
         decimals: behind the point; None: as many as the largest number of a view needs. Of more than four a hover text
             shows four digits that count.
@@ -127,7 +127,7 @@ def profile_figure(
         x = np.abs(np.concatenate([np.empty(0), *(profile.x for profile in by_arm.values())]))
         places = max(3, decimals_of(np.atleast_1d(x[x > 0].min(initial=1.0))) - 1)
         for arm, profile in by_arm.items():
-            meta, style = {"arm": arm, "view": view}, look[arm]
+            meta, style = {"arm": arm, "view": view}, style_of[arm]
             if profile.each is not None and profile.each.shape[1] > 1:
                 data.append({**_marks(profile, style, places, decimals), "meta": {**meta, "part": "each"}})
             ends = _ends(profile)

@@ -32,12 +32,12 @@ class Style:
 def styles(arms: Sequence[str], baseline: str | None) -> dict[str, Style]:
     """A style per arm: neutral for the baseline, then one color after the other."""
     others = [arm for arm in arms if arm != baseline]
-    look = {}
+    style_of = {}
     for arm in arms:
         i = 0 if arm == baseline else 1 + others.index(arm)
         color = 0 if i == 0 else 1 + (i - 1) % (NUM_COLORS - 1)
-        look[arm] = Style(arm, color, _DASHES[i % len(_DASHES)], _SYMBOLS[i % len(_SYMBOLS)])
-    return look
+        style_of[arm] = Style(arm, color, _DASHES[i % len(_DASHES)], _SYMBOLS[i % len(_SYMBOLS)])
+    return style_of
 
 
 def safe_text(text: str) -> str:

@@ -41,12 +41,12 @@ def write_comparison(found: Comparison, target: Path) -> Path:
 def render_comparison(found: Comparison) -> str:
     """The page as text."""
     names = [side.name for side in found.sides]
-    look = styles(names, found.first.name)
-    drawn = _drawn(found, look)
+    style_of = styles(names, found.first.name)
+    drawn = _drawn(found, style_of)
     scripts = {name: asset(name) for name in SCRIPTS}
     return template("compare.html.j2").render(
         names=names,
-        cards=_cards(found, look),
+        cards=_cards(found, style_of),
         first=found.first.name,
         unit=found.unit,
         primary=found.primary,
@@ -54,7 +54,7 @@ def render_comparison(found: Comparison) -> str:
         sides=[_side_row(side, found) for side in found.sides],
         warnings=[warned for one in found.differences for warned in one.warnings],
         left_out=[(side.name, words) for side in found.sides for words in side.left_out],
-        look=look,
+        style_of=style_of,
         runs=dict.fromkeys(names),  # whose keys the choice of arms is made of
         drawn=drawn,
         data=json_in_page(drawn),
@@ -65,7 +65,7 @@ def render_comparison(found: Comparison) -> str:
     )
 
 
-def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
+def _cards(found: Comparison, style_of: dict[str, Style]) -> list[dict[str, Any]]:
     rows = []
     for one in found.differences:
         pairs = zip(
@@ -77,7 +77,7 @@ def _cards(found: Comparison, look: dict[str, Style]) -> list[dict[str, Any]]:
         per_seed = {str(seed): Pair(difference=float(value)) for seed, value in pairs}
         at = ArmVerdict(delta=delta, interval=finite_ends(one.interval), per_seed=per_seed)
         rows.append(Judged(one.side.name, at))
-    cards = content.cards(VAL_LOSS, rows, look)
+    cards = content.cards(VAL_LOSS, rows, style_of)
     decimals = max(4, decimals_for(None))
     for card, one, row in zip(cards, found.differences, rows, strict=True):
         low, high = row.at.interval or (None, None)
@@ -112,7 +112,7 @@ def _side_row(side: Side, found: Comparison) -> dict[str, Any]:
     }
 
 
-def _drawn(found: Comparison, look: dict[str, Style]) -> dict[str, Any]:
+def _drawn(found: Comparison, style_of: dict[str, Style]) -> dict[str, Any]:
     """Figures of all sides; differences only where seeds are shared, be it one."""
     runs = {side.name: list(side.runs.values()) for side in found.sides}
     edges = curves.position_edges(curves.num_positions([run for its in runs.values() for run in its]))
@@ -127,7 +127,7 @@ def _drawn(found: Comparison, look: dict[str, Style]) -> dict[str, Any]:
         )
         for name, (first, its) in paired.items()
     }
-    training = line_figures.training_figure({**views, **({"difference": apart} if apart else {})}, look, None)
+    training = line_figures.training_figure({**views, **({"difference": apart} if apart else {})}, style_of, None)
     finals = {
         "loss": {name: final for name, its in runs.items() if (final := curves.final_by_position(its, edges))},
         "difference": {
@@ -141,13 +141,13 @@ def _drawn(found: Comparison, look: dict[str, Style]) -> dict[str, Any]:
         "pair_unit": found.unit,
         "training": training if training["data"] else None,
         "surface": {},
-        "looks": {name: {"color": style.color, "dash": style.dash} for name, style in look.items()},
-        "labels": {name: safe_text(name) for name in look},
+        "looks": {name: {"color": style.color, "dash": style.dash} for name, style in style_of.items()},
+        "labels": {name: safe_text(name) for name in style_of},
         "token_view": None,
         "heat": None,
         "slices": None,
         "edges": edges.tolist(),
-        "by_position": line_figures.position_figure(finals, look, edges, None) if finals["loss"] else None,
+        "by_position": line_figures.position_figure(finals, style_of, edges, None) if finals["loss"] else None,
         "pairs": [],
         "tuning": None,
         "measured": [],

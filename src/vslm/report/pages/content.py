@@ -44,7 +44,7 @@ _SIZES = {  # what Study(equal=...) names: where it is recorded, and in words
 _MOST_PATHS = 3  # before arms with the same seeds are written as one path
 
 
-def cards(primary: PrimaryNumber, rows: Sequence[Judged], look: Mapping[str, Style]) -> list[dict[str, Any]]:
+def cards(primary: PrimaryNumber, rows: Sequence[Judged], style_of: Mapping[str, Style]) -> list[dict[str, Any]]:
     """One card per judged arm, with its interval as percentages of an axis that all cards share."""
     low, high = _common_axis(rows)
     sides = ("worse", "better") if primary.higher_is_better else ("better", "worse")
@@ -60,7 +60,7 @@ def cards(primary: PrimaryNumber, rows: Sequence[Judged], look: Mapping[str, Sty
         cards.append(
             {
                 "arm": row.arm,
-                "style": look[row.arm],
+                "style": style_of[row.arm],
                 "verdict": row.verdict,
                 "label": VERDICT_WORDS[row.verdict],
                 "words": at.words or "",

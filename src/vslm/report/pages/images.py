@@ -71,16 +71,16 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
     """Every figure of the page in every view that holds something, in the page's order."""
     study, runs = folder.study, read_runs(folder)
     rows = [row for row in judged_arms(folder) if row.arm in runs]
-    look = styles(list(runs), study.baseline)
+    style_of = styles(list(runs), study.baseline)
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
-    drawn, _ = drawn_figures(study, rows, runs, look, edges)
+    drawn, _ = drawn_figures(study, rows, runs, style_of, edges)
     if drawn["training"]:
         yield from _of_views("training", drawn["training"], _TRAINING_VIEWS, against="tokens")
     if drawn["by_position"]:
         by_position = drawn["by_position"]
         by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
         yield from _of_views("by-position", by_position, _POSITION_VIEWS)
-    for section in measured.sections(study, rows, runs, look):
+    for section in measured.sections(study, rows, runs, style_of):
         yield from of_section(section)
     yield from _heat_maps(drawn)
 

@@ -70,7 +70,7 @@ def render(effect: dict[str, Any]) -> str:
         measured=found,
         facts=facts(effect),
         runs={},
-        look={},
+        style_of={},
         sources=lambda *args, **kwargs: [],
         data=json_in_page(data),
         style=Markup(asset("page.css")),

@@ -83,10 +83,10 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     runs = read_runs(folder) if runs is None else runs
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in judged_arms(folder) if row.arm in runs]
-    look = styles(list(runs), study.baseline)
+    style_of = styles(list(runs), study.baseline)
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
-    drawn, notes = drawn_figures(study, rows, runs, look, edges)
-    found = measured.sections(study, rows, runs, look)
+    drawn, notes = drawn_figures(study, rows, runs, style_of, edges)
+    found = measured.sections(study, rows, runs, style_of)
     drawn["measured"] = [drawing.plain() for section in found for drawing in section.drawings]
     drawn[_TOKENS] = token_view(folder, runs)
     names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
@@ -97,14 +97,14 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         name=study.name or folder.path.name,
         verdict_problem=verdict_problem,
         headline=headline(study, rows),
-        cards=content.cards(study.primary, rows, look),
+        cards=content.cards(study.primary, rows, style_of),
         facts=content.facts(study, verdict),
         kinds=content.kinds(verdict),
         answers=folder.answers,
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
         remarked=[run for arm in runs.values() for run in arm if run.remark],
-        arms=[content.arm_row(study, name, arm, look[name]) for name, arm in runs.items()],
-        look=look,
+        arms=[content.arm_row(study, name, arm, style_of[name]) for name, arm in runs.items()],
+        style_of=style_of,
         looks=content.look_rows(rows),
         per_seed=content.seed_rows(rows),
         screening=content.screening(study),
@@ -173,7 +173,7 @@ def drawn_figures(
     study: StudyRecord,
     rows: list[Judged],
     runs: dict[str, list[Run]],
-    look: dict[str, Style],
+    style_of: dict[str, Style],
     edges: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The figures with their numbers, and a sentence about what was binned or left out of each."""
@@ -205,25 +205,27 @@ def drawn_figures(
             arm: final for arm in others if (final := curves.final_difference(runs[baseline], runs[arm], edges))
         },
     }
-    training = line_figures.training_figure({**views, "difference": differences}, look, effect)
+    training = line_figures.training_figure({**views, "difference": differences}, style_of, effect)
     drawn = {
         "arms": list(runs),
         "pair_unit": primary.unit,
         "tuning_unit": "final loss on select" if primary.is_loss else f"{primary.title} on select, {primary.unit}",
         "training": training if training["data"] else None,
         "surface": {split: surfaces.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
-        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in look.items()},
-        "labels": {arm: safe_text(arm) for arm in look},
+        "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in style_of.items()},
+        "labels": {arm: safe_text(arm) for arm in style_of},
         "heat": surfaces.heat_figure(edges),
         "slices": line_figures.slice_figures(edges),
         "edges": edges.tolist(),
-        "by_position": line_figures.position_figure(finals, look, edges, primary.positions) if finals["loss"] else None,
+        "by_position": line_figures.position_figure(finals, style_of, edges, primary.positions)
+        if finals["loss"]
+        else None,
         "pairs": [
-            arm_figures.pair_figure(row.arm, baseline, row.at.per_seed, look)
+            arm_figures.pair_figure(row.arm, baseline, row.at.per_seed, style_of)
             for row in rows
-            if row.at.per_seed and baseline in look
+            if row.at.per_seed and baseline in style_of
         ],
-        "tuning": arm_figures.tuning_figure(study.tuning, look) if study.tuning else None,
+        "tuning": arm_figures.tuning_figure(study.tuning, style_of) if study.tuning else None,
         "baseline": baseline,
         "others": others,
     }

@@ -18,7 +18,7 @@ _MOST_STEPS = 7  # that have a button
 _FEWEST_EXPECTED = 10.0  # hits of a bin in every seed: a frequency known to about a third
 
 
-def section(runs: Runs, look: Mapping[str, Style]) -> Section | None:
+def section(runs: Runs, style_of: Mapping[str, Style]) -> Section | None:
     """The curves of all arms at a few of the measured steps, the last one first."""
     steps = all_steps(runs)
     shown = [steps[i] for i in spread(len(steps), _MOST_STEPS)][::-1]  # the last one first: it is what one asks
@@ -32,7 +32,7 @@ def section(runs: Runs, look: Mapping[str, Style]) -> Section | None:
         return None
     lowest = {view: min(float(profile.x[0]) for profile in by_arm.values()) for view, by_arm in views.items()}
     x_axis = axes.probability_axis("probability that the model gave", min(lowest.values()))
-    figure = line_figures.profile_figure(views, look, x_axis, decimals=7)
+    figure = line_figures.profile_figure(views, style_of, x_axis, decimals=7)
     for view, low in lowest.items():
         figure["data"].append(line_figures.diagonal(low, 1.0, "calibrated", view))
     floors = {view: _floor(by_arm.values()) for view, by_arm in views.items()}

@@ -21,7 +21,7 @@ from vslm.stats.context_learning import Onset
 _MISSING = "none"
 
 
-def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Section | None:
+def curve(runs: Mapping[str, Sequence[Run]], style_of: Mapping[str, Style]) -> Section | None:
     """C(k): by arm at the end, over training, and when far context began to help."""
     found = {arm: curves for arm, its in runs.items() if (curves := context.context_curves(its)) is not None}
     if not found:
@@ -37,11 +37,11 @@ def curve(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Secti
     }
     axis = _log_axis("k: tokens that the model is shown before the target", "last %{x:.0f} tokens", longest)
     drawings = [
-        Drawing("context-curve", line_figures.profile_figure(views, look, axis), words, "At the end of training")
+        Drawing("context-curve", line_figures.profile_figure(views, style_of, axis), words, "At the end of training")
     ]
     far = {arm: gain for arm, curves in found.items() if (gain := curves.far_gain()) is not None}
     if far:
-        figure = line_figures.profile_figure({"far": far}, look, axes.decade_axis())
+        figure = line_figures.profile_figure({"far": far}, style_of, axes.decade_axis())
         figure["layout"]["shapes"] = [line_figures.level_line(0.0)]
         text = "nats per token: C(T / 8) minus C(T)"
         drawings.append(Drawing("far-context", figure, {"far": ("far gain", text)}, "What far context is worth"))
@@ -132,7 +132,7 @@ def _curve_table(found: Mapping[str, ContextCurves]) -> Table:
     return Table(tuple(header), [tuple(row) for row in rows])
 
 
-def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style]) -> Section | None:
+def position_profile(runs: Mapping[str, Sequence[Run]], style_of: Mapping[str, Style]) -> Section | None:
     """L(t) from document starts beside random windows, power laws, scores, and the slope over training."""
     kinds = ("document", "random")
     found = {
@@ -149,8 +149,8 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     }
     longest = max(float(its.profile.x[-1]) for by_arm in found.values() for its in by_arm.values())
     axis = _log_axis("t: tokens seen so far", "about %{x:.0f} tokens", longest)
-    figure = line_figures.profile_figure(views, look, axis)
-    figure["data"] += _laws(found, look)
+    figure = line_figures.profile_figure(views, style_of, axis)
+    figure["data"] += _laws(found, style_of)
     text = {kind: words[kind] for kind in found}
     if len(found) == 2:
         figure["data"] += _beside(figure["data"])
@@ -174,7 +174,7 @@ def position_profile(runs: Mapping[str, Sequence[Run]], look: Mapping[str, Style
     )
 
 
-def _laws(found: Mapping[str, Mapping[str, Positions]], look: Mapping[str, Style]) -> list[dict[str, Any]]:
+def _laws(found: Mapping[str, Mapping[str, Positions]], style_of: Mapping[str, Style]) -> list[dict[str, Any]]:
     """The fitted laws, as thin lines under the marks."""
     traces = []
     for kind, by_arm in found.items():
@@ -189,7 +189,7 @@ def _laws(found: Mapping[str, Mapping[str, Positions]], look: Mapping[str, Style
                     "name": f"{safe_text(arm)}, power law",
                     "x": numbers(x, 3),
                     "y": numbers(its.law.at(x)),
-                    "line": {"color": f"@arm{look[arm].color}-thin", "width": 1.5},
+                    "line": {"color": f"@arm{style_of[arm].color}-thin", "width": 1.5},
                     "hoverinfo": "skip",
                     "meta": {"arm": arm, "view": kind, "part": "law"},
                 }

@@ -48,11 +48,11 @@ _MOST_STEPS = 5  # of a map of two axes: each is as much data as the first
 _MOST_MAPS = 4  # arms that have such maps at several steps
 
 
-def sections(runs: Runs, look: Mapping[str, Style]) -> dict[str, Section]:
+def sections(runs: Runs, style_of: Mapping[str, Style]) -> dict[str, Section]:
     """By the name that a measure is recorded as, those that have numbers: the package's in its order, then others."""
     found = {}
     for name, declared in declared_by(runs).items():
-        section = _Measure(name, declared, runs, look).section()
+        section = _Measure(name, declared, runs, style_of).section()
         if section is not None:
             found[name] = section
     return found
@@ -83,11 +83,11 @@ class _Measure:
         name: that it is recorded as.
         declared: what it declares.
         runs: by arm.
-        look: of the arms.
+        style_of: of the arms.
     """
 
-    def __init__(self, name: str, declared: Declared, runs: Runs, look: Mapping[str, Style]) -> None:
-        self.name, self.declared, self.runs, self.look = name, declared, runs, look
+    def __init__(self, name: str, declared: Declared, runs: Runs, style_of: Mapping[str, Style]) -> None:
+        self.name, self.declared, self.runs, self.style_of = name, declared, runs, style_of
         self.arrays = {key: array for key, array in declared.arrays.items() if _IS_NAME.fullmatch(key)}
 
     def section(self) -> Section | None:
@@ -143,7 +143,7 @@ class _Measure:
             profiles = [profile for by_arm in views.values() for profile in by_arm.values()]
             x = np.concatenate([profile.x for profile in profiles])
             x_axis = axes.axis_of_places(axis.title, axis.hover, x, is_log=axis.is_log)
-            figure = line_figures.profile_figure(views, self.look, x_axis)
+            figure = line_figures.profile_figure(views, self.style_of, x_axis)
             if is_log:
                 figure["layout"]["yaxis"] |= axes.log_height(figure)
             elif from_zero:
@@ -185,7 +185,7 @@ class _Measure:
                 read = partial(through_training, name=self._stored(key), reduced=largest)
                 if by_arm := self._by_arm(read):
                     words = {_view(key): (array.button or array.title, safe_text(f"{array.words}, the largest of all"))}
-                    figure = line_figures.profile_figure({_view(key): by_arm}, self.look, axes.decade_axis())
+                    figure = line_figures.profile_figure({_view(key): by_arm}, self.style_of, axes.decade_axis())
                     yield self._drawing(f"steps-{_view(key)}", figure, words, "the largest of all, through training")
             elif array.drawn_as != "map" and (maps := self._steps_of(key, array)):
                 axis = array.axis
@@ -281,7 +281,7 @@ class _Measure:
             if by_arm:
                 view = _view(key)
                 columns = {view: (array.words, array.axis.title)}
-                figure = dot_figure({view: by_arm}, self.look, array.words, columns)
+                figure = dot_figure({view: by_arm}, self.style_of, array.words, columns)
                 caption, pixels = self._end_words({key: array}), dot_pixels(len(names), len(by_arm))
                 words = {view: (array.button or array.title, "")}
                 yield self._drawing(f"dots-{view}", figure, words, caption, pixels=pixels)
@@ -304,11 +304,11 @@ class _Measure:
             if by_arm := self._by_arm(partial(through_training, name=stored)):
                 lines[key], words[key] = by_arm, (number.title, safe_text(label))
             elif at_end := self._at_the_end(stored):
-                figure = dot_figure({key: at_end}, self.look, label, {key: (label, "arm")})
+                figure = dot_figure({key: at_end}, self.style_of, label, {key: (label, "arm")})
                 pixels = dot_pixels(len(at_end), 1)
                 yield self._drawing(f"dots-{key}", figure, {key: (number.title, "")}, "", pixels=pixels)
         if lines:
-            figure = line_figures.profile_figure(lines, self.look, axes.decade_axis())
+            figure = line_figures.profile_figure(lines, self.style_of, axes.decade_axis())
             yield self._drawing("numbers", figure, words, "through training")
 
     def _at_the_end(self, stored: str) -> dict[str, ByName]:

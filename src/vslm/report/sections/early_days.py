@@ -34,9 +34,9 @@ _FILE = "arrays.npz: early_days"
 Runs = Mapping[str, Sequence[Run]]
 
 
-def sections(runs: Runs, look: Mapping[str, Style]) -> list[Section]:
+def sections(runs: Runs, style_of: Mapping[str, Style]) -> list[Section]:
     """Those that have numbers."""
-    found = [_probabilities(runs, look), _divergences(runs)]
+    found = [_probabilities(runs, style_of), _divergences(runs)]
     return [section for section in found if section is not None]
 
 
@@ -80,7 +80,7 @@ def all_steps(runs: Runs) -> list[int]:
     return sorted({int(step) for its in runs.values() for run in whole_runs(its)[:1] for step in steps_of(run)})
 
 
-def _probabilities(runs: Runs, look: Mapping[str, Style]) -> Section | None:
+def _probabilities(runs: Runs, style_of: Mapping[str, Style]) -> Section | None:
     found = [
         _lines(
             "early-p",
@@ -90,7 +90,7 @@ def _probabilities(runs: Runs, look: Mapping[str, Style]) -> Section | None:
             },
             {"mean": "ngram_p_true_SG", "geometric": "ngram_p_geometric_SG"},
             runs,
-            look,
+            style_of,
             is_log=True,
         ),
         _lines(
@@ -101,7 +101,7 @@ def _probabilities(runs: Runs, look: Mapping[str, Style]) -> Section | None:
             },
             {"kl": "ngram_kl_marginal_nats_SG"},
             runs,
-            look,
+            style_of,
             is_log=True,
         ),
         _lines(
@@ -112,7 +112,7 @@ def _probabilities(runs: Runs, look: Mapping[str, Style]) -> Section | None:
             },
             {"entropy": "ngram_entropy_nats_SG"},
             runs,
-            look,
+            style_of,
         ),
     ]
     drawings = [drawing for drawing in found if drawing is not None]
@@ -137,7 +137,7 @@ def _lines(
     names: Mapping[str, tuple[str, str, str]],
     references: Mapping[str, str],
     runs: Runs,
-    look: Mapping[str, Style],
+    style_of: Mapping[str, Style],
     *,
     is_log: bool = False,
 ) -> Drawing | None:
@@ -146,7 +146,7 @@ def _lines(
     if not views:
         return None
     steps = all_steps(runs)
-    figure = line_figures.profile_figure(views, look, axes.step_axis(steps), decimals=6)
+    figure = line_figures.profile_figure(views, style_of, axes.step_axis(steps), decimals=6)
     ends = axes.step_places(np.array([steps[0], steps[-1]])).tolist()
     for view, name in references.items():
         values_G = _of_guessers(runs, name) if view in views else None

@@ -35,37 +35,37 @@ _ROW_PIXELS = 30
 
 
 def sections(
-    study: StudyRecord, rows: Sequence[Judged], runs: dict[str, list[Run]], look: Mapping[str, Style]
+    study: StudyRecord, rows: Sequence[Judged], runs: dict[str, list[Run]], style_of: Mapping[str, Style]
 ) -> list[Section]:
     """What there is, in the order of the page."""
-    declared = declared_sections(runs, look)
+    declared = declared_sections(runs, style_of)
     found = [
-        _forest(study, rows, look),
-        _recall(study, runs, look),
+        _forest(study, rows, style_of),
+        _recall(study, runs, style_of),
         declared.pop("loss_by_loops", None),
         declared.pop("beyond_context", None),
-        context_sections.curve(runs, look),
-        context_sections.position_profile(runs, look),
-        *early_days.sections(runs, look),
-        calibration.section(runs, look),
-        *prompt_effect.sections(runs, look),
+        context_sections.curve(runs, style_of),
+        context_sections.position_profile(runs, style_of),
+        *early_days.sections(runs, style_of),
+        calibration.section(runs, style_of),
+        *prompt_effect.sections(runs, style_of),
         declared.pop("logit_lens", None),
         declared.pop("attention_distance", None),
         declared.pop("residual_norms", None),
-        probes.copying(runs, look),
+        probes.copying(runs, style_of),
         declared.pop("prefix_matching", None),
-        probes.ranks(runs, look),
+        probes.ranks(runs, style_of),
         declared.pop("token_probe", None),
         probes.maps(runs),
-        token_classes.section(runs, look, study.baseline),
+        token_classes.section(runs, style_of, study.baseline),
         _parameters(runs),
         *declared.values(),
-        _costs(study, runs, look),
+        _costs(study, runs, style_of),
     ]
     return [section for section in found if section is not None]
 
 
-def _recall(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def _recall(study: StudyRecord, runs: dict[str, list[Run]], style_of: Mapping[str, Style]) -> Section | None:
     names = {
         "accuracy": ("recall.accuracy_SP", "accuracy", "share of queries answered right"),
         "loss": ("recall.loss_nats_SP", "loss", "nats per answer"),
@@ -73,7 +73,7 @@ def _recall(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, S
     views, words = profile_views(by_distance, runs, names)
     if not views:
         return None
-    figure = line_figures.profile_figure(views, look, axes.distance_axis(2 * last_place(views)))
+    figure = line_figures.profile_figure(views, style_of, axes.distance_axis(2 * last_place(views)))
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     pairs = _num_pairs(study)
     chance = ""
@@ -143,7 +143,7 @@ def _ends(found: Sequence[Map]) -> tuple[float, float]:
     return middle - reach, middle + reach
 
 
-def _forest(study: StudyRecord, rows: Sequence[Judged], look: Mapping[str, Style]) -> Section | None:
+def _forest(study: StudyRecord, rows: Sequence[Judged], style_of: Mapping[str, Style]) -> Section | None:
     judged = [row for row in rows if row.at.delta is not None]
     arms = {} if study.screening is None else study.screening.arms
     screened = {
@@ -158,27 +158,29 @@ def _forest(study: StudyRecord, rows: Sequence[Judged], look: Mapping[str, Style
         return Drawing(place, figure, words, caption, has_arms=False, pixels=80 + _ROW_PIXELS * num_rows)
 
     drawings = [
-        drawing("forest", arm_figures.forest_figure(judged, look, primary), len(judged), "judged" if screened else "")
+        drawing(
+            "forest", arm_figures.forest_figure(judged, style_of, primary), len(judged), "judged" if screened else ""
+        )
     ]
     read = (
         "Differences from the baseline with their intervals, the best on top; the shaded zone holds differences too "
         "small to matter. The same numbers as on the cards."
     )
     if has_budgets:
-        figure = arm_figures.budget_figure(judged, look, primary.unit)
+        figure = arm_figures.budget_figure(judged, style_of, primary.unit)
         words_of_budgets = {"difference": ("difference", f"arm minus baseline, {primary.unit}")}
         drawings.append(Drawing("budgets", figure, words_of_budgets, "shorter and longer training", has_arms=False))
         read += " Then the same at every budget: whether a difference grows, shrinks or crosses with training."
     if screened:
         caption = "the first, short run: one seed, no interval, no verdict"
         drawings.append(
-            drawing("screened", arm_figures.screening_figure(screened, look, primary), len(screened), caption)
+            drawing("screened", arm_figures.screening_figure(screened, style_of, primary), len(screened), caption)
         )
         read += " Last, every arm in the screening; hollow marks were not judged."
     return Section("forest", "All arms at a glance", "All arms", read, "verdict.json", drawings, over_seeds=False)
 
 
-def _costs(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def _costs(study: StudyRecord, runs: dict[str, list[Run]], style_of: Mapping[str, Style]) -> Section | None:
     fields = {
         "parameters": ("num_parameters", "parameters", "all parameters"),
         "inner": ("num_parameters_without_embeddings", "without embeddings", "parameters without embeddings"),
@@ -203,6 +205,6 @@ def _costs(study: StudyRecord, runs: dict[str, list[Run]], look: Mapping[str, St
         "Each mark is an arm at the end of training, with the 95 % interval over seeds. Dotted lines join arms that "
         "compute equally much per token (within 2 %): along one of them only the number of weights differs.",
         "done.json" if primary.is_loss else f"arrays.npz: {primary.array_name()}",
-        [Drawing("costs", arm_figures.cost_figure(views, look, titles, primary), words)],
+        [Drawing("costs", arm_figures.cost_figure(views, style_of, titles, primary), words)],
         over_seeds=False,
     )

@@ -17,13 +17,13 @@ from vslm.report.sections.section import Drawing, Section, last_place, profile_v
 _MOST_MAPS = 4  # arms whose maps are drawn: each is as much data as the rest of the page
 
 
-def copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def copying(runs: Mapping[str, list[Run]], style_of: Mapping[str, Style]) -> Section | None:
     """What `CopyGain` recorded."""
     drawings = []
     names = {"gain": ("copy_gain.gain_nats_S", "gain", "nats per token: the first time minus the second")}
     views, words = profile_views(through_training, runs, names)
     if views:
-        figure = line_figures.profile_figure(views, look, axes.decade_axis())
+        figure = line_figures.profile_figure(views, style_of, axes.decade_axis())
         drawings.append(Drawing("copy-gain", figure, words, "through training"))
     names = {
         "gain": ("gain", "gain", "nats per token: the first time minus the second"),
@@ -34,7 +34,7 @@ def copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section
     if views:
         figure = line_figures.profile_figure(
             views,
-            look,
+            style_of,
             axes.octave_axis("place in the block", "token %{x:.0f}", range(1, int(last_place(views)).bit_length())),
         )
         drawings.append(Drawing("copy-places", figure, words, "along the block, at the end of training"))
@@ -53,7 +53,7 @@ def copying(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section
     )
 
 
-def ranks(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section | None:
+def ranks(runs: Mapping[str, list[Run]], style_of: Mapping[str, Style]) -> Section | None:
     """What `EffectiveRank` recorded."""
     name = "effective_rank.rank_SL"
     views, words = profile_views(along, runs, {"rank": (name, "directions", "effective rank")})
@@ -62,7 +62,9 @@ def ranks(runs: Mapping[str, list[Run]], look: Mapping[str, Style]) -> Section |
     shares, more = profile_views(share_of_width, runs, {"share": (name, "share of the width", "share of the width")})
     views, words = {**views, **shares}, {**words, **more}
     figure = line_figures.profile_figure(
-        views, look, axes.axis_of_places(STREAMS.title, STREAMS.hover, np.arange(1 + last_place(views)), is_log=False)
+        views,
+        style_of,
+        axes.axis_of_places(STREAMS.title, STREAMS.hover, np.arange(1 + last_place(views)), is_log=False),
     )
     figure["layout"]["yaxis"] |= {"rangemode": "tozero"}
     return Section(

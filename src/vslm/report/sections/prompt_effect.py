@@ -50,9 +50,9 @@ _FILE = "arrays.npz: prompt_effect"
 Runs = Mapping[str, Sequence[Run]]
 
 
-def sections(runs: Runs, look: Mapping[str, Style]) -> list[Section]:
+def sections(runs: Runs, style_of: Mapping[str, Style]) -> list[Section]:
     """Those that have numbers."""
-    found = [_maps(runs), _distances(runs, look)]
+    found = [_maps(runs), _distances(runs, style_of)]
     return [section for section in found if section is not None]
 
 
@@ -111,7 +111,7 @@ def _with_half(values_N: np.ndarray | None, decimals: int = 2) -> str:
     return f"{values_N.mean():.{decimals}f}" + ("" if half is None else f" ± {half[0]:.{decimals}f}")
 
 
-def _distances(runs: Runs, look: Mapping[str, Style]) -> Section | None:
+def _distances(runs: Runs, style_of: Mapping[str, Style]) -> Section | None:
     names = {
         kind: (f"js_{kind}_nats_ST", button, f"Jensen-Shannon divergence {words}, nats")
         for kind, (button, words) in COMPARED.items()
@@ -119,7 +119,7 @@ def _distances(runs: Runs, look: Mapping[str, Style]) -> Section | None:
     views, words = profile_views(_by_distance, runs, names)
     if not views:
         return None
-    figure = distance_figure(views, look)
+    figure = distance_figure(views, style_of)
     rows = []
     for arm in views.get("prompts", {}):
         js_NT = _stacked(runs[arm], "js_prompts_nats_ST", 1)
@@ -128,7 +128,7 @@ def _distances(runs: Runs, look: Mapping[str, Style]) -> Section | None:
         js_NT = js_NT[:, NOT_FITTED:]
         of_mean = fit_decay(js_NT.mean(axis=0))
         if of_mean.is_resolved:
-            figure["data"].append(fitted_line(of_mean, js_NT.shape[1], look[arm], "prompts"))
+            figure["data"].append(fitted_line(of_mean, js_NT.shape[1], style_of[arm], "prompts"))
         rows.append((arm, *_decay_words([fit_decay(js_T) for js_T in js_NT])))
     table = Table(("Arm", "tau, tokens", "A, nats", "B, nats"), rows) if rows else None
     return Section(
@@ -211,11 +211,11 @@ def map_figure(
     return figure
 
 
-def distance_figure(views: Mapping[str, Mapping[str, Profile]], look: Mapping[str, Style]) -> Figure:
+def distance_figure(views: Mapping[str, Mapping[str, Profile]], style_of: Mapping[str, Style]) -> Figure:
     """Divergences by tokens after the prompt, both axes logarithmic: what is left far away is small and matters."""
     last = max(float(profile.x[-1]) for by_line in views.values() for profile in by_line.values())
     axis = axes.token_axis(int(last), "token of the continuation")
-    figure = line_figures.profile_figure(views, look, axis, decimals=6)
+    figure = line_figures.profile_figure(views, style_of, axis, decimals=6)
     for trace in figure["data"]:
         if trace["meta"]["part"] == "mean" and len(trace["x"]) > _MANY_POINTS:
             trace["mode"] = "lines"

@@ -15,9 +15,9 @@ _CAPTIONS = {
 }
 
 
-def section(runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: str | None) -> Section | None:
+def section(runs: Mapping[str, list[Run]], style_of: Mapping[str, Style], baseline: str | None) -> Section | None:
     """One figure per division, with the losses and their differences from the baseline as views."""
-    drawings = [found for division in DIVISIONS if (found := _drawing(runs, look, baseline, division)) is not None]
+    drawings = [found for division in DIVISIONS if (found := _drawing(runs, style_of, baseline, division)) is not None]
     if not drawings:
         return None
     return Section(
@@ -37,7 +37,7 @@ def section(runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: 
 
 
 def _drawing(
-    runs: Mapping[str, list[Run]], look: Mapping[str, Style], baseline: str | None, division: str
+    runs: Mapping[str, list[Run]], style_of: Mapping[str, Style], baseline: str | None, division: str
 ) -> Drawing | None:
     losses = {arm: found for arm, its in runs.items() if (found := class_losses(its, division)) is not None}
     if not losses:
@@ -55,5 +55,5 @@ def _drawing(
     pixels = dot_pixels(max(len(found.names) for found in losses.values()), len(losses))
     unit = "nats per token"
     columns = {"loss": (f"loss, {unit}", "class"), "difference": (f"{unit}, arm minus baseline", "class")}
-    figure = dot_figure(views, look, unit, columns)
+    figure = dot_figure(views, style_of, unit, columns)
     return Drawing(f"classes-{division}", figure, words, _CAPTIONS[division], pixels=pixels)

@@ -98,7 +98,7 @@ def test_several_orders_share_a_process_and_each_has_its_log(jobs: dict[str, Job
     assert said[0][1] == said[1][1] != str(os.getpid())
 
 
-def test_a_crew_keeps_its_processes_between_stages(jobs: dict[str, Job], tmp_path: Path) -> None:
+def test_a_pool_keeps_its_processes_between_stages(jobs: dict[str, Job], tmp_path: Path) -> None:
     """What the first stage compiled is there for the next; afterwards nobody is left."""
     (tmp_path / "loud.py").write_text(LOUD, encoding="utf-8")
     loud = dataclasses.replace(jobs["full"], experiment=load_study(tmp_path / "loud.py").arms["full"])
@@ -112,7 +112,7 @@ def test_a_crew_keeps_its_processes_between_stages(jobs: dict[str, Job], tmp_pat
             )
         (worker,) = pool.idle
     said = [(tmp_path / name / "worker.log").read_text(encoding="utf-8") for name in ("first", "second")]
-    assert said[0] == said[1] != ""
+    assert {*said[0].splitlines()} == {*said[1].splitlines()} != set()  # counted once in a process, built in each run
     assert worker.end() != 0  # it was ended
 
 

@@ -35,7 +35,8 @@ class _Lines:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(Text(visible(text)), soft_wrap=True)
+            # A line of a file stays one line; on a terminal it is folded between words.
+            self.console.print(Text(visible(text)), soft_wrap=not self.console.is_terminal)
 
     def started(self, tokens: Mapping[tuple[str, int], int]) -> None:
         self.tokens, self.runs = dict(tokens), {run: {} for run in tokens}

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vslm.core.bounds import Context, Real
 from vslm.core.errors import SpecError
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec, from_plain
@@ -50,7 +51,7 @@ class Axis(Spec):
     """
 
     title: str
-    first: int = 0
+    first: Context = 0
     at: str | None = None
     names: tuple[str, ...] = ()
     hover: str = ""
@@ -87,7 +88,7 @@ class Array(Spec):
     button: str = ""
     figure: Literal["lines", "map", "dots"] | None = None
     over: Literal["mean", "largest"] = "mean"
-    level: float | str | None = None
+    level: Real | str | None = None
     from_zero: bool = False
     is_log: bool = False
 

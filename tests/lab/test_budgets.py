@@ -357,7 +357,7 @@ def test_a_plan_tells_more_comparisons_and_what_is_kept(job: Job) -> None:
     assert arm["kept_mb"] == pytest.approx(2e-6 * arm["num_parameters"] * arm["kept_weights"])
     assert arm["kept_weights"]
     assert arm["disk_mb"] - two["arms"]["same"]["disk_mb"] == pytest.approx(arm["kept_mb"])
-    assert not [lint for lint in plan_study(study(budgets=(0.5, 1.0)))["lints"] if "rates are tuned" in lint]
+    assert not [lint for lint in plan_study(study(budgets=(0.5, 1.0)))["lints"] if "rates are searched" in lint]
 
 
 def test_lints_say_the_factors_and_what_differs(job: Job) -> None:

@@ -133,7 +133,7 @@ def _check_factor(experiment: Experiment) -> None:
         if not isinstance(factor, int | float):
             kind = type(experiment.schedule)
             found = f"{kind.__name__}.factor({done}) returned {describe(factor)}"
-            raise SpecError(place_of_class(kind), found, "a number is needed, the share of the peak rate")
+            raise SpecError(place_of_class(kind), found, "a number is needed, the share of the peak learning rate")
 
 
 @contextmanager

@@ -224,7 +224,7 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
     if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None:
         yield f"{len(arms)} arms and no screen: Screen(...) runs each once and briefly, and judges the best of them"
     if len(study.budgets) > 1 and study.tune is not None:
-        yield "rates are tuned at the budget of one and used at all of them"
+        yield "learning rates are searched at the budget of one and used at all of them"
     yield from _lints_of_starts(study, seeds)
     flops = [arm["flops_per_token"] * arm["tokens"] for arm in arms.values()]
     if max(flops) > _TOLERANCE * min(flops):

@@ -166,7 +166,7 @@ def tune_arms(
             )
     for arm, curve in curves.items():
         if curve.best is None:
-            found = f"arm {arm!r} diverged at every rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"
+            found = f"arm {arm!r} diverged at every learning rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"
             do = "give its optimizer a smaller learning_rate, which the grid is laid around"
             raise RunError(str(out / "tuning" / arm), found, "", do)
     return {arm: curve.record() for arm, curve in curves.items()}
@@ -209,5 +209,5 @@ def _value(record: StudyRecord, arm: str, job: Job, folder: Path) -> float | Non
     run = RunFolder(folder, arm, job.data_seed)
     if run.ended_as(job.fingerprint) is None:
         found, do = "did not finish", "its worker.log says why; the same command goes on"
-        raise RunError(str(folder), found, "no rate is chosen before every one was seen", do)
+        raise RunError(str(folder), found, "no learning rate is chosen before every one was seen", do)
     return select_value(run, record, arm)

@@ -140,3 +140,11 @@ def test_draws_come_from_the_generator_that_is_given() -> None:
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]
+
+
+def test_a_steep_law_is_found_as_well_as_a_flat_one() -> None:
+    """Up to an exponent of 3, where the search ends."""
+    tokens_P = np.geomspace(1, 512, 19)
+    for exponent in (0.02, 1.9, 2.8):
+        law = fit_power_law(tokens_P, 2.0 + 3.0 * tokens_P**-exponent)
+        assert law.exponent == pytest.approx(exponent, rel=0.01)

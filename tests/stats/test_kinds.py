@@ -162,3 +162,25 @@ def test_up_to_seven_seeds_a_gap_of_six_sds_is_unknown():
         sd = math.sqrt(4 / (len(few) - 1))
         assert kinds_of(np.array([*few, 1 + 6.4 * sd])).state == state
         assert kinds_of(np.array([*few, 1 + 5.0 * sd])).state == "one"
+
+
+@pytest.mark.parametrize(("seeds", "share"), [(3, 0.03), (4, 0.10), (5, 0.30), (6, 0.56), (8, 0.89)])
+def test_two_kinds_are_seen_as_often_as_is_said(seeds: int, share: float) -> None:
+    """Ten SDs apart, each run of either kind with the same chance; by 2,000 samples."""
+    rng = np.random.default_rng(11)
+    samples = rng.standard_normal((2000, seeds)) + 10.0 * rng.integers(0, 2, (2000, seeds))
+    assert np.mean([kinds_of(values).state == "two" for values in samples]) == pytest.approx(share, abs=0.03)
+
+
+@pytest.mark.parametrize("seeds", [3, 4, 5, 6, 8, 12])
+def test_one_kind_is_rarely_taken_for_two(seeds: int) -> None:
+    """One normal sample in a hundred; by 6,000 samples."""
+    rng = np.random.default_rng(13)
+    samples = rng.standard_normal((6000, seeds))
+    assert 0.005 < np.mean([kinds_of(values).state == "two" for values in samples]) < 0.016
+
+
+def test_runs_are_of_one_kind_unless_somebody_says_otherwise() -> None:
+    """So that many even differences are equivalent."""
+    even = np.tile([0.0001, -0.0001], 16)
+    assert look_at(even, error=0.04, smallest_effect=0.01).verdict == "equivalent"

@@ -1,11 +1,15 @@
 """The interval of verdicts: its formula at values that are no degenerate ones, and the table behind it."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 from scipy.stats import skew, t
 
+from vslm.stats.looks import fixed_plan
 from vslm.stats.skewed import skewed_interval, skewness, usual_multiplier, widening
 
 
@@ -80,3 +84,21 @@ def test_what_it_costs_is_as_documented():
     """Beside Student's at 4%: 2.2 times as wide for 3 normal values, 1.7 for 8, 1.3 for 16, the same from 48 on."""
     for count, times in ((3, 2.2), (8, 1.7), (16, 1.3), (48, 1.0)):
         assert usual_multiplier(count, 0.04) / t.ppf(0.98, count - 1) == pytest.approx(times, abs=0.1)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
+
+
+def test_the_page_says_how_wide_intervals_are() -> None:
+    """Half a width in SDs of a difference, and in brackets how much wider than Student's: of 3 to 32 seeds, and of 1, 3
+    and 5 arms that share the error of one look.
+    """
+    cell = r"([\d.]+) \(([\d.]+)\)"
+    rows = re.findall(rf"(?m)^\| (\d+) \| {cell} \| {cell} \| {cell} \|$", PAGE.read_text(encoding="utf-8"))
+    assert [int(row[0]) for row in rows] == [3, 4, 5, 8, 16, 32]
+    for seeds, *cells in ([float(cell) for cell in row] for row in rows):
+        for arms, half, wider in zip((1, 3, 5), cells[::2], cells[1::2], strict=True):
+            error, count = fixed_plan(int(seeds)).errors[0] / arms, int(seeds)
+            found = usual_multiplier(count, error)
+            assert found / math.sqrt(count) == pytest.approx(half, rel=0.05)
+            assert found / stdtrit(count - 1, 1 - error / 2) == pytest.approx(wider, abs=0.06)

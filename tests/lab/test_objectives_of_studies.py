@@ -138,3 +138,32 @@ def test_a_student_is_taught_by_a_finished_run(place: Path, vslm: Callable) -> N
     (place / "study.py").write_text(taught.replace("runs/t/full/seed0", "runs/t"), encoding="utf-8")
     said = vslm("plan", "study.py")
     assert (said.code, "a study, not one run of it" in said.err) == (2, True)
+
+
+def test_arms_that_score_other_tokens_are_not_compared(place: Path, vslm: Callable) -> None:
+    """The same text, of which other targets count: a difference of such losses would mean nothing."""
+    other = ANSWERS.replace('{"accumulation": 11}', '{"data.counts": False}')
+    (place / "study.py").write_text(other, encoding="utf-8")
+    said = vslm("plan", "study.py")
+    assert said.code == 2
+    assert "arms.parts.data: other tokens of the validation text count than those of 'full'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("yield Document(str(number), text, Scored(3, 6))", "must be an iterable"),
+        ("yield Document(str(number))", "missing 1 required positional argument: 'text'"),
+        ('yield Document(str(number), text, ((text.index("z"), 6),))', "ValueError: substring not found"),
+    ],
+)
+def test_a_mistake_in_documents_is_said_with_its_line(place: Path, vslm: Callable, written: str, words: str) -> None:
+    """In one message, with what a document is."""
+    line = "yield Document(str(number), text, (Scored(3, 6),) if self.counts else None)"
+    assert line in ANSWERS
+    (place / "study.py").write_text(ANSWERS.replace(line, written), encoding="utf-8")
+    said = vslm("plan", "study.py")
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert re.search(r"study.py:17: Copies gives no documents: ", said.err), said.err
+    assert words in said.err

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import sys
 import sysconfig
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def _not_the_users() -> tuple[Path, ...]:
     paths = sysconfig.get_paths()
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     return (Path(__file__).resolve().parents[1], *(Path(paths[name]).resolve() for name in names))
+
+
+def line_of(error: BaseException) -> str:
+    """FILE:LINE of the last line of the user's that an error went through; "" where there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    files = (Path(frame.filename) for frame in frames)
+    own = [frame for frame, file in zip(frames, files, strict=True) if file.is_file() and is_users_file(file)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 
 def module_below(root: Path, parts: Sequence[str]) -> Path | None:

@@ -9,7 +9,8 @@ import sys
 from array import array
 from collections.abc import Iterator
 
-from vslm.core.errors import DataError
+from vslm.core.errors import DataError, VslmError
+from vslm.core.user_modules import line_of
 from vslm.data.documents import Document, Scored
 from vslm.data.reading.notes import Notes
 from vslm.data.sources.source import Source
@@ -34,7 +35,7 @@ class Readings:
         self._digests = array("Q")  # the beginning of each document's
         self._held: list[Document] | None = []
         self.num_bytes, num_held_bytes, whole = 0, 0, hashlib.sha256()
-        for document in source.read(notes):
+        for document in _read(source, notes):
             text = document.text.encode()
             said = _digest(text, document.scored)
             whole.update(said)
@@ -54,7 +55,7 @@ class Readings:
 
     def _read_again(self) -> Iterator[Document]:
         num_read = 0
-        for document in self._source.read(Notes()):
+        for document in _read(self._source, Notes()):
             number = _number(_digest(document.text.encode(), document.scored))
             if num_read == len(self._digests) or number != self._digests[num_read]:
                 raise self._another(f"document {num_read + 1:,} ({document.name})")
@@ -68,6 +69,20 @@ class Readings:
         allowed = "more than 64 MB of text are read several times, and must be the same each time"
         do = "let nothing write to it meanwhile; a source of your own must not draw anew"
         return DataError(self._source.describe(), found, allowed, do)
+
+
+def _read(source: Source, notes: Notes) -> Iterator[Document]:
+    """The documents of a source. Raises: DataError for what goes wrong in the code of one of the user's."""
+    try:
+        yield from source.read(notes)
+    except (VslmError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if not (line := line_of(error)):
+            raise
+        found = f"{type(source).__name__} gives no documents: {type(error).__name__}: {error}"
+        allowed = "`documents` yields Document(name, text), and scored=(Scored(first, end),) where a part counts"
+        raise DataError(line, found, allowed, "mend the line") from error
 
 
 def _digest(text: bytes, scored: tuple[Scored, ...] | None) -> bytes:

@@ -140,6 +140,11 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
             found = f"its validation text is not that of {study.baseline!r} ({sizes})"
             do = "give both the same text, and with other tokenizers data.splits=Splits(min_val_tokens=0)"
             raise SpecError(f"arms.{arm}.data", found, "all arms are judged on the same text", do)
+        counted = [one.meta["sha256"].get("val.weights") for one in (base, corpus)]
+        if (same_ids and counted[0] != counted[1]) or (None in counted and counted[0] != counted[1]):
+            found = f"other tokens of the validation text count than those of {study.baseline!r}"
+            do = "let both score the same; other weights in training are a matter of the objective"
+            raise SpecError(f"arms.{arm}.data", found, "all arms are judged by the same targets", do)
 
 
 def _check_start(experiment: Experiment, corpus: Corpus) -> None:

@@ -1,6 +1,5 @@
 """Whether classes of one's own build what their families do: tried once, before any run."""
 
-import traceback
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from vslm.core.declarations import place_of_class
 from vslm.core.errors import RunError, SpecError, VslmError
 from vslm.core.types import describe
-from vslm.core.user_modules import is_own, is_users_file
+from vslm.core.user_modules import is_own, line_of
 from vslm.data.batches import Batch
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import Measure
@@ -189,8 +188,6 @@ def _said_in_words(where: str) -> Iterator[None]:
     except VslmError:
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if is_users_file(Path(frame.filename))]
-        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+        place = f" at {line}" if (line := line_of(error)) else ""
         found = f"cannot be built: {type(error).__name__}: {error}{place}"
         raise SpecError(where, found, "every arm's model is built once before any run", "mend the line") from error

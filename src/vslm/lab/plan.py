@@ -162,6 +162,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "noise_sd": sd,
         "noise_from": _noise_from(sd, primary, card),
         "resolvable_effect": resolvable if resolvable is not None and math.isfinite(resolvable) else None,
+        "seeds_for_smallest_effect": round(needed) if math.isfinite(needed) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
         "checked": checked.words,

@@ -57,6 +57,9 @@ def primary_value(
         value = primary.last_in(run.arrays, split)
         if value is None:
             found = f"{primary.array_name(split)} is not there, or no number after the last step"
+            if primary.array_name(split) in run.arrays:
+                found = f"{primary.array_name(split)} ends with no number that can be judged"
+                do = f"mend the measure {primary.measure!r}, and begin anew in another place with --out"
             raise ResultError(str(run.path / "arrays.npz"), found, "the study is judged by it", do)
         return value
     first, end = primary.positions or (0, None)

@@ -59,9 +59,11 @@ def _print_noise(planned: dict[str, Any]) -> None:
         return
     print(f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})")
     effect = planned["resolvable_effect"]
-    print(f"smallest effect that this resolves: {f'{effect:.4f}' if effect is not None else 'none, with one seed'}")
-    needed = planned["minutes_for_smallest_effect"]
-    print(f"the declared effect needs {_time(needed) if needed is not None else 'more than is in reach'}")
+    none = f"none, with {plural(planned['seeds'], 'seed')}"
+    print(f"smallest effect that this resolves: {none if effect is None else f'{effect:.4f}'}")
+    needed, seeds = planned["minutes_for_smallest_effect"], planned["seeds_for_smallest_effect"]
+    words = "more than is in reach" if needed is None else f"{plural(seeds, 'seed')}, {_time(needed)}"
+    print(f"the declared effect needs {words}")
 
 
 def _time(minutes: float, about: str = "about ") -> str:

@@ -140,6 +140,7 @@ def profile_figure(
             line = {
                 **_mean(style, numbers(profile.mean, decimals), profile.half, decimals),
                 "x": numbers(profile.x, places),
+                "connectgaps": True,  # where nothing counts there is no number, and single points have no line
             }
             meta = {**meta, "part": "mean"}
             if profile.ends is not None:

@@ -119,6 +119,8 @@ def _draw_line(drawn: Any, axes: Any, trace: dict[str, Any]) -> None:
     if part == "band":
         axes.fill(*zip(*points, strict=True), color=_color(trace["fillcolor"]), linewidth=0)
         return
+    if trace.get("connectgaps"):
+        xs, ys = zip(*points, strict=True)
     has_line, has_marks = "lines" in trace["mode"], "markers" in trace["mode"]
     color = line.get("color") or marker.get("color")
     style = {

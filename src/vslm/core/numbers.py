@@ -221,11 +221,16 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def passes_number(count: float) -> str:
+    """A count of passes over a text: fewer digits the more there are."""
+    digits = 0 if count >= 10 else 1 if count >= 0.95 else 2
+    return f"{count:,.{digits}f}"
+
+
 def passes_words(count: float) -> str:
     """A count of passes as a line shows it.
 
     >>> passes_words(71.4), passes_words(1.0), passes_words(0.034)
     ('71 passes over the text', '1.0 passes over the text', '0.03 passes over the text')
     """
-    digits = 0 if count >= 10 else 1 if count >= 0.95 else 2
-    return f"{count:,.{digits}f} passes over the text"
+    return f"{passes_number(count)} passes over the text"

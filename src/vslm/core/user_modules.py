@@ -36,9 +36,9 @@ def _not_the_users() -> tuple[Path, ...]:
 
 def line_of(error: BaseException) -> str:
     """FILE:LINE of the last line of the user's that an error went through; "" where there is none."""
-    frames = traceback.extract_tb(error.__traceback__)
-    files = (Path(frame.filename) for frame in frames)
-    own = [frame for frame, file in zip(frames, files, strict=True) if file.is_file() and is_users_file(file)]
+    # A dataclass makes its own methods out of text. Cells of a notebook are no files either, and are the user's.
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != "<string>"]
+    own = [frame for frame in frames if is_users_file(Path(frame.filename))]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
 
 

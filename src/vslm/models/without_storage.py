@@ -10,11 +10,9 @@ Not for: what a whole model has and costs; that is `accounting.py`.
 
 import contextlib
 import functools
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from vslm.core.errors import SpecError, VslmError
 from vslm.core.paths import parts_of
 from vslm.core.types import describe
-from vslm.core.user_modules import is_own, is_users_file
+from vslm.core.user_modules import is_own, line_of
 from vslm.models.initialization import Init, default_draws
 
 _KEPT = 8_192  # answers: some two thousand bytes each
@@ -146,8 +144,7 @@ def _really_built(spec: Any, given: dict[str, Any]) -> Any:
     except VslmError:
         raise
     except Exception as error:
-        own = [frame for frame in traceback.extract_tb(error.__traceback__) if is_users_file(Path(frame.filename))]
-        place = f" at {own[-1].filename}:{own[-1].lineno}" if own else ""
+        place = f" at {line}" if (line := line_of(error)) else ""
         found = f"cannot be built: {type(error).__name__}: {error}{place}"
         raise SpecError("", found, "a part is built to be counted", "mend the line") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vslm.core.numbers import passes_number
 from vslm.report.figures.style import Style
 from vslm.report.numbers.curves import ERROR
 from vslm.report.numbers.formatting import (
@@ -128,9 +129,8 @@ def _passes(study: StudyRecord) -> tuple[str, str] | None:
             most = max(most, arm.tokens / num_tokens)
     if not most:
         return None
-    digits = 0 if most >= 10 else 1 if most >= 0.95 else 2
     warned = f"; above {_MOST_PASSES} a model learns its text by heart" if most > _MOST_PASSES else ""
-    return "Passes over the text", f"{most:,.{digits}f}{warned}"
+    return "Passes over the text", f"{passes_number(most)}{warned}"
 
 
 def corpora(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]], list[str]]]:

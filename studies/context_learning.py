@@ -57,4 +57,5 @@ STUDY = Study(
     arms={f"layers-{depth}": layers(depth) for depth in (1, BASELINE_LAYERS, 4)},
     seeds=3,
     primary=Primary("val_loss", positions=(192, CONTEXT_TOKENS), smallest_effect=0.05),
+    pilot=None,  # when a baseline begins is what it asks
 )

@@ -29,4 +29,5 @@ STUDY = Study(
     seeds=3,
     primary=Primary("val_loss", smallest_effect=0.01),
     equal="flops",
+    pilot=None,  # it is about the first steps
 )

@@ -58,4 +58,5 @@ STUDY = Study(
     primary=Primary("recall", "accuracy", smallest_effect=0.02),
     equal="flops",
     unequal=("full",),
+    pilot=None,  # who begins sooner is what it asks
 )

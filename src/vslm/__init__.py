@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "vslm.core.paths": ("vary",),
-    "vslm.core.errors": ("VslmError", "SpecError", "DataError", "RunError", "ResultError"),
+    "vslm.core.errors": ("VslmError", "SpecError", "DataError", "RunError", "ResultError", "TooEarlyError"),
     "vslm.core.specs": ("Spec", "differences", "fingerprint", "to_plain"),
     "vslm.data.batches": ("Batch",),
     "vslm.data.documents": ("Document", "Scored"),
@@ -152,6 +152,7 @@ _HOMES = {
     "vslm.study.experiment": ("Experiment", "Budget", "Averaging", "FreshStart"),
     "vslm.study.study": ("Study",),
     "vslm.study.primary": ("Primary",),
+    "vslm.study.pilot": ("Pilot",),
     "vslm.study.matching": ("matched",),
     "vslm.after.rematch": ("rematch",),
     "vslm.study.changes": ("Change", "Depth", "WidthScale", "FeedforwardMultiplier", "Loops"),

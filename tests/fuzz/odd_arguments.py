@@ -39,7 +39,7 @@ full = Experiment(
     budget=Budget(tokens=17 * 7 * 11), batch_tokens=17 * 7,
 )
 short = vary(full, {"model.context_tokens": 11})
-STUDY = Study(question="Which?", baseline="full", arms={"full": full, "short": short})
+STUDY = Study(question="Which?", baseline="full", arms={"full": full, "short": short}, pilot=None)
 """
 # Nothing that leads out of the folder: a fuzzer that reads the whole machine, or writes to a device, harms it.
 PATHS = (

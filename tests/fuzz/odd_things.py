@@ -95,6 +95,7 @@ def valid_studies() -> list[Study]:
             baseline="full",
             arms={"full": one, "other": vary(one, {"optimizer.learning_rate": 0.003})},
             primary=Primary("val_loss"),
+            pilot=None,
         )
         for one in experiments
     ]

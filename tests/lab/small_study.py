@@ -1,4 +1,7 @@
-"""A study of two arms on made-up words that trains in a second, and a worker without a process."""
+"""A study of two arms on made-up words that trains in a second, and a worker without a process.
+
+It has no pilot: in eleven steps no model begins to use its context.
+"""
 
 import errno
 from dataclasses import dataclass
@@ -27,7 +30,7 @@ STUDY = Study(
     baseline="full",
     arms={"full": full, "short": vary(full, {"model.blocks.*.attention.window_tokens": 3})},
     seeds=2,
-    primary=Primary("val_loss", smallest_effect=0.01),
+    primary=Primary("val_loss", smallest_effect=0.01), pilot=None,
 )
 """
 

@@ -165,6 +165,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
             screen=screen,
             tune=None,
             budgets=(1.0,),
+            pilot=None,
         )
         folder = run_study(small, tmp_path / name, Quiet(), study_file=None, options=Options(workers=1))
         assert folder.plain_verdict is not None

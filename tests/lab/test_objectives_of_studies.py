@@ -41,7 +41,7 @@ full = Experiment(
     measures=(LossByPosition(num_evaluations=3, num_tokens=140, num_final_tokens=280),),
 )
 STUDY = Study(
-    question="?", baseline="full", seeds=1, primary=Primary("val_loss"),
+    question="?", baseline="full", seeds=1, primary=Primary("val_loss"), pilot=None,
     arms={"full": full, "parts": vary(full, {"accumulation": 11})},
 )
 '''
@@ -85,7 +85,7 @@ def test_the_study_on_the_page_runs(place: Path, vslm: Callable) -> None:
     """As it stands there, on a smaller budget; its objective is tried before anything is trained."""
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)[0]
     (place / "study.py").write_text(code.replace("vocabulary=512", "vocabulary=270"), encoding="utf-8")
-    said = vslm("run", "study.py", "--seeds", "1", "--tokens", "5000", "--precision", "fp32", "--workers", "1")
+    said = vslm("run", "study.py", "--seeds", "1", "--tokens", "5000", "--precision", "fp32", "--early")
     assert said.code == 0, said.err
     folder = StudyFolder(Path("runs/study"))
     assert folder.study.plain()["arms"]["smooth"]["differences"][0][0] == "objective"

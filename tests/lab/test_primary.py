@@ -98,7 +98,7 @@ def study_of(primary: Primary = BY_RECALL, **fields: Any) -> Study:
         "slow": vary(base, {"optimizer.learning_rate": 1e-6}),
         "fast": vary(base, {"optimizer.learning_rate": 0.05}),
     }
-    return Study(question="?", baseline="plain", arms=arms, seeds=2, primary=primary, **fields)
+    return Study(question="?", baseline="plain", arms=arms, seeds=2, primary=primary, pilot=None, **fields)
 
 
 def scored(folder: StudyFolder) -> StudyFolder:
@@ -440,7 +440,7 @@ def test_a_measure_of_ones_own_decides_a_study(place: Path, vslm: Callable[..., 
     assert said.code == 0, said.err
     assert "judged by: tokens guessed right (top_one.accuracy), of the tokens; higher is better" in said.out
     assert "noise SD" not in said.out
-    said = vslm("run", "own.py", "--out", "runs/own")
+    said = vslm("run", "own.py", "--out", "runs/own", "--early")
     assert said.code == 0, said.err
     assert "judged by: tokens guessed right (top_one.accuracy), of the tokens; higher is better" in said.out
     verdict = StudyFolder(place / "runs" / "own").plain_verdict or {}

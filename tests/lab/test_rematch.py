@@ -40,7 +40,7 @@ def folder(
     base = vary(plain, {"model": uniform(depth=3, width=60, heads=2, context_tokens=19)})
     large = vary(base, {"model.blocks.1.feedforward": SwiGLU(hidden=240), "model.blocks.*.attention.window_tokens": 3})
     arms = {"plain": base, "large": large, "slow": vary(base, {"optimizer.learning_rate": 1e-6})}
-    finished = run(Study(question="Is it?", baseline="plain", arms=arms, seeds=2), tmp_path / "first")
+    finished = run(Study(question="Is it?", baseline="plain", arms=arms, seeds=2, pilot=None), tmp_path / "first")
     shutil.copytree(finished.path, shared)
     return finished
 
@@ -98,7 +98,7 @@ def test_arms_get_the_budgets_that_they_were_judged_at(
     """A winner that had fewer tokens for its FLOPs has as few again."""
     deep = vary(plain, {"model": uniform(depth=4, width=12, heads=2, context_tokens=19)})
     arms = {"plain": vary(plain, {"model": uniform(depth=2, width=12, heads=2, context_tokens=19)}), "deep": deep}
-    study = Study(question="?", baseline="plain", arms=arms, seeds=2, match="flops")
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, match="flops", pilot=None)
     first = with_verdicts(run(study, tmp_path / "first"), deep=("better", -0.2))
     again = run(rematch(first, change=change_named("Depth"), arm="deep"), tmp_path / "again")
     tokens = [{arm: there.run(arm, seed).done.tokens for arm in arms} for there, seed in ((first, 0), (again, 2))]

@@ -30,6 +30,7 @@ from vslm.runs.run import run_job
 from vslm.study.experiment import Budget, Experiment
 from vslm.study.learning_rates import TUNING_SEED, LearningRates
 from vslm.study.matching import relative_sizes
+from vslm.study.pilot import Pilot
 from vslm.study.screening import SCREEN_SEED, Screen
 from vslm.study.study import Primary, Study
 
@@ -106,12 +107,12 @@ def study_of(plain: Experiment, **fields: Any) -> Study:
         "slow": vary(plain, {"optimizer.learning_rate": 1e-6}),
         "fast": vary(plain, {"optimizer.learning_rate": 0.016}),
     }
-    return Study(question="?", baseline="plain", arms=arms, seeds=2, **fields)
+    return Study(question="?", baseline="plain", arms=arms, seeds=2, **{"pilot": None, **fields})
 
 
 def run(study: Study, out: Path) -> StudyFolder:
-    """Run without a study file."""
-    return run_study(study, out, Quiet(), study_file=None, options=Options())
+    """Run without a study file, and on from a pilot whatever it says."""
+    return run_study(study, out, Quiet(), study_file=None, options=Options(early=True))
 
 
 def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
@@ -149,7 +150,7 @@ def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
 def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
     """A rate that is far too small is widened upwards as often as allowed, recorded, marked, and used."""
     arms = {"plain": plain, "slow": vary(plain, {"optimizer.learning_rate": 1e-6})}
-    study = Study(question="?", baseline="plain", arms=arms, seeds=2, tune=LearningRates(max_widenings=1))
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, tune=LearningRates(max_widenings=1), pilot=None)
     folder = run(study, tmp_path / "s")
     assert folder.study.plain()["tuned"] is True
     curve = folder.study.plain()["tuning"]["slow"]
@@ -184,7 +185,7 @@ def test_budgets_are_judged_together_and_say_how_the_difference_goes(
 ) -> None:
     """Runs of the other budgets lie apart; intervals share the error of the study; the trend is paired by seed."""
     arms = {"plain": plain, "fast": vary(plain, {"optimizer.learning_rate": 0.016})}
-    study = Study(question="?", baseline="plain", arms=arms, seeds=2, budgets=(0.5, 1, 2))
+    study = Study(question="?", baseline="plain", arms=arms, seeds=2, budgets=(0.5, 1, 2), pilot=None)
     folder = run(study, tmp_path / "s")
     for name, budget in (("x0.5", 0.5), ("x2", 2.0)):
         done = read_json(folder.path / "budgets" / name / "fast" / "seed1" / "done.json")
@@ -202,15 +203,16 @@ def test_budgets_are_judged_together_and_say_how_the_difference_goes(
     assert "with training" in page
     assert "x0.5" in page
     with pytest.raises(SpecError, match="budgets"):
-        run(Study(question="?", baseline="plain", arms=arms, seeds=2), tmp_path / "s")
+        run(Study(question="?", baseline="plain", arms=arms, seeds=2, pilot=None), tmp_path / "s")
 
 
-@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize(("every", "pilot"), [(1, None), (4, None), (1, Pilot()), (5, Pilot())])
 def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
-    plain: Experiment, tmp_path: Path, pool: InThisProcess, every: int
+    plain: Experiment, tmp_path: Path, pool: InThisProcess, every: int, pilot: Pilot | None
 ) -> None:
     """Stopped after each run, or after every few, all stages go on; nothing is trained twice; the verdict is equal."""
-    study = study_of(plain, screen=Screen(keep=1), tune=LearningRates(values=3, max_widenings=1), budgets=(0.5, 1))
+    rates = LearningRates(values=3, max_widenings=1)
+    study = study_of(plain, screen=Screen(keep=1), tune=rates, budgets=(0.5, 1), pilot=pilot)
     whole = run(study, tmp_path / "whole")
     num_runs, broken = len(pool.trained), tmp_path / "broken"
     assert len(set(pool.trained)) == num_runs
@@ -227,10 +229,37 @@ def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     assert folder.plain_verdict["arms"].keys() == whole.plain_verdict["arms"].keys()
     for key in ("screening", "tuning", "tuned", "arms", "fingerprint"):
         assert folder.study.plain()[key] == whole.study.plain()[key], key
+    assert without_times(folder) == without_times(whole)
     for arm, row in folder.plain_verdict["arms"].items():
         assert row["interval"] == whole.plain_verdict["arms"][arm]["interval"]
     pool.stop_after = len(pool.trained)
     run(study, broken)
+
+
+def without_times(folder: StudyFolder) -> dict[str, Any] | None:
+    """What a pilot wrote down, but for minutes."""
+    pilot = folder.study.plain().get("pilot")
+    return pilot and {key: value for key, value in pilot.items() if key != "more_minutes"}
+
+
+def test_a_pilot_changes_the_order_of_the_runs_and_nothing_else(
+    plain: Experiment, tmp_path: Path, pool: InThisProcess
+) -> None:
+    """The baseline's search comes first, then its first judged runs; then what would have been without a pilot."""
+    rates = LearningRates(values=3, max_widenings=1)
+    stages = {"screen": Screen(keep=1), "tune": rates, "budgets": (0.5, 1)}
+    without = run(study_of(plain, **stages), tmp_path / "a")
+    runs, pool.trained = [path.removeprefix(str(tmp_path / "a")) for path in pool.trained], []
+    having = run(study_of(plain, **stages, pilot=Pilot(seeds=1)), tmp_path / "b")
+    trained = [path.removeprefix(str(tmp_path / "b")) for path in pool.trained]
+    assert sorted(trained) == sorted(runs)
+    first = trained.index("/plain/seed0")
+    assert all(path.startswith("/tuning/plain/") for path in trained[:first])
+    assert trained[first + 1 :] == [path for path in runs if path not in trained[: first + 1]]
+    for key in ("screening", "tuning", "tuned", "arms", "fingerprint"):
+        assert having.study.plain()[key] == without.study.plain()[key], key
+    for arm, row in having.plain_verdict["arms"].items():
+        assert row["looks"] == without.plain_verdict["arms"][arm]["looks"]
 
 
 def test_no_choice_is_made_while_a_run_is_missing(
@@ -258,7 +287,7 @@ def test_a_promise_of_equal_size_is_held_before_any_compute(
     """The message names arm, numbers and what to do; an arm that is listed passes, and is shown."""
     wide = vary(plain, {"model.blocks.*.feedforward.hidden": 40})
     arms = {"plain": plain, "wide": wide}
-    promised = Study(question="?", baseline="plain", arms=arms, seeds=1, equal="parameters")
+    promised = Study(question="?", baseline="plain", arms=arms, seeds=1, equal="parameters", pilot=None)
     with pytest.raises(SpecError) as error:
         run(promised, tmp_path / "s")
     assert not (tmp_path / "s").exists()

@@ -194,5 +194,6 @@ def acting(act):
 LOUD = _OWN_ROOT + 'STUDY = Study(question="q", baseline="full", arms={"full": acting("say")})\n'
 DEADLY = (
     _OWN_ROOT
-    + 'STUDY = Study(question="q", baseline="killed", arms={"killed": acting("die"), "mistaken": acting("raise")})\n'
+    + 'ARMS = {"killed": acting("die"), "mistaken": acting("raise")}\n'
+    + 'STUDY = Study(question="q", baseline="killed", arms=ARMS, pilot=None)\n'
 )

@@ -28,6 +28,7 @@ STUDY = Study(
     arms={{"full": full, "same": full, "short": vary(full, {{"model.blocks.*.attention.window_tokens": 3}})}},
     seeds=3,
     primary=Primary("val_loss", smallest_effect=0.01),
+    pilot=None,
 )
 """
 

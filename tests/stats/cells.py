@@ -1,6 +1,7 @@
 """How often a whole study says something false, by simulation, cell by cell: `docs/verdicts.md` shows the table.
 
 python tests/stats/cells.py --trials 4000 --out docs/verdicts.csv     # all cells, some minutes
+python tests/stats/cells.py --trials 2000 --noise "two kinds, piloted, 0.5" --out piloted.csv   # not one of the table
 """
 
 import argparse
@@ -23,6 +24,7 @@ GAP = 10.0
 EFFECTS = (1.0, 2.0, 4.0, 8.0)
 """Smallest effects, in the same SDs; each is also the truth once, where "equivalent" is only just false."""
 AUTO = (4, 8, 16)
+PILOT_SEEDS = 2
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]  # (arms, seeds) -> differences around a mean of 0
 
 
@@ -62,6 +64,19 @@ def equal_kinds(share: float) -> Draw:
     return draw
 
 
+def piloted_kinds(share: float) -> Draw:
+    """As `equal_kinds`, of those studies that went on after their pilot, `share` ** 2 of all: the baseline's first two
+    runs got going.
+    """
+
+    def draw(rng: np.random.Generator, arms: int, seeds: int) -> np.ndarray:
+        high = GAP * (rng.random((arms + 1, seeds)) >= share)
+        high[0, :PILOT_SEEDS] = 0.0
+        return high[1:] - high[0] + normal(rng, arms, seeds)
+
+    return draw
+
+
 def failing(truth: float) -> Draw:
     """The baseline always gets going, an arm fails as often as makes it worse by `truth` on average, and not else.
 
@@ -81,6 +96,10 @@ NOISES: dict[str, Draw] = {
     "log-normal 1": log_normal(1.0),
     "two kinds, equal, 0.5": equal_kinds(0.5),
     "two kinds, equal, 0.8": equal_kinds(0.8),
+}
+PILOTED: dict[str, Draw] = {
+    "two kinds, piloted, 0.5": piloted_kinds(0.5),
+    "two kinds, piloted, 0.8": piloted_kinds(0.8),
 }
 
 
@@ -158,7 +177,7 @@ def worst(cell: Cell, trials: int, rng: np.random.Generator) -> Found:
     if cell.noise == "two kinds, an arm fails":
         found = [rates(cell, failing(effect), effect, effect, trials, rng) for effect in EFFECTS]
     else:
-        draw = NOISES[cell.noise]
+        draw = {**NOISES, **PILOTED}[cell.noise]
         found = [rates(cell, draw, 0.0, EFFECTS[0], trials, rng)]
         found += [rates(cell, draw, effect, effect, trials, rng) for effect in EFFECTS]
     return Found(
@@ -169,10 +188,11 @@ def worst(cell: Cell, trials: int, rng: np.random.Generator) -> Found:
     )
 
 
-def cells() -> Iterator[Cell]:
-    """All of the table."""
-    for noise, seeds, arms in itertools.product((*NOISES, "two kinds, an arm fails"), (3, 4, 5, 8, 16, 0), (1, 3, 5)):
-        yield Cell(noise, seeds, arms)
+def cells(noise: str | None = None) -> Iterator[Cell]:
+    """All of the table, or of one noise."""
+    noises = (*NOISES, "two kinds, an arm fails") if noise is None else (noise,)
+    for name, seeds, arms in itertools.product(noises, (3, 4, 5, 8, 16, 0), (1, 3, 5)):
+        yield Cell(name, seeds, arms)
 
 
 def main(arguments: list[str]) -> None:
@@ -185,12 +205,11 @@ def main(arguments: list[str]) -> None:
     with asked.out.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow([*(field.name for field in dataclasses.fields(Cell)), *_columns(), "trials"])
-        for number, cell in enumerate(cells()):
-            if asked.noise in (None, cell.noise):
-                found = worst(cell, asked.trials, np.random.default_rng([20261130, number]))
-                rows.writerow([*dataclasses.astuple(cell), *map(_short, dataclasses.astuple(found)), asked.trials])
-                file.flush()
-                print(cell, found, flush=True)
+        for number, cell in enumerate(cells(asked.noise)):
+            found = worst(cell, asked.trials, np.random.default_rng([20261130, number]))
+            rows.writerow([*dataclasses.astuple(cell), *map(_short, dataclasses.astuple(found)), asked.trials])
+            file.flush()
+            print(cell, found, flush=True)
 
 
 def _columns() -> Iterable[str]:

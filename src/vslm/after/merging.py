@@ -11,7 +11,7 @@ from vslm.lab.verdict import write_verdict
 from vslm.results.files import is_leftover, write_json, written_whole
 from vslm.results.folder import KEPT, MODULES, RUN_AGAIN, RunFolder, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
-from vslm.results.records import StudyRecord
+from vslm.results.records import PilotRecord, StudyRecord
 from vslm.results.seals import sealed
 from vslm.study.own_classes import changed_parts
 
@@ -44,7 +44,8 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
         for arm, row in first.arms.items()
     }
     seeds = sorted({seed for folder in folders for seed in folder.study.seeds})
-    whole = dataclasses.replace(first, seeds=seeds, arms=arms)
+    pilot = merged_pilot([folder.study.pilot for folder in folders])
+    whole = dataclasses.replace(first, seeds=seeds, arms=arms, pilot=pilot)
     for seed in seeds:
         source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in arms))
         done = [arm for arm in arms if _is_done(source, arm, seed)]
@@ -66,6 +67,23 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     write_json(out / "study.json", sealed(whole.plain()))
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
+
+
+def merged_pilot(pilots: list[PilotRecord | None]) -> PilotRecord | None:
+    """What the pilots of all parts saw, as one. Each part has asked its own first seeds; a part that did not ask adds
+    nothing, and one that has not begun makes the whole early.
+    """
+    asked = [one for one in pilots if one is not None and one.has_begun is not None]
+    if not asked:
+        return next((one for one in pilots if one is not None), None)
+    # Of what has not begun, the one that takes longest stands for all.
+    worst = max(asked, key=lambda one: (one.has_begun is False, one.past_tokens or 0))
+    return dataclasses.replace(
+        worst,
+        seeds=sum(len(one.runs) for one in asked),
+        runs={seed: run for one in asked for seed, run in one.runs.items()},
+        words="; ".join(dict.fromkeys(one.words for one in asked if one.words)),
+    )
 
 
 def _check_whole(folder: StudyFolder) -> None:

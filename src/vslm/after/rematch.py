@@ -16,6 +16,7 @@ from vslm.study.catalog import CHANGES
 from vslm.study.changes import Change
 from vslm.study.experiment import Budget, Experiment
 from vslm.study.matching import SIZES, TOLERANCE_FRACTION, WORDS, matched, relative_sizes
+from vslm.study.pilot import Pilot
 from vslm.study.primary import primary_of
 from vslm.study.study import Study, parse_seeds
 from vslm.study.study_file import kinds_of
@@ -64,6 +65,7 @@ def rematch(
         seeds=_new_seeds(seeds, study.seeds),
         match=cast(Literal["tokens", "flops", "time"], study.match),
         primary=primary_of(study.primary),
+        pilot=None if study.pilot is None else Pilot(seeds=study.pilot.seeds, gain_nats=study.pilot.gain_nats),
     )
 
 

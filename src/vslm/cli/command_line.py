@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 import vslm
 from vslm.cli import data, models, reading, studies
 from vslm.cli.arguments import in_words, study_first
-from vslm.core.errors import DataError, ResultError, SpecError, VslmError
+from vslm.core.errors import DataError, ResultError, SpecError, TooEarlyError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
 from vslm.core.system import ELSEWHERE, refused
 from vslm.core.visible import visible, visible_streams
@@ -52,12 +52,14 @@ for _command_function in (
     app.command(_command_function)
 _GO_ON = ("run", "rematch", "train", "noise")  # commands that begin where they were stopped
 _INTERRUPTED = 130  # as a shell says it
+_TOO_EARLY = 3  # nothing went wrong, and there is no verdict
 
 
 def main() -> None:
     """Run a command; what vslm has to say about a mistake goes to standard error, without a traceback.
 
-    The exit status is 2 for what was asked wrongly, 1 for what went wrong, 130 after Ctrl-C.
+    The exit status is 2 for what was asked wrongly, 1 for what went wrong, 3 for a study that stopped after its pilot,
+    130 after Ctrl-C.
     """
     _open_streams()
     try:
@@ -66,6 +68,8 @@ def main() -> None:
         _end(str(in_words(error)), 2)
     except (SpecError, DataError, ResultError) as error:
         _end(str(error), 2)
+    except TooEarlyError as error:
+        _end(str(error), _TOO_EARLY)
     except VslmError as error:
         _end(str(_with_out(error)), 1)
     except BrokenPipeError:  # `vslm plan ... | head`: whoever read has read enough

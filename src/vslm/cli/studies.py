@@ -27,9 +27,13 @@ def run_command(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Count | None = None,
+    early: Flag = False,
     json_: Json = False,
 ) -> None:
     """Train every arm of a study with every seed, and print the verdict. After a stop the same command goes on.
+
+    A study whose baseline has not begun to use its context in its first seeds stops with status 3, before the rest is
+    spent, and says how many tokens would do.
 
     Args:
         study: The study file: Python that defines STUDY.
@@ -42,6 +46,7 @@ def run_command(
         device: Where to train.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         workers: Runs at the same time. Default: what was fastest in a short timing.
+        early: Go on although the baseline has not begun to use its context. Every verdict then says so.
         json_: Print verdict.json and nothing else.
     """
     from vslm.study.study_file import answers_of, load_study
@@ -59,6 +64,7 @@ def run_command(
         device=device,
         precision=precision,
         workers=workers,
+        early=early,
         json_=json_,
     )
     _exit_where_missing(folder)
@@ -76,11 +82,13 @@ def run(
     device: str = "auto",
     precision: Precision = "auto",
     workers: int | None = None,
+    early: bool = False,
     json_: bool = False,
 ) -> "StudyFolder":
     """Run a study from Python: train, judge, print, write the report. Returns its folder to read from.
 
-    Runs that failed are listed in its verdict under `missing`, each with why.
+    Runs that failed are listed in its verdict under `missing`, each with why. Raises `TooEarlyError` where the baseline
+    has not begun to use its context (see `Pilot`); the folder and its report are there then, too.
 
     Args:
         study: the declaration.
@@ -88,8 +96,10 @@ def run(
         answers: what the study asks beside its verdict: called with the folder at the end, returns sentences.
         seeds, tokens, minutes, device, precision, workers: in place of the study's.
         out: default `runs/` and the file's stem, or `runs/study`.
+        early: whether it goes on although the baseline has not begun to use its context.
         json_: print `verdict.json` instead of a table.
     """
+    from vslm.core.errors import TooEarlyError
     from vslm.lab.answers import write_answers
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
@@ -100,9 +110,22 @@ def run(
 
     end_reading()
     place = Path(out) if out else Path("runs") / (study_file.stem if study_file else "study")
-    options = Options(seeds=seeds, tokens=tokens, minutes=minutes, device=device, precision=precision, workers=workers)
-    with progress_for(quiet=json_) as watcher:
-        folder = run_study(study, place, watcher, study_file=study_file, options=options)
+    options = Options(
+        seeds=seeds,
+        tokens=tokens,
+        minutes=minutes,
+        device=device,
+        precision=precision,
+        workers=workers,
+        early=early,
+    )
+    try:
+        with progress_for(quiet=json_) as watcher:
+            folder = run_study(study, place, watcher, study_file=study_file, options=options)
+    except TooEarlyError:
+        atexit.unregister(say_how_to_run)
+        write_report(place)
+        raise
     atexit.unregister(say_how_to_run)
     problem = write_answers(folder, answers) if answers else None
     page = write_report(folder.path)
@@ -166,6 +189,7 @@ def rematch(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Count | None = None,
+    early: Flag = False,
     json_: Json = False,
     trust: Flag = False,
 ) -> None:
@@ -182,6 +206,7 @@ def rematch(
         device: Where to train.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
         workers: Runs at the same time. Default: what was fastest in a short timing.
+        early: Go on although the baseline has not begun to use its context. Every verdict then says so.
         json_: Print verdict.json and nothing else.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
@@ -200,6 +225,7 @@ def rematch(
         device=device,
         precision=precision,
         workers=workers,
+        early=early,
         json_=json_,
     )
     _exit_where_missing(done)

@@ -4,6 +4,7 @@
     ├── SpecError     a declaration that cannot be meant; raised before any compute
     ├── DataError     a corpus, tokenizer or batch that cannot be used
     ├── RunError      a run that cannot start or go on (held folder, torn checkpoint, full disk)
+    │   └── TooEarlyError  a study that stopped because its runs are too short to mean something
     └── ResultError   a run folder that cannot be read or joined
 
 A message says where, what was found, what is allowed, and what to do:
@@ -55,6 +56,10 @@ class DataError(VslmError):
 
 class RunError(VslmError):
     """A run that cannot start or cannot go on."""
+
+
+class TooEarlyError(RunError):
+    """A study that stopped after its pilot: the baseline has not begun to use its context. Nothing is wrong or lost."""
 
 
 class ResultError(VslmError):

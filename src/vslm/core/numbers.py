@@ -212,6 +212,18 @@ def _exact(number: str, factor: int) -> int | None:
     return -digits if match[1] == "-" else digits
 
 
+def short_count(number: int) -> str:
+    """A count in three digits, as an option takes it.
+
+    >>> short_count(221_184), short_count(890_000), short_count(1_764_000), short_count(2_000_000), short_count(640)
+    ('221k', '890k', '1.76M', '2M', '640')
+    """
+    for factor, ending in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if number >= factor * 0.9995 and number >= 1000:
+            return f"{float(f'{number / factor:.3g}'):g}{ending}"
+    return str(number)
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun.
 

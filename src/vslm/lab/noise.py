@@ -48,6 +48,7 @@ def noise_study(tokens: int, seeds: int) -> Study:
         },
         seeds=seeds,
         primary=Primary("val_loss", smallest_effect=0.01),
+        pilot=None,  # it asks for the scatter of runs of this length, whatever that is
     )
 
 

@@ -24,6 +24,7 @@ class Options:
         workers: runs at the same time; None: as timed.
         precision: of the forward pass; "auto": the faster one, as timed on this machine.
         samples: whether runs show text on the way.
+        early: whether a study goes on whose baseline has not begun to use its context.
 
     Raises: SpecError, at the option's name on the command line, for a number that is not above 0.
     """
@@ -36,6 +37,7 @@ class Options:
     workers: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     samples: bool = False
+    early: bool = False
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():

@@ -25,6 +25,7 @@ from vslm.lab.memory import state_numbers
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
 from vslm.lab.passes import lints_of_passes, passes
+from vslm.lab.pilot import earlier_pilots
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.verdict import num_comparisons
 from vslm.models.accounting import block_table, folded
@@ -164,6 +165,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "resolvable_effect": resolvable if resolvable is not None and math.isfinite(resolvable) else None,
         "seeds_for_smallest_effect": round(needed) if math.isfinite(needed) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
+        "pilot": to_plain(study.pilot) if study.others else None,
+        "earlier_pilots": earlier_pilots(baseline, corpora[study.baseline]),
         "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
         "checked": checked.words,
         "lints": [

@@ -20,6 +20,7 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.options import Options
+from vslm.lab.pilot import declared_pilot
 from vslm.lab.stages import name_runs, num_rounds, stage_record, stage_sizes
 from vslm.lab.verdict import look_plan
 from vslm.results.folder import StudyFolder
@@ -105,6 +106,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         primary=_primary(study),
         match=study.match,
         **{one.name: getattr(stages, one.name) for one in dataclasses.fields(stages)},
+        pilot=declared_pilot(study, before),
         plan=PlanRecord(looks=list(plan.looks), errors=list(plan.errors), reserve=plan.reserve),
         settings=settings,
         tokens_per_second=rate,

@@ -15,6 +15,7 @@ from vslm.lab.holding import held
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
 from vslm.lab.passes import lints_of_passes, passes
+from vslm.lab.pilot import PilotOfStudy, as_declared
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save
@@ -35,7 +36,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     """Train every arm with every seed, and judge. A run that fails is named in the verdict as missing, with why.
 
     Raises: SpecError or DataError before any compute; RunError when the folder is held by another process, or when the
-        disk is full.
+        disk is full; TooEarlyError where the baseline has not begun to use its context, see `lab/pilot.py`.
     """
     _check_folder(out)
     code = own_code(study, study_file)
@@ -57,6 +58,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         def train(tasks: Sequence[Task]) -> None:
             _train(tasks, record, watcher, copy, options, pool)
 
+        arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
         arms = _chosen(study, arms, record, out, train)
         for seeds in _rounds(study, record, options):
             if _is_over(study, out, seeds, record):
@@ -85,8 +87,9 @@ def _chosen(
 ) -> Mapping[str, Experiment]:
     """The arms that are judged, at their rates, after a screening and a tuning; both decide once."""
     if study.screen is not None:
-        confirmed = screen_arms(study.screen, arms, study.baseline, record, out, train)
+        confirmed = screen_arms(study.screen, study.arms, study.baseline, record, out, train)
         name_runs(arms, record)
+        as_declared(record, study)
         save(record, out)
         arms = {arm: arms[arm] for arm in confirmed}
     if study.tune is not None and not record.tuned:

@@ -35,6 +35,7 @@ from vslm.results.shapes import first_odd
 from vslm.stats.intervals import per_arm_error
 from vslm.stats.kinds import clearest, share_interval
 from vslm.stats.looks import LookPlan, error_of_look, plan_of_added_arms
+from vslm.stats.pilot import early_in_words
 from vslm.stats.power import seeds_until_decided
 from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
@@ -153,6 +154,7 @@ def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdic
         arms=judged[1.0].arms,
         baseline_per_seed=judged[1.0].baseline_per_seed,
         kinds=judged[1.0].kinds,
+        is_early=judged[1.0].is_early,
         budgets={budget_name(budget): row for budget, row in judged.items() if budget != 1},
         missing=[gone for at in judged.values() for gone in at.missing],
         trends=_trends(judged, study, before.trends) if len(budgets) > 1 else {},
@@ -195,6 +197,7 @@ class _Judge:
         self.others = [arm for arm in self.arms if arm != self.baseline]
         self.errors = _Errors(study, self.others, len(folder.budgets))
         self.costs = _rate_costs(study, self.others)
+        self.is_early = _is_early(study, budget)
         self.runs = {
             arm: {run.seed: run for run in folder.runs(arm, budget) if folder.ended(run, budget) is not None}
             for arm in self.arms
@@ -214,6 +217,7 @@ class _Judge:
             baseline_per_seed={str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
             kinds=self._kinds(),
             missing=self._missing(),
+            is_early=self.is_early or None,
         )
 
     def _missing(self) -> list[MissingRun]:
@@ -301,6 +305,8 @@ class _Judge:
             words = f"{words}; {self._share_in_words(arm)}"
         if record.addition:
             words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"
+        if self.is_early:
+            words = f"{words}; {early_in_words(self.baseline)}"
         record.words = words
 
     def _are_even(self, arm: str) -> bool:
@@ -330,6 +336,13 @@ class _Judge:
     def _known(self, arm: str) -> list[float]:
         """Of the runs that ended well, by seed, turned so that lower is better."""
         return [self.primary.turned(value) for _, value in sorted(self.values[arm].items()) if value is not None]
+
+
+def _is_early(study: StudyRecord, budget: float) -> bool:
+    """Whether runs at a budget end before the baseline has begun to use its context, as far as a pilot tells."""
+    if study.pilot is None or study.pilot.past_tokens is None:
+        return False
+    return budget * study.arms[study.baseline].tokens < study.pilot.past_tokens
 
 
 def _finite(value: float) -> float | None:

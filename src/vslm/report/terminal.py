@@ -91,7 +91,7 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             _named(str(row["study"])),
             arm,
-            _verdict_text(row["verdict"]),
+            _verdict_text(row["verdict"]).append(" (early)" if row["is_early"] else ""),
             _plain(signed(row["delta"])) if is_number(row["delta"]) else "",
             _plain(_interval(row["interval"])) if row["interval"] else "",
             *([_named(row["unit"])] if has_units else []),
@@ -171,6 +171,8 @@ def show_verdict(folder: StudyFolder) -> None:
     print(f"\n{study.question}")
     if study.prediction:
         print(f"predicted: {study.prediction}")
+    if study.pilot is not None and study.pilot.words:
+        print(f"pilot: {study.pilot.words}")
     if verdict.arms:
         if not study.primary.is_loss:
             print(f"judged by: {study.primary.compared}")

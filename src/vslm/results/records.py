@@ -248,6 +248,55 @@ class SearchRecord(Record):
 
 
 @dataclass(kw_only=True)
+class PilotRun(Record):
+    """What a pilot saw of one run.
+
+    Attributes:
+        gain_nats: what its context was worth to it at its end. sem_nats: its standard error over windows.
+        onset_after_tokens, onset_tokens: since when, between two evaluations; None: not, or nothing tells.
+        fall_nats: how much its loss fell over the last doubling of its tokens.
+        val_loss: at its end.
+    """
+
+    gain_nats: float | None = told(NUMBER)
+    sem_nats: float | None = told(NUMBER_OR_NOTHING)
+    has_begun: bool | None = told(TRUE_OR_FALSE)
+    onset_after_tokens: int | None = told(WHOLE, when_set=True)
+    onset_tokens: int | None = told(WHOLE, when_set=True)
+    fall_nats: float | None = told(NUMBER, when_set=True)
+    val_loss: float | None = told(NUMBER)
+
+
+@dataclass(kw_only=True)
+class PilotRecord(Record):
+    """Whether the baseline had begun to use its context before the others were judged; asked once.
+
+    Attributes:
+        seeds: how many are asked, as declared. gain_nats: the least gain.
+        has_begun: whether every one has; None before it was asked.
+        goes_on: whether the study goes on although one has not.
+        tokens: of a run. past_tokens: runs of fewer are judged before the baseline has begun in every seed.
+        runs: by seed.
+        loss_sd_nats: of the final losses over the seeds.
+        enough_tokens: that would do. basis: "some" or "none" have begun. more_minutes: what that costs the study.
+        words: what was seen, as a sentence.
+    """
+
+    seeds: int = held(POSITIVE)
+    gain_nats: float = held(NOT_NEGATIVE)
+    has_begun: bool | None = held(TRUE_OR_FALSE)
+    goes_on: bool | None = held(TRUE_OR_FALSE)
+    tokens: int | None = told(WHOLE, when_set=True)
+    past_tokens: int | None = held(WHOLE, when_set=True)
+    runs: dict[str, PilotRun] = held(OBJECT, when_set=True)
+    loss_sd_nats: float | None = told(NUMBER, when_set=True)
+    enough_tokens: int | None = told(WHOLE, when_set=True)
+    basis: str | None = told(TEXT, when_set=True)
+    more_minutes: float | None = told(NUMBER, when_set=True)
+    words: str | None = told(TEXT, when_set=True)
+
+
+@dataclass(kw_only=True)
 class StudyRecord(Record):
     """A study: what was declared, and what was chosen for it: study.json.
 
@@ -258,6 +307,7 @@ class StudyRecord(Record):
         screen, tune: as declared, as `to_plain` writes them. screening, tuning: what came of them.
         tuned: whether every arm that is judged has its learning rate.
         budgets: multiples of the budget that arms are judged at.
+        pilot: what is asked of the baseline first, and what came of it; None where nothing is.
         estimate: how long it was to take when it began.
         fingerprint: of all arms.
     """
@@ -278,6 +328,7 @@ class StudyRecord(Record):
     tuning: dict[str, SearchRecord] = held(OBJECT, when_set=True)
     estimate: dict[str, Any] = told(OBJECT, when_set=True)
     tuned: bool | None = told(TRUE_OR_FALSE)
+    pilot: PilotRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     equal: str | None = held(TEXT_OR_NOTHING)
     unequal: list[str] = held(LIST, each=TEXT)
     plan: PlanRecord = held(OBJECT, needed_to="judge", also=PLAN)
@@ -399,8 +450,14 @@ class MissingRun(Record):
 
 @dataclass(kw_only=True)
 class BudgetVerdict(Record):
-    """All arms at one budget. `missing`: the runs that it lacks; in the whole verdict those of all budgets."""
+    """All arms at one budget.
 
+    Attributes:
+        missing: the runs that it lacks; in the whole verdict those of all budgets.
+        is_early: whether runs end before the baseline has begun to use its context, as far as a pilot tells.
+    """
+
+    is_early: bool | None = told(TRUE_OR_FALSE, when_set=True)
     arms: dict[str, ArmVerdict] = held(OBJECT, needed_to="judge")
     baseline_per_seed: dict[str, float | None] = told(OBJECT, each=NUMBER_OR_NOTHING)
     kinds: KindsRecord = told(OBJECT)

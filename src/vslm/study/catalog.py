@@ -74,6 +74,7 @@ from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.study.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.study.job import Job, Settings
 from vslm.study.learning_rates import LearningRates
+from vslm.study.pilot import Pilot
 from vslm.study.primary import Primary
 from vslm.study.screening import Screen
 from vslm.study.study import Study
@@ -196,6 +197,7 @@ LAB = {
     "Settings": Settings,
     "Study": Study,
     "Primary": Primary,
+    "Pilot": Pilot,
     "Screen": Screen,
     "LearningRates": LearningRates,
 }

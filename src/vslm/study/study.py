@@ -18,6 +18,7 @@ from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
 from vslm.study.experiment import Experiment
 from vslm.study.learning_rates import LearningRates
 from vslm.study.matching import Size
+from vslm.study.pilot import Pilot
 from vslm.study.primary import Primary, check_primary
 from vslm.study.screening import Screen
 
@@ -51,6 +52,8 @@ class Study(Spec):
         screen: a first, short run of every arm that chooses which are judged; None: all are.
         budgets: multiples of the budget at which arms are judged, 1 among them; more than one tells whether a
             difference grows or shrinks with training.
+        pilot: whether the baseline is asked first if its runs are long enough; None: it is not, for questions about the
+            first steps of training.
     """
 
     question: str
@@ -67,6 +70,7 @@ class Study(Spec):
     tune: LearningRates | None = None
     screen: Screen | None = None
     budgets: tuple[Real, ...] = (1.0,)
+    pilot: Pilot | None = Pilot()
 
     def check(self) -> None:
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""

@@ -7,6 +7,7 @@ How soon it is learned is a matter of steps more than of tokens: a model first l
 small batches shorten that wait.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -122,6 +123,15 @@ class AssociativeRecall(Source):
         125
         """
         return 2 * (self._num_places - 1) + 1
+
+    @property
+    def plateau_nats(self) -> float:
+        """Of a model that knows which values a document holds, and not whose they are.
+
+        >>> round(AssociativeRecall(num_pairs=8).plateau_nats, 3)
+        2.079
+        """
+        return math.log(self.num_pairs)
 
     @property
     def predictable_fraction(self) -> float:

@@ -73,6 +73,13 @@ class Source(Spec, ABC):
         """How many tokens a model must see, the last one included, to answer what is asked; 1 where nothing is."""
         return 1
 
+    @property
+    def plateau_nats(self) -> float | None:
+        """The loss at which a model stands that has not begun to use its context for what is asked, although it knows
+        all else; None: that is told by what the last token alone says, as in any text.
+        """
+        return None
+
     def files(self) -> Sequence[Path]:
         """The files that decide the documents, so that unchanged ones need not be read again; none: there are none."""
         return ()

@@ -40,9 +40,10 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
 
     Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
-    | baseline | screened out, or None before the first look), `delta`, `interval`, `unit` of both, `seeds` (a number),
-    `tokens`, `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read
-    gives one row with `arm` None.
+    | baseline | screened out, or None before the first look), `delta`, `interval`, `is_early` (whether runs end before
+    the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a number), `tokens`,
+    `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
+    with `arm` None.
     """
     rows: list[dict[str, Any]] = []
     for folder in find_studies(root):
@@ -74,6 +75,7 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
                 "verdict": "baseline" if is_baseline else entry.verdict,
                 "delta": entry.delta,
                 "interval": entry.interval,
+                "is_early": bool(verdict.is_early) and not is_baseline,
                 "seeds": sum(run.is_done and run.damage is None for run in runs),
                 "tokens": arm.tokens if entry.tokens is None else entry.tokens,
                 "parameters": arm.num_parameters if entry.num_parameters is None else entry.num_parameters,
@@ -106,6 +108,7 @@ def _row(folder: StudyFolder, study: StudyRecord | None) -> dict[str, Any]:
         "verdict": None,
         "delta": None,
         "interval": None,
+        "is_early": False,
         "unit": (study.primary if study else VAL_LOSS).unit,
         "seeds": 0,
         "tokens": None,

@@ -34,6 +34,7 @@ from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import ArmVerdict, BudgetVerdict, ScreenedArm, SplitRecord, StudyRecord, TrendRecord, Verdict
 from vslm.stats.intervals import student_interval
+from vslm.stats.pilot import early_in_words
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
 _MOST_SAMPLE_CHARACTERS = 6_000
@@ -108,6 +109,7 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
         ("Seeds declared", seeds(study.seeds)),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
         _passes(study),
+        ("Pilot", study.pilot.words) if study.pilot is not None and study.pilot.words else None,
         ("Matched by", str(study.match)) if study.match and is_compared else None,
         ("Equal in", _equality(study)) if study.equal else None,
     ]
@@ -155,6 +157,16 @@ def kinds(verdict: Verdict) -> str | None:
     side = "Above" if verdict.primary.higher_is_better else "Below"
     ended = f"{side} {kinds.between:.3g} ended: {listing(shares)}"
     return f"Runs are of two kinds. {ended}. Exact 95 % intervals of each share."
+
+
+def early(study: StudyRecord, verdict: Verdict) -> str | None:
+    """That runs end before the baseline has begun to use its context, or that the study stopped for it; else None."""
+    pilot = study.pilot
+    if verdict.is_early:
+        return f"Early: {early_in_words(study.baseline)}."
+    if pilot is not None and pilot.has_begun is False and not pilot.goes_on:
+        return f"The study stopped after its pilot, before other arms were judged: {pilot.words}."
+    return None
 
 
 def _equality(study: StudyRecord) -> str:

@@ -100,6 +100,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         cards=content.cards(study.primary, rows, style_of),
         facts=content.facts(study, verdict),
         kinds=content.kinds(verdict),
+        early=content.early(study, verdict),
         answers=folder.answers,
         absent=[run for arm in runs.values() for run in arm if run.state != "done"],
         remarked=[run for arm in runs.values() for run in arm if run.remark],

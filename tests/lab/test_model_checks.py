@@ -183,4 +183,4 @@ def test_the_arm_is_named_by_every_command_before_anything_is_trained(place: Pat
         assert "arms.peeks.model.blocks.0.feedforward: Peeks sees the future" in said.err
     assert not (place / "runs").exists()
     study.write_text(study.read_text().replace("x + x.mean(dim=1, keepdim=True)", "x"))
-    assert "checked 3 arms: causal" in vslm("plan", "study.py").out
+    assert "checked 3 arms: causal" in vslm("plan", "study.py", "--full").out

@@ -143,7 +143,7 @@ def test_the_plan_counts_their_disk_and_a_packed_study_leaves_them_out(
     assert after["kept_weights"] == 8
     assert after["kept_mb"] == pytest.approx(8 * 2 * after["num_parameters"] / 1e6)
     assert after["disk_mb"] - before["disk_mb"] == pytest.approx(after["kept_mb"])
-    assert "of them weights kept" in vslm("plan", "study.py", *keeping).out
+    assert "of them weights kept" in vslm("plan", "study.py", "--full", *keeping).out
     assert vslm("run", "study.py", *keeping).code == 0
     files = list((place / "runs" / "study" / "full").glob("seed*/weights/*.safetensors"))
     assert len(files) == 8

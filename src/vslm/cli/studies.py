@@ -146,6 +146,7 @@ def plan(
     minutes: Minutes | None = None,
     workers: Count | None = None,
     precision: Precision = "auto",
+    full: Flag = False,
     json_: Json = False,
 ) -> None:
     """Say what a study would cost and what it could resolve, before a second is spent.
@@ -159,6 +160,7 @@ def plan(
         minutes: Time for the whole study, such as 90 or 1h30m.
         workers: Runs at the same time. Default: one per core.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
+        full: Also every difference and block of each arm, stages, corpora and checks.
         json_: Print JSON and nothing else.
     """
     from vslm.lab.options import Options
@@ -173,7 +175,7 @@ def plan(
     if json_:
         print_json(planned)
     else:
-        show_plan(planned, declared.baseline)
+        show_plan(planned, declared.baseline, in_full=full)
 
 
 def rematch(

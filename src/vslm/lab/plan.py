@@ -30,6 +30,7 @@ from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.verdict import num_comparisons
 from vslm.models.accounting import block_table, folded
 from vslm.results.files import read_json
+from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import NoiseCard
 from vslm.results.shapes import first_odd
@@ -114,7 +115,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         vocabulary = corpora[arm].vocabulary
         parameters = experiment.model.num_parameters(vocabulary)
         arms[arm] = {
-            "differences": list(differences(baseline, experiment)),
+            "differences": [list(one) for one in differences(baseline, experiment)],
             "num_parameters": parameters,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
@@ -151,12 +152,14 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     return {
         "question": study.question,
         "judged_by": primary.compared,
+        "smallest_effect": study.primary.smallest_effect,
         "arms": arms,
         "seeds": len(seeds),
         "stages": stages,
         "equal": study.equal,
         "unequal": list(study.unequal),
         "minutes": sum(stage["minutes"] for stage in stages),
+        "prices": _prices(study, stages, len(seeds)),
         "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
         "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
         "tokens_from": _origin_of_tokens(study),
@@ -175,6 +178,23 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             *_lints_of_tokenizers(study, corpora),
             *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),
         ],
+    }
+
+
+def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -> dict[str, Any]:
+    """Minutes of the study that an arm, a seed and each budget costs: with one more it takes as much longer, with one
+    less as much less. An arm is searched and judged, or, where there is a screening that keeps as many, screened.
+    """
+    minutes = {
+        name: sum(stage["minutes"] for stage in stages if stage["stage"] == name)
+        for name in ("screen", "tuning", "judged")
+    }
+    an_arm = minutes["screen"] if study.screen else minutes["tuning"] + minutes["judged"]
+    of_one = minutes["judged"] / sum(study.budgets)
+    return {
+        "arm": an_arm / len(study.arms),
+        "seed": minutes["judged"] / num_seeds,
+        "budgets": {budget_name(budget): of_one * budget for budget in study.budgets},
     }
 
 

@@ -1,16 +1,162 @@
-"""The plan of a study for a terminal: what each arm is, what it costs, and what the study could resolve."""
+"""The plan of a study for a terminal: one table first, what it could resolve, and what more would cost; then the rest.
 
+show_plan(planned, baseline)                 a row per arm, the smallest effect, the pilot, prices, notes
+show_plan(planned, baseline, in_full=True)   and below it every difference and block, stages, corpora and checks
+"""
+
+import shutil
+import sys
+import textwrap
 from typing import Any
 
-from vslm.core.numbers import passes_words, plural
-from vslm.report.numbers.formatting import joined_differences
+from vslm.core.numbers import passes_words, plural, short_count
+from vslm.report.numbers.formatting import count, joined_differences
+
+_NARROWEST, _WIDEST = 60, 120  # columns of the table
+_LONGEST_NAME = 22  # of an arm, beside its row; a longer one has a line of its own
+_NARROWEST_TEXT = 16
+_MOST_DIFFERENCES = 3  # lines of an arm in the table
+_MOST_EARLIER = 3  # pilots that are told
+_NUMBERS = ("parameters", "FLOPs a run", "minutes")
 
 
-def show_plan(planned: dict[str, Any], baseline: str) -> None:
+def show_plan(planned: dict[str, Any], baseline: str, *, in_full: bool = False) -> None:
     """Print what a study would cost, from the plain values that `--json` prints."""
-    print(planned["question"])
-    for words in planned["read"]:
-        print(f"  {words}")
+    is_terminal = sys.stdout.isatty()
+    width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns)) if is_terminal else _WIDEST
+    sentences = [*_answer(planned, baseline), *_prices(planned)]
+    if planned["tokens_from"]:
+        sentences.append(f"tokens of the arms: {planned['tokens_from']}")
+    sentences += [f"note: {lint}" for lint in planned["lints"]]
+    print(_folded(planned["question"], width, is_terminal))
+    print("\n".join(["", *_table(planned, baseline, width), ""]))
+    for words in sentences:
+        print(_folded(words, width, is_terminal))
+    if in_full:
+        _show_arms(planned, baseline)
+        _show_rest(planned)
+    else:
+        print(_folded("--full shows every difference and block, stages, corpora and checks", width, is_terminal))
+
+
+def _folded(words: str, width: int, is_terminal: bool) -> str:
+    """A sentence between words on a terminal; on one line in a file, where a program may look for it."""
+    return textwrap.fill(words, width, subsequent_indent="  ") if is_terminal else words
+
+
+def _table(planned: dict[str, Any], baseline: str, width: int) -> list[str]:
+    """A row per arm: what differs, parameters, FLOPs and minutes of a run."""
+    arms = planned["arms"]
+    numbers = {
+        arm: (count(row["num_parameters"]), count(row["flops_per_token"] * row["tokens"]), _minutes(row["minutes"]))
+        for arm, row in arms.items()
+    }
+    sizes = [max(len(head), *(len(row[i]) for row in numbers.values())) for i, head in enumerate(_NUMBERS)]
+    names = min(_LONGEST_NAME, max(len(arm) for arm in ("arm", *arms)))
+    room = max(_NARROWEST_TEXT, width - names - sum(sizes) - 2 * (1 + len(sizes)))
+
+    def line(name: str, text: str, cells: tuple[str, ...]) -> str:
+        right = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, sizes, strict=True))
+        return f"{name:<{names}}  {text:<{room}}{right}".rstrip()
+
+    lines = [line("arm", "differs in", _NUMBERS)]
+    for arm, row in arms.items():
+        differs = ["(baseline)"] if arm == baseline else _differences(row["differences"], room)
+        if len(arm) > names:
+            lines.append(arm)
+        lines.append(line(arm if len(arm) <= names else "", differs[0], numbers[arm]))
+        lines += [line("", text, ("",) * len(sizes)) for text in differs[1:]]
+    return lines
+
+
+def _differences(differences: list[Any], room: int) -> list[str]:
+    """What differs in a few short lines: as much of the end of each path as fits, and what stands there."""
+    lines = [_shortened(path.split("."), f"{old} -> {new}", room) for path, old, new in joined_differences(differences)]
+    if len(lines) > _MOST_DIFFERENCES:
+        more = len(lines) - _MOST_DIFFERENCES + 1
+        lines = [*lines[: _MOST_DIFFERENCES - 1], f"and {more} more (--full)"]
+    return lines or ["nothing"]
+
+
+def _shortened(names: list[str], change: str, room: int) -> str:
+    """A change at the end of its path.
+
+    >>> path = ["model", "blocks", "{0, 1}", "attention", "window_tokens"]
+    >>> _shortened(path, "None -> 32", 60), _shortened(path, "None -> 32", 40)
+    ('model.blocks.{0, 1}.attention.window_tokens: None -> 32', 'attention.window_tokens: None -> 32')
+    >>> _shortened(path, "None -> 32", 16)
+    'window_tokens...'
+    """
+    line = ""
+    for first in range(len(names)):
+        line = f"{'.'.join(names[first:])}: {change}"
+        if len(line) <= room:
+            return line
+    return f"{line[: room - 3].rstrip(' :')}..."
+
+
+def _minutes(minutes: float) -> str:
+    """Of one run.
+
+    >>> _minutes(0.04), _minutes(2.345), _minutes(1234.0)
+    ('< 0.1', '2.3', '1,234')
+    """
+    if minutes < 0.1:
+        return "< 0.1"
+    return f"{minutes:.1f}" if minutes < 100 else f"{minutes:,.0f}"
+
+
+def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
+    """How large the study is, what it could tell, and what is asked first."""
+    of_baseline = planned["arms"][baseline]
+    tokens = f"{short_count(of_baseline['tokens'])} tokens a run, {passes_words(of_baseline['passes'])}"
+    lines = [
+        f"{plural(len(planned['arms']), 'arm')}, {plural(planned['seeds'], 'seed')}, {tokens}: "
+        f"{_time(planned['minutes'])} in all (speed: {planned['speed_from']})",
+        *_noise(planned),
+    ]
+    pilot, earlier = planned["pilot"], planned["earlier_pilots"]
+    if pilot is not None:
+        first = f"pilot: {baseline} with {plural(min(pilot['seeds'], planned['seeds']), 'seed')} first"
+        lines.append(f"{first}; the rest is run if its context is worth {pilot['gain_nats']:g} nats to it by then")
+    lines += [f"seen on this machine ({one['date']}): {one['words']}" for one in earlier[-_MOST_EARLIER:]]
+    return lines
+
+
+def _noise(planned: dict[str, Any]) -> list[str]:
+    if planned["noise_sd"] is None:
+        return [f"judged by: {planned['judged_by']}", f"noise, and what this resolves: {planned['noise_from']}"]
+    effect = planned["resolvable_effect"]
+    none = f"none, with {plural(planned['seeds'], 'seed')}"
+    needed, seeds = planned["minutes_for_smallest_effect"], planned["seeds_for_smallest_effect"]
+    words = "more than is in reach" if needed is None else f"{plural(seeds, 'seed')}, {_time(needed)}"
+    return [
+        f"smallest effect that this resolves: {none if effect is None else f'{effect:.4f}'}; "
+        f"the declared one of {planned['smallest_effect']:g} needs {words}",
+        f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})",
+    ]
+
+
+def _prices(planned: dict[str, Any]) -> list[str]:
+    """What each arm, seed and budget costs; nothing of a study without a comparison."""
+    prices = planned["prices"]
+    if len(planned["arms"]) < 2:
+        return []
+    words = [f"an arm {_price(prices['arm'])}", f"a seed {_price(prices['seed'])}"]
+    words += [f"a budget of {name} {_price(minutes)}" for name, minutes in prices["budgets"].items()]
+    return [f"each costs, in minutes: {', '.join(words)}"]
+
+
+def _price(minutes: float) -> str:
+    """Rounded minutes.
+
+    >>> _price(0.2), _price(1.26), _price(14.6)
+    ('less than 1', '1.3', '15')
+    """
+    return "less than 1" if minutes < 0.95 else f"{minutes:.1f}" if minutes < 9.95 else f"{minutes:,.0f}"
+
+
+def _show_arms(planned: dict[str, Any], baseline: str) -> None:
     shown: dict[str, str] = {}
     for arm, row in planned["arms"].items():
         print(f"\n{arm}{'  (baseline)' if arm == baseline else ''}")
@@ -34,36 +180,21 @@ def show_plan(planned: dict[str, Any], baseline: str) -> None:
         )
         of_seeds = plural(planned["seeds"], "seed")
         print(f"  {_time(row['minutes'])} a run, {row['disk_mb']:.0f} MB for {of_seeds}{kept}")
+
+
+def _show_rest(planned: dict[str, Any]) -> None:
+    print()
+    for words in planned["read"]:
+        print(words)
     if planned["equal"]:
         off = f", but for {', '.join(planned['unequal'])}" if planned["unequal"] else ""
-        print(f"\nequal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
-    print(f"\n{plural(planned['seeds'], 'seed')}, {_time(planned['minutes'])} in all")
-    if len(planned["stages"]) > 1:
-        for stage in planned["stages"]:
-            runs = f"{plural(stage['num_runs'], 'run')} of {stage['budget']:g} of the budget"
-            limit = "at most " if stage["stage"] == "tuning" else ""
-            print(f"  {stage['stage']}: {limit}{runs}, {_time(stage['minutes'], limit or 'about ')}")
-    print(f"speed: {planned['speed_from']}; precision: {planned['precision']}")
-    if planned["tokens_from"]:
-        print(f"tokens of the arms: {planned['tokens_from']}")
-    _print_noise(planned)
+        print(f"equal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
+    for stage in planned["stages"]:
+        runs = f"{plural(stage['num_runs'], 'run')} of {stage['budget']:g} of the budget"
+        limit = "at most " if stage["stage"] == "tuning" else ""
+        print(f"{stage['stage']}: {limit}{runs}, {_time(stage['minutes'], limit or 'about ')}")
+    print(f"precision: {planned['precision']}")
     print(planned["checked"])
-    for lint in planned["lints"]:
-        print(f"note: {lint}")
-
-
-def _print_noise(planned: dict[str, Any]) -> None:
-    if planned["noise_sd"] is None:
-        print(f"judged by: {planned['judged_by']}")
-        print(f"noise, and what this resolves: {planned['noise_from']}")
-        return
-    print(f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})")
-    effect = planned["resolvable_effect"]
-    none = f"none, with {plural(planned['seeds'], 'seed')}"
-    print(f"smallest effect that this resolves: {none if effect is None else f'{effect:.4f}'}")
-    needed, seeds = planned["minutes_for_smallest_effect"], planned["seeds_for_smallest_effect"]
-    words = "more than is in reach" if needed is None else f"{plural(seeds, 'seed')}, {_time(needed)}"
-    print(f"the declared effect needs {words}")
 
 
 def _time(minutes: float, about: str = "about ") -> str:

@@ -2,13 +2,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # As many tokens as this machine trains in that time: more say more. In its place: make demo DEMO="--tokens 540000".
+# Where that is too few for the model to have begun (--early), the verdict says so.
 DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check fix smoke mutate fuzz damage kills verdicts
 
 demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
-	$(BIN)/vslm run studies/quickstart.py $(DEMO)
+	$(BIN)/vslm run studies/quickstart.py --early $(DEMO)
 
 test: check  ## everything that must hold
 	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto

@@ -20,8 +20,8 @@ from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.gates import Gate, SigmoidGate, SignedPower
-from vslm.models.parts.kernels import KERNELS, build_kernel, choose_kernel, kernel_serves
-from vslm.models.parts.normalizers import Normalizer, Softmax, SSMax, WeightPower
+from vslm.models.parts.kernels import KERNELS, Where, build_kernel, choose_kernel, kernel_serves
+from vslm.models.parts.normalizers import Normalizer, Sigmoid, Softmax, SSMax, WeightPower
 from vslm.models.parts.norms import LayerNorm, Norm, RMSNorm
 from vslm.models.parts.positions import NoPositions, Positions, Rotary
 from vslm.models.parts.scales import FanIn
@@ -191,7 +191,10 @@ def test_every_kernel_equals_the_oracle(
             q_size, k_size = (float(x.detach().abs().max()) for x in inputs[:2])
             floors = [0.0, k_size, q_size, 0.0, *[q_size * k_size] * (len(found) - 4)]
             for a, b, floor in zip(found, expected, floors, strict=True):
-                assert_rows_close(a, b, tolerance, floor)
+                # Fused, the gradient of a score is a difference that rounds where the oracle's is 0, or has up to 2.6
+                # times the oracle's own error against float64, in the gradient of a learned scale.
+                slack = 3.0 if kernel in ("sdpa", "flash") and window is not None else 1.0
+                assert_rows_close(a, b, slack * tolerance, floor)
 
 
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=repr)
@@ -274,7 +277,7 @@ def test_what_a_gpu_gets_equals_the_oracle(normalizer: Normalizer, window: int |
     the oracle against float64, or 1e-3 at the root mean square where the oracle has none.
     """
     where = {"window_tokens": window, "context_tokens": num_tokens, "dropout": 0.0}
-    name = choose_kernel(normalizer, **where, device_type="cuda")
+    name = choose_kernel(normalizer, **where, where=Where("cuda"))
     fast, oracle = compiled(build_kernel(name, normalizer, **where)), build_kernel("oracle", normalizer, **where)
     module = normalizer.build(heads=2, init=Init(0)).cuda()
     exact_module = normalizer.build(heads=2, init=Init(0)).cuda().double()
@@ -299,7 +302,7 @@ def test_what_a_gpu_gets_equals_the_oracle(normalizer: Normalizer, window: int |
 def test_what_a_gpu_gets_is_causal(normalizer: Normalizer, window: int | None) -> None:
     """A key and a value that change leave every query outside of their window bitwise as it was."""
     where = {"window_tokens": window, "context_tokens": 263, "dropout": 0.0}
-    kernel = compiled(build_kernel(choose_kernel(normalizer, **where, device_type="cuda"), normalizer, **where))
+    kernel = compiled(build_kernel(choose_kernel(normalizer, **where, where=Where("cuda")), normalizer, **where))
     module = normalizer.build(heads=2, init=Init(0)).cuda()
     with torch.no_grad():
         score = 3.0 / largest_factor(normalizer, 263)
@@ -365,6 +368,6 @@ def test_a_head_count_that_does_not_divide_is_refused() -> None:
 def test_a_kernel_that_does_not_serve_is_refused() -> None:
     """A wrong or unknown kernel is an error when the model is built, and no silent other kernel."""
     with pytest.raises(SpecError, match="sdpa does not serve"):
-        built(Attention(heads=3, window_tokens=5), kernel="sdpa")
+        built(Attention(heads=3, normalizer=Sigmoid()), kernel="sdpa")
     with pytest.raises(SpecError, match="did you mean chunked"):
         built(Attention(heads=3, normalizer=Softmax()), kernel="chunkd")

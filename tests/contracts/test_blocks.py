@@ -35,6 +35,7 @@ from vslm.models.elements.states import (
 from vslm.models.elements.two_streams import MemoryBlock, TwoStreamBlock
 from vslm.models.initialization import Init
 from vslm.models.parts.attention import Attention
+from vslm.models.parts.kernels import Where
 from vslm.models.parts.norms import LayerNorm
 from vslm.models.parts.reads import BothReads, MemoryReads, Reads, StreamReads
 from vslm.models.parts.stream import Stream
@@ -91,7 +92,7 @@ def around_of(element: PathElement) -> Surroundings:
 
 def built(element: PathElement, init: Init | None = None) -> nn.Module:
     """The module, in evaluation."""
-    kernel = element.kernel(context_tokens=AROUND.context_tokens, device_type="cpu")
+    kernel = element.kernel(context_tokens=AROUND.context_tokens, where=Where())
     return element.build(around=around_of(element), kernel=kernel, init=init or Init(0)).eval()
 
 

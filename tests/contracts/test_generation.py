@@ -25,7 +25,7 @@ from vslm.models.generation import generate
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.parts.attention import Attention
-from vslm.models.parts.kernels import KERNELS, OracleKernel, build_kernel
+from vslm.models.parts.kernels import KERNELS, OracleKernel, Where, build_kernel
 from vslm.models.parts.learned_roots import ProjectedRoot
 from vslm.models.parts.normalizers import Sink, Softmax
 from vslm.models.parts.past import WHOLE, TextSoFar
@@ -206,7 +206,7 @@ def test_nothing_came_before_a_whole_text() -> None:
 def test_continued_equals_computed_anew_on_a_gpu(name: str) -> None:
     """With the kernels that a GPU gets."""
     model = CASES[name]
-    kernels = model.kernels("cuda")
+    kernels = model.kernels(Where("cuda"))
     module = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=kernels).eval().cuda()
     tokens_BT = torch.randint(VOCABULARY, (2, CONTEXT_TOKENS), generator=torch.Generator().manual_seed(0)).cuda()
     with torch.no_grad():

@@ -254,7 +254,7 @@ def test_stream_and_readout_make_the_logits(model: Model) -> None:
 
 def test_the_oracle_gives_the_same_loss_and_gradients(model: Model) -> None:
     """The kernels of a CPU change no number beyond rounding."""
-    oracle = dict.fromkeys(model.kernels("cpu"), "oracle")
+    oracle = dict.fromkeys(model.kernels(), "oracle")
     plain = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=oracle).eval()
     ours, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
     for module in (plain, ours):
@@ -308,7 +308,7 @@ def test_executed_flops_are_what_torch_counts(model: Model) -> None:
     always |= {where.replace("training", "gradient_loops"): None for where in always}
     model = vary(model, always)
     module = built(model)
-    for kernels in (model.kernels("cpu"), dict.fromkeys(model.kernels("cpu"), "oracle")):
+    for kernels in (model.kernels(), dict.fromkeys(model.kernels(), "oracle")):
         module = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=kernels).eval()
         with FlopCounterMode(display=False) as counter:
             last = module.last(tokens_of(CONTEXT_TOKENS)[:1])

@@ -57,7 +57,12 @@ def carry_out(order: Order, on_message: OnMessage) -> None:
     (order.folder / "worker.log").touch()
     try:
         if order.task == "settings":
-            asked = {"cores": order.cores, "workers": order.workers, "precision": order.precision}
+            asked = {
+                "cores": order.cores,
+                "workers": order.workers,
+                "precision": order.precision,
+                "compiling": order.compiling,
+            }
             found = choose_settings(order.job, order.extent, **asked)
             on_message(order, {"timing": found})
         elif order.task == "rates":

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from small_study import made_up_text
 
 from vslm import Budget, Experiment, LossByPosition, Muon, Primary, Study, Text, uniform, vary
@@ -24,10 +25,11 @@ from vslm.lab.budgets import (
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.stages import StageSize, num_rounds
+from vslm.models.parts.normalizers import Sigmoid as SigmoidNormalizer
 from vslm.runs import timing
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.runs.run import run_job
-from vslm.runs.timing import Extent
+from vslm.runs.timing import Compiling, Extent
 from vslm.study.experiment import Averaging
 from vslm.study.job import Job, Settings
 from vslm.study.learning_rates import LearningRates
@@ -52,7 +54,7 @@ def job(place: Path) -> Job:
 
 
 def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
-    """Every reading of the clock is what `rate` says of the settings."""
+    """Every reading of the clock is what `rate` says of the settings, and torch can follow every step."""
 
     class Stepper:
         share_of_core, speed = 1.0, None
@@ -64,6 +66,8 @@ def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
             return rate(self.settings)
 
     monkeypatch.setattr(timing, "_Stepper", Stepper)
+    monkeypatch.setattr(timing, "trace", lambda job: None)
+    monkeypatch.setattr(timing, "may_gain_from_bf16", lambda device: True)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,8 @@ def test_threads_of_all_runs_together_are_at_most_the_cores(
     """(workers, threads) by what a run of a quarter of an hour gains from threads."""
     job = dataclasses.replace(job, stages_tokens=(10**6,))
     made_up_rates(monkeypatch, lambda settings: 1000.0 * (speedup if settings.threads > 1 else 1.0))
-    found = timing.choose_settings(job, Extent(num_runs=num_runs, full_runs=num_runs), cores=cores, workers=workers)
+    extent, no_gain = Extent(num_runs=num_runs, full_runs=num_runs), Compiling(fp32=1.0, bf16=1.0)
+    found = timing.choose_settings(job, extent, cores=cores, workers=workers, compiling=no_gain)
     assert (found["workers"], found["settings"]["threads"]) == chosen
     assert found["tokens_per_second"] == 1000.0 * (speedup if chosen[1] > 1 else 1.0)
 
@@ -101,23 +106,21 @@ def test_short_runs_start_side_by_side(job: Job, monkeypatch: pytest.MonkeyPatch
 def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """With one, a run that is long enough is compiled; a compiler that fails is no error."""
     job = dataclasses.replace(job, stages_tokens=(10**6,))
-    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    made_up_rates(monkeypatch, lambda settings: 1000.0)
     monkeypatch.setattr(timing, "has_compiler", lambda: True)
     found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert found["settings"]["compiled"]
     assert found["remarks"] == []
 
-    def failing(settings: Settings) -> float:
-        if settings.compiled:
-            raise RuntimeError("no Python.h")
-        return 1000.0
+    def failing(job: Job) -> None:
+        raise RuntimeError("no Python.h")
 
-    made_up_rates(monkeypatch, failing)
+    monkeypatch.setattr(timing, "trace", failing)
     found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert not found["settings"]["compiled"]
     assert ["no Python.h" in remark for remark in found["remarks"]] == [True]
     monkeypatch.undo()
-    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    made_up_rates(monkeypatch, lambda settings: 1000.0)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
@@ -147,13 +150,15 @@ def test_a_study_is_compiled_where_that_is_sooner(
     workers: int,
     is_compiled: bool,
 ) -> None:
-    """All arms are compiled, however many runs they have; the clock of this test says at once."""
-    made_up_rates(monkeypatch, lambda settings: 2000.0 if settings.compiled else 1000.0)
+    """All arms are compiled, however many runs they have, each as long as the card of the machine says."""
+    made_up_rates(monkeypatch, lambda settings: 1000.0)
     monkeypatch.setattr(timing, "has_compiler", lambda: True)
     extent = Extent(num_runs=6, num_arms=num_arms, full_runs=full_runs, minutes=minutes)
     job = dataclasses.replace(job, stages_tokens=(5 * 10**5,))
-    found = timing.choose_settings(job, extent, cores=workers, workers=workers)
+    known = Compiling(seconds=25.0, fp32=2.0)
+    found = timing.choose_settings(job, extent, cores=workers, workers=workers, compiling=known)
     assert found["settings"]["compiled"] == is_compiled
+    assert found["tokens_per_second"] == (2000.0 if is_compiled else 1000.0)
     shares = {1: 1.0, 2: 0.625}
     assert found["compile_seconds"] == (25 * num_arms * shares[workers] if is_compiled else 0)
     # A run of so many tokens saves as much as compiling takes: 50 s eager, 25 s compiled.
@@ -161,30 +166,72 @@ def test_a_study_is_compiled_where_that_is_sooner(
 
 
 @pytest.mark.parametrize(
-    ("rates", "chosen", "num_readings"),
+    ("rates", "gains", "chosen"),
     [
-        # eager fp32, eager bf16, compiled fp32, compiled bf16
-        ((1000, 900, 1400, 2000), ("bf16", True), 4),  # nearly as fast eager, and faster compiled
-        ((900, 1000, 1400, 2000), ("bf16", True), 4),
-        ((900, 1000, 2000, 1400), ("fp32", True), 4),
-        ((1000, 300, 1400, 2000), ("fp32", True), 3),  # a machine without bf16 compiles nothing for it
-        ((1000, 900, 950, 800), ("fp32", False), 4),
-        ((900, 1000, 950, 800), ("bf16", False), 4),
+        # eager fp32 and bf16, and what each gains from compiling
+        ((1000, 900), (1.4, 2.0), ("bf16", True)),  # nearly as fast eager, and faster compiled
+        ((900, 1000), (1.4, 2.0), ("bf16", True)),
+        ((900, 1000), (2.0, 1.4), ("fp32", True)),
+        ((1000, 300), (1.4, 9.0), ("fp32", True)),  # far from as fast
+        ((1000, 900), (0.95, 0.8), ("fp32", False)),
+        ((900, 1000), (0.95, 0.8), ("bf16", False)),
+        ((900, 1000), (1.01, 1.02), ("bf16", False)),  # 20 s of 1000 are less than it takes
     ],
 )
 def test_precision_is_chosen_by_how_fast_it_is_compiled(
-    job: Job, monkeypatch: pytest.MonkeyPatch, rates: tuple[int, ...], chosen: tuple[str, bool], num_readings: int
+    job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    rates: tuple[int, int],
+    gains: tuple[float, float],
+    chosen: tuple[str, bool],
 ) -> None:
     """Where both are about as fast without."""
-    keys = [(precision, compiled) for compiled in (False, True) for precision in ("fp32", "bf16")]
-    by_key = dict(zip(keys, rates, strict=True))
-    made_up_rates(monkeypatch, lambda settings: float(by_key[settings.precision, settings.compiled]))
+    by_precision = dict(zip(("fp32", "bf16"), rates, strict=True))
+    made_up_rates(monkeypatch, lambda settings: float(by_precision[settings.precision]))
     monkeypatch.setattr(timing, "has_compiler", lambda: True)
     job = dataclasses.replace(job, stages_tokens=(10**6,))
-    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
-    assert (found["settings"]["precision"], found["settings"]["compiled"]) == chosen
-    assert found["tokens_per_second"] == by_key[chosen]
-    assert len(found["rates"]) == num_readings
+    known = Compiling(25.0, *gains)
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1, compiling=known)
+    precision, compiled = found["settings"]["precision"], found["settings"]["compiled"]
+    assert (precision, compiled) == chosen
+    gain = gains[precision == "bf16"] if compiled else 1.0
+    assert found["tokens_per_second"] == pytest.approx(by_precision[precision] * gain)
+
+
+@pytest.mark.parametrize(("fused", "is_fused"), [(1200, True), (1050, False), (800, False)])
+def test_attention_is_fused_where_that_is_clearly_faster(
+    job: Job, monkeypatch: pytest.MonkeyPatch, fused: int, is_fused: bool
+) -> None:
+    """And it is read for what it serves alone."""
+    made_up_rates(monkeypatch, lambda settings: float(fused if settings.fused_attention else 1000))
+    found = timing.choose_settings(job, Extent(num_runs=1), cores=1)
+    assert found["settings"]["fused_attention"] == is_fused
+    assert found["tokens_per_second"] == (fused if is_fused else 1000)
+    other = vary(job.experiment, {"model.blocks.*.attention.normalizer": SigmoidNormalizer()})
+    found = timing.choose_settings(dataclasses.replace(job, experiment=other), Extent(num_runs=1), cores=1)
+    assert not found["settings"]["fused_attention"]
+    assert not any("fused" in name for name in found["rates"])
+
+
+def test_a_step_is_followed_without_a_compiler(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To see whether torch.compile can serve a model; what it raises where it cannot is not held back."""
+    compiled = dataclasses.replace(job, settings=dataclasses.replace(job.settings, compiled=True))
+    asked = []
+
+    def compile_with(function, *, dynamic: bool, backend: str):
+        asked.append(backend)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_with)
+    timing.trace(compiled)
+    assert asked == ["aot_eager"]
+
+    def failing(function, *, dynamic: bool, backend: str):
+        raise RuntimeError("a made-up mistake")
+
+    monkeypatch.setattr(torch, "compile", failing)
+    with pytest.raises(RuntimeError, match="a made-up mistake"):
+        timing.trace(compiled)
 
 
 def study(**changes) -> Study:
@@ -276,7 +323,7 @@ def test_the_timing_knows_what_it_is_for(job: Job, monkeypatch: pytest.MonkeyPat
     extent = asked[0].extent
     assert (extent.num_runs, extent.num_arms, extent.full_runs, extent.minutes) == (7, 2, 6.75, 8)
     assert (asked[0].job.init_seed, asked[0].job.data_seed, asked[0].job.arm) == (0, 0, "full")
-    assert said[-1].startswith("1,234 tokens/s a run; precision fp32")
+    assert said[-1].startswith("1,234 tokens/s a run; fp32, eager, 1 thread, 2 runs at a time (")
     assert timed.time_arms(["wide"], settings) == {"wide": Timed(25.0, 100.0)}
     assert [one.arm for one in (asked[1].job, *asked[1].beside)] == ["full", "wide"]
     assert said[-1] == "speed as a share of full's: wide 0.25"

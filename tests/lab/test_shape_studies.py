@@ -86,6 +86,6 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]
     assert arms["full"]["blocks"][0]["visits"] == [0, 5]
     for arm, experiment in windows.arms.items():
-        kernels = experiment.model.kernels("cpu")
+        kernels = experiment.model.kernels()
         executed = experiment.model.executed_flops_per_token(VOCABULARY, kernels)
         assert arms[arm]["executed_flops_per_token"] == executed > arms[arm]["flops_per_token"]

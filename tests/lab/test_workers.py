@@ -153,12 +153,16 @@ def test_none_is_left_behind(jobs: dict[str, Job], tmp_path: Path) -> None:
     assert children() == before
 
 
-def children() -> set[int]:
-    """Processes that this one has started and that have not been waited for."""
-    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+def children(of: int | None = None) -> set[int]:
+    """Processes that this one has started, or that were forked for it, and that have not been waited for."""
+    pid = of or os.getpid()
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
     if not listed.exists():
-        pytest.skip("this system does not list the children of a process")
-    return {int(pid) for pid in listed.read_text(encoding="ascii").split()}
+        if of is None:
+            pytest.skip("this system does not list the children of a process")
+        return set()  # it ended in between
+    found = {int(child) for child in listed.read_text(encoding="ascii").split()}
+    return found.union(*(children(child) for child in found))
 
 
 _OWN_ROOT = """

@@ -175,5 +175,5 @@ def test_a_path_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model.validate()
     for _ in range(2):
         model.num_parameters(53), model.flops_per_token(53), model.executed_flops_per_token(53)
-        model.reach(), model.kernels("cpu"), block_table(model), model.num_exits
+        model.reach(), model.kernels(), block_table(model), model.num_exits
     assert len(asked) == sum(isinstance(visit.element, Block) for visit in model.visits())

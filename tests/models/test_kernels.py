@@ -9,8 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
 from vslm.models.initialization import Init
+from vslm.models.longer import lengthened
 from vslm.models.parts.kernels import (
     KERNELS,
+    Where,
     build_kernel,
     causal_mask,
     choose_kernel,
@@ -25,14 +27,14 @@ from vslm.models.parts.normalizers import LengthPower, Normalizer, Power, Sigmoi
 CONTEXT_TOKENS = 256
 
 
-def chosen(normalizer: Normalizer, window_tokens: int | None, device_type: str, dropout: float = 0.0) -> str:
+def chosen(normalizer: Normalizer, window_tokens: int | None, where: Where, dropout: float = 0.0) -> str:
     """The kernel for a context of 256."""
     return choose_kernel(
         normalizer,
         window_tokens=window_tokens,
         context_tokens=CONTEXT_TOKENS,
         dropout=dropout,
-        device_type=device_type,
+        where=where,
     )
 
 
@@ -40,20 +42,31 @@ def chosen(normalizer: Normalizer, window_tokens: int | None, device_type: str, 
 @pytest.mark.parametrize("normalizer", [Softmax(), Sink(), Sigmoid()], ids=repr)
 def test_a_cpu_gets_the_chunked_kernel(normalizer: Normalizer, window_tokens: int | None) -> None:
     """The fused kernels are slow or cannot train there."""
-    assert chosen(normalizer, window_tokens, "cpu") == "chunked"
-    assert chosen(normalizer, window_tokens, "mps") == "chunked"
+    assert chosen(normalizer, window_tokens, Where("cpu")) == "chunked"
+    assert chosen(normalizer, window_tokens, Where("mps")) == "chunked"
+
+
+def test_a_cpu_whose_runs_are_fused_gets_the_kernel_that_serves() -> None:
+    """torch's fused attention for a softmax and for gates, with windows and without; chunked for what it cannot do."""
+    fused = Where("cpu", fused=True)
+    for window_tokens in (None, 7, 256):
+        assert chosen(SSMax(), window_tokens, fused) == "sdpa"
+        assert chosen(Sink(), window_tokens, fused) == "flash"
+        assert chosen(Sigmoid(), window_tokens, fused) == "chunked"
+    assert chosen(Sink(), None, fused, dropout=0.1) == "chunked"
+    assert chosen(Softmax(), None, Where("mps", fused=True)) == "chunked"
 
 
 def test_cuda_gets_the_fused_kernel_that_serves() -> None:
     """Softmax over everything: sdpa. A window or a gate: flex. What neither serves: chunked."""
-    assert chosen(Softmax(temperature=0.5), None, "cuda") == "sdpa"
-    assert chosen(Softmax(), 256, "cuda", dropout=0.1) == "sdpa"
-    assert chosen(Softmax(), 7, "cuda") == "flex"
-    assert chosen(SSMax(), None, "cuda") == chosen(WeightPower(), None, "cuda") == "sdpa"
-    assert chosen(SSMax(), 7, "cuda") == "flex"
-    assert chosen(Sink(), None, "cuda") == chosen(Power(exponent=0.5), 7, "cuda") == "flex"
-    assert chosen(Softmax(), 7, "cuda", dropout=0.1) == "chunked"
-    assert chosen(Sigmoid(), None, "cuda") == "chunked"
+    assert chosen(Softmax(temperature=0.5), None, Where("cuda")) == "sdpa"
+    assert chosen(Softmax(), 256, Where("cuda"), dropout=0.1) == "sdpa"
+    assert chosen(Softmax(), 7, Where("cuda")) == "flex"
+    assert chosen(SSMax(), None, Where("cuda")) == chosen(WeightPower(), None, Where("cuda")) == "sdpa"
+    assert chosen(SSMax(), 7, Where("cuda")) == "flex"
+    assert chosen(Sink(), None, Where("cuda")) == chosen(Power(exponent=0.5), 7, Where("cuda")) == "flex"
+    assert chosen(Softmax(), 7, Where("cuda"), dropout=0.1) == "chunked"
+    assert chosen(Sigmoid(), None, Where("cuda")) == "chunked"
 
 
 def test_the_choice_serves() -> None:
@@ -61,10 +74,10 @@ def test_the_choice_serves() -> None:
     for normalizer in (Softmax(), Sink(), Sigmoid()):
         for window_tokens in (None, 7):
             for dropout in (0.0, 0.1):
-                where = {"window_tokens": window_tokens, "context_tokens": CONTEXT_TOKENS, "dropout": dropout}
-                for device_type in ("cpu", "cuda"):
-                    build_kernel(choose_kernel(normalizer, **where, device_type=device_type), normalizer, **where)
-                assert kernel_serves("oracle", normalizer, **where)
+                attention = {"window_tokens": window_tokens, "context_tokens": CONTEXT_TOKENS, "dropout": dropout}
+                for where in (Where("cpu"), Where("cpu", fused=True), Where("cuda")):
+                    build_kernel(choose_kernel(normalizer, **attention, where=where), normalizer, **attention)
+                assert kernel_serves("oracle", normalizer, **attention)
 
 
 def test_a_normalizer_of_no_role_is_refused() -> None:
@@ -78,7 +91,7 @@ def test_a_normalizer_of_no_role_is_refused() -> None:
             return torch.nn.Identity()
 
     with pytest.raises(SpecError, match="no kernel serves Roleless"):
-        choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, device_type="cpu")
+        choose_kernel(Roleless(), window_tokens=None, context_tokens=5, dropout=0.0, where=Where())
 
 
 @pytest.mark.parametrize("window_tokens", [None, 1, 2, 5, 11, 13, 20])
@@ -222,11 +235,7 @@ def test_a_window_that_hid_nothing_hides_something_in_a_longer_context(name: str
     q, k, v = (torch.randn(2, 29, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
     kernel = build_kernel(name, normalizer, context_tokens=13, **where)
     meant = build_kernel("oracle", normalizer, context_tokens=29, **where)
-    torch.testing.assert_close(kernel.lengthened(29)(q, k, v, module), meant(q, k, v, module))
-    everything = build_kernel(name, normalizer, context_tokens=13, window_tokens=None, dropout=0.0)
-    for same in (kernel.lengthened(13), everything.lengthened(29)):
-        assert type(same) is KERNELS[name]
-        assert same is not everything, "one in evaluation does not put the other there"
+    torch.testing.assert_close(lengthened(kernel, 29)(q, k, v, module), meant(q, k, v, module))
 
 
 @pytest.mark.gpu

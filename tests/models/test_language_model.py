@@ -8,6 +8,7 @@ from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.models.initialization import Init
 from vslm.models.layouts.plain import gpt2, uniform
+from vslm.models.parts.kernels import Where
 from vslm.models.parts.positions import Rotary
 from vslm.models.parts.readouts import Tied, Untied
 
@@ -148,8 +149,8 @@ def test_what_cannot_be_is_refused_at_once() -> None:
 def test_kernels_are_a_function_of_the_block_and_the_device() -> None:
     """What is recorded with a run is what the model is built with."""
     model = vary(uniform(**SIZES), {"blocks.1.attention.window_tokens": 3})
-    assert model.kernels("cpu") == {"0": "chunked", "1": "chunked"}
-    assert model.kernels("cuda") == {"0": "sdpa", "1": "flex"}
+    assert model.kernels() == {"0": "chunked", "1": "chunked"}
+    assert model.kernels(Where("cuda")) == {"0": "sdpa", "1": "flex"}
     module = model.build(vocabulary=5, init=Init(0), kernels={"0": "oracle"})
     assert type(module.blocks["0"].attention.kernel).__name__ == "OracleKernel"
     assert type(module.blocks["1"].attention.kernel).__name__ == "ChunkedKernel"

@@ -180,10 +180,10 @@ def test_the_exponent_of_every_layer_and_head_can_be_read_and_does_not_decay() -
     assert (model.get_parameter(name) != 1.0).all()
 
 
-def test_flash_is_for_gates_of_a_whole_past() -> None:
-    """No window, no dropout, no other role."""
+def test_flash_is_for_gates() -> None:
+    """With a window or without; no dropout, no other role."""
     where = {"window_tokens": None, "context_tokens": 64, "dropout": 0.0}
     assert kernel_serves("flash", Power(exponent=0.5), **where)
     assert not kernel_serves("flash", Softmax(), **where)
-    assert not kernel_serves("flash", Power(exponent=0.5), **{**where, "window_tokens": 5})
+    assert kernel_serves("flash", Power(exponent=0.5), **{**where, "window_tokens": 5})
     assert not kernel_serves("flash", Power(exponent=0.5), **{**where, "dropout": 0.1})

@@ -95,7 +95,7 @@ def test_a_new_element_fits_without_a_change() -> None:
     assert "path.1.gain" in dict(module.named_parameters())
     assert tapered.last_width == 12
     assert tapered.num_parameters(11) == sum(p.numel() for p in module.parameters())
-    assert tapered.kernels("cpu") == {"a": "chunked", "b": "chunked"}
+    assert tapered.kernels() == {"a": "chunked", "b": "chunked"}
     assert module(torch.arange(7)[None]).shape == (1, 7, 11)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vslm.cli.arguments import Count, Device, DocumentIs, Flag, Json, Minutes, Precision, Set, Size, Some, Texts
 from vslm.cli.printing import print_json, print_verdict
+from vslm.runs.fork_server import begin as begin_fork_server
 
 if TYPE_CHECKING:
     from vslm.lab.answers import Answers
@@ -49,6 +50,7 @@ def run_command(
         early: Go on although the baseline has not begun to use its context. Every verdict then says so.
         json_: Print verdict.json and nothing else.
     """
+    begin_fork_server()
     from vslm.study.study_file import answers_of, load_study
     from vslm.study.typed_changes import changed_as_typed
 
@@ -212,6 +214,7 @@ def rematch(
         json_: Print verdict.json and nothing else.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
+    begin_fork_server()
     from vslm.after.rematch import change_named
     from vslm.after.rematch import rematch as study_of
     from vslm.results.folder import study_folder_of
@@ -271,6 +274,7 @@ def train(
         device: Where to train.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
     """
+    begin_fork_server()
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for
     from vslm.lab.runner import run_study
@@ -335,6 +339,7 @@ def noise(
         device: Where to train.
         precision: Of the forward pass. Default: the faster one, timed once on this machine and kept.
     """
+    begin_fork_server()
     from vslm.lab.noise import noise_study, write_noise_card
     from vslm.lab.options import Options
     from vslm.lab.progress import progress_for

@@ -72,7 +72,7 @@ def field_types(cls: type) -> dict[str, Any]:
 
 
 # Metadata of a field. False: it changes no number of a run and is left out. "when set": it is left out while it is
-# None, so that what was there before the field keeps its name.
+# None or False, so that what was there before the field keeps its name.
 _NAMED_BY_CONTENT = "in_fingerprint"
 
 
@@ -134,7 +134,7 @@ def from_plain(plain: Any, kinds: Mapping[str, type], where: str = "") -> Any:
 
 def _is_named(field: "dataclasses.Field[Any]", value: Any) -> bool:
     named = field.metadata.get(_NAMED_BY_CONTENT, True)
-    return value is not None if named == "when set" else named
+    return value not in (None, False) if named == "when set" else named
 
 
 def _may_lack(field: "dataclasses.Field[Any]") -> bool:
@@ -150,7 +150,7 @@ def fingerprint(spec: Any) -> str:
     """Name a spec by its content: 12 hex digits, equal for equal specs on every machine.
 
     A field with the metadata `{"in_fingerprint": False}` is left out: it says where content lies and not what it is, or
-    what is kept of a run and not what the run is. With `"when set"` it is left out while it is None.
+    what is kept of a run and not what the run is. With `"when set"` it is left out while it is None or False.
     """
     text = json.dumps(to_plain(spec, whole=False), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]

@@ -14,14 +14,16 @@ import torch
 import vslm
 from vslm.core.errors import RunError, SpecError
 from vslm.core.machine import available_cores, cpu_name, memory_limit
+from vslm.core.numbers import plural
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
+from vslm.lab.machine_card import expected, shape_of
 from vslm.lab.options import Options, Watcher
 from vslm.lab.remembered import remember, remembered, settings_path
 from vslm.lab.stages import StageSize, num_rounds, settings_of
 from vslm.results.places import read_shown, remove_folder
 from vslm.results.records import SettingsRecord
-from vslm.runs.pool import Order, run_orders
+from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.runs.timing import START_SECONDS, Extent, has_compiler
 from vslm.study.job import Job, Settings, objective_checksums, start_checksum
 from vslm.study.own_classes import OwnCode
@@ -54,6 +56,7 @@ class Bench:
     study_file: Path | None
     watcher: Watcher
     code: OwnCode = OwnCode()
+    pool: WorkerPool | None = None
 
     def choose_settings(self, options: Options, sizes: Sequence[StageSize]) -> tuple[SettingsRecord, float]:
         """Settings for the whole study of stages of these `sizes`, and tokens per second of a baseline run."""
@@ -75,11 +78,14 @@ class Bench:
             cores=cores,
             workers=options.workers,
             precision=options.precision,
+            compiling=expected(self.shape(self.study.baseline, settings.threads), settings.device),
         )
         about = self._about(order)
         timing = remembered(about)
         if timing is None:
-            self.watcher.say("timing the baseline, once for this machine and model: precision, compile, threads")
+            self.watcher.say(
+                "timing the baseline for some seconds, once for this machine and model: attention, precision, threads"
+            )
             order.study_file = self._copy()
             timing = remember(about, self._ask(order)["timing"])
             why = "the fastest of a short timing, kept for the next time"
@@ -90,9 +96,15 @@ class Bench:
         for remark in timing["remarks"]:
             self.watcher.say(remark)
         chosen = SettingsRecord.from_plain({**timing["settings"], **{key: timing[key] for key in _KEPT}})
-        words = ", ".join(f"{key} {getattr(chosen, key)}" for key in ("precision", "compiled", "threads", "workers"))
-        self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {words} ({why})")
+        self.watcher.say(f"{timing['tokens_per_second']:,.0f} tokens/s a run; {_in_words(chosen)} ({why})")
+        if chosen.compiled:
+            seconds = order.compiling.seconds
+            self.watcher.say(f"every arm is compiled in its first step, for about {seconds:.0f} s where it is new here")
         return chosen, timing["tokens_per_second"]
+
+    def shape(self, arm: str, threads: int) -> str:
+        """Names what is computed in a step of an arm."""
+        return shape_of(self.study.arms[arm], self.corpora[arm].vocabulary, threads)
 
     def time_arms(self, arms: list[str], settings: SettingsRecord) -> dict[str, Timed]:
         """Time arms side by side with the baseline, in the settings of the study."""
@@ -164,7 +176,7 @@ class Bench:
         """
         answer: dict[str, Any] = {}
         try:
-            run_orders([order], workers=1, on_message=lambda _, message: answer.update(message))
+            run_orders([order], workers=1, on_message=lambda _, message: answer.update(message), pool=self.pool)
             if "failed" in answer:
                 arms = ", ".join(job.arm for job in (order.job, *order.beside))
                 log = read_shown(order.folder / "worker.log", end=True).strip()
@@ -173,6 +185,12 @@ class Bench:
         finally:
             remove_folder(order.folder)
         return answer
+
+
+def _in_words(chosen: SettingsRecord) -> str:
+    words = [str(chosen.precision), "compiled" if chosen.compiled else "eager"]
+    words += ["fused attention"] * bool(chosen.fused_attention)
+    return ", ".join([*words, plural(chosen.threads, "thread"), f"{plural(chosen.workers, 'run')} at a time"])
 
 
 def baseline_tokens(

@@ -29,6 +29,7 @@ from vslm.lab.pilot import earlier_pilots
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.verdict import num_comparisons
 from vslm.models.accounting import block_table, folded
+from vslm.models.parts.kernels import Where
 from vslm.results.files import read_json
 from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
@@ -120,7 +121,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
             "executed_flops_per_token": experiment.model.executed_flops_per_token(
-                vocabulary, experiment.model.kernels(device_type)
+                vocabulary, experiment.model.kernels(Where(device_type))
             ),
             "relative_sizes": relative[arm],
             "tokens": tokens,

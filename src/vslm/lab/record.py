@@ -21,7 +21,7 @@ from vslm.lab.budgets import (
 )
 from vslm.lab.options import Options
 from vslm.lab.pilot import declared_pilot
-from vslm.lab.stages import name_runs, num_rounds, stage_record, stage_sizes
+from vslm.lab.stages import name_runs, num_rounds, settings_of, stage_record, stage_sizes
 from vslm.lab.verdict import look_plan
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import PrimaryNumber
@@ -93,7 +93,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         row.addition = (old.addition or 0) if old else addition
         row.timed = old.timed if old else TimedRecord.from_plain(dataclasses.asdict(speed)) if speed else None
         model = study.arms[arm].model
-        row.kernels = model.kernels(settings.device)
+        row.kernels = model.kernels(settings_of(settings).where)
         row.executed_flops_per_token = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row.kernels)
     record = StudyRecord(
         format=FORMAT,

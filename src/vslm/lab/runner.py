@@ -12,12 +12,14 @@ from vslm.data.corpus import Corpus
 from vslm.lab.budgets import Bench
 from vslm.lab.checks import prepared_corpora
 from vslm.lab.holding import held
+from vslm.lab.machine_card import note
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.pilot import PilotOfStudy, as_declared
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
+from vslm.lab.spent import Spent, say
 from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save
 from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
@@ -38,6 +40,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     Raises: SpecError or DataError before any compute; RunError when the folder is held by another process, or when the
         disk is full; TooEarlyError where the baseline has not begun to use its context, see `lab/pilot.py`.
     """
+    spent = Spent()
     _check_folder(out)
     code = own_code(study, study_file)
     corpora = prepared_corpora(study, watcher.say)
@@ -48,7 +51,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
-        record = declared(Bench(at_rates, corpora, out, study_file, watcher, code), options)
+        bench = Bench(at_rates, corpora, out, study_file, watcher, code, pool)
+        record = declared(bench, options)
         save(record, out)
         _say_passes(record, corpora, watcher)
         copy = None if code.text is None else out / f"{record.name}.py"
@@ -56,7 +60,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             remember(code.write(copy))
 
         def train(tasks: Sequence[Task]) -> None:
-            _train(tasks, record, watcher, copy, options, pool)
+            _train(tasks, record, _Noting(watcher, bench, record, spent), copy, options, pool)
 
         arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
         arms = _chosen(study, arms, record, out, train)
@@ -71,7 +75,33 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             train(judged_tasks(arms, record, out, seeds))
             if is_resolved(write_verdict(StudyFolder(out), watcher.say)):
                 break
+        if (row := spent.record(record.settings)) is not None:
+            record.spent = [*record.spent, row]
+            save(record, out)
+            say(row, watcher.say)
     return StudyFolder(out)
+
+
+class _Noting:
+    """A watcher that also keeps what runs say of the machine: what went into training, and what compiling gave."""
+
+    def __init__(self, watcher: Watcher, bench: Bench, record: StudyRecord, spent: Spent) -> None:
+        self.watcher, self.bench, self.record, self.spent = watcher, bench, record, spent
+        self.say, self.started = watcher.say, watcher.started
+        self.noted: set[str] = set()
+
+    def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
+        """Pass it on, and keep what it says of the machine."""
+        self.watcher.on_message(arm, seed, message)
+        if "step" in message:
+            self.spent.step()
+        if "done" in message and not message.get("was_there"):
+            done: RunEnd = message["done"]
+            self.spent.done(done, self.record.settings)
+            if arm == self.record.baseline and arm not in self.noted:
+                self.noted.add(arm)
+                shape = self.bench.shape(arm, self.record.settings.threads)
+                note(shape, self.record.settings, done, self.bench.study.arms[arm].tokens_per_step)
 
 
 def _say_passes(record: StudyRecord, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:

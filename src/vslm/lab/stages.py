@@ -159,7 +159,9 @@ def save(record: StudyRecord, out: Path) -> None:
 def settings_of(record: SettingsRecord) -> Settings:
     """What a run is computed with, from what was chosen for its study."""
     plain = record.plain()
-    return Settings(**{one.name: plain[one.name] for one in dataclasses.fields(Settings)})
+    chosen = {one.name: plain.get(one.name) for one in dataclasses.fields(Settings)}
+    # A study from before a setting was recorded ran without it.
+    return Settings(**{name: value for name, value in chosen.items() if value is not None})
 
 
 def stage_sizes(study: Any, num_seeds: int) -> list[StageSize]:

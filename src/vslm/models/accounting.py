@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
-from vslm.models.parts.kernels import executed_mixing_flops_per_token
+from vslm.models.parts.kernels import ON_A_CPU, Where, executed_mixing_flops_per_token
 from vslm.models.parts.readouts import Readout, readout_shapes
 from vslm.models.parts.roots import Root, root_shapes
 from vslm.models.path.repeats import Repeat
@@ -49,14 +49,14 @@ class Counted(Spec):
             return self.followed
         return self.follow(tuple(max(repeat.times, *repeat.probabilities()) for repeat in self.repeats))
 
-    def kernels(self, device_type: str) -> dict[str, str]:
-        """The attention kernel of every element that has one, on that type of device.
+    def kernels(self, where: Where = ON_A_CPU) -> dict[str, str]:
+        """The attention kernel of every element that has one, there.
 
         Named by the block (`core`), or by its place for an element of the path (`path.3`).
         """
         chosen = {}
         for visit in self.followed.visits:
-            kernel = visit.element.kernel(context_tokens=self.context_tokens, device_type=device_type)
+            kernel = visit.element.kernel(context_tokens=self.context_tokens, where=where)
             if kernel is not None:
                 chosen[visit.where.removeprefix("blocks.")] = kernel
         return chosen
@@ -115,9 +115,9 @@ class Counted(Spec):
 
         Args:
             vocabulary: number of tokens.
-            kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
+            kernels: attention kernel by block, as `kernels(where)` gives; None: those of a CPU.
         """
-        executed, chosen = self.flops_per_token(vocabulary), kernels or self.kernels("cpu")
+        executed, chosen = self.flops_per_token(vocabulary), kernels or self.kernels()
         for visit in self.longest.visits:
             for mixing in visit.element.mixings():
                 useful = mixing.useful_flops_per_token(self.context_tokens)

@@ -76,12 +76,12 @@ class Model(Counted):
         Args:
             vocabulary: number of tokens.
             init: where initial values come from.
-            kernels: attention kernel by block, as `kernels(device_type)` gives; None: those of a CPU.
+            kernels: attention kernel by block, as `kernels(where)` gives; None: those of a CPU.
         """
         visits, last_width = self.followed.visits, self.followed.last_width
         if vocabulary < 1:
             raise SpecError("vocabulary", f"found {vocabulary}", "1 or more is needed")
-        chosen = dict(self.kernels("cpu"))
+        chosen = dict(self.kernels())
         for name in kernels or {}:
             if name not in chosen:
                 raise SpecError(f"kernels.{name}", "no attention is named so", nearest(name, chosen))

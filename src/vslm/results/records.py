@@ -58,7 +58,9 @@ class RunEnd(Record):
         status: "done" or "diverged".
         fingerprint: names the job; a run counts in a study that gives it this name.
         step: the last one.
-        tokens: trained on. flops: of that. seconds: that it took, evaluations among them.
+        tokens: trained on. flops: of that. seconds: of its training steps.
+        first_step_seconds: of the first step of the process that ended it, which compiles where runs are compiled.
+        worked_seconds: that this process spent in training steps and measures.
         val_loss, val_bpb: at the end, nats per token and bits per byte; None in a run that was made to choose.
         select_loss, select_bpb: the same of a run that was made to choose.
         diverged_step: where the loss was not finite; None in a run that ended well.
@@ -74,6 +76,8 @@ class RunEnd(Record):
     tokens: float | None = held(NOT_NEGATIVE)
     flops: float | None = held(NOT_NEGATIVE)
     seconds: float | None = held(NOT_NEGATIVE)
+    first_step_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
+    worked_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
     val_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
     val_bpb: float | None = held(NUMBER_OR_NOTHING, when_set=True)
     select_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
@@ -104,10 +108,28 @@ class SettingsRecord(Record):
     precision: str = held(TEXT, needed_to="run")
     compiled: bool = held(TRUE_OR_FALSE, needed_to="run")
     threads: int = held(POSITIVE, needed_to="run")
+    fused_attention: bool | None = held(TRUE_OR_FALSE)
     workers: int = held(POSITIVE, needed_to="judge")
     rates: dict[str, Any] = told(OBJECT)
     compile_seconds: float | None = held(NOT_NEGATIVE)
     compiled_from_tokens: float | None = held(NOT_NEGATIVE)
+
+
+@dataclass(kw_only=True)
+class SpentRecord(Record):
+    """What one command spent on the runs of a study.
+
+    Attributes:
+        seconds: from its start to the end of the last run.
+        seconds_to_first_step: from its start to the first training step.
+        worked_seconds: of cores in training steps and measures.
+        cores: that its runs could use.
+    """
+
+    seconds: float | None = held(NOT_NEGATIVE)
+    seconds_to_first_step: float | None = held(NOT_NEGATIVE, when_set=True)
+    worked_seconds: float | None = held(NOT_NEGATIVE)
+    cores: float | None = held(NOT_NEGATIVE)
 
 
 @dataclass(kw_only=True)
@@ -308,7 +330,7 @@ class StudyRecord(Record):
         tuned: whether every arm that is judged has its learning rate.
         budgets: multiples of the budget that arms are judged at.
         pilot: what is asked of the baseline first, and what came of it; None where nothing is.
-        estimate: how long it was to take when it began.
+        estimate: how long it was to take when it began. spent: what each command took that trained.
         fingerprint: of all arms.
     """
 
@@ -327,6 +349,7 @@ class StudyRecord(Record):
     screening: ScreeningRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     tuning: dict[str, SearchRecord] = held(OBJECT, when_set=True)
     estimate: dict[str, Any] = told(OBJECT, when_set=True)
+    spent: list[SpentRecord] = held(LIST, when_set=True)
     tuned: bool | None = told(TRUE_OR_FALSE)
     pilot: PilotRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     equal: str | None = held(TEXT_OR_NOTHING)

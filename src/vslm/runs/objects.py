@@ -35,6 +35,7 @@ from vslm.training.losses import LossesByPosition
 from vslm.training.precision import autocast
 
 _MOST_GRAPHS = 4096  # of one function in one process
+_BACKEND = "inductor"  # of torch.compile
 
 
 def build_model(job: Job, vocabulary: int) -> LanguageModel:
@@ -43,7 +44,7 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
     offset = start.init_offset if isinstance(start, FreshStart) else 0
     spec = job.experiment.model
     init = Init(seed=job.init_seed + offset)
-    model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.device))
+    model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.where))
     if isinstance(start, str):
         load_model_tensors(model, load_file(checked(Path(start) / "weights.safetensors")), start)
     elif start.flip_last_bit:
@@ -53,13 +54,15 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
     return model.to(job.settings.device)
 
 
-def build_loss(model: LanguageModel, settings: Settings) -> Callable[[Tensor, Tensor], Tensor]:
+def build_loss(model: LanguageModel, settings: Settings, backend: str = _BACKEND) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of every token in the study's precision, compiled if the study compiles."""
 
-    return _made(lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings)
+    return _made(lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings, backend)
 
 
-def _made(function: Callable[..., Any], module: nn.Module, settings: Settings) -> Callable[..., Any]:
+def _made(
+    function: Callable[..., Any], module: nn.Module, settings: Settings, backend: str = _BACKEND
+) -> Callable[..., Any]:
     """A function of tensors in the study's precision. Compiled, if the study compiles, it is held to the eager one when
     it is first used.
 
@@ -74,10 +77,12 @@ def _made(function: Callable[..., Any], module: nn.Module, settings: Settings) -
     if not settings.compiled:
         return eager
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = _MOST_GRAPHS
-    return compared(torch.compile(eager, dynamic=False), eager, module, settings.precision)
+    return compared(torch.compile(eager, dynamic=False, backend=backend), eager, module, settings.precision)
 
 
-def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor]) -> Lowers:
+def build_objective(
+    model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor], backend: str = _BACKEND
+) -> Lowers:
     """What training lowers: the experiment's objective, or the model's own."""
     spec, settings = job.experiment.model, job.settings
 
@@ -87,7 +92,7 @@ def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor
     passes = Passes(
         spec=spec,
         token_loss=token_loss,
-        made=lambda function, module: _made(function, module, settings),
+        made=lambda function, module: _made(function, module, settings, backend),
         data_seed=job.data_seed,
         finished_model=finished_model,
     )
@@ -95,13 +100,14 @@ def build_objective(model: LanguageModel, job: Job, token_loss: Callable[[Tensor
     return objective.build(model, passes)
 
 
-def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects:
+def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: str = _BACKEND) -> Objects:
     """Everything that the training loop of a job needs. Sets torch's seed, for dropout.
 
     Args:
         job: what to train.
         corpus: of the job.
         measured: whether its measures are built, too; a timing has no use for them.
+        backend: of torch.compile.
     """
     experiment = job.experiment
     torch.manual_seed(derive_seed("dropout", job.init_seed))
@@ -110,12 +116,12 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True) -> Objects
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
     train, context_tokens = corpus.split("train"), experiment.model.context_tokens
-    loss = build_loss(model, job.settings)
+    loss = build_loss(model, job.settings, backend)
     return Objects(
         model=model,
         token_loss=loss,
         is_compiled=job.settings.compiled,
-        objective=build_objective(model, job, loss),
+        objective=build_objective(model, job, loss, backend),
         optimizer=experiment.optimizer.build(model),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(

@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from vslm.core.specs import to_plain
 from vslm.results.files import write_json
 from vslm.results.places import log_descriptor, make_folder
-from vslm.runs.timing import Extent
+from vslm.runs.fork_server import ForkedProcess, forked, variables_of_worker
+from vslm.runs.timing import Compiling, Extent
 from vslm.study.job import Job
 
 
@@ -35,7 +36,8 @@ class Order:
         folder: of the run.
         study_file: where specs come from that are in no table.
         task: "train" the job; choose "settings" for a study of such an `extent`, on `cores`, `workers` at the same time
-            and in a `precision` if those are settled; measure the "rates" of it and of `beside`, side by side.
+            and in a `precision` if those are settled, with what is known of `compiling`; measure the "rates" of it and
+            of `beside`, side by side.
         samples: whether it shows text on the way.
     """
 
@@ -48,10 +50,11 @@ class Order:
     cores: int = 1
     workers: int | None = None
     precision: str = "auto"
+    compiling: Compiling = Compiling()
     beside: tuple[Job, ...] = ()
 
 
-_COMMAND = (sys.executable, "-m", "vslm.runs.worker")
+_COMMAND = _WORKER = (sys.executable, "-m", "vslm.runs.worker")
 _SILENT_SECONDS = 60.0  # a process says every few seconds that it lives
 _STARTING_SECONDS = 300.0  # before its first word it loads torch, from a slow disk perhaps
 _TURN_SECONDS = 2.0
@@ -171,8 +174,22 @@ class _Shift:
                 self.waiting.insert(0, worker.order)
 
 
+def _started(environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[str] | ForkedProcess":
+    """The process of a worker: a fork of one that has imported everything, or a new one."""
+    process = forked(environment, log.fileno()) if _COMMAND == _WORKER else None
+    return process or subprocess.Popen(
+        _COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+    )
+
+
 def _threads(order: Order) -> int:
-    return order.cores if order.task == "settings" else order.job.settings.threads
+    return order.job.settings.threads
 
 
 def _ending(code: int, folder: Path) -> str:
@@ -191,18 +208,9 @@ class _Worker:
     def __init__(self, order: Order, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
         self.order, self.threads = order, _threads(order)
         self.silent_seconds, self.has_spoken, self.is_given_up = 0.0, False, False
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
         make_folder(order.folder)
         with os.fdopen(log_descriptor(order.folder / "worker.log", anew=True), "wb") as log:
-            self._process = subprocess.Popen(
-                _COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env=environment,
-            )
+            self._process = _started({**os.environ, **variables_of_worker(self.threads)}, log)
         threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
 
     @property
@@ -226,6 +234,7 @@ class _Worker:
                 "cores": order.cores,
                 "workers": order.workers,
                 "precision": order.precision,
+                "compiling": dataclasses.asdict(order.compiling),
                 "beside": [to_plain(job) for job in order.beside],
             },
         )

@@ -161,7 +161,7 @@ def environment(job: Job) -> dict[str, Any]:
         "threads": settings.threads,
         "precision": settings.precision,
         "compiled": settings.compiled,
-        "kernels": job.experiment.model.kernels(settings.device),
+        "kernels": job.experiment.model.kernels(settings.where),
         "init_seed": job.init_seed,
         "data_seed": job.data_seed,
         "corpus": job.corpus,
@@ -207,6 +207,8 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         tokens=tokens,
         flops=tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
         seconds=training.seconds,
+        first_step_seconds=training.first_step_seconds,
+        worked_seconds=training.worked_seconds,
         diverged_step=diverged_step,
         declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
     )

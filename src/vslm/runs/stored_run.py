@@ -24,6 +24,7 @@ from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.measure.token_counts import training_counts
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
+from vslm.models.parts.kernels import Where
 from vslm.results.files import RUN_ANEW, read_json
 from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of
 from vslm.results.places import checked
@@ -127,10 +128,11 @@ class StoredRun:
         Raises: ResultError if that step is not stored, or its file is torn or of another model.
         """
         spec = self.job.experiment.model
-        where, tensors = self._weights(step)
-        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels(device))
+        where = Where(device, fused=self.job.settings.fused_attention)
+        path, tensors = self._weights(step)
+        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels(where))
         try:
-            load_model_tensors(model, tensors, str(where))
+            load_model_tensors(model, tensors, str(path))
         except RunError as error:  # whole, and of another model
             raise ResultError(error.where, error.found, error.allowed, error.do) from None
         return model.to(device).eval()

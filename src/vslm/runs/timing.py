@@ -1,4 +1,8 @@
-"""A short timing before a study: which precision, compile or not, how many threads, and how fast every arm is."""
+"""A short timing before a study: which attention, which precision, how many threads, and how fast every arm is.
+
+Only eager steps are read, for some seconds in all. Whether to compile follows from what this machine was seen to gain
+from it (`lab/machine_card.py`): to compile in order to find out would take longer than a short study.
+"""
 
 import contextlib
 import dataclasses
@@ -14,22 +18,22 @@ from typing import Any
 import torch
 
 from vslm.core.machine import memory_limit, peak_memory
+from vslm.core.numbers import plural
 from vslm.data.corpus import open_corpus
 from vslm.runs.objects import build_objects
 from vslm.study.job import Job, Settings
 from vslm.training.loop import DivergedError, Training
 
-_SECONDS_PER_READING = 0.8
+_SECONDS_PER_READING = 0.4
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
-# Of a graph. The reading may find the baseline's made by an earlier study, and arms with unlike blocks take longer.
-_FEWEST_COMPILE_SECONDS = 25.0
+_PRODUCT, _PRODUCTS = 512, 5  # numbers of a side, and how often it is read
 _CLEARLY = 1.1  # as fast as the other precision
 _UNDISTURBED = 0.7  # of a core's time, in a reading of one thread
 _READ_AGAIN = 2  # times, at most, where it was disturbed
 _MEMORY_FRACTION = 0.9  # of a limit; the rest is for the command itself
 _NEARLY = 0.75  # of the speed of the faster precision
 _LOADING = 0.25  # of that, where another process has made it before
-_SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
+SIDE_BY_SIDE = 0.9  # what a run keeps of its speed beside others: they share caches and memory
 START_SECONDS = 1.0  # of a run, before its first step and after its last one; one core does it, whatever the threads
 
 
@@ -37,6 +41,23 @@ def has_compiler() -> bool:
     """Whether torch.compile can build code for a CPU here."""
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++", "cl"]
     return any(shutil.which(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """What compiling an arm is expected to take and to bring.
+
+    The defaults are those of a machine that has compiled nothing yet: 4 x 64 in fp32 with fused attention took 47 s and
+    gained 1.33 on two cores with AVX2; 40 to 69 s, and 1.8 in bf16, on two cores with AMX (torch 2.13).
+
+    Args:
+        seconds: of the first step of an arm.
+        fp32, bf16: speed over that of eager steps, by precision.
+    """
+
+    seconds: float = 50.0
+    fp32: float = 1.3
+    bf16: float = 1.6
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,13 @@ class Extent:
 
 
 def choose_settings(
-    job: Job, extent: Extent, *, cores: int, workers: int | None = None, precision: str = "auto"
+    job: Job,
+    extent: Extent,
+    *,
+    cores: int,
+    workers: int | None = None,
+    precision: str = "auto",
+    compiling: Compiling = Compiling(),
 ) -> dict[str, Any]:
     """Settings for a study of such an extent, its tokens per second, and remarks for people.
 
@@ -67,12 +94,14 @@ def choose_settings(
         cores: that may be used.
         workers: runs at the same time, if that is settled; they share the cores.
         precision: "fp32" or "bf16", if that is settled; "auto": the faster one.
+        compiling: what is known of it.
     """
     chooser = _Chooser(job, extent, cores, workers, "fp32" if precision == "auto" else precision)
     chooser.keep_within_memory()
-    if precision == "auto":
+    chooser.choose_attention()
+    if precision == "auto" and may_gain_from_bf16(job.settings.device):
         chooser.choose_precision()
-    chooser.choose_compiling()
+    chooser.choose_compiling(compiling)
     if job.settings.device == "cpu":
         chooser.choose_threads()
     return {
@@ -101,7 +130,7 @@ class _Chooser:
         self.speeds: dict[str, float] = {}  # tokens per second of a core's time, whoever else uses the core
         self.is_busy = False
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
-        self.best_rate = self._read(f"{precision}, 1 thread", self.best)
+        self.best_rate = self._read(self.best)
         self.other: tuple[Settings, float] = self.best, 0.0  # the slower precision and its rate
 
     def keep_within_memory(self) -> None:
@@ -114,14 +143,23 @@ class _Chooser:
             self.remarks.append(f"{fitting} at the same time fit into the {limit / 1e9:.1f} GB that may be used here")
             self.workers = fitting
 
+    def choose_attention(self) -> None:
+        """torch's fused attention on a CPU where it serves this model and is clearly faster."""
+        fused, model = dataclasses.replace(self.best, fused_attention=True), self.job.experiment.model
+        if model.kernels(fused.where) == model.kernels(self.best.where):
+            return
+        rate = self._read(fused)
+        if self.speeds[reading_of(fused)] > _CLEARLY * self.speeds[reading_of(self.best)]:
+            self.best, self.best_rate = fused, rate
+
     def choose_precision(self) -> None:
         """bf16 where it is clearly faster: what is within the noise of a reading must not change from day to day."""
         bf16 = dataclasses.replace(self.best, precision="bf16")
-        self.other = bf16, self._read("bf16, 1 thread", bf16)
-        if self.speeds["bf16, 1 thread"] > _CLEARLY * self.speeds["fp32, 1 thread"]:
+        self.other = bf16, self._read(bf16)
+        if self.speeds[reading_of(bf16)] > _CLEARLY * self.speeds[reading_of(self.best)]:
             (self.best, self.best_rate), self.other = self.other, (self.best, self.best_rate)
 
-    def choose_compiling(self) -> None:
+    def choose_compiling(self, expected: Compiling) -> None:
         """Compile where the study is long enough to win back the seconds that compiling every arm takes.
 
         What is nearly as fast when eager may be the faster one compiled: a graph joins the casts with what they feed.
@@ -129,27 +167,32 @@ class _Chooser:
         if self.job.settings.device == "cpu" and not has_compiler():
             self.remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
             return
-        eager = self._seconds_of_all()
-        if eager <= self._seconds_to_compile(_FEWEST_COMPILE_SECONDS):
-            return
-        eager_rate, candidates = self.best_rate, [self.best]
+        eager, eager_rate = self._seconds_of_all(), self.best_rate
+        seconds_to_compile = self._seconds_to_compile(expected.seconds)
+        candidates = [(self.best, eager_rate)]
         if self.other[1] > _NEARLY * eager_rate:
-            candidates.append(self.other[0])
-        best_seconds = eager
-        for candidate in candidates:
-            compiled, start = dataclasses.replace(candidate, compiled=True), time.perf_counter()
-            try:
-                rate = self._read(f"compiled, {candidate.precision}, 1 thread", compiled)
-            except Exception as error:  # whatever a compiler can fail with; eager always works
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                runs = f"runs are not in {candidate.precision}" if self.best.compiled else "runs are eager"
-                self.remarks.append(f"torch.compile does not work here, so {runs} ({reason[0][:200]})")
-                return
-            one = max(_FEWEST_COMPILE_SECONDS, time.perf_counter() - start)
-            compiling = self._seconds_to_compile(one)
-            if (seconds := eager * eager_rate / rate + compiling) < best_seconds:
-                self.best, self.best_rate, self.compile_seconds, best_seconds = compiled, rate, compiling, seconds
-                self.compiled_from_tokens = round(one / (1 / eager_rate - 1 / rate))
+            candidates.append(self.other)
+        settings, rate = max(
+            ((one, rate * getattr(expected, one.precision)) for one, rate in candidates), key=lambda found: found[1]
+        )
+        if eager * eager_rate / rate + seconds_to_compile >= eager:
+            return
+        compiled = dataclasses.replace(settings, compiled=True)
+        try:
+            self._trace(compiled)
+        except Exception as error:  # whatever a compiler can fail with; eager always works
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
+            return
+        self.best, self.best_rate, self.compile_seconds = compiled, rate, seconds_to_compile
+        self.compiled_from_tokens = round(expected.seconds / (1 / eager_rate - 1 / rate))
+
+    def _trace(self, settings: Settings) -> None:
+        """Let torch follow a step of the model as it does to compile it, without making code of it.
+
+        Raises: whatever torch raises where it cannot.
+        """
+        trace(dataclasses.replace(self.job, settings=settings))
 
     def _seconds_of_all(self) -> float:
         """Of training, in all workers side by side, at the best rate so far."""
@@ -170,12 +213,13 @@ class _Chooser:
         is_settled = self.asked_workers is not None
         threads = max(1, self.cores // self.workers) if is_settled else self.cores
         rounds = math.ceil(self.extent.num_runs / self.workers)
-        side_by_side = rounds * self._seconds(_SIDE_BY_SIDE * self.best_rate)
+        side_by_side = rounds * self._seconds(SIDE_BY_SIDE * self.best_rate)
         no_reading_could_win = self.extent.num_runs * self._seconds(threads * self.best_rate) >= side_by_side
         if threads <= 1 or (no_reading_could_win and not is_settled):
             return
         many = dataclasses.replace(self.best, threads=threads)
-        rate = self._read(f"chosen, {threads} threads", many)
+        rate = self._read(dataclasses.replace(many, compiled=False))
+        rate *= self.best_rate / self.rates[reading_of(self.best)]  # a graph gains as much with more threads
         is_sooner = is_settled or self.extent.num_runs * self._seconds(rate) < side_by_side
         if is_sooner and rate > 1.1 * self.best_rate:
             self.best, self.best_rate, self.workers = many, rate, self.asked_workers or 1
@@ -183,7 +227,8 @@ class _Chooser:
     def _seconds(self, rate: float) -> float:
         return self.tokens / rate + START_SECONDS
 
-    def _read(self, name: str, settings: Settings) -> float:
+    def _read(self, settings: Settings) -> float:
+        name = reading_of(settings)
         stepper = _Stepper(dataclasses.replace(self.job, settings=settings))
         self.rates[name] = stepper.rate()
         # Other work on the core, or a stall: the longest rest that a reading had counts least, so the best is taken.
@@ -194,6 +239,43 @@ class _Chooser:
         self.is_busy = self.is_busy or stepper.share_of_core < _UNDISTURBED
         self.speeds[name] = self.rates[name] if stepper.speed is None else stepper.speed
         return self.rates[name]
+
+
+def reading_of(settings: Settings) -> str:
+    """What the reading of eager steps in these settings is called.
+
+    >>> reading_of(Settings(device="cpu", precision="fp32", compiled=True, threads=1, fused_attention=True))
+    'fp32, fused attention, 1 thread'
+    """
+    fused = ", fused attention" if settings.fused_attention else ""
+    return f"{settings.precision}{fused}, {plural(settings.threads, 'thread')}"
+
+
+def may_gain_from_bf16(device: str) -> bool:
+    """Whether products in bf16 are faster than in fp32: else no step can be. A GPU's steps are always read."""
+    if device != "cpu":
+        return True
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.ones(_PRODUCT, _PRODUCT, dtype=dtype)
+        readings = []
+        for _ in range(_PRODUCTS):
+            start = time.perf_counter()
+            matrix @ matrix
+            readings.append(time.perf_counter() - start)
+        seconds[dtype] = min(readings)
+    return seconds[torch.bfloat16] < seconds[torch.float32]
+
+
+def trace(job: Job) -> None:
+    """A step of the job as torch.compile follows it, forward and backward, computed without a compiler.
+
+    Raises: whatever torch raises where it cannot follow it.
+    """
+    training = Training(build_objects(job, open_corpus(job.corpus), measured=False, backend="aot_eager"))
+    with contextlib.suppress(DivergedError):
+        training.train_step()
+    torch._dynamo.reset()  # its graphs are of no use to the runs that follow in this process
 
 
 def time_side_by_side(jobs: Sequence[Job]) -> list[float]:

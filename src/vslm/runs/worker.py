@@ -26,7 +26,7 @@ from vslm.core.system import is_full, refused
 from vslm.results.files import read_json
 from vslm.results.places import log_descriptor
 from vslm.runs.run import run_job
-from vslm.runs.timing import Extent, choose_settings, time_side_by_side
+from vslm.runs.timing import Compiling, Extent, choose_settings, time_side_by_side
 from vslm.study.study_file import kinds_with
 
 _BEAT_SECONDS = 5.0
@@ -54,7 +54,8 @@ def carry_out(path: Path) -> bool:
         if order["task"] == "settings":
             extent = Extent(**order["extent"])
             asked = {key: order[key] for key in ("cores", "workers", "precision")}
-            _say({"timing": choose_settings(job, extent, **asked)})
+            compiling = Compiling(**order["compiling"])
+            _say({"timing": choose_settings(job, extent, **asked, compiling=compiling)})
         elif order["task"] == "rates":
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})

@@ -10,6 +10,7 @@ from typing import Literal
 
 from vslm.core.bounds import Seed, Some, Tokens
 from vslm.core.specs import Spec, fingerprint
+from vslm.models.parts.kernels import Where
 from vslm.results.files import sha256
 from vslm.study.experiment import Experiment
 from vslm.training.precision import Precision
@@ -24,12 +25,19 @@ class Settings(Spec):
         precision: of the forward pass.
         compiled: whether the loss goes through torch.compile.
         threads: of one run; bitwise equality holds for a fixed number.
+        fused_attention: whether a CPU computes attention with torch's fused one, where that serves it.
     """
 
     device: Literal["cpu", "cuda", "mps"]
     precision: Precision
     compiled: bool
     threads: Some
+    fused_attention: bool = field(default=False, metadata={"in_fingerprint": "when set"})
+
+    @property
+    def where(self) -> Where:
+        """Where attention runs."""
+        return Where(self.device, fused=self.fused_attention)
 
 
 @dataclass(frozen=True, kw_only=True)

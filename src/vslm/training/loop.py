@@ -95,6 +95,8 @@ class Training:
         self.objects = objects
         self.step = 0
         self.seconds = 0.0
+        self.worked_seconds = 0.0  # of this process, measures among them
+        self.first_step_seconds: float | None = None  # of this process
         self.taken: list[Taken] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
@@ -112,7 +114,11 @@ class Training:
         while self.step < self.objects.num_steps:
             start = time.perf_counter()
             self.train_step()
-            self.seconds += time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self.seconds += seconds
+            self.worked_seconds += seconds
+            if self.first_step_seconds is None:
+                self.first_step_seconds = seconds
             self._measure()
             after_step(self)
 
@@ -169,12 +175,14 @@ class Training:
         """Take the measures of this step, under the averaged weights if there are any."""
         o = self.objects
         due = {name: measure for name, measure in o.measures.items() if self.step in measure.steps}
+        start = time.perf_counter()
         if due:
             learning_rate = o.optimizer.param_groups[0]["lr"] if self.step else 0.0
             with averaged(o.average):
                 for name, measure in due.items():
                     values = dict(measure.take(self))
                     self.taken.append(Taken(name, self.step, values, self.seconds, learning_rate))
+        self.worked_seconds += time.perf_counter() - start
 
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
         """Loss in nats of every target of `windows_NT1`, under the weights as they are.

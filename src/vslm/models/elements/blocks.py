@@ -13,6 +13,7 @@ from vslm.models.elements.element import Mixing, PathElement, Reach, Surrounding
 from vslm.models.initialization import Init, default_draws
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.feedforward import Feedforward, SwiGLU, feedforward_shapes
+from vslm.models.parts.kernels import ON_A_CPU, Where
 from vslm.models.parts.norms import Norm, RMSNorm
 from vslm.models.parts.reads import Reads, StreamReads
 from vslm.models.parts.residuals import PlainAdd, Residual
@@ -97,9 +98,9 @@ class Block(PathElement):
         window_tokens = self.attention.window_tokens or around.context_tokens
         return before._replace(stream=max(before.stream, read + window_tokens - 1 if read else 0))
 
-    def kernel(self, *, context_tokens: int, device_type: str) -> str:
+    def kernel(self, *, context_tokens: int, where: Where) -> str:
         """The name of the attention's kernel."""
-        return self.attention.kernel(context_tokens=context_tokens, device_type=device_type)
+        return self.attention.kernel(context_tokens=context_tokens, where=where)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         output_factor = 1 / math.sqrt(around.num_additions)
@@ -111,7 +112,7 @@ class Block(PathElement):
                 context_tokens=around.context_tokens,
                 scale=self.scale,
                 output_factor=output_factor,
-                kernel=kernel or self.kernel(context_tokens=around.context_tokens, device_type="cpu"),
+                kernel=kernel or self.kernel(context_tokens=around.context_tokens, where=ON_A_CPU),
                 init=init.child("attention"),
             )
         with default_draws(init.child("feedforward")):

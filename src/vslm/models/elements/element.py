@@ -14,7 +14,7 @@ from torch import nn
 from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
-from vslm.models.parts.kernels import mean_visible_keys
+from vslm.models.parts.kernels import Where, mean_visible_keys
 from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 
 
@@ -148,8 +148,8 @@ class PathElement(Spec):
         """
         return before
 
-    def kernel(self, *, context_tokens: int, device_type: str) -> str | None:
-        """The name of the attention kernel on that type of device; None without attention."""
+    def kernel(self, *, context_tokens: int, where: Where) -> str | None:
+        """The name of the attention kernel there; None without attention."""
         return None
 
     def needed_names(self) -> tuple[str, ...]:

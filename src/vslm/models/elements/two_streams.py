@@ -21,6 +21,7 @@ from vslm.core.errors import SpecError
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.element import Mixing, PathElement, Reach, Surroundings
 from vslm.models.initialization import Init
+from vslm.models.parts.kernels import Where
 from vslm.models.parts.stream import Stream
 
 
@@ -52,8 +53,8 @@ class MemoryBlock(PathElement):
         after = self.block.reach(before._replace(stream=before.memory), _on_memory(around))
         return before._replace(memory=after.stream)
 
-    def kernel(self, *, context_tokens: int, device_type: str) -> str:
-        return self.block.kernel(context_tokens=context_tokens, device_type=device_type)
+    def kernel(self, *, context_tokens: int, where: Where) -> str:
+        return self.block.kernel(context_tokens=context_tokens, where=where)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; the block starts with the values that it would have without this around it."""
@@ -111,8 +112,8 @@ class TwoStreamBlock(PathElement):
         prediction = self.block.reach(before, around)
         return prediction._replace(memory=content.stream)
 
-    def kernel(self, *, context_tokens: int, device_type: str) -> str:
-        return self.block.kernel(context_tokens=context_tokens, device_type=device_type)
+    def kernel(self, *, context_tokens: int, where: Where) -> str:
+        return self.block.kernel(context_tokens=context_tokens, where=where)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module; the block starts with the values that it would have without this around it."""

@@ -15,7 +15,7 @@ from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
 from vslm.models.parts.gates import Gate, NoGateModule
-from vslm.models.parts.kernels import build_kernel, choose_kernel
+from vslm.models.parts.kernels import Where, build_kernel, choose_kernel
 from vslm.models.parts.normalizers import Normalizer, Softmax
 from vslm.models.parts.norms import Norm
 from vslm.models.parts.past import WHOLE, Past
@@ -84,14 +84,14 @@ class Attention(Spec):
         self.positions.check_head_width(head_width)
         return head_width
 
-    def kernel(self, *, context_tokens: int, device_type: str) -> str:
-        """The name of the kernel that this attention gets on that type of device."""
+    def kernel(self, *, context_tokens: int, where: Where) -> str:
+        """The name of the kernel that this attention gets there."""
         return choose_kernel(
             self.normalizer,
             window_tokens=self.window_tokens,
             context_tokens=context_tokens,
             dropout=self.dropout,
-            device_type=device_type,
+            where=where,
         )
 
     def build(

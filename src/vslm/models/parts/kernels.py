@@ -5,22 +5,25 @@ oracle, defines the answer; a test holds every other equal to it, forward and ba
 
     kernel    serves                                      where
     oracle    every normalizer, every window, dropout     anywhere; memory grows as T * T
-    chunked   every normalizer, every window, dropout     anywhere; the CPU's default; a short window is cheaper in time
-    sdpa      ScoreFactor, all earlier positions, dropout CUDA's default there
-    flex      ScoreFactor and SumGate, every window       CUDA's default for windows and gates; no backward on a CPU
-    flash     SumGate, all earlier positions              only by name; needs no compiler; on CUDA (bf16) not yet run
+    chunked   every normalizer, every window, dropout     anywhere; a short window is cheaper in time
+    sdpa      ScoreFactor, every window, dropout          CUDA, without a window; a CPU whose runs are fused
+    flex      ScoreFactor and SumGate, every window       CUDA, windows and gates; no backward on a CPU
+    flash     SumGate, every window                       a CPU whose runs are fused; CUDA (no window): not yet run
 
-On a CPU torch's own fused attention is slow in its backward pass (three times the chunked kernel at 256 tokens on an
-AVX-512 machine with torch 2.13), which is why a CPU never gets it by itself. On an AVX2 machine it is the other way
-round: a step of flash took 0.52 of the eager chunked kernel's time, and 0.6 to 0.7 of the compiled one's.
+Which is sooner on a CPU depends on the processor and on the width of a head, so it is timed once (`runs/timing.py`) and
+kept in the settings of a run (`fused_attention`). Heads of 64 in bf16 on an AVX-512 machine: torch's fused attention is
+slow in its backward pass, and takes three times the chunked kernel. Heads of 16: in fp32 on AVX-512 it takes 0.55 of
+the compiled chunked kernel, on AVX2 0.61 of the eager one, and a whole step of 4 x 64 takes 0.78 of the time
+(forward and backward, 256 tokens, torch 2.13).
 
 Every kernel maps (q_BTHK, k_BTHK, v_BTHK, normalizer) to y_BTHK, and has `window_tokens`. Queries come scaled: a score
 is a plain dot product. A text that is continued gets the oracle's last rows (`attend_last`).
 A query sees the last `window_tokens` positions up to and with its own; None is all of them.
 """
 
-import copy
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
@@ -115,10 +118,8 @@ class ChunkedKernel(nn.Module):
         before_tokens = _keys_before(self.window_tokens or 1, chunk_tokens)
         q, k, v = (_in_chunks(x, chunk_tokens) for x in (q_BTHK, k_BTHK, v_BTHK))
         k, v = (_with_keys_before(x, before_tokens) for x in (k, v))
-        starts_C1 = torch.arange(0, num_tokens, chunk_tokens, device=q.device)[:, None]
-        query_positions_CT = starts_C1 + torch.arange(chunk_tokens, device=q.device)
-        key_positions_CS = starts_C1 + torch.arange(-before_tokens, chunk_tokens, device=q.device)
-        visible_CHTS = causal_mask(query_positions_CT, key_positions_CS, self.window_tokens)[:, None]
+        visible_CTS = _visible_in_chunks(num_tokens, chunk_tokens, before_tokens, self.window_tokens, q.device)
+        visible_CHTS = visible_CTS[:, None]
         q, k, v = (x.transpose(2, 3) for x in (q, k, v))
         outputs = _rows(q, k, v, visible_CHTS, normalizer, self._dropped).transpose(2, 3)
         return outputs.flatten(1, 2)[:, :num_tokens]
@@ -128,24 +129,80 @@ class ChunkedKernel(nn.Module):
 
 
 class SDPAKernel(nn.Module):
-    """torch's fused attention, for a softmax over all earlier positions."""
+    """torch's fused attention, for a softmax.
+
+    A window is a mask over all scores; a narrow one over chunks of queries, each with the keys that it can see.
+    """
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
-        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
-        self.declared_tokens = window_tokens
+        self.window_tokens = window_tokens
         self.dropout = dropout
 
-    def lengthened(self, context_tokens: int) -> nn.Module:
-        """Where a window hides something then, the kernel that serves every window."""
-        return _lengthened(self, self.declared_tokens, context_tokens, self.dropout)
-
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
-        q_BTHK = _with_factor(q_BTHK, normalizer, None)
-        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
+        q_BTHK = _with_factor(q_BTHK, normalizer, self.window_tokens)
+        view = _FusedView(q_BTHK, k_BTHK, v_BTHK, self.window_tokens)
         dropout = self.dropout if self.training else 0.0
-        y = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True, scale=1.0)
-        return y.transpose(1, 2)
+        y = functional.scaled_dot_product_attention(
+            view.q, view.k, view.v, attn_mask=view.mask, dropout_p=dropout, is_causal=view.mask is None, scale=1.0
+        )
+        return view.back(y)
+
+
+class _FusedView:
+    """Queries, keys and values as torch's fused attention takes them, `[rows, H, T, K]`, and a mask where a window
+    hides something: 0 for what is seen, -inf for what is not; None: all earlier positions.
+
+    On a CPU they are fp32: its fused attention is slower in bf16, by more than two at heads of 16 (torch 2.13).
+    """
+
+    def __init__(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, window_tokens: int | None) -> None:
+        self.dtype, self.num_tokens, self.num_texts = q_BTHK.dtype, q_BTHK.shape[1], q_BTHK.shape[0]
+        window = None if window_tokens is None or window_tokens >= self.num_tokens else window_tokens
+        self.chunk_tokens = window_chunk_tokens(self.num_tokens, window)
+        self.mask: Tensor | None = None
+        if q_BTHK.device.type == "cpu" and self.dtype == torch.bfloat16:
+            q_BTHK, k_BTHK, v_BTHK = q_BTHK.float(), k_BTHK.float(), v_BTHK.float()
+        if window is not None and self.chunk_tokens is None:
+            positions_T = torch.arange(self.num_tokens, device=q_BTHK.device)
+            self.mask = _added(causal_mask(positions_T, positions_T, window), q_BTHK.dtype)
+        elif window is not None and self.chunk_tokens is not None:
+            chunk_tokens, before_tokens = self.chunk_tokens, _keys_before(window, self.chunk_tokens)
+            q, k, v = (_in_chunks(x, chunk_tokens) for x in (q_BTHK, k_BTHK, v_BTHK))
+            k, v = (_with_keys_before(x, before_tokens) for x in (k, v))
+            visible_CTS = _visible_in_chunks(self.num_tokens, chunk_tokens, before_tokens, window, q.device)
+            mask_C1TS = _added(visible_CTS, q.dtype)[:, None]
+            self.mask = mask_C1TS.expand(self.num_texts, *mask_C1TS.shape).flatten(0, 1)
+            q_BTHK, k_BTHK, v_BTHK = (x.flatten(0, 1) for x in (q, k, v))
+        self.q, self.k, self.v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
+
+    def back(self, y: Tensor) -> Tensor:
+        """y_BTHK of what the fused attention returned."""
+        return self.in_order(y.transpose(1, 2)).to(self.dtype)
+
+    def in_order(self, x: Tensor) -> Tensor:
+        """`[rows, T, ...]` as `[B, T, ...]`."""
+        if self.mask is None or self.chunk_tokens is None:
+            return x
+        return x.unflatten(0, (self.num_texts, -1)).flatten(1, 2)[:, : self.num_tokens]
+
+
+def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: 0 where a key is seen, -inf where not. A query that sees nothing (behind the end of the
+    text, in the last chunk) sees all, so that no row is 0 / 0; its answer is cut off.
+    """
+    sees_none = ~visible.any(dim=-1, keepdim=True)
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~(visible | sees_none), -math.inf)
+
+
+def _visible_in_chunks(
+    num_tokens: int, chunk_tokens: int, before_tokens: int, window_tokens: int | None, device: torch.device
+) -> Tensor:
+    """visible_CTS of every chunk of queries, over its own positions and `before_tokens` before them."""
+    starts_C1 = torch.arange(0, num_tokens, chunk_tokens, device=device)[:, None]
+    query_positions_CT = starts_C1 + torch.arange(chunk_tokens, device=device)
+    key_positions_CS = starts_C1 + torch.arange(-before_tokens, chunk_tokens, device=device)
+    return causal_mask(query_positions_CT, key_positions_CS, window_tokens)
 
 
 class FlexKernel(nn.Module):
@@ -187,27 +244,19 @@ class FlashKernel(nn.Module):
 
     def __init__(self, *, window_tokens: int | None, dropout: float) -> None:
         super().__init__()
-        self.window_tokens = None  # it serves windows as long as the context, and those hide nothing
-        self.declared_tokens = window_tokens
-
-    def lengthened(self, context_tokens: int) -> nn.Module:
-        """Where a window hides something then, the kernel that serves every window."""
-        return _lengthened(self, self.declared_tokens, context_tokens, 0.0)
+        self.window_tokens = window_tokens
 
     def forward(self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module) -> Tensor:
         num_tokens, head_width = q_BTHK.shape[1], q_BTHK.shape[3]
-        q, k, v = (x.transpose(1, 2) for x in (q_BTHK, k_BTHK, v_BTHK))
+        view = _FusedView(q_BTHK, k_BTHK, v_BTHK, self.window_tokens)
+        q, k, v = view.q, view.k, view.v
         if q.device.type == "cuda" and head_width % _CUDA_HEAD_MULTIPLE:
             q, k, v = (functional.pad(x, (0, -head_width % _CUDA_HEAD_MULTIPLE)) for x in (q, k, v))
-        y, log_sum_exp_BHT = cast(tuple[Tensor, Tensor], _FlashWithSum.apply(q, k, v))
-        gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, _num_visible(num_tokens, None, q.device))
-        return _gated(y[..., :head_width], gain_BHT).transpose(1, 2)
-
-
-def _lengthened(kernel: nn.Module, window_tokens: int | None, context_tokens: int, dropout: float) -> nn.Module:
-    if window_tokens is None or window_tokens >= context_tokens:
-        return copy.copy(kernel)
-    return ChunkedKernel(window_tokens=window_tokens, dropout=dropout).train(kernel.training)
+        y, log_sum_exp = cast(tuple[Tensor, Tensor], _FlashWithSum.apply(q, k, v, view.mask))
+        log_sum_exp_BHT = view.in_order(log_sum_exp.transpose(1, 2)).transpose(1, 2)
+        num_visible_T = _num_visible(num_tokens, self.window_tokens, q.device)
+        gain_BHT = cast(SumGateModule, normalizer).gain(log_sum_exp_BHT, num_visible_T)
+        return _gated(view.back(y)[..., :head_width].transpose(1, 2), gain_BHT).transpose(1, 2)
 
 
 class _FlashWithSum(torch.autograd.Function):
@@ -227,30 +276,33 @@ class _FlashWithSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        ctx.mask = mask
         if q_BHTK.device.type == "cuda":
             found = torch.ops.aten._scaled_dot_product_flash_attention(q_BHTK, k_BHTK, v_BHTK, 0.0, True, scale=1.0)
             y_BHTK, log_sum_exp_BHT, ctx.starts_q, ctx.starts_k, ctx.longest_q, ctx.longest_k = found[:6]
             ctx.save_for_backward(q_BHTK, k_BHTK, v_BHTK, y_BHTK, log_sum_exp_BHT, found[6], found[7])
         else:
             y_BHTK, log_sum_exp_BHT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                q_BHTK, k_BHTK, v_BHTK, 0.0, True, scale=1.0
+                q_BHTK, k_BHTK, v_BHTK, 0.0, mask is None, attn_mask=mask, scale=1.0
             )
             ctx.save_for_backward(q_BHTK, k_BHTK, v_BHTK, y_BHTK, log_sum_exp_BHT)
         return y_BHTK, log_sum_exp_BHT
 
     @staticmethod
-    def backward(ctx: Any, dy_BHTK: Tensor, d_log_sum_exp_BHT: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, dy_BHTK: Tensor, d_log_sum_exp_BHT: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
         q, k, v, y, log_sum_exp_BHT, *random = ctx.saved_tensors
         shifted = _shifted(y, dy_BHTK, d_log_sum_exp_BHT)
         if q.device.type == "cuda":
             lengths = (ctx.starts_q, ctx.starts_k, ctx.longest_q, ctx.longest_k)
-            return torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            gradients = torch.ops.aten._scaled_dot_product_flash_attention_backward(
                 dy_BHTK, q, k, v, shifted, log_sum_exp_BHT, *lengths, 0.0, True, *random, scale=1.0
             )
-        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
-            dy_BHTK, q, k, v, shifted, log_sum_exp_BHT, 0.0, True, scale=1.0
-        )
+        else:
+            gradients = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+                dy_BHTK, q, k, v, shifted, log_sum_exp_BHT, 0.0, ctx.mask is None, attn_mask=ctx.mask, scale=1.0
+            )
+        return (*gradients, None)
 
 
 def _shifted(y_BHTK: Tensor, dy_BHTK: Tensor, d_log_sum_exp_BHT: Tensor) -> Tensor:
@@ -275,22 +327,44 @@ def kernel_serves(
     kernel: str, normalizer: Normalizer, *, window_tokens: int | None, context_tokens: int, dropout: float
 ) -> bool:
     """The table at the top of this file, for one attention."""
-    is_full = window_tokens is None or window_tokens >= context_tokens
     if kernel in ("oracle", "chunked"):
         return isinstance(normalizer, RowNormalizer | ScoreFactor | SumGate)
     if kernel == "sdpa":
-        return isinstance(normalizer, ScoreFactor) and is_full
+        return isinstance(normalizer, ScoreFactor)
     if kernel == "flash":
-        return isinstance(normalizer, SumGate) and is_full and dropout == 0
+        return isinstance(normalizer, SumGate) and dropout == 0
     return kernel == "flex" and isinstance(normalizer, ScoreFactor | SumGate) and dropout == 0
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where attention runs, as far as the choice of its kernel depends on it.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        fused: whether torch's fused attention is the faster one there; a GPU has it anyway.
+    """
+
+    device: str = "cpu"
+    fused: bool = False
+
+    def kernels(self, *, hides: bool) -> tuple[str, ...]:
+        """The kernels that are used there, the best first; `hides`: whether a window hides something."""
+        if self.device == "cuda":
+            return ("flex", "chunked") if hides else ("sdpa", "flex", "chunked")
+        return ("sdpa", "flash", "chunked") if self.fused and self.device == "cpu" else ("chunked",)
+
+
+ON_A_CPU = Where()
+"""A CPU whose runs are not fused: where everything can be computed."""
+
+
 def choose_kernel(
-    normalizer: Normalizer, *, window_tokens: int | None, context_tokens: int, dropout: float, device_type: str
+    normalizer: Normalizer, *, window_tokens: int | None, context_tokens: int, dropout: float, where: Where
 ) -> str:
-    """The kernel for one attention on one type of device ("cpu", "cuda"): the first in order that serves it."""
-    order = ("sdpa", "flex", "chunked") if device_type == "cuda" else ("chunked",)
-    for kernel in order:
+    """The kernel for one attention: the first that serves it there."""
+    hides = window_tokens is not None and window_tokens < context_tokens
+    for kernel in where.kernels(hides=hides):
         if kernel_serves(
             kernel, normalizer, window_tokens=window_tokens, context_tokens=context_tokens, dropout=dropout
         ):
@@ -362,7 +436,8 @@ def executed_mixing_flops_per_token(
     """What a kernel really computes for a full context: masked scores of its shapes included.
 
     The useful ones count visible keys only. Exact for the kernels that hold whole rows; for the fused ones, scores in
-    whole blocks of 128 by 128 that hold a visible pair, as flex attention cuts them.
+    whole blocks of 128 by 128 that hold a visible pair, as flex attention cuts them; torch's own fused attention is
+    given a window as a mask, and computes what is masked.
 
     Args:
         kernel: its recorded name.
@@ -377,7 +452,11 @@ def executed_mixing_flops_per_token(
     """
     _check_known(kernel)
     is_fused = kernel not in ("oracle", "chunked")
-    if is_fused:
+    hides = window_tokens is not None and window_tokens < context_tokens
+    if kernel in ("sdpa", "flash") and hides:
+        chunked = window_chunk_tokens(context_tokens, window_tokens) is not None
+        num_scores = _num_scores_in_chunks(context_tokens, window_tokens) if chunked else context_tokens**2
+    elif is_fused:
         num_scores = _num_scores_in_blocks(context_tokens, window_tokens)
     elif kernel == "chunked":
         num_scores = _num_scores_in_chunks(context_tokens, window_tokens)

@@ -1,0 +1,134 @@
+"""What this machine was seen to gain from compiling, and what that took: the card that studies choose by.
+
+    $VSLM_HOME/machine/<key>.json     one card: for a kind of machine and versions of what runs on it
+
+Runs write into it what they saw anyway, so no study measures for the next one. A home that cannot be written keeps no
+card. A study that was begun stays as it was chosen, and so does the same command (`remembered.py`): a card decides
+about studies of other models and lengths.
+"""
+
+import contextlib
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import vslm
+from vslm.core.errors import VslmError
+from vslm.core.machine import available_cores, cpu_name, cpu_quota, memory_limit
+from vslm.core.specs import fingerprint, to_plain
+from vslm.data.corpus import home
+from vslm.lab.stages import settings_of
+from vslm.results.files import read_json, write_json
+from vslm.results.records import RunEnd, SettingsRecord
+from vslm.runs.timing import SIDE_BY_SIDE, Compiling, has_compiler, reading_of
+from vslm.study.experiment import Experiment
+
+_MOST_SEEN = 200  # of the latest
+_FEWEST_STEPS = 20  # of a run whose speed is noted
+_LEAST_GAIN, _MOST_GAIN = 0.5, 5.0  # what is beyond was no gain of compiling, but other work
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """What speed depends on, and stays as it is."""
+    return {
+        "cpu": cpu_name(),
+        "cores": available_cores(),
+        "quota": cpu_quota(),
+        "memory_limit": memory_limit(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "torch": torch.__version__,
+        "vslm": vslm.__version__,
+        "has_compiler": has_compiler(),
+    }
+
+
+def card_path(device: str = "cpu") -> Path:
+    """Where the card of this machine is kept."""
+    return home() / "machine" / f"{fingerprint(machine(device))}.json"
+
+
+def seen_here(device: str = "cpu") -> list[dict[str, Any]]:
+    """Compiled runs that this machine has seen, the latest last; each with its `shape`, `precision`, tokens per second
+    `eager` and `compiled`, and the `seconds` that its first step took. What cannot be read is nothing.
+    """
+    try:
+        seen = read_json(card_path(device))["compiled"]
+    except (VslmError, OSError, ValueError, KeyError, TypeError):
+        return []
+    return [row for row in seen if _is_whole(row)] if isinstance(seen, list) else []
+
+
+def _is_whole(row: Any) -> bool:
+    numbers = [row.get(name) for name in ("eager", "compiled", "seconds")] if isinstance(row, dict) else [None]
+    return all(isinstance(one, int | float) and 0 < one < math.inf for one in numbers)
+
+
+def shape_of(experiment: Experiment, vocabulary: int, threads: int) -> str:
+    """Names what is computed in a step."""
+    what = {
+        "model": to_plain(experiment.model),
+        "batch_tokens": experiment.batch_tokens,
+        "accumulation": experiment.accumulation,
+        "vocabulary": vocabulary,
+        "threads": threads,
+    }
+    return fingerprint(what)
+
+
+def expected(shape: str, device: str = "cpu") -> Compiling:
+    """What compiling an arm of that shape is expected to take and to bring: as it was for this shape, or as for the
+    middle one of those that were seen, or as for a machine that has compiled nothing yet.
+
+    The first arm that a machine compiles takes longest, for what torch keeps for all that follow; so of seconds the
+    middle one of the latest counts.
+    """
+    seen = seen_here(device)
+    same = [row for row in seen if row.get("shape") == shape] or seen
+    found: dict[str, float] = {}
+    if same:
+        found["seconds"] = statistics.median(row["seconds"] for row in same[-5:])
+    for precision in ("fp32", "bf16"):
+        gains = [row["compiled"] / row["eager"] for row in same if row.get("precision") == precision]
+        if gains:
+            found[precision] = statistics.median(gains)
+    return Compiling(**found)
+
+
+def note(shape: str, settings: SettingsRecord, done: RunEnd, tokens_per_step: int) -> None:
+    """Write down how a compiled run of the baseline went, where it was long enough to tell."""
+    chosen = settings_of(settings)
+    eager = settings.rates.get(reading_of(chosen))
+    first, seconds, steps = done.first_step_seconds, done.seconds, done.step
+    if not (settings.compiled and done.ended_well and eager and first and seconds and steps):
+        return
+    if steps < _FEWEST_STEPS or seconds <= first:
+        return
+    rate = (steps - 1) * tokens_per_step / (seconds - first)
+    rate /= SIDE_BY_SIDE if settings.workers > 1 else 1.0
+    if not _LEAST_GAIN < rate / eager < _MOST_GAIN:
+        return
+    row = {
+        "shape": shape,
+        "precision": chosen.precision,
+        "fused_attention": chosen.fused_attention,
+        "eager": eager,
+        "compiled": rate,
+        "seconds": first,
+        "measured": time.strftime("%Y-%m-%d"),
+    }
+    _keep(
+        {"machine": machine(chosen.device), "compiled": [*seen_here(chosen.device), row][-_MOST_SEEN:]}, chosen.device
+    )
+
+
+def _keep(card: Mapping[str, Any], device: str) -> None:
+    path = card_path(device)
+    with contextlib.suppress(VslmError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, card)

@@ -26,6 +26,7 @@ TOKENS = [TokenRoot(width=19, std=0.5, dropout=0.3), TokenPositionRoot(width=23,
 ROOTS = [
     TokenRoot(width=19),
     TokenRoot(width=19, std=0.5, multiplier=3.0, dropout=0.3),
+    TokenRoot(width=19, std=0.5, multiplier=3.0, normed=True),
     TokenPositionRoot(width=23),
     TokenPositionRoot(width=23, std=0.5, dropout=0.3),
     *(ShiftedRoot(tokens=tokens) for tokens in TOKENS),
@@ -143,6 +144,20 @@ def test_a_dropout_belongs_to_training(root: Root) -> None:
     expected = getattr(getattr(root, "tokens", root), "dropout", 0.0)
     assert abs(float(dropped) - expected) < 0.1
     assert (expected == 0) == (float(dropped) == 0)
+
+
+def test_a_normed_embedding_enters_at_one_scale() -> None:
+    """Whatever its length: the multiplier is the root mean square of what enters, and a readout sees the embedding."""
+    module = TokenRoot(width=19, std=0.5, multiplier=3.0, normed=True).build(
+        vocabulary=VOCABULARY, context_tokens=CONTEXT_TOKENS, init=Init(0)
+    )
+    with torch.no_grad():
+        module.embedding_VE[:7] *= 10.0
+    x_BTD = module(tokens_of(7)).x_BTD
+    torch.testing.assert_close(x_BTD.square().mean(dim=-1).sqrt(), torch.full(x_BTD.shape[:2], 3.0), rtol=1e-5, atol=0)
+    rows_BTD = module.embedding_VE[tokens_of(7)]
+    cosine = torch.nn.functional.cosine_similarity(x_BTD, rows_BTD, dim=-1)
+    torch.testing.assert_close(cosine, torch.ones_like(cosine))
 
 
 def test_positions_tell_equal_tokens_apart() -> None:

@@ -116,7 +116,8 @@ def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monke
         raise RuntimeError("no Python.h")
 
     monkeypatch.setattr(timing, "trace", failing)
-    found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
+    assert timing.choose_settings(job, Extent(num_runs=2), cores=1)["settings"]["compiled"]
+    found = timing.choose_settings(job, Extent(num_runs=2), cores=1, has_own_code=True)
     assert not found["settings"]["compiled"]
     assert ["no Python.h" in remark for remark in found["remarks"]] == [True]
     monkeypatch.undo()
@@ -125,7 +126,7 @@ def test_without_a_compiler_everything_is_eager_and_that_is_said(job: Job, monke
     monkeypatch.delenv("CXX", raising=False)
     found = timing.choose_settings(job, Extent(num_runs=2), cores=1)
     assert not found["settings"]["compiled"]
-    assert ["no C++ compiler" in remark for remark in found["remarks"]] == [True]
+    assert ["no C++ compiler, or no Python.h for it, was found" in remark for remark in found["remarks"]] == [True]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ for _command_function in (
     models.measure,
     models.prompts,
     studies.noise,
+    studies.machine,
     reading.merge,
     reading.pack,
 ):

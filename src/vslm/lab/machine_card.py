@@ -29,6 +29,7 @@ from vslm.runs.timing import SIDE_BY_SIDE, Compiling, has_compiler, reading_of
 from vslm.study.experiment import Experiment
 
 _MOST_SEEN = 200  # of the latest
+_SIDE, _PRODUCTS = 1024, 3  # of a matrix, and how often it is multiplied
 _FEWEST_STEPS = 20  # of a run whose speed is noted
 _LEAST_GAIN, _MOST_GAIN = 0.5, 5.0  # what is beyond was no gain of compiling, but other work
 
@@ -100,7 +101,7 @@ def expected(shape: str, device: str = "cpu") -> Compiling:
     return Compiling(**found)
 
 
-def note(shape: str, settings: SettingsRecord, done: RunEnd, tokens_per_step: int) -> None:
+def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done: RunEnd) -> None:
     """Write down how a compiled run of the baseline went, where it was long enough to tell."""
     chosen = settings_of(settings)
     eager = settings.rates.get(reading_of(chosen))
@@ -109,12 +110,15 @@ def note(shape: str, settings: SettingsRecord, done: RunEnd, tokens_per_step: in
         return
     if steps < _FEWEST_STEPS or seconds <= first:
         return
-    rate = (steps - 1) * tokens_per_step / (seconds - first)
+    rate = (steps - 1) * experiment.tokens_per_step / (seconds - first)
     rate /= SIDE_BY_SIDE if settings.workers > 1 else 1.0
     if not _LEAST_GAIN < rate / eager < _MOST_GAIN:
         return
     row = {
-        "shape": shape,
+        "shape": shape_of(experiment, vocabulary, chosen.threads),
+        "parameters": experiment.model.num_parameters(vocabulary),
+        "context_tokens": experiment.model.context_tokens,
+        "tokens_per_step": experiment.tokens_per_step,
         "precision": chosen.precision,
         "fused_attention": chosen.fused_attention,
         "eager": eager,
@@ -125,6 +129,36 @@ def note(shape: str, settings: SettingsRecord, done: RunEnd, tokens_per_step: in
     _keep(
         {"machine": machine(chosen.device), "compiled": [*seen_here(chosen.device), row][-_MOST_SEEN:]}, chosen.device
     )
+
+
+def products_per_second(precision: str) -> float:
+    """FLOPs per second of one thread in a product of two square matrices: the best of some."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    matrix, threads, readings = torch.ones(_SIDE, _SIDE, dtype=dtype), torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
+        for _ in range(_PRODUCTS):
+            start = time.perf_counter()
+            matrix @ matrix
+            readings.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads)
+    return 2 * _SIDE**3 / min(readings)
+
+
+def timed_here() -> list[dict[str, Any]]:
+    """Every choice of settings that is kept for this machine: what was read, and what was chosen from it."""
+    found = []
+    here = {key: value for key, value in machine().items() if key in ("cpu", "cores", "torch", "vslm")}
+    for path in sorted((home() / "settings").glob("*.json")):
+        with contextlib.suppress(VslmError, OSError, ValueError, KeyError, TypeError):
+            kept = read_json(path)
+            about = kept["about"]
+            if {key: about[key] for key in here} == here:
+                found.append(
+                    {key: kept[key] for key in ("measured", "settings", "workers", "rates")} | {"about": about}
+                )
+    return found
 
 
 def _keep(card: Mapping[str, Any], device: str) -> None:

@@ -100,8 +100,7 @@ class _Noting:
             self.spent.done(done, self.record.settings)
             if arm == self.record.baseline and arm not in self.noted:
                 self.noted.add(arm)
-                shape = self.bench.shape(arm, self.record.settings.threads)
-                note(shape, self.record.settings, done, self.bench.study.arms[arm].tokens_per_step)
+                note(self.bench.study.arms[arm], self.bench.corpora[arm].vocabulary, self.record.settings, done)
 
 
 def _say_passes(record: StudyRecord, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:

@@ -3,13 +3,14 @@
 Not for: deciding what is in them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from vslm.core.numbers import plural
 from vslm.core.visible import visible
 from vslm.report.numbers.compare import Comparison
 from vslm.report.numbers.formatting import count, decimals_for, duration, ends, is_number, signed, span
@@ -65,6 +66,63 @@ def _more_minutes(half: float | None, most: float | None) -> str:
         return ""
     least = f"{max(1, round(half)):,}"
     return f"{least} or more" if most is None else f"{least} to {max(1, round(most)):,}"
+
+
+def machine_tables(card: Mapping[str, Any]) -> list[Table]:
+    """What is known of a machine: itself, what studies timed there, and what compiling gained and took."""
+    machine = card["machine"]
+    here = Table(box=None, show_header=False, pad_edge=False)
+    memory, quota = machine["memory_limit"], machine["quota"]
+    for name, value in (
+        ("processor", f"{machine['cpu']}, {plural(machine['cores'], 'core')}, {machine['instructions']}"),
+        ("quota", "none" if quota is None else f"{quota:g} cores' time"),
+        ("memory", "no limit" if memory is None else f"{memory / 1e9:.1f} GB may be used"),
+        ("GPU", str(machine["gpu"] or "none was used")),
+        ("versions", f"torch {machine['torch']}, vslm {machine['vslm']}"),
+        ("compiler", "there" if machine["has_compiler"] else "none: runs are eager"),
+        *(
+            (f"products in {precision}", f"{gflops:,.0f} GFLOP/s a thread")
+            for precision, gflops in card["gflops_of_a_thread"].items()
+        ),
+    ):
+        here.add_row(name, visible(value))
+    tables = [here]
+    if card["timed"]:
+        timed = Table(title="timed by studies: tokens/s of eager steps", box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("on", "context", "tokens a step", "steps", "tokens/s", "chosen"):
+            timed.add_column(heading, justify="left" if heading in ("on", "steps", "chosen") else "right")
+        for row in card["timed"]:
+            about = row["about"]
+            for name, speed in row["rates"].items():
+                chosen = row["settings"]
+                words = f"{chosen['precision']}{', fused attention' * bool(chosen.get('fused_attention'))}, "
+                is_chosen = name == words + plural(chosen["threads"], "thread")
+                timed.add_row(
+                    row["measured"],
+                    str(about["model"]["context_tokens"]),
+                    f"{about['batch_tokens']:,}",
+                    name,
+                    f"{speed:,.0f}",
+                    ("compiled" if chosen["compiled"] else "eager") if is_chosen else "",
+                )
+        tables.append(timed)
+    if card["compiled"]:
+        compiled = Table(title="compiled runs that were seen", box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("on", "parameters", "context", "steps", "eager", "compiled", "gain", "first step"):
+            compiled.add_column(heading, justify="left" if heading in ("on", "steps") else "right")
+        for row in card["compiled"]:
+            compiled.add_row(
+                str(row.get("measured", "")),
+                count(row.get("parameters")),
+                str(row.get("context_tokens", "")),
+                f"{row.get('precision')}{', fused attention' * bool(row.get('fused_attention'))}",
+                f"{row['eager']:,.0f}",
+                f"{row['compiled']:,.0f}",
+                f"{row['compiled'] / row['eager']:.2f}",
+                duration(row["seconds"]),
+            )
+        tables.append(compiled)
+    return tables
 
 
 def arms_table(rows: list[dict[str, Any]]) -> Table:

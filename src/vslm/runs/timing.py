@@ -10,9 +10,11 @@ import math
 import os
 import shutil
 import statistics
+import sysconfig
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +40,9 @@ START_SECONDS = 1.0  # of a run, before its first step and after its last one; o
 
 
 def has_compiler() -> bool:
-    """Whether torch.compile can build code for a CPU here."""
+    """Whether torch.compile can build code for a CPU here: with a compiler and the headers of this Python."""
+    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
+        return False
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++", "cl"]
     return any(shutil.which(name) for name in names)
 
@@ -85,6 +89,7 @@ def choose_settings(
     workers: int | None = None,
     precision: str = "auto",
     compiling: Compiling = Compiling(),
+    has_own_code: bool = False,
 ) -> dict[str, Any]:
     """Settings for a study of such an extent, its tokens per second, and remarks for people.
 
@@ -95,13 +100,14 @@ def choose_settings(
         workers: runs at the same time, if that is settled; they share the cores.
         precision: "fp32" or "bf16", if that is settled; "auto": the faster one.
         compiling: what is known of it.
+        has_own_code: whether the model has classes that are not the package's, all of which are known to compile.
     """
     chooser = _Chooser(job, extent, cores, workers, "fp32" if precision == "auto" else precision)
     chooser.keep_within_memory()
     chooser.choose_attention()
     if precision == "auto" and may_gain_from_bf16(job.settings.device):
         chooser.choose_precision()
-    chooser.choose_compiling(compiling)
+    chooser.choose_compiling(compiling, has_own_code=has_own_code)
     if job.settings.device == "cpu":
         chooser.choose_threads()
     return {
@@ -159,13 +165,14 @@ class _Chooser:
         if self.speeds[reading_of(bf16)] > _CLEARLY * self.speeds[reading_of(self.best)]:
             (self.best, self.best_rate), self.other = self.other, (self.best, self.best_rate)
 
-    def choose_compiling(self, expected: Compiling) -> None:
+    def choose_compiling(self, expected: Compiling, *, has_own_code: bool) -> None:
         """Compile where the study is long enough to win back the seconds that compiling every arm takes.
 
         What is nearly as fast when eager may be the faster one compiled: a graph joins the casts with what they feed.
         """
         if self.job.settings.device == "cpu" and not has_compiler():
-            self.remarks.append("no C++ compiler was found, so runs are eager; long ones would be faster with one")
+            missing = "no C++ compiler, or no Python.h for it, was found"
+            self.remarks.append(f"{missing}, so runs are eager; long ones would be faster with one")
             return
         eager, eager_rate = self._seconds_of_all(), self.best_rate
         seconds_to_compile = self._seconds_to_compile(expected.seconds)
@@ -179,7 +186,8 @@ class _Chooser:
             return
         compiled = dataclasses.replace(settings, compiled=True)
         try:
-            self._trace(compiled)
+            if has_own_code:
+                self._trace(compiled)
         except Exception as error:  # whatever a compiler can fail with; eager always works
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")

@@ -54,8 +54,8 @@ def carry_out(path: Path) -> bool:
         if order["task"] == "settings":
             extent = Extent(**order["extent"])
             asked = {key: order[key] for key in ("cores", "workers", "precision")}
-            compiling = Compiling(**order["compiling"])
-            _say({"timing": choose_settings(job, extent, **asked, compiling=compiling)})
+            compiling, has_own = Compiling(**order["compiling"]), order["study_file"] is not None
+            _say({"timing": choose_settings(job, extent, **asked, compiling=compiling, has_own_code=has_own)})
         elif order["task"] == "rates":
             beside = [from_plain(plain, kinds) for plain in order["beside"]]
             _say({"rates": time_side_by_side([job, *beside])})

@@ -1,7 +1,7 @@
 """Where the residual stream starts, and the token memory that attention may look at."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
 # Measured on 2 layers of width 128, 1M tokens of source code, one seed, AdamW at 0.004: 3.84 nats with a factor of 1,
 # 3.19 with 11, 3.25 with 50.
 EMBEDDING_MULTIPLIER = 10.0
+_EPSILON = 1e-8  # of a mean square; that of an initial embedding is 4e-4
 
 
 class Root(Spec):
@@ -70,6 +71,9 @@ def root_shapes(root: Root, *, vocabulary: int, context_tokens: int) -> Shapes:
 class TokenRoot(Root):
     """The stream starts as the embedding of the token: `x_t = multiplier * E[token_t]`.
 
+    With `normed`, every token enters at the same scale: `x_t = multiplier * E[token_t] / rms(E[token_t])`, whatever the
+    readout makes of the embedding's length in training. The norm has no gain, so it costs no parameter.
+
     At the start: E is normal with deviation `std`, which is the scale at which a tied readout reads it.
 
     Args:
@@ -77,12 +81,15 @@ class TokenRoot(Root):
         std: deviation of the initial embedding, above 0.
         multiplier: factor on what enters the stream and the memory, above 0; a readout sees E without it.
         dropout: probability that a number of the embedding is dropped in training.
+        normed: whether the embedding is brought to a root mean square of 1 first; a multiplier of 1 then starts the
+            stream at the scale that blocks add at.
     """
 
     width: Width
     std: Real = 0.02
     multiplier: Real = EMBEDDING_MULTIPLIER
     dropout: Real = 0.0
+    normed: bool = field(default=False, metadata={"in_fingerprint": "when set"})
 
     def check(self) -> None:
         """Refuse what no embedding can have."""
@@ -101,7 +108,7 @@ class TokenRoot(Root):
     def build(self, *, vocabulary: int, context_tokens: int, init: Init) -> nn.Module:
         """The module for `vocabulary` tokens."""
         embedding_VE = init.child("embedding_VE").normal((vocabulary, self.width), self.std)
-        return TokenRootModule(embedding_VE, multiplier=self.multiplier, dropout=self.dropout)
+        return TokenRootModule(embedding_VE, multiplier=self.multiplier, dropout=self.dropout, normed=self.normed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +155,12 @@ class TokenPositionRoot(Root):
 class TokenRootModule(nn.Module):
     """See `TokenRoot`."""
 
-    def __init__(self, embedding_VE: Tensor, *, multiplier: float, dropout: float) -> None:
+    def __init__(self, embedding_VE: Tensor, *, multiplier: float, dropout: float, normed: bool = False) -> None:
         super().__init__()
         self.embedding_VE = nn.Parameter(embedding_VE)
         self.multiplier = multiplier
         self.dropout = dropout
+        self.normed = normed
 
     def lookup_tables(self) -> tuple[nn.Parameter, ...]:
         """The embedding: one row per token."""
@@ -160,7 +168,10 @@ class TokenRootModule(nn.Module):
 
     def forward(self, tokens_BT: Tensor) -> Stream:
         """The first stream; the memory is the same tensor."""
-        x_BTD = self.multiplier * functional.embedding(tokens_BT, self.embedding_VE)
+        found_BTD = functional.embedding(tokens_BT, self.embedding_VE)
+        if self.normed:
+            found_BTD = functional.rms_norm(found_BTD, found_BTD.shape[-1:], eps=_EPSILON)
+        x_BTD = self.multiplier * found_BTD
         if self.dropout:
             x_BTD = functional.dropout(x_BTD, self.dropout, self.training)
         return Stream(x_BTD=x_BTD, memory_BSE=x_BTD, saved={})

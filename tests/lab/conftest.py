@@ -59,6 +59,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     monkeypatch.setattr(timing, "_SECONDS_PER_READING", 0.0)
     monkeypatch.setattr(timing._Stepper.rate, "__defaults__", (0.0,))
     monkeypatch.setattr(timing, "_SECONDS_PER_TURN", 0.0)
+    monkeypatch.setattr(timing, "_TURNS_OF_TWO", 1)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     return orders
 

@@ -57,12 +57,12 @@ def made_up_rates(monkeypatch: pytest.MonkeyPatch, rate) -> None:
     """Every reading of the clock is what `rate` says of the settings, and torch can follow every step."""
 
     class Stepper:
-        share_of_core, speed = 1.0, None
+        share_of_core = 1.0
 
         def __init__(self, job: Job) -> None:
             self.settings = job.settings
 
-        def rate(self) -> float:
+        def rate(self, seconds: float = 0.0) -> float:
             return rate(self.settings)
 
     monkeypatch.setattr(timing, "_Stepper", Stepper)
@@ -199,7 +199,28 @@ def test_precision_is_chosen_by_how_fast_it_is_compiled(
     assert found["tokens_per_second"] == pytest.approx(by_precision[precision] * gain)
 
 
-@pytest.mark.parametrize(("fused", "is_fused"), [(1200, True), (1050, False), (800, False)])
+@pytest.mark.parametrize(("bf16", "is_tried"), [(2e10, False), (9e10, True)])
+def test_bf16_is_tried_where_its_products_are_faster(
+    job: Job, monkeypatch: pytest.MonkeyPatch, bf16: float, is_tried: bool
+) -> None:
+    """A processor without such units takes seconds for a step; a GPU's are always read."""
+    may_gain = timing.may_gain_from_bf16
+    made_up_rates(monkeypatch, lambda settings: 1000.0)
+    monkeypatch.setattr(timing, "products_per_second", lambda precision: bf16 if precision == "bf16" else 5e10)
+    monkeypatch.setattr(timing, "may_gain_from_bf16", may_gain)
+    found = timing.choose_settings(job, Extent(num_runs=1), cores=1)
+    assert any("bf16" in name for name in found["rates"]) == is_tried
+    assert may_gain("cuda")
+
+
+def test_products_are_counted() -> None:
+    """Threads are as they were."""
+    threads = torch.get_num_threads()
+    assert 1e8 < timing.products_per_second("fp32") < 1e14
+    assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("fused", "is_fused"), [(1200, True), (1040, False), (800, False)])
 def test_attention_is_fused_where_that_is_clearly_faster(
     job: Job, monkeypatch: pytest.MonkeyPatch, fused: int, is_fused: bool
 ) -> None:

@@ -52,29 +52,45 @@ class _Readings:
     given: ClassVar[list[tuple[float, float]]] = []
 
     def __init__(self, job: Any) -> None:
-        self.share_of_core, self.speed = 1.0, None
+        self.share_of_core = 1.0
 
-    def rate(self) -> float:
+    def rate(self, seconds: float = 0.0) -> float:
         rate, self.share_of_core = self.given.pop(0)
-        self.speed = max(self.speed or 0.0, rate / self.share_of_core)
         return rate
 
 
+def _turns(*rates: tuple[float, float]) -> list[tuple[float, float]]:
+    """Readings of the best so far and of what it is compared with, in turns."""
+    return [(rate, 1.0) for pair in rates for rate in pair]
+
+
 @pytest.mark.parametrize(
-    ("readings", "precision", "is_busy"),
+    ("first", "turns", "precision", "is_busy", "rate"),
     [
-        ([(100.0, 1.0), (105.0, 1.0)], "fp32", False),  # within the noise of a reading
-        ([(100.0, 1.0), (125.0, 1.0)], "bf16", False),
-        ([(100.0, 1.0), (40.0, 0.3), (125.0, 1.0)], "bf16", False),  # read again where it was disturbed
-        ([(100.0, 1.0), (40.0, 0.3), (45.0, 0.33), (41.0, 0.31)], "bf16", True),  # 136 in a second of its core
-        ([(20.0, 0.2), (30.0, 0.3), (30.0, 0.3), (90.0, 0.95)], "fp32", True),
+        ([(100.0, 1.0)], [(100.0, 104.0)] * 5, "fp32", False, 100.0),  # within the noise of a reading
+        ([(100.0, 1.0)], [(100.0, 125.0)] * 5, "bf16", False, 125.0),
+        # Other work takes half of the core, now and then, or of one reading alone.
+        (
+            [(100.0, 1.0)],
+            [(50.0, 62.5), (100.0, 125.0), (40.0, 125.0), (100.0, 50.0), (80.0, 100.0)],
+            "bf16",
+            False,
+            125,
+        ),
+        ([(40.0, 0.4), (90.0, 0.9)], [(90.0, 99.0)] * 5, "bf16", False, 99.0),  # read again where it was disturbed
+        ([(20.0, 0.2), (30.0, 0.3), (30.0, 0.3)], [(30.0, 45.0)] * 5, "bf16", True, 45.0),
     ],
 )
 def test_precision_does_not_follow_other_work(
-    monkeypatch: pytest.MonkeyPatch, readings: list[tuple[float, float]], precision: str, is_busy: bool
+    monkeypatch: pytest.MonkeyPatch,
+    first: list[tuple[float, float]],
+    turns: list[tuple[float, float]],
+    precision: str,
+    is_busy: bool,
+    rate: float,
 ) -> None:
-    """What a second of a core does decides, with a margin, and a disturbed reading is read again."""
-    monkeypatch.setattr(_Readings, "given", list(readings))
+    """The median ratio of turns decides, with a margin, and a disturbed first reading is read again."""
+    monkeypatch.setattr(_Readings, "given", [*first, *_turns(*turns)])
     monkeypatch.setattr(timing, "_Stepper", _Readings)
     cpu = Settings(device="cpu", precision="fp32", compiled=False, threads=1)
     job = SimpleNamespace(settings=cpu, stages_tokens=(1000,))
@@ -83,6 +99,7 @@ def test_precision_does_not_follow_other_work(
     chooser.choose_precision()
     assert chooser.best.precision == precision
     assert chooser.is_busy == is_busy
+    assert chooser.best_rate == pytest.approx(rate)
 
 
 def test_a_container_without_memory_for_all_runs_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 import vslm
-from vslm.cli import data, models, reading, studies
+from vslm.cli import data, models, reading, speed, studies
 from vslm.cli.arguments import in_words, study_first
 from vslm.core.errors import DataError, ResultError, SpecError, TooEarlyError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
@@ -46,7 +46,8 @@ for _command_function in (
     models.measure,
     models.prompts,
     studies.noise,
-    studies.machine,
+    speed.machine,
+    speed.bench,
     reading.merge,
     reading.pack,
 ):

@@ -1,4 +1,4 @@
-"""Commands that train: run, plan, rematch, train, noise; and machine, what they train on. `run` serves Python, too."""
+"""Commands that train: run, plan, rematch, train, noise. And `run`, which is the same from Python."""
 
 import atexit
 import sys
@@ -355,28 +355,6 @@ def noise(
     print(f"  other data order and initial weights (unpaired)      SD {card['unpaired_sd']:.5f}")
     for count, row in card["resolvable"].items():
         print(f"  {count:>2} seeds resolve {row['effect']:.4f} in about {row['minutes']:.0f} minutes")
-
-
-def machine(*, json_: Json = False) -> None:
-    """Say what is known of this machine's speed: products, what studies timed, and what compiling gained and took.
-
-    Nothing is measured but two products; all else was seen by studies that ran here.
-
-    Args:
-        json_: Print JSON and nothing else.
-    """
-    from vslm.lab.machine_card import card_path, products_per_second, seen_here, timed_here
-    from vslm.lab.machine_card import machine as machine_here
-    from vslm.report.terminal import machine_tables, show
-
-    gflops = {precision: products_per_second(precision) / 1e9 for precision in ("fp32", "bf16")}
-    card = {"machine": machine_here(), "gflops_of_a_thread": gflops, "timed": timed_here(), "compiled": seen_here()}
-    if json_:
-        print_json(card)
-        return
-    for table in machine_tables(card):
-        show(table)
-    print(f"card  {card_path()}")
 
 
 def _exit_where_missing(folder: "StudyFolder") -> None:

@@ -29,7 +29,6 @@ from vslm.runs.timing import SIDE_BY_SIDE, Compiling, has_compiler, reading_of
 from vslm.study.experiment import Experiment
 
 _MOST_SEEN = 200  # of the latest
-_SIDE, _PRODUCTS = 1024, 3  # of a matrix, and how often it is multiplied
 _FEWEST_STEPS = 20  # of a run whose speed is noted
 _LEAST_GAIN, _MOST_GAIN = 0.5, 5.0  # what is beyond was no gain of compiling, but other work
 
@@ -129,21 +128,6 @@ def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done
     _keep(
         {"machine": machine(chosen.device), "compiled": [*seen_here(chosen.device), row][-_MOST_SEEN:]}, chosen.device
     )
-
-
-def products_per_second(precision: str) -> float:
-    """FLOPs per second of one thread in a product of two square matrices: the best of some."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    matrix, threads, readings = torch.ones(_SIDE, _SIDE, dtype=dtype), torch.get_num_threads(), []
-    torch.set_num_threads(1)
-    try:
-        for _ in range(_PRODUCTS):
-            start = time.perf_counter()
-            matrix @ matrix
-            readings.append(time.perf_counter() - start)
-    finally:
-        torch.set_num_threads(threads)
-    return 2 * _SIDE**3 / min(readings)
 
 
 def timed_here() -> list[dict[str, Any]]:

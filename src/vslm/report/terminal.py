@@ -125,6 +125,18 @@ def machine_tables(card: Mapping[str, Any]) -> list[Table]:
     return tables
 
 
+def bench_table(shape: str, rows: Sequence[Any]) -> Table:
+    """Ways to take a training step; ratios are over the first of them, and over the second where that is nanoGPT's."""
+    table = Table(title=shape, box=box.SIMPLE_HEAD, pad_edge=False)
+    references = [row.name for row in rows if row.name.startswith("nanoGPT")] or [rows[0].name]
+    for heading in ("step", "tokens/s", "first step", *(f"over {name}" for name in references)):
+        table.add_column(heading, justify="left" if heading == "step" else "right")
+    for row in rows:
+        ratios = (f"{row.ratios[name]:.2f}" for name in references)
+        table.add_row(row.name, f"{row.tokens_per_second:,.0f}", duration(row.first_seconds), *ratios)
+    return table
+
+
 def arms_table(rows: list[dict[str, Any]]) -> Table:
     """Every arm ever run, from `list_arms`; with units where not all differences are of nats per token."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

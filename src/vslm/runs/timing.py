@@ -28,8 +28,9 @@ from vslm.training.loop import DivergedError, Training
 
 _SECONDS_PER_READING = 0.4
 _SECONDS_PER_TURN, _TURNS = 0.25, 9
-_PRODUCT, _PRODUCTS = 512, 5  # numbers of a side, and how often it is read
-_CLEARLY = 1.1  # as fast as the other precision
+_TURNS_OF_TWO = 5
+_SIDE, _PRODUCTS = 512, 3  # of a matrix, and how often it is multiplied
+_CLEARLY = 1.05  # as fast: what is within the noise of readings must not change from day to day
 _UNDISTURBED = 0.7  # of a core's time, in a reading of one thread
 _READ_AGAIN = 2  # times, at most, where it was disturbed
 _MEMORY_FRACTION = 0.9  # of a limit; the rest is for the command itself
@@ -133,10 +134,9 @@ class _Chooser:
         self.rates: dict[str, float] = {}
         self.remarks: list[str] = []
         self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
-        self.speeds: dict[str, float] = {}  # tokens per second of a core's time, whoever else uses the core
         self.is_busy = False
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
-        self.best_rate = self._read(self.best)
+        self.stepper, self.best_rate = self._read(self.best)
         self.other: tuple[Settings, float] = self.best, 0.0  # the slower precision and its rate
 
     def keep_within_memory(self) -> None:
@@ -154,15 +154,17 @@ class _Chooser:
         fused, model = dataclasses.replace(self.best, fused_attention=True), self.job.experiment.model
         if model.kernels(fused.where) == model.kernels(self.best.where):
             return
-        rate = self._read(fused)
-        if self.speeds[reading_of(fused)] > _CLEARLY * self.speeds[reading_of(self.best)]:
-            self.best, self.best_rate = fused, rate
+        stepper, rate = self._compared(fused)
+        if rate > _CLEARLY * self.best_rate:
+            self.stepper, self.best, self.best_rate = stepper, fused, rate
 
     def choose_precision(self) -> None:
-        """bf16 where it is clearly faster: what is within the noise of a reading must not change from day to day."""
+        """bf16 where it is clearly faster."""
         bf16 = dataclasses.replace(self.best, precision="bf16")
-        self.other = bf16, self._read(bf16)
-        if self.speeds[reading_of(bf16)] > _CLEARLY * self.speeds[reading_of(self.best)]:
+        stepper, rate = self._compared(bf16)
+        self.other = bf16, rate
+        if rate > _CLEARLY * self.best_rate:
+            self.stepper = stepper
             (self.best, self.best_rate), self.other = self.other, (self.best, self.best_rate)
 
     def choose_compiling(self, expected: Compiling, *, has_own_code: bool) -> None:
@@ -226,7 +228,7 @@ class _Chooser:
         if threads <= 1 or (no_reading_could_win and not is_settled):
             return
         many = dataclasses.replace(self.best, threads=threads)
-        rate = self._read(dataclasses.replace(many, compiled=False))
+        _, rate = self._read(dataclasses.replace(many, compiled=False))
         rate *= self.best_rate / self.rates[reading_of(self.best)]  # a graph gains as much with more threads
         is_sooner = is_settled or self.extent.num_runs * self._seconds(rate) < side_by_side
         if is_sooner and rate > 1.1 * self.best_rate:
@@ -235,7 +237,18 @@ class _Chooser:
     def _seconds(self, rate: float) -> float:
         return self.tokens / rate + START_SECONDS
 
-    def _read(self, settings: Settings) -> float:
+    def _compared(self, settings: Settings) -> tuple["_Stepper", float]:
+        """Who steps in these settings, and its tokens per second: those of the best so far, times the median ratio to
+        it in turns, in which other work disturbs both alike.
+        """
+        stepper, ratios = _Stepper(dataclasses.replace(self.job, settings=settings)), []
+        for _ in range(_TURNS_OF_TWO):
+            before = self.stepper.rate(_SECONDS_PER_TURN)
+            ratios.append(stepper.rate(_SECONDS_PER_TURN) / before)
+        rate = self.rates[reading_of(settings)] = self.best_rate * statistics.median(ratios)
+        return stepper, rate
+
+    def _read(self, settings: Settings) -> tuple["_Stepper", float]:
         name = reading_of(settings)
         stepper = _Stepper(dataclasses.replace(self.job, settings=settings))
         self.rates[name] = stepper.rate()
@@ -245,8 +258,7 @@ class _Chooser:
                 break
             self.rates[name] = max(self.rates[name], stepper.rate())
         self.is_busy = self.is_busy or stepper.share_of_core < _UNDISTURBED
-        self.speeds[name] = self.rates[name] if stepper.speed is None else stepper.speed
-        return self.rates[name]
+        return stepper, self.rates[name]
 
 
 def reading_of(settings: Settings) -> str:
@@ -259,20 +271,24 @@ def reading_of(settings: Settings) -> str:
     return f"{settings.precision}{fused}, {plural(settings.threads, 'thread')}"
 
 
-def may_gain_from_bf16(device: str) -> bool:
-    """Whether products in bf16 are faster than in fp32: else no step can be. A GPU's steps are always read."""
-    if device != "cpu":
-        return True
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        matrix = torch.ones(_PRODUCT, _PRODUCT, dtype=dtype)
-        readings = []
+def products_per_second(precision: str) -> float:
+    """FLOPs per second of one thread of a CPU in a product of two square matrices: the best of some."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    matrix, threads, readings = torch.ones(_SIDE, _SIDE, dtype=dtype), torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    try:
         for _ in range(_PRODUCTS):
             start = time.perf_counter()
-            matrix @ matrix
+            torch.mm(matrix, matrix)
             readings.append(time.perf_counter() - start)
-        seconds[dtype] = min(readings)
-    return seconds[torch.bfloat16] < seconds[torch.float32]
+    finally:
+        torch.set_num_threads(threads)
+    return 2 * _SIDE**3 / min(readings)
+
+
+def may_gain_from_bf16(device: str) -> bool:
+    """Whether products in bf16 are faster than in fp32: else no step can be. A GPU's steps are always read."""
+    return device != "cpu" or products_per_second("bf16") > products_per_second("fp32")
 
 
 def trace(job: Job) -> None:
@@ -304,7 +320,6 @@ class _Stepper:
     def __init__(self, job: Job) -> None:
         self.job, self.settings = job, job.settings
         self.share_of_core = 1.0  # that it got in the latest reading, where that can be told
-        self.speed: float | None = None  # tokens per second of a core's time, the best reading
         torch.set_num_threads(self.settings.threads)
         self.training = Training(build_objects(job, open_corpus(job.corpus), measured=False))
         batch = self.training.objects.batch(0)
@@ -322,7 +337,6 @@ class _Stepper:
         tokens = steps * self.job.experiment.tokens_per_step
         if self.settings.device == "cpu" and self.settings.threads == 1 and spent > 0:
             self.share_of_core = spent / passed
-            self.speed = max(self.speed or 0.0, tokens / spent)
         return tokens / passed
 
     def _step(self) -> None:

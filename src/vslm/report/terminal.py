@@ -4,6 +4,7 @@ Not for: deciding what is in them.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from rich import box
@@ -159,7 +160,7 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         arm = Text("cannot be read") if row["arm"] is None else _named(str(row["arm"]))
         table.add_row(
-            _named(str(row["study"])),
+            _named(_with_folder(row)),
             arm,
             _verdict_text(row["verdict"]).append(" (early)" if row["is_early"] else ""),
             _plain(signed(row["delta"])) if is_number(row["delta"]) else "",
@@ -171,6 +172,18 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
             str(row["date"] or "")[:10],
         )
     return table
+
+
+def _with_folder(row: Mapping[str, Any]) -> str:
+    """A study as `ls` names it: with its folder where that is called otherwise, as other commands need it.
+
+    >>> _with_folder({"study": "windows", "folder": "runs/windows"})
+    'windows'
+    >>> _with_folder({"study": "windows", "folder": "runs/on-books"})
+    'windows (on-books)'
+    """
+    folder = Path(row["folder"]).name
+    return row["study"] if folder == row["study"] else f"{row['study']} ({folder})"
 
 
 def comparison_table(found: Comparison) -> Table:

@@ -15,7 +15,7 @@ HALF_BATCH = {"batch_tokens": 512}
 SLOWER = {"optimizer.betas": (0.9**0.5, 0.95**0.5)}
 
 plain = Experiment(
-    model=uniform(depth=4, width=WIDTH, heads=4, context_tokens=128),
+    model=uniform(depth=4, width=WIDTH, heads=4, context_tokens=128, recipe="plain"),
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
     batch_tokens=1024,

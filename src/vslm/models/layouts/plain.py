@@ -1,6 +1,9 @@
 """Two layouts that are written as one call: equal blocks as in Llama, and as in GPT-2."""
 
-from vslm.core.errors import SpecError
+import dataclasses
+from typing import Literal
+
+from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.types import describe
 from vslm.models.elements.blocks import Block
@@ -13,6 +16,8 @@ from vslm.models.parts.readouts import Readout, Tied, Untied
 from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.parts.scales import FixedStd
 from vslm.models.path.stack import MOST_VISITS
+
+_ROOTS = {"normed": TokenRoot(width=1, multiplier=1.0, normed=True), "plain": TokenRoot(width=1)}
 
 
 def uniform(
@@ -27,8 +32,9 @@ def uniform(
     qk_norm: bool = False,
     dropout: float = 0.0,
     feedforward: Feedforward | None = None,
+    recipe: Literal["normed", "plain"] = "normed",
 ) -> Model:
-    """The plain Llama layout with equal blocks, named "0", "1", ...: RMSNorm, rotary positions, SwiGLU, no bias.
+    """The Llama layout with equal blocks, named "0", "1", ...: RMSNorm, rotary positions, SwiGLU, no bias.
 
     Args:
         depth: number of blocks.
@@ -41,9 +47,13 @@ def uniform(
         qk_norm: whether queries and keys are normalized per head.
         dropout: on the embedding, the attention weights and what each block adds.
         feedforward: of every block, in place of `SwiGLU(hidden=hidden)`.
+        recipe: how the embedding enters: "normed", through a norm without gain, or "plain", times a factor of 10, as
+            every layout of vslm had it before there was a choice. What each is worth stands in `docs/recipe.md`.
 
     Raises: SpecError at once where the numbers do not fit each other.
     """
+    if recipe not in _ROOTS:
+        raise SpecError("recipe", f"found {describe(recipe)}", nearest(str(recipe), _ROOTS))
     if feedforward is not None and hidden is not None:
         raise SpecError("hidden", f"found {hidden} beside feedforward", "one of the two is needed", "give it there")
     block = Block(
@@ -55,7 +65,8 @@ def uniform(
         dropout=dropout,
     )
     readout = Tied() if tied_readout else Untied()
-    return _repeated(TokenRoot(width=width, dropout=dropout), block, depth, readout, context_tokens)
+    root = dataclasses.replace(_ROOTS[recipe], width=width, dropout=dropout)
+    return _repeated(root, block, depth, readout, context_tokens)
 
 
 def gpt2(*, depth: int, width: int, heads: int, context_tokens: int, dropout: float = 0.0, bias: bool = True) -> Model:

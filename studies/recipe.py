@@ -9,13 +9,13 @@ from vslm import AdamW, Budget, Experiment, LossByPosition, Muon, Primary, Stand
 
 WIDTH = 64
 RATE = 0.004 * (128 / WIDTH) ** 0.5
-NORMED = {"model.root.normed": True, "model.root.multiplier": 1.0}
+NORMED = {"model.root.normed": True, "model.root.multiplier": 1.0}  # uniform(..., recipe="normed")
 # Half the tokens in a step, with moments that remember as many tokens.
 HALF_BATCH = {"batch_tokens": 512}
 SLOWER = {"optimizer.betas": (0.9**0.5, 0.95**0.5)}
 
 plain = Experiment(
-    model=uniform(depth=4, width=WIDTH, heads=4, context_tokens=128, recipe="plain"),
+    model=uniform(depth=4, width=WIDTH, heads=4, context_tokens=128),
     data=StandardLibrary(vocabulary=1024),
     budget=Budget(tokens=1_000_000),
     batch_tokens=1024,

@@ -9,7 +9,7 @@ import torch
 from small_study import STUDY, Said, carry_out, made_up_text
 
 from vslm import cli
-from vslm.lab import budgets, runner
+from vslm.lab import budgets, machine_card, runner
 from vslm.lab import remembered as remembered_settings
 from vslm.runs import timing
 from vslm.runs.pool import OnMessage, Order, WorkerPool
@@ -73,4 +73,5 @@ def _short_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _chosen_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test timed is not what another finds."""
-    monkeypatch.setattr(remembered_settings, "home", lambda: tmp_path / "own-home")
+    for room in (remembered_settings, machine_card):
+        monkeypatch.setattr(room, "home", lambda: tmp_path / "own-home")

@@ -62,6 +62,7 @@ def carry_out(order: Order, on_message: OnMessage) -> None:
                 "workers": order.workers,
                 "precision": order.precision,
                 "compiling": order.compiling,
+                "known": order.known,
             }
             found = choose_settings(order.job, order.extent, **asked)
             on_message(order, {"timing": found})

@@ -510,3 +510,22 @@ def test_a_plan_takes_the_budget_of_the_command_line_and_says_what_to_mind(job: 
         assert words in notes, (words, notes)
     with pytest.raises(SpecError, match="seeds"):
         plan_study(declared, Options(seeds="x"))
+
+
+def test_what_is_known_is_not_read_again(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is missing is read beside it."""
+
+    def forbidden(settings: Settings) -> float:
+        raise AssertionError(settings)
+
+    fp32, fused, bf16 = "fp32, 1 thread", "fp32, fused attention, 1 thread", "bf16, fused attention, 1 thread"
+    known = {fp32: 1000.0, fused: 1300.0, bf16: 900.0}
+    made_up_rates(monkeypatch, forbidden)
+    found = timing.choose_settings(job, Extent(num_runs=1), cores=1, known=known)
+    assert found["rates"] == known
+    assert found["settings"]["fused_attention"]
+    assert found["tokens_per_second"] == 1300.0
+    made_up_rates(monkeypatch, lambda settings: {"fp32": 500.0, "bf16": 1000.0}[settings.precision])
+    found = timing.choose_settings(job, Extent(num_runs=1), cores=1, known={fp32: 1000.0, fused: 1300.0})
+    assert found["rates"] == {**known, bf16: 2600.0}
+    assert found["settings"]["precision"] == "bf16"

@@ -10,7 +10,7 @@ from small_study import Said
 from vslm import Budget, Experiment, Text, uniform, vary
 from vslm.core.specs import to_plain
 from vslm.lab import machine_card
-from vslm.lab.machine_card import card_path, expected, machine, note, seen_here, shape_of
+from vslm.lab.machine_card import card_path, expected, machine, note, note_readings, readings, seen_here, shape_of
 from vslm.results.records import RunEnd, SettingsRecord
 from vslm.runs import timing
 from vslm.runs.timing import SIDE_BY_SIDE, Compiling
@@ -115,7 +115,7 @@ def test_it_is_shown(vslm: Callable[..., Said], monkeypatch: pytest.MonkeyPatch)
     about = {**machine(), "model": to_plain(SOME.model), "batch_tokens": 1024}
     kept_timing = {"settings": {**SETTINGS, "fused_attention": False}, "workers": 1, "rates": RATES, "about": about}
     place = card_path().parent.parent / "settings"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     for name, kept in (
         ("whole", {**kept_timing, "measured": "2026-01-02"}),
         ("torn", {}),
@@ -132,3 +132,19 @@ def test_it_is_shown(vslm: Callable[..., Said], monkeypatch: pytest.MonkeyPatch)
     assert found["machine"]["cores"] == machine()["cores"]
     assert [one["rates"] for one in found["timed"]] == [RATES]
     assert [one["compiled"] for one in found["compiled"]] == [pytest.approx(2000.0)]
+
+
+def test_what_was_read_first_stands() -> None:
+    """The same model is computed alike in every study on this machine; what is new is added, and runs' notes stay."""
+    note(SOME, 256, settings(), done())
+    note_readings("some", {"fp32, 1 thread": 100.0})
+    note_readings("some", {"fp32, 1 thread": 70.0, "fp32, 2 threads": 150.0})
+    note_readings("other", {"fp32, 1 thread": 7.0})
+    assert readings("some") == {"fp32, 1 thread": 100.0, "fp32, 2 threads": 150.0}
+    assert readings("other") == {"fp32, 1 thread": 7.0}
+    assert readings("none") == {}
+    note(ANOTHER, 256, settings(), done())
+    assert len(seen_here()) == 2
+    assert readings("other")
+    card_path().write_text('{"readings": {"some": 3}}', encoding="utf-8")
+    assert readings("some") == {}

@@ -172,4 +172,4 @@ def test_a_study_named_as_what_is_left_out_of_a_run_is_packed(tmp_path: Path) ->
 def test_every_command_is_tried_with_a_name_too_long() -> None:
     """But for those that take no path which has to be there, and the server."""
     commands = {name for name in app if not name.startswith("-")}
-    assert commands - {command[0] for command in COMMANDS} == {"noise", "serve"}
+    assert commands - {command[0] for command in COMMANDS} == {"bench", "machine", "noise", "serve"}

@@ -21,6 +21,7 @@ from vslm.models.layouts.shapes import (
     small_large_small,
     tapered,
 )
+from vslm.models.parts.roots import TokenRoot
 
 WIDTHS = (64, 64, 112, 112, 144, 144)
 PLAIN = uniform(depth=6, width=112, heads=7, context_tokens=31)
@@ -185,3 +186,13 @@ def test_widths_that_cannot_be_are_refused() -> None:
         tapered(vary(PLAIN, {"path": ("0", "1", "2", "3", "4", "5", "0")}), widths=WIDTHS)
     with pytest.raises(SpecError, match=r"path\.6: a block without a name"):
         tapered(vary(PLAIN, {"path": (*PLAIN.path, PLAIN.blocks["0"])}), widths=WIDTHS)
+
+
+def test_a_recipe_says_how_the_embedding_enters() -> None:
+    """Times a factor, or through a norm; an unknown one is refused with what there is."""
+    sizes = {"depth": 1, "width": 8, "heads": 2, "context_tokens": 5}
+    assert uniform(**sizes, recipe="plain") == uniform(**sizes)
+    root = uniform(**sizes, recipe="normed").root
+    assert root == TokenRoot(width=8, multiplier=1.0, normed=True)
+    with pytest.raises(SpecError, match=r"recipe: found 'modern'; known: plain, normed"):
+        uniform(**sizes, recipe="modern")  # type: ignore[arg-type]

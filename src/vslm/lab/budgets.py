@@ -17,7 +17,7 @@ from vslm.core.machine import available_cores, cpu_name, memory_limit
 from vslm.core.numbers import plural
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus
-from vslm.lab.machine_card import expected, shape_of
+from vslm.lab.machine_card import expected, note_readings, readings, shape_of
 from vslm.lab.options import Options, Watcher
 from vslm.lab.remembered import remember, remembered, settings_path
 from vslm.lab.stages import StageSize, num_rounds, settings_of
@@ -69,6 +69,7 @@ class Bench:
         )
         settings = Settings(device=device(options.device), precision="fp32", compiled=False, threads=1)
         job = self._job(self.study.baseline, settings, self._guessed_tokens(options, num_rounds(sizes, cores)))
+        shape = self.shape(self.study.baseline, settings.threads)
         order = Order(
             job,
             self.out / _TIMING,
@@ -78,7 +79,8 @@ class Bench:
             cores=cores,
             workers=options.workers,
             precision=options.precision,
-            compiling=expected(self.shape(self.study.baseline, settings.threads), settings.device),
+            compiling=expected(shape, settings.device),
+            known=readings(shape, settings.device),
         )
         about = self._about(order)
         timing = remembered(about)
@@ -88,6 +90,7 @@ class Bench:
             )
             order.study_file = self._copy()
             timing = remember(about, self._ask(order)["timing"])
+            note_readings(shape, timing["rates"], settings.device)
             why = "the fastest of a short timing, kept for the next time"
             if timing.get("is_busy"):
                 why = f"timed while other work went on; to time again, delete {settings_path(about)}"

@@ -1,4 +1,4 @@
-"""What this machine was seen to gain from compiling, and what that took: the card that studies choose by.
+"""What was timed on this machine, what compiling gained and what it took: the card that studies choose by.
 
     $VSLM_HOME/machine/<key>.json     one card: for a kind of machine and versions of what runs on it
 
@@ -57,11 +57,36 @@ def seen_here(device: str = "cpu") -> list[dict[str, Any]]:
     """Compiled runs that this machine has seen, the latest last; each with its `shape`, `precision`, tokens per second
     `eager` and `compiled`, and the `seconds` that its first step took. What cannot be read is nothing.
     """
-    try:
-        seen = read_json(card_path(device))["compiled"]
-    except (VslmError, OSError, ValueError, KeyError, TypeError):
-        return []
+    seen = _card(device).get("compiled")
     return [row for row in seen if _is_whole(row)] if isinstance(seen, list) else []
+
+
+def readings(shape: str, device: str = "cpu") -> dict[str, float]:
+    """Tokens per second of eager steps of that shape, as they were read here the first time, by `reading_of`."""
+    try:
+        found = read_json(card_path(device))["readings"][shape]
+        return {str(name): float(speed) for name, speed in found.items() if 0 < speed < math.inf}
+    except (VslmError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def note_readings(shape: str, rates: Mapping[str, float], device: str = "cpu") -> None:
+    """Keep what was read of a shape for the first time; what is kept already stands."""
+    kept = readings(shape, device)
+    if rates.keys() <= kept.keys():
+        return
+    card = _card(device)
+    all_readings = card.get("readings")
+    all_readings = all_readings if isinstance(all_readings, dict) else {}
+    _keep({**card, "readings": {**all_readings, shape: {**rates, **kept}}}, device)
+
+
+def _card(device: str) -> dict[str, Any]:
+    try:
+        card = read_json(card_path(device))
+    except (VslmError, OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def _is_whole(row: Any) -> bool:
@@ -125,9 +150,8 @@ def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done
         "seconds": first,
         "measured": time.strftime("%Y-%m-%d"),
     }
-    _keep(
-        {"machine": machine(chosen.device), "compiled": [*seen_here(chosen.device), row][-_MOST_SEEN:]}, chosen.device
-    )
+    seen = [*seen_here(chosen.device), row][-_MOST_SEEN:]
+    _keep({**_card(chosen.device), "compiled": seen}, chosen.device)
 
 
 def timed_here() -> list[dict[str, Any]]:
@@ -149,4 +173,4 @@ def _keep(card: Mapping[str, Any], device: str) -> None:
     path = card_path(device)
     with contextlib.suppress(VslmError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, card)
+        write_json(path, {**card, "machine": machine(device)})

@@ -39,6 +39,7 @@ from vslm.lab.tuning import tune_arms, with_chosen_rates
 from vslm.measure.context_gain import Gain, alone_nats, context_gain, num_windows
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
+from vslm.models.parts.kernels import Where
 from vslm.results.files import read_json, write_json
 from vslm.results.folder import RunFolder, StudyFolder
 from vslm.results.places import checked
@@ -246,7 +247,7 @@ class _Asked:
 
     def _model(self, run: RunFolder) -> LanguageModel:
         spec, path = self.experiment.model, run.path / "weights.safetensors"
-        model = spec.build(vocabulary=self.vocabulary, init=Init(seed=0), kernels=spec.kernels(self.device))
+        model = spec.build(vocabulary=self.vocabulary, init=Init(seed=0), kernels=spec.kernels(Where(self.device)))
         try:
             load_model_tensors(model, load_file(checked(path)), str(path))
         except (OSError, SafetensorError) as error:

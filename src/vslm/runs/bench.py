@@ -159,10 +159,11 @@ def _ways(shape: Shape, threads: int, nanogpt: Path | None) -> Iterator[tuple[st
                     device="cpu", precision=precision, compiled=compiled, threads=threads, fused_attention=fused
                 )
                 name = reading_of(settings).rpartition(", ")[0]
-                yield f"vslm, {name}, {'compiled' if compiled else 'eager'}", _own_step(shape, settings)
+                yield f"vslm, {name}, {'compiled' if compiled else 'eager'}", own_step(shape, settings)
 
 
-def _own_step(shape: Shape, settings: Settings) -> Callable[[], None]:
+def own_step(shape: Shape, settings: Settings) -> Callable[[], None]:
+    """The step of a run with the defaults of an experiment, on one random batch."""
     experiment = Experiment(
         model=uniform(depth=shape.depth, width=shape.width, heads=shape.heads, context_tokens=shape.context_tokens),
         data=StandardLibrary(vocabulary=shape.vocabulary),

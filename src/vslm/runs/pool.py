@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -36,8 +36,8 @@ class Order:
         folder: of the run.
         study_file: where specs come from that are in no table.
         task: "train" the job; choose "settings" for a study of such an `extent`, on `cores`, `workers` at the same time
-            and in a `precision` if those are settled, with what is known of `compiling`; measure the "rates" of it and
-            of `beside`, side by side.
+            and in a `precision` if those are settled, with what is known of `compiling` and of eager steps (`known`);
+            measure the "rates" of it and of `beside`, side by side.
         samples: whether it shows text on the way.
     """
 
@@ -51,6 +51,7 @@ class Order:
     workers: int | None = None
     precision: str = "auto"
     compiling: Compiling = Compiling()
+    known: Mapping[str, float] = dataclasses.field(default_factory=dict)
     beside: tuple[Job, ...] = ()
 
 
@@ -235,6 +236,7 @@ class _Worker:
                 "workers": order.workers,
                 "precision": order.precision,
                 "compiling": dataclasses.asdict(order.compiling),
+                "known": dict(order.known),
                 "beside": [to_plain(job) for job in order.beside],
             },
         )

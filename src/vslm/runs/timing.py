@@ -12,9 +12,10 @@ import shutil
 import statistics
 import sysconfig
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -91,6 +92,7 @@ def choose_settings(
     precision: str = "auto",
     compiling: Compiling = Compiling(),
     has_own_code: bool = False,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Settings for a study of such an extent, its tokens per second, and remarks for people.
 
@@ -101,9 +103,11 @@ def choose_settings(
         workers: runs at the same time, if that is settled; they share the cores.
         precision: "fp32" or "bf16", if that is settled; "auto": the faster one.
         compiling: what is known of it.
+        known: readings of eager steps of this shape that were taken here before, by `reading_of`; they stand, so that
+            the same model is computed alike in every study.
         has_own_code: whether the model has classes that are not the package's, all of which are known to compile.
     """
-    chooser = _Chooser(job, extent, cores, workers, "fp32" if precision == "auto" else precision)
+    chooser = _Chooser(job, extent, cores, workers, "fp32" if precision == "auto" else precision, known)
     chooser.keep_within_memory()
     chooser.choose_attention()
     if precision == "auto" and may_gain_from_bf16(job.settings.device):
@@ -126,7 +130,16 @@ def choose_settings(
 class _Chooser:
     """The best settings so far, and what was read on the way."""
 
-    def __init__(self, job: Job, extent: Extent, cores: int, workers: int | None, precision: Any) -> None:
+    def __init__(
+        self,
+        job: Job,
+        extent: Extent,
+        cores: int,
+        workers: int | None,
+        precision: Any,
+        known: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self.known = known
         self.job, self.extent, self.cores, self.asked_workers = job, extent, cores, workers
         self.compile_seconds = 0.0  # of the whole study
         self.compiled_from_tokens = 0  # of a run that is the only one of its arm
@@ -136,7 +149,8 @@ class _Chooser:
         self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
         self.is_busy = False
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
-        self.stepper, self.best_rate = self._read(self.best)
+        self.stepper: _Stepper | None = None  # in the best settings so far
+        self.best_rate = self._read(self.best)
         self.other: tuple[Settings, float] = self.best, 0.0  # the slower precision and its rate
 
     def keep_within_memory(self) -> None:
@@ -228,7 +242,7 @@ class _Chooser:
         if threads <= 1 or (no_reading_could_win and not is_settled):
             return
         many = dataclasses.replace(self.best, threads=threads)
-        _, rate = self._read(dataclasses.replace(many, compiled=False))
+        rate = self._read(dataclasses.replace(many, compiled=False))
         rate *= self.best_rate / self.rates[reading_of(self.best)]  # a graph gains as much with more threads
         is_sooner = is_settled or self.extent.num_runs * self._seconds(rate) < side_by_side
         if is_sooner and rate > 1.1 * self.best_rate:
@@ -237,19 +251,27 @@ class _Chooser:
     def _seconds(self, rate: float) -> float:
         return self.tokens / rate + START_SECONDS
 
-    def _compared(self, settings: Settings) -> tuple["_Stepper", float]:
+    def _compared(self, settings: Settings) -> tuple["_Stepper | None", float]:
         """Who steps in these settings, and its tokens per second: those of the best so far, times the median ratio to
         it in turns, in which other work disturbs both alike.
         """
+        name = reading_of(settings)
+        if name in self.known:
+            self.rates[name] = self.known[name]
+            return None, self.known[name]
+        first = self.stepper or _Stepper(dataclasses.replace(self.job, settings=self.best))
         stepper, ratios = _Stepper(dataclasses.replace(self.job, settings=settings)), []
         for _ in range(_TURNS_OF_TWO):
-            before = self.stepper.rate(_SECONDS_PER_TURN)
+            before = first.rate(_SECONDS_PER_TURN)
             ratios.append(stepper.rate(_SECONDS_PER_TURN) / before)
-        rate = self.rates[reading_of(settings)] = self.best_rate * statistics.median(ratios)
+        rate = self.rates[name] = self.best_rate * statistics.median(ratios)
         return stepper, rate
 
-    def _read(self, settings: Settings) -> tuple["_Stepper", float]:
+    def _read(self, settings: Settings) -> float:
         name = reading_of(settings)
+        if name in self.known:
+            self.rates[name] = self.known[name]
+            return self.known[name]
         stepper = _Stepper(dataclasses.replace(self.job, settings=settings))
         self.rates[name] = stepper.rate()
         # Other work on the core, or a stall: the longest rest that a reading had counts least, so the best is taken.
@@ -258,7 +280,9 @@ class _Chooser:
                 break
             self.rates[name] = max(self.rates[name], stepper.rate())
         self.is_busy = self.is_busy or stepper.share_of_core < _UNDISTURBED
-        return stepper, self.rates[name]
+        if settings == self.best:
+            self.stepper = stepper
+        return self.rates[name]
 
 
 def reading_of(settings: Settings) -> str:

@@ -53,7 +53,7 @@ def carry_out(path: Path) -> bool:
         job = from_plain(order["job"], kinds)
         if order["task"] == "settings":
             extent = Extent(**order["extent"])
-            asked = {key: order[key] for key in ("cores", "workers", "precision")}
+            asked = {key: order[key] for key in ("cores", "workers", "precision", "known")}
             compiling, has_own = Compiling(**order["compiling"]), order["study_file"] is not None
             _say({"timing": choose_settings(job, extent, **asked, compiling=compiling, has_own_code=has_own)})
         elif order["task"] == "rates":

@@ -17,7 +17,7 @@ from vslm.models.parts.roots import Root, TokenPositionRoot, TokenRoot
 from vslm.models.parts.scales import FixedStd
 from vslm.models.path.stack import MOST_VISITS
 
-_ROOTS = {"normed": TokenRoot(width=1, multiplier=1.0, normed=True), "plain": TokenRoot(width=1)}
+_ROOTS = {"plain": TokenRoot(width=1), "normed": TokenRoot(width=1, multiplier=1.0, normed=True)}
 
 
 def uniform(
@@ -32,7 +32,7 @@ def uniform(
     qk_norm: bool = False,
     dropout: float = 0.0,
     feedforward: Feedforward | None = None,
-    recipe: Literal["normed", "plain"] = "normed",
+    recipe: Literal["plain", "normed"] = "plain",
 ) -> Model:
     """The Llama layout with equal blocks, named "0", "1", ...: RMSNorm, rotary positions, SwiGLU, no bias.
 
@@ -47,13 +47,13 @@ def uniform(
         qk_norm: whether queries and keys are normalized per head.
         dropout: on the embedding, the attention weights and what each block adds.
         feedforward: of every block, in place of `SwiGLU(hidden=hidden)`.
-        recipe: how the embedding enters: "normed", through a norm without gain, or "plain", times a factor of 10, as
-            every layout of vslm had it before there was a choice. What each is worth stands in `docs/recipe.md`.
+        recipe: how the embedding enters: "plain", times a factor of 10, or "normed", through a norm without gain. What
+            that is worth stands in `docs/recipe.md`.
 
     Raises: SpecError at once where the numbers do not fit each other.
     """
     if recipe not in _ROOTS:
-        raise SpecError("recipe", f"found {describe(recipe)}", nearest(str(recipe), _ROOTS))
+        raise SpecError("recipe", f"found {recipe!r}", nearest(str(recipe), _ROOTS))
     if feedforward is not None and hidden is not None:
         raise SpecError("hidden", f"found {hidden} beside feedforward", "one of the two is needed", "give it there")
     block = Block(

@@ -9,11 +9,23 @@ from small_study import Said
 
 from vslm import Budget, Experiment, Text, uniform, vary
 from vslm.core.specs import to_plain
+from vslm.data.corpus import prepare
 from vslm.lab import machine_card
-from vslm.lab.machine_card import card_path, expected, machine, note, note_readings, readings, seen_here, shape_of
+from vslm.lab.machine_card import (
+    card_path,
+    expected,
+    machine,
+    note,
+    note_readings,
+    readings,
+    seen_here,
+    shape_of,
+    speed_seen,
+)
 from vslm.results.records import RunEnd, SettingsRecord
 from vslm.runs import timing
 from vslm.runs.timing import SIDE_BY_SIDE, Compiling
+from vslm.study.study_file import load_study
 
 EXPERIMENT = Experiment(
     model=uniform(depth=1, width=8, heads=2, context_tokens=5), data=Text("t.txt"), budget=Budget(tokens=35)
@@ -102,6 +114,25 @@ def test_a_shape_is_what_is_computed_in_a_step() -> None:
         shape_of(EXPERIMENT, 256, 2),
     }
     assert len(shapes) == 5
+
+
+def test_a_plan_is_told_the_speed_that_was_seen(vslm: Callable[..., Said], place: Path) -> None:
+    """Of eager steps that were timed, then of a compiled run; nothing else is a guess any more."""
+    assert place
+    guessed = json.loads(vslm("plan", "study.py", "--json").out)
+    assert guessed["speed_from"].startswith("a guess")
+    study = load_study(Path("study.py"))
+    experiment, vocabulary = study.arms["full"], prepare(study.arms["full"].data).vocabulary
+    shape = shape_of(experiment, vocabulary, 1)
+    note_readings(shape, {"fp32, 1 thread": 50.0, "fp32, 2 threads": 999.0})
+    timed = json.loads(vslm("plan", "study.py", "--json").out)
+    assert timed["speed_from"] == "as it was timed here"
+    minutes = experiment.budget.tokens / (50.0 * SIDE_BY_SIDE) / 60  # type: ignore[operator]
+    assert timed["arms"]["full"]["minutes"] == pytest.approx(minutes)
+    assert speed_seen(shape) == 50.0 * SIDE_BY_SIDE
+    run = {"step": 101, "seconds": 30.0 + 100 * experiment.tokens_per_step / 70.0, "first_step_seconds": 30.0}
+    note(experiment, vocabulary, settings(rates={"fp32, 1 thread": 50.0}), done(**run))
+    assert speed_seen(shape) == pytest.approx(70.0 * SIDE_BY_SIDE)
 
 
 def test_it_is_shown(vslm: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,17 @@ def readings(shape: str, device: str = "cpu") -> dict[str, float]:
         return {}
 
 
+def speed_seen(shape: str, device: str = "cpu") -> float | None:
+    """Tokens per second of one run of that shape beside others, as it was seen here: compiled where a run was, else the
+    best of eager steps with one thread. None: it was never timed here.
+    """
+    compiled = [row["compiled"] for row in seen_here(device) if row.get("shape") == shape]
+    eager = [speed for name, speed in readings(shape, device).items() if name.endswith(", 1 thread")]
+    if compiled:
+        return SIDE_BY_SIDE * statistics.median(compiled)
+    return SIDE_BY_SIDE * max(eager) if eager else None
+
+
 def note_readings(shape: str, rates: Mapping[str, float], device: str = "cpu") -> None:
     """Keep what was read of a shape for the first time; what is kept already stands."""
     kept = readings(shape, device)

@@ -21,6 +21,7 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.checks import prepared_corpora
+from vslm.lab.machine_card import shape_of, speed_seen
 from vslm.lab.memory import state_numbers
 from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
@@ -87,14 +88,15 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     checked = check_models(study, vocabularies)
     card = noise_card()
-    flops_rate = card.flops_per_second if card else _GUESSED_FLOPS_PER_SECOND
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = tuple(range(looks[0])) if looks else parse_seeds(asked)
     sizes = stage_sizes(study, len(seeds))
     workers = options.workers or min(available_cores(), max(size.num_runs for size in sizes))
     flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
-    base_rate = flops_rate / flops[study.baseline]
+    shape = shape_of(study.arms[study.baseline], corpora[study.baseline].vocabulary, 1)
+    base_rate, speed_from = _speed(speed_seen(shape, device(options.device)), card, flops[study.baseline])
+    flops_rate = base_rate * flops[study.baseline]
     fixed = [
         seconds_whatever_the_tokens(study, [size], workers=workers, rate=base_rate, compile_seconds=0) for size in sizes
     ]
@@ -161,7 +163,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "unequal": list(study.unequal),
         "minutes": sum(stage["minutes"] for stage in stages),
         "prices": _prices(study, stages, len(seeds)),
-        "speed_from": "this machine's noise card" if card else "a guess; `vslm noise` measures it",
+        "speed_from": speed_from,
         "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
         "tokens_from": _origin_of_tokens(study),
         "noise_sd": sd,
@@ -197,6 +199,15 @@ def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -
         "seed": minutes["judged"] / num_seeds,
         "budgets": {budget_name(budget): of_one * budget for budget in study.budgets},
     }
+
+
+def _speed(seen: float | None, card: NoiseCard | None, flops_per_token: float) -> tuple[float, str]:
+    """Tokens per second of a run of the baseline, and from where that is known."""
+    if seen is not None:
+        return seen, "as it was timed here"
+    if card is not None:
+        return card.flops_per_second / flops_per_token, "this machine's noise card"
+    return _GUESSED_FLOPS_PER_SECOND / flops_per_token, "a guess; `vslm run` times it"
 
 
 def _noise_sd(study: Study, card: NoiseCard | None) -> float | None:

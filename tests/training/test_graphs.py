@@ -5,7 +5,16 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import RunError
-from vslm.training.graphs import compared
+from vslm.core.paths import vary
+from vslm.data.batches import Batch
+from vslm.measure.token_loss import token_loss
+from vslm.models.elements.states import InjectSum, Keep, NoiseState
+from vslm.models.initialization import Init
+from vslm.models.layouts.plain import uniform
+from vslm.runs.objects import build_loss
+from vslm.study.job import Settings
+from vslm.training.graphs import compared, has_modes
+from vslm.training.loop import Objects, Training
 
 TOKENS = torch.zeros(2, 3, dtype=torch.int64)
 
@@ -70,3 +79,73 @@ def test_the_comparison_leaves_no_trace() -> None:
     assert len(calls) == 1
     torch.set_rng_state(before)
     assert torch.equal(ours, Counts(draws=True).loss(TOKENS, TOKENS))
+
+
+SIZES = {"depth": 2, "width": 8, "heads": 2, "context_tokens": 5}
+
+
+class Own(nn.Module):
+    """Of somebody else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Nobody knows."""
+        return x
+
+
+def test_what_may_differ_between_training_and_evaluation_is_known() -> None:
+    """What drops or draws, and everything that is not the package's own."""
+    model = uniform(**SIZES).build(vocabulary=7, init=Init(0))
+    assert not has_modes(model)
+    assert has_modes(uniform(**SIZES, dropout=0.1).build(vocabulary=7, init=Init(0)))
+    model.norm = Own()
+    assert has_modes(model)
+    assert has_modes(nn.Sequential(nn.Linear(2, 2)))  # a container that is not on the list
+    assert has_modes(nn.Dropout(0.5))
+    path = ("0", Keep(name="x"), NoiseState(std=1.0, seed=3), InjectSum(of="x"), "1")
+    noisy = vary(uniform(**SIZES), {"path": path})
+    assert has_modes(noisy.build(vocabulary=7, init=Init(0)))
+
+
+@pytest.mark.parametrize(("dropout", "graphs"), [(0.0, 1), (0.1, 2)])
+def test_one_graph_serves_evaluation_and_training(dropout: float, graphs: int) -> None:
+    """Where a model does the same in both; the losses are those of the eager model in evaluation."""
+    model = uniform(**SIZES, dropout=dropout).build(vocabulary=7, init=Init(0))
+    settings = Settings(device="cpu", precision="fp32", compiled=True, threads=1)
+    made = []
+
+    def counting(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> torch.fx.GraphModule:
+        made.append(graph)
+        return graph
+
+    torch._dynamo.reset()
+    loss = build_loss(model, settings, backend=counting)  # type: ignore[arg-type]
+    windows = torch.randint(7, (4, 6), generator=torch.Generator().manual_seed(0))
+    batch = Batch(tokens_BT=windows[:, :-1].contiguous(), targets_BT=windows[:, 1:].contiguous())
+
+    def objective(part: Batch, step: int) -> tuple[Tensor, Tensor]:
+        losses_BT = loss(part.tokens_BT, part.targets_BT)
+        return losses_BT.mean(), losses_BT
+
+    training = Training(
+        Objects(
+            model=model,
+            token_loss=loss,
+            is_compiled=True,
+            has_modes=has_modes(model),
+            optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+            rate_factor=lambda step: 1.0,
+            objective=objective,
+            batch=lambda step: batch,
+            num_steps=3,
+        )
+    )
+    for _ in range(2):
+        found = training.evaluate(windows.numpy(), batch_windows=4)
+        model.eval()
+        with torch.no_grad():
+            expected = token_loss(model, batch.tokens_BT, batch.targets_BT)
+        model.train()
+        torch.testing.assert_close(torch.from_numpy(found), expected)
+        training.train_step()
+    assert len(made) == graphs
+    torch._dynamo.reset()

@@ -29,7 +29,7 @@ from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.job import Job, Settings
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
-from vslm.training.graphs import compared
+from vslm.training.graphs import compared, has_modes
 from vslm.training.loop import Objects, Scheduled, Training
 from vslm.training.losses import LossesByPosition
 from vslm.training.precision import autocast
@@ -121,6 +121,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         model=model,
         token_loss=loss,
         is_compiled=job.settings.compiled,
+        has_modes=has_modes(model),
         objective=build_objective(model, job, loss, backend),
         optimizer=experiment.optimizer.build(model),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),

@@ -17,6 +17,26 @@ from vslm.training.precision import Precision
 _TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.02}
 
 
+def has_modes(model: nn.Module) -> bool:
+    """Whether a model may compute otherwise in training than in evaluation. If not, one graph serves both, which halves
+    what compiling takes: torch makes another where a module's `training` has changed.
+
+    Of the package's own modules those have that drop (`dropout` above 0), and those that say so (`has_modes`); of
+    torch's, all but those that are known to have none; and all of others, since nobody knows.
+    """
+    return any(_has_modes(module) for module in model.modules())
+
+
+def _has_modes(module: nn.Module) -> bool:
+    if isinstance(module, _WITHOUT_MODES) and type(module).__module__.startswith("torch."):
+        return False
+    is_own = type(module).__module__.startswith("vslm.")
+    return not is_own or bool(getattr(module, "has_modes", False)) or getattr(module, "dropout", 0.0) != 0
+
+
+_WITHOUT_MODES = (nn.Linear, nn.Embedding, nn.Identity, nn.ModuleDict, nn.ModuleList, nn.LayerNorm)
+
+
 def compared(
     graph: Callable[..., Any], eager: Callable[..., Any], model: nn.Module, precision: Precision
 ) -> Callable[..., Any]:

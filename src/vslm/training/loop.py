@@ -49,6 +49,7 @@ class Objects:
         model: its parameters are trained in place.
         token_loss: (tokens_BT, targets_BT) -> loss_nats_BT through `model`; may be compiled.
         is_compiled: whether it is.
+        has_modes: whether the model may compute otherwise in training than in evaluation.
         objective: (batch or a part of it, step from 0) -> (what training lowers, loss_nats_BT); see `objectives`.
             Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
         optimizer: over the parameters of `model`; the rate in each group is the peak.
@@ -65,6 +66,7 @@ class Objects:
     model: nn.Module
     token_loss: Callable[[Tensor, Tensor], Tensor]
     is_compiled: bool = False
+    has_modes: bool = True
     optimizer: torch.optim.Optimizer
     rate_factor: Callable[[int], float]
     objective: Callable[[Batch, int], tuple[Tensor, Tensor]]
@@ -188,11 +190,13 @@ class Training:
         """Loss in nats of every target of `windows_NT1`, under the weights as they are.
 
         Batches have the shape of training's, and a compiled loss keeps its gradients enabled, so that it is compiled
-        once: the graph for no_grad would be another, and building it costs more than the activations kept here.
+        once: the graph for no_grad would be another, and building it costs more than the activations kept here. So
+        would that of another mode, where the modes of the model differ in nothing.
         """
         o = self.objects
         was_training = o.model.training
-        o.model.eval()
+        if o.has_modes or not o.is_compiled:
+            o.model.eval()
         losses = []
         for start in range(0, len(windows_NT1), batch_windows):
             part = windows_NT1[start : start + batch_windows]

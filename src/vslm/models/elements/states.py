@@ -10,6 +10,7 @@ across positions    ShiftedState
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, cat, nn
@@ -300,6 +301,7 @@ class NoiseStateModule(nn.Module):
     """See `NoiseState`. The noise is a buffer that is not saved: it follows from the arguments."""
 
     noise_TD: Tensor
+    has_modes: ClassVar[bool] = True  # it draws anew in training
 
     def __init__(self, context_tokens: int, width: int, std: float, seed: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ GAP = 10.0
 EFFECTS = (1.0, 2.0, 4.0, 8.0)
 """Smallest effects, in the same SDs; each is also the truth once, where "equivalent" is only just false."""
 AUTO = (4, 8, 16)
-PILOT_SEEDS = 2
+PILOT_SEEDS = 2  # of a study with more than three
 Draw = Callable[[np.random.Generator, int, int], np.ndarray]  # (arms, seeds) -> differences around a mean of 0
 
 
@@ -66,12 +66,12 @@ def equal_kinds(share: float) -> Draw:
 
 def piloted_kinds(share: float) -> Draw:
     """As `equal_kinds`, of those studies that went on after their pilot, `share` ** 2 of all: the baseline's first two
-    runs got going.
+    runs got going; its first one, where there are three seeds.
     """
 
     def draw(rng: np.random.Generator, arms: int, seeds: int) -> np.ndarray:
         high = GAP * (rng.random((arms + 1, seeds)) >= share)
-        high[0, :PILOT_SEEDS] = 0.0
+        high[0, : 1 if seeds == 3 else PILOT_SEEDS] = 0.0
         return high[1:] - high[0] + normal(rng, arms, seeds)
 
     return draw

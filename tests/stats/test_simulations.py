@@ -77,13 +77,10 @@ def test_verdicts_on_arms_that_were_tuned_are_false_no_more_often(cell: TunedCel
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seeds", "going_on"), [(3, 0.5**2), (4, 1.0), (8, 1.0), (0, 1.0)])
-def test_a_pilot_makes_no_more_studies_false(seeds: int, going_on: float) -> None:
-    """From four seeds on not even of those that go on after it; with three, of all that are declared: of those whose
-    baseline got going twice by luck up to 8% are false, and they are a quarter of all.
-    """
-    found = worst(Cell("two kinds, piloted, 0.5", seeds, 3), TRIALS, np.random.default_rng(20261130))
-    assert found.false * going_on <= ALLOWED
+@pytest.mark.parametrize("seeds", [3, 4, 8, 0])
+def test_a_pilot_makes_no_more_studies_false(seeds: int) -> None:
+    """Not even of those that go on after it, where the baseline got going by luck."""
+    assert worst(Cell("two kinds, piloted, 0.5", seeds, 3), TRIALS, np.random.default_rng(20261130)).false <= ALLOWED
 
 
 @pytest.mark.slow

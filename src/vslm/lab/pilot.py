@@ -57,6 +57,7 @@ from vslm.stats.pilot import (
     past_tokens,
 )
 from vslm.study.experiment import Experiment
+from vslm.study.pilot import asked_seeds
 from vslm.study.study import Study
 from vslm.training.checkpoints import load_model_tensors
 
@@ -135,7 +136,7 @@ class PilotOfStudy:
     @property
     def _seeds(self) -> list[int]:
         assert self.record.pilot is not None
-        return self.record.seeds[: self.record.pilot.seeds]
+        return self.record.seeds[: asked_seeds(self.record.pilot.seeds, len(self.record.seeds))]
 
     def _answer(self, pilot: PilotRecord, experiment: Experiment) -> None:
         """Write down what the runs show. Nothing is written, and it is asked again the next time, where a run is not

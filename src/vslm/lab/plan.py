@@ -42,6 +42,7 @@ from vslm.stats.power import resolvable_effect, seeds_to_resolve
 from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.matching import relative_sizes
 from vslm.study.own_classes import own_code
+from vslm.study.pilot import asked_seeds
 from vslm.study.primary import primary_number
 from vslm.study.study import Study, auto_looks, parse_seeds
 
@@ -171,7 +172,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "resolvable_effect": resolvable if resolvable is not None and math.isfinite(resolvable) else None,
         "seeds_for_smallest_effect": round(needed) if math.isfinite(needed) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
-        "pilot": to_plain(study.pilot) if study.others else None,
+        "pilot": _pilot(study, len(seeds)),
         "earlier_pilots": earlier_pilots(baseline, corpora[study.baseline]),
         "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
         "checked": checked.words,
@@ -199,6 +200,12 @@ def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -
         "seed": minutes["judged"] / num_seeds,
         "budgets": {budget_name(budget): of_one * budget for budget in study.budgets},
     }
+
+
+def _pilot(study: Study, num_seeds: int) -> dict[str, Any] | None:
+    if study.pilot is None or not study.others:
+        return None
+    return {**to_plain(study.pilot), "seeds": asked_seeds(study.pilot.seeds, num_seeds)}
 
 
 def _speed(seen: float | None, card: NoiseCard | None, flops_per_token: float) -> tuple[float, str]:

@@ -117,7 +117,7 @@ def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
     ]
     pilot, earlier = planned["pilot"], planned["earlier_pilots"]
     if pilot is not None:
-        first = f"pilot: {baseline} with {plural(min(pilot['seeds'], planned['seeds']), 'seed')} first"
+        first = f"pilot: {baseline} with {plural(pilot['seeds'], 'seed')} first"
         lines.append(f"{first}; the rest is run if its context is worth {pilot['gain_nats']:g} nats to it by then")
     lines += [f"seen on this machine ({one['date']}): {one['words']}" for one in earlier[-_MOST_EARLIER:]]
     return lines

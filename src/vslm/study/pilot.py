@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vslm.core.bounds import Real, Some
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
+from vslm.stats.skewed import FEWEST
 
 _MOST_SEEDS = 3  # more would be the study itself
 
@@ -35,3 +36,13 @@ class Pilot(Spec):
             raise SpecError("seeds", f"found {self.seeds}", f"1 to {_MOST_SEEDS} are needed: more are the study itself")
         if self.gain_nats <= 0:
             raise SpecError("gain_nats", f"found {self.gain_nats:g}", "a number above 0 is needed")
+
+
+def asked_seeds(pilot_seeds: int, num_seeds: int) -> int:
+    """How many runs of the baseline are asked in a study of so many seeds: of three only one, since two of three that
+    got going by luck are too much of what is judged (`docs/verdicts.md`).
+
+    >>> [asked_seeds(2, num_seeds) for num_seeds in (1, 2, 3, 4, 16)]
+    [1, 2, 1, 2, 2]
+    """
+    return 1 if num_seeds == FEWEST else min(pilot_seeds, num_seeds)

@@ -91,6 +91,29 @@ def test_without_a_server_a_process_is_started_as_usual(
     server.end()
 
 
+def test_who_was_interrupted_while_it_waited_gets_its_own_next_time(log: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after Ctrl-C in a notebook: the answer that nobody waits for any more is nobody's, and its child ends."""
+    first = worker(log)
+    (server,) = (one for one in fork_server._servers.values() if first.pid in one.ends)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server.answered, "wait", interrupted)
+        patched.setattr(server, "answers", {})
+        with pytest.raises(KeyboardInterrupt):
+            forked({**os.environ, **variables_of_worker(1)}, log)
+    second = worker(log)
+    assert second.pid != first.pid
+    assert second.pid in server.ends
+    assert [closed(first), closed(second)] == [3, 3]
+    deadline = time.monotonic() + 10
+    while server.ends and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not server.ends
+
+
 def test_no_server_beyond_linux(monkeypatch: pytest.MonkeyPatch) -> None:
     """There a fork of a process that has loaded such libraries is not safe."""
     monkeypatch.setattr(sys, "platform", "darwin")

@@ -57,6 +57,7 @@ def test_a_study_whose_baseline_has_not_begun_stops_and_goes_on_early(
     assert trained(in_process) == ["full/seed0", "full/seed1"]
     folder = piloted / "runs" / "study"
     assert not (folder / "verdict.json").exists()
+    assert len(read_json(folder / "study.json")["spent"]) == 1  # what it took is kept, too
     assert "The study stopped after its pilot" in (folder / "report.html").read_text(encoding="utf-8")
     assert vslm("ls").code == 0
 

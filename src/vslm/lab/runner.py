@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vslm.core.errors import RunError, SpecError
+from vslm.core.errors import RunError, SpecError, TooEarlyError
 from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
 from vslm.lab.budgets import Bench
@@ -62,7 +62,11 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         def train(tasks: Sequence[Task]) -> None:
             _train(tasks, record, _Noting(watcher, bench, record, spent), copy, options, pool)
 
-        arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
+        try:
+            arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
+        except TooEarlyError:
+            _keep_spent(spent, record, out, watcher)
+            raise
         arms = _chosen(study, arms, record, out, train)
         for seeds in _rounds(study, record, options):
             if _is_over(study, out, seeds, record):
@@ -75,11 +79,15 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             train(judged_tasks(arms, record, out, seeds))
             if is_resolved(write_verdict(StudyFolder(out), watcher.say)):
                 break
-        if (row := spent.record(record.settings)) is not None:
-            record.spent = [*record.spent, row]
-            save(record, out)
-            say(row, watcher.say)
+        _keep_spent(spent, record, out, watcher)
     return StudyFolder(out)
+
+
+def _keep_spent(spent: Spent, record: StudyRecord, out: Path, watcher: Watcher) -> None:
+    if (row := spent.record(record.settings)) is not None:
+        record.spent = [*record.spent, row]
+        save(record, out)
+        say(row, watcher.say)
 
 
 class _Noting:

@@ -31,30 +31,41 @@ _KILLED = -9  # the code of a child of which nothing was said: whoever waited fo
 _servers: dict[str, "_Server"] = {}
 
 
+class _End:
+    """How a child ended, once it has."""
+
+    def __init__(self) -> None:
+        self.code, self.is_known = _KILLED, threading.Event()
+
+    def told(self, code: int) -> None:
+        """It has."""
+        self.code = code
+        self.is_known.set()
+
+
 class ForkedProcess:
     """A worker that was forked: what pools need of `subprocess.Popen`.
 
     Args:
         pid: its number.
+        end: how it ended, once it has.
         stdin, stdout: this end of its pipes.
     """
 
-    def __init__(self, pid: int, stdin: IO[str], stdout: IO[str]) -> None:
+    def __init__(self, pid: int, end: _End, stdin: IO[str], stdout: IO[str]) -> None:
         self.pid, self.stdin, self.stdout = pid, stdin, stdout
-        self.code: int | None = None
-        self.has_ended = threading.Event()
+        self._end = end
 
     def kill(self) -> None:
         """End it at once, if it has not ended."""
-        if not self.has_ended.is_set():
+        if not self._end.is_known.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         """Wait for its end, and return its exit code; negative: the signal that ended it."""
-        self.has_ended.wait()
-        assert self.code is not None
-        return self.code
+        self._end.is_known.wait()
+        return self._end.code
 
 
 def begin(threads: int = 1) -> None:
@@ -102,9 +113,10 @@ class _Server:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket, self.is_there, self.owner = ours, True, os.getpid()
         self.one_at_a_time = threading.Lock()
-        self.answers: list[int | None] = []
+        self.num_asked = 0
+        self.answers: dict[int, tuple[int, _End]] = {}  # by the number of the request
         self.answered = threading.Condition()
-        self.children: dict[int, ForkedProcess] = {}
+        self.ends: dict[int, _End] = {}  # of children that live
         with theirs:
             self.process = subprocess.Popen(
                 (sys.executable, "-m", "vslm.runs.fork_server", str(theirs.fileno())),
@@ -122,24 +134,25 @@ class _Server:
         """A new child; None where the server is gone."""
         read_stdin, stdin = os.pipe()
         stdout, write_stdout = os.pipe()
-        request = json.dumps({"environment": dict(environment), "folder": str(Path.cwd())}).encode()
+        made = None
         try:
+            request = {"environment": dict(environment), "folder": str(Path.cwd())}
             with self.one_at_a_time:
-                pid = self._asked(request, [read_stdin, write_stdout, log])
-                if pid is None:
-                    os.close(stdin)
-                    os.close(stdout)
-                    return None
-                child = ForkedProcess(pid, os.fdopen(stdin, "w", encoding="utf-8"), os.fdopen(stdout, encoding="utf-8"))
-                with self.answered:
-                    self.children[pid] = child
-                    self.answered.notify_all()
-                return child
+                made = self._asked(request, [read_stdin, write_stdout, log])
         finally:
             os.close(read_stdin)
             os.close(write_stdout)
+            if made is None:  # or interrupted while it waited: a child that comes of it ends with its standard input
+                os.close(stdin)
+                os.close(stdout)
+        if made is None:
+            return None
+        return ForkedProcess(*made, os.fdopen(stdin, "w", encoding="utf-8"), os.fdopen(stdout, encoding="utf-8"))
 
-    def _asked(self, request: bytes, descriptors: list[int]) -> int | None:
+    def _asked(self, what: Mapping[str, Any], descriptors: list[int]) -> tuple[int, _End] | None:
+        self.num_asked += 1
+        number = self.num_asked
+        request = json.dumps({**what, "number": number}).encode()
         try:
             self.socket.sendmsg(
                 [request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
@@ -148,9 +161,9 @@ class _Server:
             self.is_there = False
             return None
         with self.answered:
-            while not self.answers and self.is_there:
+            while number not in self.answers and self.is_there:
                 self.answered.wait()
-            return self.answers.pop(0) if self.answers else None
+            return self.answers.pop(number, None)
 
     def _listen(self) -> None:
         while True:
@@ -163,22 +176,18 @@ class _Server:
             self._take(json.loads(said))
         with self.answered:
             self.is_there = False
-            for child in self.children.values():
-                child.code = _KILLED
-                child.has_ended.set()
+            for end in self.ends.values():
+                end.told(_KILLED)
             self.answered.notify_all()
 
     def _take(self, said: Mapping[str, Any]) -> None:
         with self.answered:
-            if "code" not in said:
-                self.answers.append(said["pid"])
-                self.answered.notify_all()
+            if "code" in said:
+                self.ends.pop(said["pid"]).told(said["code"])
                 return
-            while said["pid"] not in self.children and self.is_there:  # it ended before its number was noted
-                self.answered.wait()
-            child = self.children.pop(said["pid"])
-            child.code = said["code"]
-            child.has_ended.set()
+            end = self.ends[said["pid"]] = _End()
+            self.answers[said["number"]] = said["pid"], end
+            self.answered.notify_all()
 
     def end(self) -> None:
         """End the server; its children end when their standard input does."""
@@ -227,14 +236,15 @@ def _fork_once(asked: socket.socket, ours: list[socket.socket]) -> bool:
     request, descriptors, _, _ = socket.recv_fds(asked, _MOST_BYTES, 3)
     if not request:
         return False
+    order = json.loads(request)
     pid = os.fork()
     if not pid:
         for one in (asked, *ours):
             one.close()
-        _become_worker(json.loads(request), descriptors)
+        _become_worker(order, descriptors)
     for descriptor in descriptors:
         os.close(descriptor)
-    asked.send(json.dumps({"pid": pid}).encode())
+    asked.send(json.dumps({"pid": pid, "number": order["number"]}).encode())
     return True
 
 

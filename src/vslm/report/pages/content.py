@@ -109,7 +109,7 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
         ("Seeds declared", seeds(study.seeds)),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),
         _passes(study),
-        ("Pilot", study.pilot.words) if study.pilot is not None and study.pilot.words else None,
+        _pilot(study),
         ("Matched by", str(study.match)) if study.match and is_compared else None,
         ("Equal in", _equality(study)) if study.equal else None,
     ]
@@ -117,6 +117,20 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
+
+
+def _pilot(study: StudyRecord) -> tuple[str, str] | None:
+    """How many runs of the pilot use their context, and what it is worth to them, in few words."""
+    runs = list(study.pilot.runs.values()) if study.pilot is not None else []
+    gains = [run.gain_nats for run in runs if run.gain_nats is not None]
+    if not gains:
+        return None
+    low, high = f"{min(gains):.2f}", f"{max(gains):.2f}"
+    begun = sum(bool(run.has_begun) for run in runs)
+    return (
+        "Context used in the pilot",
+        f"{begun} of {len(runs)} runs ({low if low == high else f'{low} to {high}'} nats)",
+    )
 
 
 _MOST_PASSES = 4  # beyond it a study says so before it trains
@@ -163,7 +177,8 @@ def early(study: StudyRecord, verdict: Verdict) -> str | None:
     """That runs end before the baseline has begun to use its context, or that the study stopped for it; else None."""
     pilot = study.pilot
     if verdict.is_early:
-        return f"Early: {early_in_words(study.baseline)}."
+        words = f" Pilot: {pilot.words}." if pilot is not None and pilot.words else ""
+        return f"Early: {early_in_words(study.baseline)}.{words}"
     if pilot is not None and pilot.has_begun is False and not pilot.goes_on:
         return f"The study stopped after its pilot, before other arms were judged: {pilot.words}."
     return None

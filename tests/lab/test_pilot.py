@@ -200,3 +200,14 @@ def test_merged_halves_have_the_pilots_of_both(piloted: Path, vslm: Callable, mo
     }
     assert folder.verdict is not None
     assert folder.verdict.is_early
+
+
+def test_cores_that_would_wait_train_what_is_needed_next(
+    piloted: Path, vslm: Callable, in_process: list[Order], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three at a time one beside the two that are asked."""
+    gains(monkeypatch, 0.02, 0.03)
+    assert vslm("run", "study.py", "--workers", "3").code == 3
+    assert trained(in_process) == ["full/seed0", "full/seed1", "short/seed0"]
+    assert vslm("run", "study.py", "--early").code == 0
+    assert trained(in_process)[3:] == ["short/seed1"]

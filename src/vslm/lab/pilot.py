@@ -103,7 +103,7 @@ class PilotOfStudy:
             return arms
         if pilot.has_begun is None:
             arms = self._at_its_rate(arms, train)
-            self._train(arms[self.study.baseline], train)
+            self._train(arms, train)
             self._answer(pilot, arms[self.study.baseline])
         if pilot.has_begun is False and not pilot.goes_on:
             self._stop_or_go_on(pilot)
@@ -121,17 +121,27 @@ class PilotOfStudy:
         save(record, self.out)
         return {**arms, **tuned}
 
-    def _train(self, experiment: Experiment, train: Train) -> None:
+    def _train(self, arms: Mapping[str, Experiment], train: Train) -> None:
         baseline = self.study.baseline
         words = plural(len(self._seeds), "seed")
         self.watcher.say(f"pilot: {baseline} with {words}, to see whether it begins to use its context")
         folder = StudyFolder(self.out)
+        asked = [(baseline, seed) for seed in self._seeds]
         train(
             [
-                (judged_job(self.record, baseline, experiment, seed, 1.0), folder.run(baseline, seed).path)
-                for seed in self._seeds
+                (judged_job(self.record, arm, arms[arm], seed, 1.0), folder.run(arm, seed).path)
+                for arm, seed in asked + self._beside(len(asked))
             ]
         )
+
+    def _beside(self, num_asked: int) -> list[tuple[str, int]]:
+        """Runs of other arms for cores that would wait for the pilot: they are needed next, where it says yes, and cost
+        nothing where it says no. None where arms are still to be screened or to get their learning rates.
+        """
+        if self.study.screen is not None or self.study.tune is not None:
+            return []
+        others = [(arm, seed) for seed in self._seeds for arm in self.study.others]
+        return others[: -num_asked % self.record.settings.workers]
 
     @property
     def _seeds(self) -> list[int]:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from vslm.cli.arguments import Count, Json
+from vslm.cli.arguments import Count, Json, Shapes
 from vslm.cli.printing import print_json
 
 
@@ -32,7 +32,7 @@ def machine(*, json_: Json = False) -> None:
 
 def bench(
     *,
-    shapes: tuple[str, ...] = (),
+    shapes: Shapes = (),
     threads: Count | None = None,
     turns: Count = 9,
     against: str | None = None,
@@ -41,7 +41,7 @@ def bench(
     """Time whole training steps on this CPU, every way in turns: eager, compiled, with either attention.
 
     Args:
-        shapes: DEPTHxWIDTHxHEADSxCONTEXTxVOCABULARYxWINDOWS. Default: the three of docs/speed.md; minutes each.
+        shapes: DEPTHxWIDTHxHEADSxCONTEXTxVOCABULARYxWINDOWS of a step. Default: three of them; minutes each.
         threads: Of every step. Default: one per core.
         turns: How often each is timed, for a second or more.
         against: nanogpt=FOLDER, a copy of nanoGPT: also its own model and optimizer.

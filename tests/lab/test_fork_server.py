@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vslm.runs import fork_server, pool
-from vslm.runs.fork_server import ForkedProcess, forked, variables_of_worker
+from vslm.runs.fork_server import ForkedProcess, environment_of_worker, forked
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,7 +27,7 @@ def log(tmp_path: Path) -> Iterator[int]:
 
 def worker(log: int, **variables: str) -> ForkedProcess:
     """One, with these in its environment."""
-    process = forked({**os.environ, **variables_of_worker(1), **variables}, log)
+    process = forked({**environment_of_worker(1), **variables}, log)
     assert process is not None
     return process
 
@@ -78,7 +78,7 @@ def test_without_a_server_a_process_is_started_as_usual(
     deadline = time.monotonic() + 10
     while server.is_there and time.monotonic() < deadline:
         time.sleep(0.01)
-    environment = {**os.environ, **variables_of_worker(1)}
+    environment = environment_of_worker(1)
     assert forked(environment, log) is None
     monkeypatch.setattr(pool, "_COMMAND", (sys.executable, "-c", "print(input())"))
     with (tmp_path / "other.log").open("wb") as other:
@@ -103,7 +103,7 @@ def test_who_was_interrupted_while_it_waited_gets_its_own_next_time(log: int, mo
         patched.setattr(server.answered, "wait", interrupted)
         patched.setattr(server, "answers", {})
         with pytest.raises(KeyboardInterrupt):
-            forked({**os.environ, **variables_of_worker(1)}, log)
+            forked(environment_of_worker(1), log)
     second = worker(log)
     assert second.pid != first.pid
     assert second.pid in server.ends

@@ -63,11 +63,8 @@ def seen_here(device: str = "cpu") -> list[dict[str, Any]]:
 
 def readings(shape: str, device: str = "cpu") -> dict[str, float]:
     """Tokens per second of eager steps of that shape, as they were read here the first time, by `reading_of`."""
-    try:
-        found = read_json(card_path(device))["readings"][shape]
-        return {str(name): float(speed) for name, speed in found.items() if 0 < speed < math.inf}
-    except (VslmError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    found = _all_readings(device).get(shape)
+    return {name: speed for name, speed in found.items() if _is_positive(speed)} if isinstance(found, dict) else {}
 
 
 def speed_seen(shape: str, device: str = "cpu") -> float | None:
@@ -86,10 +83,12 @@ def note_readings(shape: str, rates: Mapping[str, float], device: str = "cpu") -
     kept = readings(shape, device)
     if rates.keys() <= kept.keys():
         return
-    card = _card(device)
-    all_readings = card.get("readings")
-    all_readings = all_readings if isinstance(all_readings, dict) else {}
-    _keep({**card, "readings": {**all_readings, shape: {**rates, **kept}}}, device)
+    _keep({**_card(device), "readings": {**_all_readings(device), shape: {**rates, **kept}}}, device)
+
+
+def _all_readings(device: str) -> dict[str, Any]:
+    found = _card(device).get("readings")
+    return found if isinstance(found, dict) else {}
 
 
 def _card(device: str) -> dict[str, Any]:
@@ -101,8 +100,11 @@ def _card(device: str) -> dict[str, Any]:
 
 
 def _is_whole(row: Any) -> bool:
-    numbers = [row.get(name) for name in ("eager", "compiled", "seconds")] if isinstance(row, dict) else [None]
-    return all(isinstance(one, int | float) and 0 < one < math.inf for one in numbers)
+    return isinstance(row, dict) and all(_is_positive(row.get(name)) for name in ("eager", "compiled", "seconds"))
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def shape_of(experiment: Experiment, vocabulary: int, threads: int) -> str:
@@ -166,7 +168,9 @@ def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done
 
 
 def timed_here() -> list[dict[str, Any]]:
-    """Every choice of settings that is kept for this machine: what was read, and what was chosen from it."""
+    """Every choice of settings that is kept for this machine: what was read, and what was chosen from it, with the name
+    of its reading as `chosen`.
+    """
     found = []
     here = {key: value for key, value in machine().items() if key in ("cpu", "cores", "torch", "vslm")}
     for path in sorted((home() / "settings").glob("*.json")):
@@ -174,9 +178,9 @@ def timed_here() -> list[dict[str, Any]]:
             kept = read_json(path)
             about = kept["about"]
             if {key: about[key] for key in here} == here:
-                found.append(
-                    {key: kept[key] for key in ("measured", "settings", "workers", "rates")} | {"about": about}
-                )
+                row = {key: kept[key] for key in ("measured", "settings", "workers", "rates", "about")}
+                chosen = settings_of(SettingsRecord.from_plain(row["settings"]))
+                found.append({**row, "chosen": reading_of(chosen)})
     return found
 
 

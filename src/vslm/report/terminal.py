@@ -95,16 +95,13 @@ def machine_tables(card: Mapping[str, Any]) -> list[Table]:
         for row in card["timed"]:
             about = row["about"]
             for name, speed in row["rates"].items():
-                chosen = row["settings"]
-                words = f"{chosen['precision']}{', fused attention' * bool(chosen.get('fused_attention'))}, "
-                is_chosen = name == words + plural(chosen["threads"], "thread")
                 timed.add_row(
                     row["measured"],
                     str(about["model"]["context_tokens"]),
                     f"{about['batch_tokens']:,}",
                     name,
                     f"{speed:,.0f}",
-                    ("compiled" if chosen["compiled"] else "eager") if is_chosen else "",
+                    ("compiled" if row["settings"]["compiled"] else "eager") if name == row["chosen"] else "",
                 )
         tables.append(timed)
     if card["compiled"]:

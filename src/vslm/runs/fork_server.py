@@ -72,7 +72,7 @@ def begin(threads: int = 1) -> None:
     """Let a server begin its imports, for workers with so many threads. Returns at once; does nothing where there is
     one already, or none can be.
     """
-    _server(_environment(threads))
+    _server(environment_of_worker(threads))
 
 
 def forked(environment: Mapping[str, str], log: int) -> ForkedProcess | None:
@@ -86,13 +86,9 @@ def forked(environment: Mapping[str, str], log: int) -> ForkedProcess | None:
     return None if server is None else server.fork(environment, log)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    return {**os.environ, **variables_of_worker(threads)}
-
-
-def variables_of_worker(threads: int) -> dict[str, str]:
-    """What is set in the environment of a worker beside what this process has."""
-    return {"OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+def environment_of_worker(threads: int) -> dict[str, str]:
+    """What this process has, and what is set for a worker."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 
 
 def _server(environment: Mapping[str, str]) -> "_Server | None":

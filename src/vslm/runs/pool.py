@@ -22,7 +22,7 @@ from typing import IO, Any, Literal
 from vslm.core.specs import to_plain
 from vslm.results.files import write_json
 from vslm.results.places import log_descriptor, make_folder
-from vslm.runs.fork_server import ForkedProcess, forked, variables_of_worker
+from vslm.runs.fork_server import ForkedProcess, environment_of_worker, forked
 from vslm.runs.timing import Compiling, Extent
 from vslm.study.job import Job
 
@@ -82,7 +82,7 @@ class WorkerPool:
         """A process that can take the order: one that waits, or a new one in the place of those that cannot."""
         while self.idle:
             worker = self.idle.pop()
-            if worker.threads == _threads(order):
+            if worker.threads == order.job.settings.threads:
                 return worker
             worker.end(at_once=True)
         return _Worker(order, self.messages)
@@ -189,10 +189,6 @@ def _started(environment: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[s
     )
 
 
-def _threads(order: Order) -> int:
-    return order.job.settings.threads
-
-
 def _ending(code: int, folder: Path) -> str:
     killed = " (killed from outside; memory may have run out)" if code == -_SIGKILL else ""
     return f"its process ended with code {code}{killed}; {folder / 'worker.log'} holds what it wrote"
@@ -207,11 +203,11 @@ class _Worker:
     """
 
     def __init__(self, order: Order, messages: "queue.Queue[tuple[_Worker, dict[str, Any] | None]]") -> None:
-        self.order, self.threads = order, _threads(order)
+        self.order, self.threads = order, order.job.settings.threads
         self.silent_seconds, self.has_spoken, self.is_given_up = 0.0, False, False
         make_folder(order.folder)
         with os.fdopen(log_descriptor(order.folder / "worker.log", anew=True), "wb") as log:
-            self._process = _started({**os.environ, **variables_of_worker(self.threads)}, log)
+            self._process = _started(environment_of_worker(self.threads), log)
         threading.Thread(target=self._listen, args=(messages,), daemon=True).start()
 
     @property

@@ -203,20 +203,13 @@ class _Chooser:
         compiled = dataclasses.replace(settings, compiled=True)
         try:
             if has_own_code:
-                self._trace(compiled)
+                trace(dataclasses.replace(self.job, settings=compiled))
         except Exception as error:  # whatever a compiler can fail with; eager always works
             reason = str(error).strip().splitlines() or [type(error).__name__]
             self.remarks.append(f"torch.compile does not work here, so runs are eager ({reason[0][:200]})")
             return
         self.best, self.best_rate, self.compile_seconds = compiled, rate, seconds_to_compile
         self.compiled_from_tokens = round(expected.seconds / (1 / eager_rate - 1 / rate))
-
-    def _trace(self, settings: Settings) -> None:
-        """Let torch follow a step of the model as it does to compile it, without making code of it.
-
-        Raises: whatever torch raises where it cannot.
-        """
-        trace(dataclasses.replace(self.job, settings=settings))
 
     def _seconds_of_all(self) -> float:
         """Of training, in all workers side by side, at the best rate so far."""

@@ -115,10 +115,7 @@ class ChunkedKernel(nn.Module):
         self, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module, chunk_tokens: int
     ) -> Tensor:
         num_tokens = q_BTHK.shape[1]
-        before_tokens = _keys_before(self.window_tokens or 1, chunk_tokens)
-        q, k, v = (_in_chunks(x, chunk_tokens) for x in (q_BTHK, k_BTHK, v_BTHK))
-        k, v = (_with_keys_before(x, before_tokens) for x in (k, v))
-        visible_CTS = _visible_in_chunks(num_tokens, chunk_tokens, before_tokens, self.window_tokens, q.device)
+        q, k, v, visible_CTS = _chunks_with_keys(q_BTHK, k_BTHK, v_BTHK, self.window_tokens or 1, chunk_tokens)
         visible_CHTS = visible_CTS[:, None]
         q, k, v = (x.transpose(2, 3) for x in (q, k, v))
         outputs = _rows(q, k, v, visible_CHTS, normalizer, self._dropped).transpose(2, 3)
@@ -167,10 +164,7 @@ class _FusedView:
             positions_T = torch.arange(self.num_tokens, device=q_BTHK.device)
             self.mask = _added(causal_mask(positions_T, positions_T, window), q_BTHK.dtype)
         elif window is not None and self.chunk_tokens is not None:
-            chunk_tokens, before_tokens = self.chunk_tokens, _keys_before(window, self.chunk_tokens)
-            q, k, v = (_in_chunks(x, chunk_tokens) for x in (q_BTHK, k_BTHK, v_BTHK))
-            k, v = (_with_keys_before(x, before_tokens) for x in (k, v))
-            visible_CTS = _visible_in_chunks(self.num_tokens, chunk_tokens, before_tokens, window, q.device)
+            q, k, v, visible_CTS = _chunks_with_keys(q_BTHK, k_BTHK, v_BTHK, window, self.chunk_tokens)
             mask_C1TS = _added(visible_CTS, q.dtype)[:, None]
             self.mask = mask_C1TS.expand(self.num_texts, *mask_C1TS.shape).flatten(0, 1)
             q_BTHK, k_BTHK, v_BTHK = (x.flatten(0, 1) for x in (q, k, v))
@@ -195,14 +189,18 @@ def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill(~(visible | sees_none), -math.inf)
 
 
-def _visible_in_chunks(
-    num_tokens: int, chunk_tokens: int, before_tokens: int, window_tokens: int | None, device: torch.device
-) -> Tensor:
-    """visible_CTS of every chunk of queries, over its own positions and `before_tokens` before them."""
+def _chunks_with_keys(
+    q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, window_tokens: int, chunk_tokens: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries in chunks, keys and values of each chunk and of the window before it, and visible_CTS between them."""
+    num_tokens, device = q_BTHK.shape[1], q_BTHK.device
+    before_tokens = _keys_before(window_tokens, chunk_tokens)
+    q, k, v = (_in_chunks(x, chunk_tokens) for x in (q_BTHK, k_BTHK, v_BTHK))
+    k, v = (_with_keys_before(x, before_tokens) for x in (k, v))
     starts_C1 = torch.arange(0, num_tokens, chunk_tokens, device=device)[:, None]
     query_positions_CT = starts_C1 + torch.arange(chunk_tokens, device=device)
     key_positions_CS = starts_C1 + torch.arange(-before_tokens, chunk_tokens, device=device)
-    return causal_mask(query_positions_CT, key_positions_CS, window_tokens)
+    return q, k, v, causal_mask(query_positions_CT, key_positions_CS, window_tokens)
 
 
 class FlexKernel(nn.Module):

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ _ARGUMENTS = (
     "--no-sandbox --headless --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+_KEPT_BY_CONTENT = ("corpora", "settings", "machine")
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +30,25 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for fixtures that serve more than one test: never the user's own."""
+    place = tmp_path_factory.getbasetemp() / "vslm-home"
+    for name in _KEPT_BY_CONTENT:
+        (place / name).mkdir(parents=True, exist_ok=True)
+    os.environ["VSLM_HOME"] = str(place)
+    return place
+
+
 @pytest.fixture(autouse=True)
-def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the cache of a test out of the user's own."""
-    monkeypatch.setenv("VSLM_HOME", str(tmp_path_factory.getbasetemp() / "vslm-home"))
+def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _shared_home: Path) -> None:
+    """A home for each test: what an earlier test trusted, measured or saw in a pilot is not there, so that no test
+    depends on the order. Corpora and settings are looked up by content and slow to make: those are shared.
+    """
+    place = tmp_path_factory.mktemp("home", numbered=True)
+    for name in _KEPT_BY_CONTENT:
+        (place / name).symlink_to(_shared_home / name)
+    monkeypatch.setenv("VSLM_HOME", str(place))
 
 
 @pytest.fixture(scope="session")

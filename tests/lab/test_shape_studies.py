@@ -79,7 +79,9 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     """Folded, and as plain values that can be written as JSON."""
     windows = study("windows")
     train = SimpleNamespace(num_tokens=3_000_000)
-    corpus = SimpleNamespace(vocabulary=VOCABULARY, tokenizer_fingerprint="one", train=train, meta={})
+    corpus = SimpleNamespace(
+        vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}
+    )
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     arms = plan_study(windows, Options(device="cpu"))["arms"]

@@ -75,6 +75,15 @@ def test_a_run_tells_the_next_study() -> None:
     assert known(ANOTHER).fp32 == pytest.approx((2.0 + known(FUSED).fp32) / 2)
 
 
+def test_other_work_beside_a_run_is_no_loss_by_compiling() -> None:
+    """With one thread its seconds of a core count, with more the clock."""
+    slowed = done(seconds=151.0, step_core_seconds=0.51)
+    note(SOME, 256, settings(), slowed)
+    assert known(SOME).fp32 == pytest.approx(2.0)
+    note(FUSED, 256, settings(threads=2, rates={"fp32, 2 threads": 1000.0}), slowed)
+    assert seen_here()[-1]["compiled"] == pytest.approx(100 * 1020 / 121)
+
+
 @pytest.mark.parametrize(
     ("how", "run"),
     [

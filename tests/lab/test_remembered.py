@@ -64,6 +64,32 @@ def _turns(*rates: tuple[float, float]) -> list[tuple[float, float]]:
     return [(rate, 1.0) for pair in rates for rate in pair]
 
 
+class _Clock:
+    """Two clocks of which the core's runs at a share of the other."""
+
+    def __init__(self, share: float) -> None:
+        self.now, self.share = 0.0, share
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return self.now * self.share
+
+
+@pytest.mark.parametrize(("threads", "read"), [(1, 70.0), (2, 17.5)])
+def test_one_thread_is_read_by_what_its_core_gave(monkeypatch: pytest.MonkeyPatch, threads: int, read: float) -> None:
+    """A reading that got a quarter of a core tells the speed of the machine, and that it was disturbed."""
+    clock, stepper = _Clock(share=0.25), object.__new__(timing._Stepper)
+    monkeypatch.setattr(timing, "time", clock)
+    stepper.settings = Settings(device="cpu", precision="fp32", compiled=False, threads=threads)
+    stepper.job = SimpleNamespace(experiment=SimpleNamespace(tokens_per_step=35))  # type: ignore[assignment]
+    stepper.share_of_core = 1.0
+    monkeypatch.setattr(stepper, "_step", lambda: setattr(clock, "now", clock.now + 2.0), raising=False)
+    assert stepper.rate(7.0) == pytest.approx(read)
+    assert stepper.share_of_core == (0.25 if threads == 1 else 1.0)
+
+
 @pytest.mark.parametrize(
     ("first", "turns", "precision", "is_busy", "rate"),
     [
@@ -99,6 +125,7 @@ def test_precision_does_not_follow_other_work(
     chooser.choose_precision()
     assert chooser.best.precision == precision
     assert chooser.is_busy == is_busy
+    assert chooser.share_of_core == (0.3 if is_busy else 1.0)
     assert chooser.best_rate == pytest.approx(rate)
 
 

@@ -139,7 +139,11 @@ def expected(shape: str, device: str = "cpu") -> Compiling:
 
 
 def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done: RunEnd) -> None:
-    """Write down how a compiled run of the baseline went, where it was long enough to tell."""
+    """Write down how a compiled run of the baseline went, where it was long enough to tell.
+
+    With one thread of a CPU its speed is that of the seconds of a core that it took, as in the readings of eager steps:
+    else other work beside a long run would look like a loss by compiling.
+    """
     chosen = settings_of(settings)
     eager = settings.rates.get(reading_of(chosen))
     first, seconds, steps = done.first_step_seconds, done.seconds, done.step
@@ -148,6 +152,8 @@ def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done
     if steps < _FEWEST_STEPS or seconds <= first:
         return
     rate = (steps - 1) * experiment.tokens_per_step / (seconds - first)
+    if chosen.device == "cpu" and chosen.threads == 1 and done.step_core_seconds:
+        rate = experiment.tokens_per_step / done.step_core_seconds
     rate /= SIDE_BY_SIDE if settings.workers > 1 else 1.0
     if not _LEAST_GAIN < rate / eager < _MOST_GAIN:
         return

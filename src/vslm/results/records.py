@@ -60,6 +60,7 @@ class RunEnd(Record):
         step: the last one.
         tokens: trained on. flops: of that. seconds: of its training steps.
         first_step_seconds: of the first step of the process that ended it, which compiles where runs are compiled.
+        step_core_seconds: of cores for a step of that process, without its first one, on average.
         worked_seconds: that this process spent in training steps and measures.
         val_loss, val_bpb: at the end, nats per token and bits per byte; None in a run that was made to choose.
         select_loss, select_bpb: the same of a run that was made to choose.
@@ -77,6 +78,7 @@ class RunEnd(Record):
     flops: float | None = held(NOT_NEGATIVE)
     seconds: float | None = held(NOT_NEGATIVE)
     first_step_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
+    step_core_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
     worked_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
     val_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
     val_bpb: float | None = held(NUMBER_OR_NOTHING, when_set=True)

@@ -208,6 +208,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         flops=tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
         seconds=training.seconds,
         first_step_seconds=training.first_step_seconds,
+        step_core_seconds=training.step_core_seconds,
         worked_seconds=training.worked_seconds,
         diverged_step=diverged_step,
         declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},

@@ -118,7 +118,7 @@ def choose_settings(
     return {
         "settings": dataclasses.asdict(chooser.best),
         "workers": chooser.workers,
-        "tokens_per_second": chooser.best_rate,
+        "tokens_per_second": chooser.best_rate * chooser.share_of_core,
         "compile_seconds": chooser.compile_seconds,
         "compiled_from_tokens": chooser.compiled_from_tokens,
         "rates": chooser.rates,
@@ -148,6 +148,7 @@ class _Chooser:
         self.remarks: list[str] = []
         self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
         self.is_busy = False
+        self.share_of_core = 1.0  # that runs will get, as far as can be told
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
         self.stepper: _Stepper | None = None  # in the best settings so far
         self.best_rate = self._read(self.best)
@@ -272,7 +273,8 @@ class _Chooser:
             if stepper.share_of_core >= _UNDISTURBED:
                 break
             self.rates[name] = max(self.rates[name], stepper.rate())
-        self.is_busy = self.is_busy or stepper.share_of_core < _UNDISTURBED
+        if stepper.share_of_core < _UNDISTURBED:
+            self.is_busy, self.share_of_core = True, min(self.share_of_core, stepper.share_of_core)
         if settings == self.best:
             self.stepper = stepper
         return self.rates[name]
@@ -345,7 +347,11 @@ class _Stepper:
             self._step()
 
     def rate(self, seconds: float = _SECONDS_PER_READING) -> float:
-        """Training tokens per second, over at least so many seconds and two steps."""
+        """Training tokens per second, over at least so many seconds and two steps.
+
+        With one thread of a CPU, per second that a core gave to it: what else the machine does at that moment is
+        nothing that a study should choose by, and readings are kept for later ones.
+        """
         start, spent, steps = time.perf_counter(), time.process_time(), 0
         while steps < 2 or time.perf_counter() - start < seconds:
             self._step()
@@ -353,8 +359,8 @@ class _Stepper:
         passed, spent = time.perf_counter() - start, time.process_time() - spent
         tokens = steps * self.job.experiment.tokens_per_step
         if self.settings.device == "cpu" and self.settings.threads == 1 and spent > 0:
-            self.share_of_core = spent / passed
-        return tokens / passed
+            self.share_of_core = min(1.0, spent / passed)
+        return tokens / (passed * self.share_of_core)
 
     def _step(self) -> None:
         with contextlib.suppress(DivergedError):  # one batch at a high rate may diverge, which costs as much

@@ -99,6 +99,7 @@ class Training:
         self.seconds = 0.0
         self.worked_seconds = 0.0  # of this process, measures among them
         self.first_step_seconds: float | None = None  # of this process
+        self._core_seconds, self._core_steps = 0.0, 0  # of this process, without its first step
         self.taken: list[Taken] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
@@ -114,15 +115,25 @@ class Training:
         if self.step == 0 and not self.taken:
             self._measure()
         while self.step < self.objects.num_steps:
-            start = time.perf_counter()
+            start, core_start = time.perf_counter(), time.process_time()
             self.train_step()
             seconds = time.perf_counter() - start
             self.seconds += seconds
             self.worked_seconds += seconds
             if self.first_step_seconds is None:
                 self.first_step_seconds = seconds
+            else:
+                self._core_seconds += time.process_time() - core_start
+                self._core_steps += 1
             self._measure()
             after_step(self)
+
+    @property
+    def step_core_seconds(self) -> float | None:
+        """Of a core, on average, for a step of this process but its first: what other work on the machine does not
+        lengthen. None before the second step.
+        """
+        return self._core_seconds / self._core_steps if self._core_steps else None
 
     def train_step(self) -> None:
         """One step of the optimizer: forward and backward of every part, clipping, the update, the averaged weights.

@@ -35,7 +35,7 @@ def test_a_long_text_is_hashed_in_parts_as_it_is_whole(text: str) -> None:
     """Every run of whitespace is one space, wherever a part ends."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(splits_module, "_CHARACTERS_AT_A_TIME", 5)
-        found = splits_module._normalized_digest(text)
+        found = splits_module.normalized_digest(text)
     assert found == hashlib.sha256(" ".join(text.split()).encode()).digest()
 
 

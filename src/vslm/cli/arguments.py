@@ -32,6 +32,7 @@ def _read_by(read: Callable[..., Any], **how: bool) -> Parameter:
 
 
 Count = Annotated[int, _read_by(whole_number)]
+Few = Annotated[Count, Parameter(name="-k")]  # how many of something that is ranked
 Size = Annotated[int, _read_by(whole_number, is_size=True)]  # of a model or a vocabulary
 Minutes = Annotated[float, _read_by(minutes)]
 Real = Annotated[float, _read_by(real_number)]

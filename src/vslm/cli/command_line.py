@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 import vslm
-from vslm.cli import data, models, reading, speed, studies
+from vslm.cli import data, models, reading, speed, store, studies
 from vslm.cli.arguments import in_words, study_first
 from vslm.core.errors import DataError, ResultError, SpecError, TooEarlyError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
@@ -32,6 +32,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says what it means for the run
 )
 app.command(data.app)
+app.command(store.app)
 app.command(studies.run_command, name="run")
 for _command_function in (
     studies.plan,

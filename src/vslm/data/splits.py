@@ -102,7 +102,7 @@ class Pieces:
 
     def add(self, text: str) -> None:
         """The next piece."""
-        digest = _normalized_digest(text)
+        digest = normalized_digest(text)
         halves = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         for column, number in zip(self._columns, (*halves, len(text.encode()), len(text)), strict=True):
             column.append(number)
@@ -147,7 +147,7 @@ class Pieces:
         return is_first
 
 
-def _normalized_digest(text: str) -> bytes:
+def normalized_digest(text: str) -> bytes:
     """SHA-256 of `" ".join(text.split())`, some words at a time: all words of a long text take ten times its memory."""
     digest, start, space = hashlib.sha256(), 0, b""
     while start < len(text):

@@ -6,6 +6,10 @@ A study may use a class of its own that is in no table: it runs, and is read bac
 from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.knowledge.bm25 import BM25
+from vslm.knowledge.oracle import Oracle
+from vslm.knowledge.random_passages import Random
+from vslm.knowledge.states import States
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
 from vslm.measure.beyond_context import BeyondContext
@@ -154,6 +158,12 @@ DATA = {
     "BPE": BPE,
     "Characters": Characters,
 }
+RETRIEVERS = {
+    "BM25": BM25,
+    "States": States,
+    "Random": Random,
+    "Oracle": Oracle,
+}
 OBJECTIVES = {
     "NextToken": NextToken,
     "Exits": Exits,
@@ -214,4 +224,14 @@ DECLARATIONS = {  # what measures say of their arrays, in the records of runs
     "Number": Number,
     "Shown": Shown,
 }
-KINDS: dict[str, type] = {**MODELS, **DATA, **OBJECTIVES, **OPTIM, **MEASURES, **DECLARATIONS, **LAB, **CHANGES}
+KINDS: dict[str, type] = {
+    **MODELS,
+    **DATA,
+    **RETRIEVERS,
+    **OBJECTIVES,
+    **OPTIM,
+    **MEASURES,
+    **DECLARATIONS,
+    **LAB,
+    **CHANGES,
+}

@@ -1,0 +1,186 @@
+"""Passages by the model's own states: what it makes of a passage, against what it makes of the query."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vslm.core.errors import SpecError
+from vslm.core.specs import fingerprint
+from vslm.knowledge.kept import kept
+from vslm.knowledge.retriever import Finder, Found, OpenModel, Query, ReadyModel, Retriever, best, no_models
+from vslm.knowledge.store import Store
+from vslm.measure.measure import evaluating
+from vslm.measure.watch import watch
+
+_VERSION = 1  # of how vectors are made
+_ROWS_AT_A_TIME = 65_536  # of vectors that are compared
+_TOKENS_AT_A_TIME = 4_096  # that a model reads
+_TEXTS_AT_A_TIME = 1_024  # encoded, and sorted by their length, together
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class States(Retriever):
+    """The mean of a model's hidden states over the tokens of a text, compared by their cosine.
+
+        v(text) = mean over its tokens t of h_t(text),   score(q, p) = cos(v(q) - m, v(p) - m)
+
+    m is the mean of v over the store: without it, what all texts have in common decides. Texts are read as documents,
+    after the separator, which is not in the mean; one that is longer than the context is read a context at a time. The
+    k best are exact: all passages are compared.
+
+    Cost: a pass of the model over the store, once; D numbers in fp32 per passage, kept in the store's folder under the
+    weights that made them, and read from the disk as needed. A query is one pass and one product with all of them.
+
+    Args:
+        run: folder of a finished run: runs/NAME/ARM/seed0.
+        layer: whose output h is, as `watch` names it: "path.2" is the third visit; None: the last one.
+    """
+
+    run: str
+    layer: str | None = None
+
+    def check(self) -> None:
+        """Refuse a run without a name."""
+        if not self.run.strip():
+            raise SpecError("run", "an empty path", "the folder of a finished run is needed")
+
+    def runs(self) -> tuple[str, ...]:
+        """The one that it reads with."""
+        return (self.run,)
+
+    def open(self, store: Store, models: OpenModel = no_models) -> "StatesFinder":
+        """Make the vectors of the passages, or read them.
+
+        Raises: SpecError for a layer that the model does not have; what `models` raises.
+        """
+        ready = models(self.run)
+        encode = StateEncoder(ready, self.layer)
+        made_with = {"weights": ready.sha256, "layer": encode.layer, "tokenizer": ready.tokenizer.fingerprint}
+
+        def make() -> dict[str, np.ndarray]:
+            vectors_ND = encode(passage.text for passage in store.passages)
+            mean_D = vectors_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
+            return {"mean": mean_D, "vectors": _units(vectors_ND, mean_D)}
+
+        def save(made: dict[str, np.ndarray], folder: Path) -> None:
+            for name, array in made.items():
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+        def load(folder: Path) -> dict[str, np.ndarray]:
+            names = ("mean", "vectors")
+            return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names}
+
+        name = f"states-{fingerprint(made_with)}-{_VERSION}"
+        return StatesFinder(store, encode, **kept(store, name, make=make, save=save, load=load))
+
+
+class StatesFinder(Finder):
+    """See `States`. `vectors`: unit vectors of the passages, [N, D]; `mean`: what was subtracted, [D]."""
+
+    def __init__(self, store: Store, encode: "StateEncoder", *, vectors: np.ndarray, mean: np.ndarray) -> None:
+        super().__init__(store)
+        self._encode, self._vectors_ND, self._mean_D = encode, vectors, np.asarray(mean)
+
+    def find_many(self, queries: Sequence[Query], k: int) -> list[list[Found]]:
+        """By cosine; a query without a token finds nothing."""
+        if not queries:
+            return []
+        asked = [number for number, query in enumerate(queries) if query.text]
+        found: list[list[Found]] = [[] for _ in queries]
+        if asked:
+            vectors_QD = _units(self._encode(queries[number].text for number in asked), self._mean_D)
+            scores_QN = [self._scores(vector_D) for vector_D in vectors_QD]
+            for number, scores_N in zip(asked, scores_QN, strict=True):
+                if (not_of := queries[number].not_of) is not None:
+                    scores_N[self.store.documents_N == np.uint64(not_of)] = -np.inf
+                found[number] = best(scores_N, k)
+        return found
+
+    def _scores(self, vector_D: np.ndarray) -> np.ndarray:
+        scores_N = np.empty(len(self._vectors_ND), dtype=np.float32)
+        for start in range(0, len(scores_N), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            scores_N[part] = self._vectors_ND[part] @ vector_D
+        return scores_N
+
+
+class StateEncoder:
+    """v(text) of `States`, for any number of texts.
+
+    Args:
+        ready: the model.
+        layer: as of `States`.
+    Raises: SpecError for a layer that it does not have.
+    """
+
+    def __init__(self, ready: ReadyModel, layer: str | None) -> None:
+        self._model, self._tokenizer = ready.model, ready.tokenizer
+        self.layer = layer or f"path.{len(ready.model.visits) - 1}"
+        with watch(self._model, self.layer):  # refused here, before anything is read
+            pass
+
+    def __call__(self, texts: Iterable[str]) -> np.ndarray:
+        """fp32 [number of texts, D]; zeros for a text without a token."""
+        means: list[np.ndarray] = []
+        for some in _in_groups(texts, _TEXTS_AT_A_TIME):
+            means.append(self._means(self._tokenizer.encode_many(some)))
+        return np.concatenate(means)
+
+    def _means(self, ids: list[np.ndarray]) -> np.ndarray:
+        separator = self._tokenizer.end_of_text
+        begin = [] if separator is None else [separator]
+        room = max(1, self._model.context_tokens - len(begin))
+        # (text, its tokens): more than one piece where a text is longer than the context.
+        pieces = [(n, row[at : at + room]) for n, row in enumerate(ids) for at in range(0, len(row), room)]
+        pieces.sort(key=lambda piece: len(piece[1]))
+        sums_ND, counts_N = None, np.array([max(1, len(row)) for row in ids], dtype=np.float64)
+        at_a_time = max(1, _TOKENS_AT_A_TIME // (room + len(begin)))
+        for first in range(0, len(pieces), at_a_time):
+            some = pieces[first : first + at_a_time]
+            sums_BD = self._sums([row for _, row in some], begin)
+            if sums_ND is None:
+                sums_ND = np.zeros((len(ids), sums_BD.shape[1]))
+            np.add.at(sums_ND, [n for n, _ in some], sums_BD)
+        if sums_ND is None:  # no text has a token
+            sums_ND = np.zeros((len(ids), self._sums([np.zeros(1, dtype=np.int64)], begin).shape[1]))
+        return (sums_ND / counts_N[:, None]).astype(np.float32)
+
+    def _sums(self, rows: list[np.ndarray], begin: list[int]) -> np.ndarray:
+        """The sum of the states over each row's own tokens, [B, D]. What fills up a row stands behind it, where no
+        token of it looks.
+        """
+        longest = max(map(len, rows))
+        tokens_BT = torch.zeros(len(rows), len(begin) + longest, dtype=torch.long)
+        own_BT = torch.zeros(len(rows), len(begin) + longest)
+        for b, row in enumerate(rows):
+            tokens_BT[b, : len(begin)] = torch.tensor(begin, dtype=torch.long)
+            tokens_BT[b, len(begin) : len(begin) + len(row)] = torch.from_numpy(row)
+            own_BT[b, len(begin) : len(begin) + len(row)] = 1
+        device = next(self._model.parameters()).device
+        with evaluating(self._model), watch(self._model, self.layer) as seen:
+            self._model.stream(tokens_BT.to(device))
+        states_BTD: Tensor = seen[self.layer].float().cpu()
+        return torch.einsum("btd,bt->bd", states_BTD, own_BT).double().numpy()
+
+
+def _units(vectors_ND: np.ndarray, mean_D: np.ndarray) -> np.ndarray:
+    """Without the mean, of length 1; a vector that is the mean stays 0."""
+    vectors_ND = vectors_ND - mean_D
+    lengths_N = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    return np.where(lengths_N > _SMALLEST, vectors_ND / np.maximum(lengths_N, _SMALLEST), 0).astype(np.float32)
+
+
+def _in_groups(texts: Iterable[str], most: int) -> Iterator[list[str]]:
+    group: list[str] = []
+    for text in texts:
+        group.append(text)
+        if len(group) == most:
+            yield group
+            group = []
+    if group:
+        yield group

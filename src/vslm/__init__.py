@@ -110,6 +110,8 @@ _HOMES = {
         "shared_two_streams",
     ),
     "vslm.models.path.shares": ("LowRank", "Shares"),
+    "vslm.models.adapters.adapter": ("Adapter", "AdapterModule", "attached"),
+    "vslm.models.adapters.lora": ("LoRA",),
     "vslm.models.elements.states": (
         "AddVector",
         "InjectMatrix",

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from vslm.lab.checks import finished
 from vslm.models.generation import generate
 from vslm.models.language_model import LanguageModel
 from vslm.results.naming import Named, named, study_around
+from vslm.runs.adapted import put_on
 from vslm.runs.stored_run import StoredRun
 
 _MOST_TOKENS = 1_000_000  # days of writing
@@ -122,18 +123,23 @@ def _first_finished(named: Named) -> Path:
     raise torn or ResultError(str(study.path), f"no finished run of {arm!r}", "", "the command that began it goes on")
 
 
-def open_run(folder: Path, draws: Draws, *, trust: bool = False) -> Writer:
+def open_run(folder: Path, draws: Draws, *, adapters: Iterable[Path] = (), trust: bool = False) -> Writer:
     """The model of a run's folder, or of the first finished seed of an arm's folder, or of a study's baseline.
 
     Args:
         folder: of the run, the arm or the study.
         draws: how it writes.
+        adapters: folders of runs that trained an adapter beside the same weights; together they add up.
         trust: whether code in the folder is run even if this user did not run it before.
-    Raises: ResultError if there is no finished run, or only code that may not be run can read it.
+    Raises: ResultError if there is no finished run, or only code that may not be run can read it; as `put_on`.
     """
     around = study_around(folder)
     if around is not None and not (folder / "experiment.json").is_file():
         folder = _first_finished(named(folder))
     finished(folder)
     run = StoredRun(folder, trust=trust)
-    return Writer(run.model(), run.tokenizer, draws, run)
+    model = run.model()
+    for adapter in adapters:
+        finished(adapter)
+    put_on(model, run, adapters, trust=trust)
+    return Writer(model, run.tokenizer, draws, run)

@@ -30,6 +30,7 @@ class TextReader:
     def __call__(self, folder: Path, text: str) -> tuple[FittedTokenizer, dict[str, np.ndarray], str]:
         """What the models of a run say of every token of a text.
 
+        A run with an adapter is read without it, too: as step 0.
         A long text is read after fewer of the stored steps, and torn weights are left out; both are said. No code of
         the folder is run.
 
@@ -44,6 +45,9 @@ class TextReader:
         """
         run = StoredRun(folder, may_run_code=False)
         stored = run.steps
+        has_adapter = bool(stored) and run.job.experiment.adapter is not None
+        if has_adapter:
+            stored = tuple(sorted({0, *stored}))
         if not stored:
             found, do = "its weights are not stored", "run it again"
             raise ResultError(f"{folder.parent.name}/{folder.name}", found, "", do)
@@ -53,6 +57,8 @@ class TextReader:
         steps, tables = list(by_step), list(by_step.values())
         left_out = len(stored) - len(torn) - len(steps)
         remarks = [tables[-1].remark] if tables[-1].remark else []
+        if has_adapter:
+            remarks.append(f"step 0 is {run.job.experiment.start_from}, without the adapter")
         if torn:
             named = ", ".join(f"{step:,}" for step in torn)
             remarks.append(f"not read after step{'s' if len(torn) > 1 else ''} {named}, whose weights are torn")
@@ -102,11 +108,12 @@ class TextReader:
         return self._counts.get(name)
 
     def _model(self, run: StoredRun, step: int) -> LanguageModel:
-        path = run.weights_path(step)
+        is_without = step == 0 and run.job.experiment.adapter is not None
+        path = run.weights_path(run.steps[-1] if is_without else step)
         stamp = path.stat().st_mtime_ns, path.stat().st_size
         kept = self._open.get((run.path, step))
         if kept is None or kept[0] != stamp:
-            kept = stamp, run.model(step)
+            kept = stamp, run.without_adapter() if is_without else run.model(step)
             self._open[run.path, step] = kept
         self._open.move_to_end((run.path, step))
         while len(self._open) > _MOST_OPEN:

@@ -46,6 +46,7 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 AllowHost = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 Texts = Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)]
 Shapes = Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)]
+Adapters = Annotated[tuple[Path, ...], Parameter(name="--adapter", negative="", show_default=False)]
 Set = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 _NEEDED = {
     "STUDY": "a Python file that defines STUDY is needed, such as studies/quickstart.py",

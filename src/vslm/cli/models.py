@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from vslm.cli.arguments import Count, Flag, Json, Real, Some
+from vslm.cli.arguments import Adapters, Count, Flag, Json, Real, Some
 from vslm.cli.printing import print_json
 from vslm.core.errors import VslmError
 from vslm.core.visible import plain
@@ -19,6 +19,7 @@ def sample(
     temperature: Real = 0.8,
     top_k: Count | None = None,
     seed: Count = 0,
+    adapter: Adapters = (),
     trust: Flag = False,
 ) -> None:
     """Let a trained model write.
@@ -34,11 +35,14 @@ def sample(
         temperature: Below 1 is more likely text, 0 always the likeliest token.
         top_k: Draw from the k likeliest tokens only. Default: from all.
         seed: Of the draws: the same seed writes the same text.
+        adapter: The folder of a run that trained an adapter (Experiment(adapter=...)) beside these weights. May be
+            repeated: several act together.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     from vslm.after.sampling import Draws, converse, open_run
 
-    writer = open_run(folder, Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed), trust=trust)
+    draws = Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+    writer = open_run(folder, draws, adapters=adapter, trust=trust)
     if writer.run.path.resolve() != folder.resolve():
         print(f"vslm: {writer.run.path} writes", file=sys.stderr)
     if interactive:

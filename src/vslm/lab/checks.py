@@ -17,6 +17,7 @@ from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
+from vslm.lab.adapter_checks import check_adapter, check_model_of_start
 from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
@@ -26,7 +27,7 @@ from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
 from vslm.results.records import RunEnd
 from vslm.results.seals import MODEL, unlike
-from vslm.runs.stored_run import StoredRun
+from vslm.runs.stored_run import StoredRun, has_adapter, starting_tensors
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Experiment
 from vslm.study.matching import check_equal
@@ -64,6 +65,11 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
         if isinstance(experiment.start_from, str):
             with _said_at(f"arms.{arm}.start_from"):
                 _check_start(experiment, corpora[arm])
+        if experiment.adapter is not None:
+            try:
+                check_adapter(experiment, experiment.adapter, corpora[arm])
+            except SpecError as error:
+                raise error.within(f"arms.{arm}") from None
         for run in experiment.objective.runs() if experiment.objective is not None else ():
             with _said_at(f"arms.{arm}.objective"):
                 _check_run(Path(run), corpora[arm])
@@ -148,12 +154,20 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
 
 
 def _check_start(experiment: Experiment, corpus: Corpus) -> None:
-    """Refuse a folder that is no finished run, another tokenizer, and weights that do not fit the model."""
+    """Refuse a folder that is no finished run, another tokenizer, and weights that do not fit the model; beside an
+    adapter another model, too.
+    """
     folder = Path(str(experiment.start_from))
     _check_run(folder, corpus)
+    if experiment.adapter is not None:
+        check_model_of_start(experiment)
     model = experiment.model.build(vocabulary=corpus.vocabulary, init=Init(seed=0))
     own = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     path = folder / "weights.safetensors"
+    if has_adapter(folder):
+        stored = {name: tuple(tensor.shape) for name, tensor in starting_tensors(folder).items()}
+        check_shapes(own, stored, str(path))
+        return
     try:
         with safe_open(checked(path), framework="numpy") as file:
             stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no dict)

@@ -116,6 +116,8 @@ def shape_of(experiment: Experiment, vocabulary: int, threads: int) -> str:
         "vocabulary": vocabulary,
         "threads": threads,
     }
+    if experiment.adapter is not None:
+        what["adapter"] = to_plain(experiment.adapter)
     return fingerprint(what)
 
 

@@ -5,6 +5,7 @@ Not for: saying how much it will take. This is a lower bound, so that nothing is
 
 import math
 import os
+from typing import get_args
 
 from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
@@ -15,7 +16,6 @@ from vslm.optim.optimizer import Optimizer
 from vslm.study.experiment import Experiment
 
 _BYTES_PER_NUMBER = 4  # fp32
-_NUMBERS_PER_PARAMETER = 2  # its value and its gradient
 
 
 def machine_bytes() -> int | None:
@@ -34,7 +34,8 @@ def least_bytes(experiment: Experiment, vocabulary: int) -> int:
     """
     model = experiment.model
     widths = sum(visit.around.width for visit in model.visits())
-    numbers = _NUMBERS_PER_PARAMETER * model.num_parameters(vocabulary) + state_numbers(experiment, vocabulary)
+    gradients = experiment.num_trained_parameters(vocabulary)
+    numbers = experiment.num_parameters(vocabulary) + gradients + state_numbers(experiment, vocabulary)
     numbers += experiment.tokens_per_step // experiment.accumulation * widths
     return _BYTES_PER_NUMBER * numbers
 
@@ -45,6 +46,9 @@ def state_numbers(experiment: Experiment, vocabulary: int) -> int:
     """
     optimizer = experiment.optimizer
     assert optimizer is not None  # filled in when the experiment was made
+    if experiment.adapter is not None:
+        fewest = min(_kept(optimizer, role) for role in get_args(Role))
+        return int(experiment.num_trained_parameters(vocabulary) * fewest)
     rest = experiment.model.num_parameters_without_embeddings(vocabulary)
     tables = experiment.model.num_parameters(vocabulary) - rest
     fewest = min(_kept(optimizer, role) for role in ("matrix", "vector", "stream map"))

@@ -360,7 +360,7 @@ def earlier_pilots(experiment: Experiment, corpus: Corpus) -> list[dict[str, Any
     """What pilots on this machine saw on the same corpus, of models with half to twice the parameters and the same
     context; the shortest runs first. What cannot be read is left out.
     """
-    own, found = experiment.model.num_parameters(corpus.vocabulary), []
+    own, found = experiment.num_parameters(corpus.vocabulary), []
     for path in sorted((home() / "pilots").glob("*.json")):
         try:
             kept = read_json(path)

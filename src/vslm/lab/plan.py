@@ -94,7 +94,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     seeds = tuple(range(looks[0])) if looks else parse_seeds(asked)
     sizes = stage_sizes(study, len(seeds))
     workers = options.workers or min(available_cores(), max(size.num_runs for size in sizes))
-    flops = {arm: experiment.model.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
+    flops = {arm: experiment.flops_per_token(corpora[arm].vocabulary) for arm, experiment in study.arms.items()}
     shape = shape_of(study.arms[study.baseline], corpora[study.baseline].vocabulary, 1)
     base_rate, speed_from = _speed(speed_seen(shape, device(options.device)), card, flops[study.baseline])
     flops_rate = base_rate * flops[study.baseline]
@@ -117,13 +117,14 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         guess = Timed(flops_rate / flops[arm], flops_rate / flops[study.baseline])
         tokens = tokens_of_arm(study, arm, base_tokens, flops, guess)
         vocabulary = corpora[arm].vocabulary
-        parameters = experiment.model.num_parameters(vocabulary)
+        trained = experiment.num_trained_parameters(vocabulary)
         arms[arm] = {
             "differences": [list(one) for one in differences(baseline, experiment)],
-            "num_parameters": parameters,
+            "num_parameters": experiment.num_parameters(vocabulary),
+            "num_trained_parameters": trained,
             "num_parameters_without_embeddings": experiment.model.num_parameters_without_embeddings(vocabulary),
             "flops_per_token": flops[arm],
-            "executed_flops_per_token": experiment.model.executed_flops_per_token(
+            "executed_flops_per_token": experiment.executed_flops_per_token(
                 vocabulary, experiment.model.kernels(Where(device_type))
             ),
             "relative_sizes": relative[arm],
@@ -134,7 +135,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "disk_mb": _disk_bytes(study, experiment, vocabulary, len(seeds)) / 1e6,
         }
         num_kept = _num_kept(study, experiment, tokens, len(seeds))
-        arms[arm] |= {"kept_weights": num_kept, "kept_mb": parameters * _BYTES_PER_KEPT_PARAMETER * num_kept / 1e6}
+        arms[arm] |= {"kept_weights": num_kept, "kept_mb": trained * _BYTES_PER_KEPT_PARAMETER * num_kept / 1e6}
         arms[arm]["disk_mb"] += arms[arm]["kept_mb"]
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
     num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
@@ -236,7 +237,7 @@ def _disk_bytes(study: Study, experiment: Experiment, vocabulary: int, num_seeds
     """
     num_choosing = (study.screen is not None) + (study.tune.most_runs() if study.tune else 0)
     num_judged = num_seeds * len(study.budgets)
-    weights = experiment.model.num_parameters(vocabulary)
+    weights = experiment.num_trained_parameters(vocabulary)
     checkpoint = weights * (1 + (experiment.averaging is not None)) + state_numbers(experiment, vocabulary)
     return _BYTES_PER_NUMBER * (num_choosing * weights + num_judged * (weights + _NUM_CHECKPOINTS * checkpoint))
 

@@ -92,9 +92,9 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         row.stages_tokens, row.tokens = stages_tokens, sum(stages_tokens)
         row.addition = (old.addition or 0) if old else addition
         row.timed = old.timed if old else TimedRecord.from_plain(dataclasses.asdict(speed)) if speed else None
-        model = study.arms[arm].model
-        row.kernels = model.kernels(settings_of(settings).where)
-        row.executed_flops_per_token = model.executed_flops_per_token(bench.corpora[arm].vocabulary, row.kernels)
+        experiment, vocabulary = study.arms[arm], bench.corpora[arm].vocabulary
+        row.kernels = experiment.model.kernels(settings_of(settings).where)
+        row.executed_flops_per_token = experiment.executed_flops_per_token(vocabulary, row.kernels)
     record = StudyRecord(
         format=FORMAT,
         name=study_name(bench.study_file, out),
@@ -148,9 +148,10 @@ def _row(bench: Bench, arm: str) -> ArmRecord:
         experiment=to_plain(experiment),
         fingerprint=fingerprint(experiment),
         differences=[list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
-        num_parameters=experiment.model.num_parameters(corpus.vocabulary),
+        num_parameters=experiment.num_parameters(corpus.vocabulary),
+        num_trained_parameters=experiment.num_trained_parameters(corpus.vocabulary) if experiment.adapter else None,
         num_parameters_without_embeddings=experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
-        flops_per_token=experiment.model.flops_per_token(corpus.vocabulary),
+        flops_per_token=experiment.flops_per_token(corpus.vocabulary),
         corpus=corpus.fingerprint,
         bytes_per_token=scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
         start_sha256=start_checksum(experiment),

@@ -102,13 +102,13 @@ class Counted(Spec):
         )
         visits = self.longest.visits
         ends = self.root.forward_flops_per_token() + readout
-        exits = sum(visit.element.num_exits() * self._in_training(visit, readout, readout) for visit in visits)
+        exits = sum(visit.element.num_exits() * self.in_training(visit, readout, readout) for visit in visits)
         return TRAINING_PER_FORWARD * ends + exits + sum(self.training_flops_per_token(visit) for visit in visits)
 
     def training_flops_per_token(self, visit: Visit) -> float:
         """Useful FLOPs of training of one visit, per token, without its exits."""
         forward = visit.forward_flops_per_token()
-        return self._in_training(visit, forward, forward)
+        return self.in_training(visit, forward, forward)
 
     def executed_flops_per_token(self, vocabulary: int, kernels: Mapping[str, str] | None = None) -> float:
         """FLOPs of training that are really computed, per token, at full context: the masked scores of kernels, too.
@@ -127,10 +127,24 @@ class Counted(Spec):
                     context_tokens=self.context_tokens,
                     window_tokens=mixing.window_tokens,
                 )
-                executed += self._in_training(visit, flops.forward - useful, flops.backward / 2 - useful)
+                executed += self.in_training(visit, flops.forward - useful, flops.backward / 2 - useful)
         return executed
 
-    def _in_training(self, visit: Visit, forward: float, per_product: float) -> float:
+    def weight_gradient_flops_per_token(self, vocabulary: int) -> float:
+        """What of the useful FLOPs of training goes into gradients of weights: one of the three products of each. Where
+        the weights are frozen it is not computed.
+        """
+        readout = self.readout.forward_flops_per_token(
+            width=self.longest.last_width, memory_width=self.root.memory_width, vocabulary=vocabulary
+        )
+        found = self.root.forward_flops_per_token() + readout
+        for visit in self.longest.visits:
+            mixed = sum(mixing.useful_flops_per_token(self.context_tokens) for mixing in visit.element.mixings())
+            products = visit.forward_flops_per_token() - mixed + visit.element.num_exits() * readout
+            found += self.in_training(visit, 0.0, products) / (TRAINING_PER_FORWARD - 1)
+        return found
+
+    def in_training(self, visit: Visit, forward: float, per_product: float) -> float:
         """What a visit costs on average: loops as often as they are drawn, and backwards only where gradients go.
 
         Args:

@@ -48,7 +48,7 @@ def _table(planned: dict[str, Any], baseline: str, width: int) -> list[str]:
     """A row per arm: what differs, parameters, FLOPs and minutes of a run."""
     arms = planned["arms"]
     numbers = {
-        arm: (count(row["num_parameters"]), count(row["flops_per_token"] * row["tokens"]), _minutes(row["minutes"]))
+        arm: (_parameters(row), count(row["flops_per_token"] * row["tokens"]), _minutes(row["minutes"]))
         for arm, row in arms.items()
     }
     sizes = [max(len(head), *(len(row[i]) for row in numbers.values())) for i, head in enumerate(_NUMBERS)]
@@ -67,6 +67,17 @@ def _table(planned: dict[str, Any], baseline: str, width: int) -> list[str]:
         lines.append(line(arm if len(arm) <= names else "", differs[0], numbers[arm]))
         lines += [line("", text, ("",) * len(sizes)) for text in differs[1:]]
     return lines
+
+
+def _parameters(row: dict[str, Any]) -> str:
+    """Those of the arm, and how many of them are trained where that is an adapter.
+
+    >>> _parameters({"num_parameters": 1_213_000, "num_trained_parameters": 13_000})
+    '1.21M (13.0k trained)'
+    """
+    trained = row["num_trained_parameters"]
+    words = "" if trained == row["num_parameters"] else f" ({count(trained)} trained)"
+    return f"{count(row['num_parameters'])}{words}"
 
 
 def _differences(differences: list[Any], room: int) -> list[str]:
@@ -163,7 +174,9 @@ def _show_arms(planned: dict[str, Any], baseline: str) -> None:
         for path, old, new in joined_differences(row["differences"]):
             print(f"  {path}: {old} -> {new}")
         without = row["num_parameters_without_embeddings"]
-        print(f"  {row['num_parameters']:,} parameters ({without:,} without embeddings)")
+        trained = row["num_trained_parameters"]
+        words = "" if trained == row["num_parameters"] else f"; {trained:,} of the adapter are trained"
+        print(f"  {row['num_parameters']:,} parameters ({without:,} without embeddings{words})")
         print(
             f"  {row['flops_per_token']:,.0f} FLOPs per token, {row['tokens']:,} tokens, {passes_words(row['passes'])}"
         )

@@ -179,6 +179,7 @@ class ArmRecord(Record):
     Attributes:
         experiment: the declaration, as `to_plain` writes it.
         differences: from the baseline: path, value there, value here.
+        num_trained_parameters: of an adapter beside a finished model; None where all are trained.
         corpus: its fingerprint.
         bytes_per_token: of what is scored of the validation text.
         start_sha256: of the weights that it starts from. objective_sha256: of those that its objective reads.
@@ -194,6 +195,7 @@ class ArmRecord(Record):
     fingerprint: str = held(TEXT, needed_to="run")
     differences: list[Any] = held(LIST, needed_to="run")
     num_parameters: int = held(WHOLE, needed_to="judge")
+    num_trained_parameters: int | None = told(WHOLE, when_set=True)
     num_parameters_without_embeddings: float | None = held(NUMBER)
     flops_per_token: float = held(NOT_NEGATIVE, needed_to="run")
     corpus: str = held(TEXT, needed_to="run")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vslm.core.seeds import derive_seed
@@ -18,13 +17,13 @@ from vslm.data.windows import num_target_bytes
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
+from vslm.models.adapters.adapter import AdapterModule, Encode
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.objectives.drawn_loops import own_objective
 from vslm.objectives.objective import Lowers, Passes
-from vslm.results.places import checked
 from vslm.runs.recording import recorded_by
-from vslm.runs.stored_run import StoredRun
+from vslm.runs.stored_run import StoredRun, starting_tensors
 from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.job import Job, Settings
 from vslm.training.averaging import WeightAverage
@@ -46,12 +45,25 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
     init = Init(seed=job.init_seed + offset)
     model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.where))
     if isinstance(start, str):
-        load_model_tensors(model, load_file(checked(Path(start) / "weights.safetensors")), start)
+        load_model_tensors(model, starting_tensors(Path(start), job.start_sha256), start)
     elif start.flip_last_bit:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.view(torch.int32).bitwise_xor_(1)
     return model.to(job.settings.device)
+
+
+def put_adapter_on(model: LanguageModel, job: Job, encode: Encode) -> AdapterModule | None:
+    """The adapter of a job with its initial values, on the model, whose own weights get no gradient from now on; None
+    where the model itself is trained.
+    """
+    spec = job.experiment.adapter
+    if spec is None:
+        return None
+    model.requires_grad_(requires_grad=False)
+    module = spec.build(model, init=Init(seed=job.init_seed).child("adapter"), encode=encode)
+    module.to(job.settings.device).attach(model)
+    return module
 
 
 def build_loss(model: LanguageModel, settings: Settings, backend: str = _BACKEND) -> Callable[[Tensor, Tensor], Tensor]:
@@ -112,6 +124,8 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
     experiment = job.experiment
     torch.manual_seed(derive_seed("dropout", job.init_seed))
     model = build_model(job, corpus.vocabulary)
+    adapter = put_adapter_on(model, job, corpus.tokenizer.encode)
+    trained = model if adapter is None else adapter
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
@@ -119,11 +133,12 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
     loss = build_loss(model, job.settings, backend)
     return Objects(
         model=model,
+        trained=trained,
         token_loss=loss,
         is_compiled=job.settings.compiled,
         has_modes=has_modes(model),
         objective=build_objective(model, job, loss, backend),
-        optimizer=experiment.optimizer.build(model),
+        optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(
             train,
@@ -136,7 +151,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         num_steps=num_steps,
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
-        average=WeightAverage(model, averaging.horizon_fraction * num_steps) if averaging else None,
+        average=WeightAverage(trained, averaging.horizon_fraction * num_steps) if averaging else None,
         measures=_measures(job, model, corpus) if measured else {},
         device=torch.device(job.settings.device),
     )

@@ -105,7 +105,7 @@ class _Watcher:
         if training.step in self.kept_steps and training.step < training.objects.num_steps:
             with averaged(training.objects.average):
                 path = RunFolder(self.folder, self.job.arm, self.job.data_seed).kept_path(training.step)
-                save_weights(path, model_tensors(training.objects.model))
+                save_weights(path, model_tensors(training.objects.weights))
 
     def after_step(self, training: Training) -> None:
         """Called after every step and what is measured after it."""
@@ -171,7 +171,7 @@ def environment(job: Job) -> dict[str, Any]:
 
 def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -> None:
     tokens_per_step = job.experiment.tokens_per_step
-    flops_per_token = job.experiment.model.flops_per_token(corpus.vocabulary)
+    flops_per_token = job.experiment.flops_per_token(corpus.vocabulary)
     losses = losses_of(training.taken, job.split)
     others = [one for one in training.taken if one.measure != recorded_by(LossByPosition, job.split)]
     rows = []
@@ -205,7 +205,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         fingerprint=job.fingerprint,
         step=training.step,
         tokens=tokens,
-        flops=tokens * job.experiment.model.flops_per_token(corpus.vocabulary),
+        flops=tokens * job.experiment.flops_per_token(corpus.vocabulary),
         seconds=training.seconds,
         first_step_seconds=training.first_step_seconds,
         step_core_seconds=training.step_core_seconds,
@@ -223,7 +223,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         if not job.is_made_to_choose:
             write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
     with averaged(training.objects.average):
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.model).items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.weights).items()}
         with written_whole(folder / "weights.safetensors") as file:
             file.write(safetensors.torch.save(tensors))
     done.weights_bytes = (folder / "weights.safetensors").stat().st_size

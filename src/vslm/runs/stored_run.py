@@ -4,35 +4,40 @@
     run.steps                       # (0, 1, 10, ..., 977): the kept ones, and the last once it is done
     run.model(10)                   # on the CPU, in evaluation mode
 
-A run that is still going, or that diverged, has the steps that it kept. Not for: going on with a training.
+A run that is still going, or that diverged, has the steps that it kept. A run with an adapter stored the adapter alone:
+its model is that of the run that it started from, with the adapter on. Not for: going on with a training.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vslm.core.errors import DataError, ResultError, RunError
 from vslm.core.specs import from_plain
 from vslm.data.corpus import open_corpus
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
 from vslm.measure.token_counts import training_counts
+from vslm.models.adapters.adapter import AdapterModule
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.models.parts.kernels import Where
-from vslm.results.files import RUN_ANEW, read_json
+from vslm.results.files import RUN_ANEW, read_json, sha256
 from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of
 from vslm.results.places import checked
 from vslm.results.seals import MODEL, unlike
 from vslm.study.job import Job
 from vslm.study.study_file import Kinds, kinds_of
-from vslm.training.checkpoints import load_model_tensors
+from vslm.training.checkpoints import load_model_tensors, model_tensors
 from vslm.training.kept_weights import load_weights
+
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class StoredRun:
     def last_step(self) -> int | None:
         """The step that a run which ended well ended at; None for every other run."""
         done = self.folder.done
-        if done is None or not done.ended_well or not (self.path / "weights.safetensors").is_file():
+        if done is None or not done.ended_well or not (self.path / WEIGHTS).is_file():
             return None
         if done.step is None:
             raise ResultError(str(self.path / "done.json"), "names no step that the run ended at", "", DONE_ANEW)
@@ -127,15 +132,61 @@ class StoredRun:
             device: where it goes, with the kernels that it has there.
         Raises: ResultError if that step is not stored, or its file is torn or of another model.
         """
+        adapter = self.job.experiment.adapter
+        path, tensors = self._weights(step)
+        if adapter is None:
+            return _load(self._built(device), tensors, path).to(device).eval()
+        model = self._started(device)
+        self.adapter(model, step).to(device).attach(model)
+        return model.to(device).eval()
+
+    def adapter(self, model: LanguageModel, step: int | None = None) -> AdapterModule:
+        """The adapter that it trained, after a step, for a model of the weights beside which it was; not put on.
+
+        Raises: as `model`; ResultError for a run that trained a whole model, SpecError for a model that it does not
+            fit.
+        """
+        spec = self.job.experiment.adapter
+        if spec is None:
+            do = "name the folder of a run with Experiment(adapter=...)"
+            raise ResultError(str(self.path), "this run trained a whole model", "an adapter is needed", do)
+        path, tensors = self._weights(step)
+        return _load(spec.build(model, init=Init(seed=0), encode=self.tokenizer.encode), tensors, path)
+
+    def whole_tensors(self) -> dict[str, Tensor]:
+        """The last weights as those of one model: of a run with an adapter, its model's with the adapter merged.
+
+        Raises: as `model`; ResultError for an adapter that cannot be merged.
+        """
+        if self.job.experiment.adapter is None:
+            return self._weights(None)[1]
+        model = self._started("cpu")
+        module = self.adapter(model)
+        if not module.merges:
+            found = f"it holds a {type(self.job.experiment.adapter).__name__}, which cannot be written into weights"
+            do = f"start from {self.job.experiment.start_from}, beside which it was trained"
+            raise ResultError(str(self.path), found, "a whole model, or an adapter that can, is needed", do)
+        module.merge(model)
+        return model_tensors(model)
+
+    def without_adapter(self) -> LanguageModel:
+        """The model beside which its adapter was trained, on the CPU, in evaluation mode. Raises: as `model`."""
+        return self._started("cpu").eval()
+
+    def _built(self, device: str) -> LanguageModel:
+        """Its model, on the CPU, with weights that mean nothing yet."""
         spec = self.job.experiment.model
         where = Where(device, fused=self.job.settings.fused_attention)
-        path, tensors = self._weights(step)
-        model = spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels(where))
-        try:
-            load_model_tensors(model, tensors, str(path))
-        except RunError as error:  # whole, and of another model
-            raise ResultError(error.where, error.found, error.allowed, error.do) from None
-        return model.to(device).eval()
+        return spec.build(vocabulary=self.tokenizer.vocabulary, init=Init(seed=0), kernels=spec.kernels(where))
+
+    def _started(self, device: str) -> LanguageModel:
+        """The model beside which its adapter was trained, on the CPU."""
+        start, digest = Path(str(self.job.experiment.start_from)), str(self.job.start_sha256)
+        if not (start / WEIGHTS).is_file():
+            found = f"it changes the weights of {start}, which are not there"
+            do = f"name another run that has them: vslm sample RUN --adapter {self.path}"
+            raise ResultError(str(self.path), found, f"weights with SHA-256 {digest[:12]} are needed", do)
+        return _load(self._built(device), starting_tensors(start, digest), start / WEIGHTS)
 
     def models(
         self, say: Callable[[str], None], steps: Iterable[int] | None = None
@@ -155,14 +206,14 @@ class StoredRun:
 
     def weights_path(self, step: int) -> Path:
         """The file that holds the weights of a stored step."""
-        return self.path / "weights.safetensors" if step == self.last_step else self.folder.kept_path(step)
+        return self.path / WEIGHTS if step == self.last_step else self.folder.kept_path(step)
 
     def _weights(self, step: int | None) -> tuple[Path, dict[str, Tensor]]:
         last = self.last_step
         if step is None and last is None:
             raise ResultError(str(self.path), self._why_no_last(), "a run that ended well is needed")
         if step is None or step == last:
-            path = self.path / "weights.safetensors"
+            path = self.path / WEIGHTS
             self._check_sealed()
             try:
                 return path, load_file(checked(path))
@@ -191,3 +242,43 @@ class StoredRun:
         if done and not done.ended_well:
             return f"this run diverged at step {done.diverged_step}, and what its model gives is no text"
         return "no finished run"
+
+
+def has_adapter(folder: Path) -> bool:
+    """Whether the run in a folder trained an adapter, and so holds nothing else."""
+    record = folder / "experiment.json"
+    content = read_json(record) if record.is_file() else None
+    try:
+        return content["job"]["experiment"].get("adapter") is not None  # type: ignore[index]
+    except (AttributeError, KeyError, TypeError):
+        return False  # not the record of a run, which is said by who reads it as one
+
+
+def starting_tensors(folder: Path, digest: str | None = None) -> dict[str, Tensor]:
+    """The weights of a finished run, as training starts from them.
+
+    Args:
+        folder: of the run.
+        digest: SHA-256 that their file had when they were chosen; None: not known.
+    Raises: ResultError for another file, and as `StoredRun.whole_tensors`.
+    """
+    path = folder / WEIGHTS
+    if digest is not None and (now := sha256(path)) != digest:
+        found = f"these weights have SHA-256 {now[:12]}"
+        raise ResultError(str(path), found, f"{digest[:12]} is needed: others were chosen", "bring the old file back")
+    return StoredRun(folder).whole_tensors() if has_adapter(folder) else load_file(checked(path))
+
+
+_M = TypeVar("_M", bound=nn.Module)
+
+
+def _load(module: _M, tensors: dict[str, Tensor], path: Path) -> _M:
+    """Copy stored tensors into a module.
+
+    Raises: ResultError for those of another one.
+    """
+    try:
+        load_model_tensors(module, tensors, str(path))
+    except RunError as error:  # whole, and of another model
+        raise ResultError(error.where, error.found, error.allowed, error.do) from None
+    return module

@@ -30,6 +30,7 @@ from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
 from vslm.measure.token_view import TokenView
+from vslm.models.adapters.lora import LoRA
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.exits import Exit
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
@@ -150,6 +151,9 @@ MODELS = {
     "FixedStd": FixedStd,
     "FanIn": FanIn,
 }
+ADAPTERS = {
+    "LoRA": LoRA,
+}
 DATA = {
     "Text": Text,
     "StandardLibrary": StandardLibrary,
@@ -226,6 +230,7 @@ DECLARATIONS = {  # what measures say of their arrays, in the records of runs
 }
 KINDS: dict[str, type] = {
     **MODELS,
+    **ADAPTERS,
     **DATA,
     **RETRIEVERS,
     **OBJECTIVES,

@@ -1,7 +1,7 @@
 """The declaration of one training: a model, data, a budget, and everything between them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vslm.core.bounds import BatchTokens, Flops, Minutes, Real, Seed, Some, Tokens
@@ -11,6 +11,7 @@ from vslm.data.sources import Source
 from vslm.data.windows import check_alignment
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, log_spaced_steps
+from vslm.models.adapters.adapter import Adapter
 from vslm.models.elements.exits import Exit
 from vslm.models.language_model import Model
 from vslm.objectives.objective import Objective
@@ -95,6 +96,9 @@ class Experiment(Spec):
         keep_weights: at how many log-spaced steps the weights of a run are kept, the first (step 0) and the last among
             them: for measures that are taken later, and for looking at text as it was predicted then. 0 keeps the last
             ones alone. Changes no number, so the fingerprint leaves it out; a run that is done keeps what it kept.
+        adapter: what is trained beside the model of the run that `start_from` names, which is frozen; None: the model
+            itself is trained. What is stored is the adapter alone. The model is that of the run; its context may be
+            shorter.
     """
 
     model: Model
@@ -109,6 +113,7 @@ class Experiment(Spec):
     start_from: str | FreshStart = FreshStart()
     keep_weights: Some = field(default=0, metadata={"in_fingerprint": False})
     objective: Objective | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    adapter: Adapter | None = field(default=None, metadata={"in_fingerprint": "when set"})
 
     def __post_init__(self) -> None:
         """Fill in what depends on size, then check."""
@@ -147,6 +152,8 @@ class Experiment(Spec):
             self.model.validate()
         except SpecError as error:
             raise error.within("model") from None
+        if self.adapter is not None:
+            self._validate_adapter(self.adapter)
         for visit in self.model.visits():
             if isinstance(visit.element, Exit) and visit.element.offset > self.model.context_tokens:
                 found = f"{visit.element.offset} tokens ahead in a context of {self.model.context_tokens}"
@@ -163,6 +170,40 @@ class Experiment(Spec):
             measure.declared()
         if self.objective is not None:
             self.objective.check_fits(self.model)
+
+    def _validate_adapter(self, adapter: Adapter) -> None:
+        if not isinstance(self.start_from, str):
+            found = f"{type(adapter).__name__} on a model with new weights"
+            do = "train the model first, and name its run in start_from"
+            raise SpecError("adapter", found, "a finished run is needed: its weights are frozen", do)
+        try:
+            adapter.check_fits(self.model)
+        except SpecError as error:
+            raise error.within("adapter") from None
+
+    def num_parameters(self, vocabulary: int) -> int:
+        """Of the model and its adapter, if there is one."""
+        added = 0 if self.adapter is None else self.adapter.num_parameters(self.model, vocabulary)
+        return self.model.num_parameters(vocabulary) + added
+
+    def num_trained_parameters(self, vocabulary: int) -> int:
+        """Those that the optimizer changes: the adapter's, or all."""
+        if self.adapter is None:
+            return self.model.num_parameters(vocabulary)
+        return self.adapter.num_parameters(self.model, vocabulary)
+
+    def flops_per_token(self, vocabulary: int) -> float:
+        """Useful FLOPs of training, per token, at full context."""
+        if self.adapter is None:
+            return self.model.flops_per_token(vocabulary)
+        return self.adapter.training_flops_per_token(self.model, vocabulary)
+
+    def executed_flops_per_token(self, vocabulary: int, kernels: Mapping[str, str] | None = None) -> float:
+        """FLOPs of training that are really computed: masked scores of kernels, too. See `Model`."""
+        executed = self.model.executed_flops_per_token(vocabulary, kernels)
+        if self.adapter is None:
+            return executed
+        return executed - self.model.flops_per_token(vocabulary) + self.flops_per_token(vocabulary)
 
     @property
     def batch_windows(self) -> int:

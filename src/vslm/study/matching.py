@@ -37,6 +37,15 @@ def size_of(model: Model, by: Size, vocabulary: int) -> float:
     return model.flops_per_token(vocabulary)
 
 
+def size_of_arm(experiment: Experiment, by: Size, vocabulary: int) -> float:
+    """How large an arm is: `size_of` its model, or of what is trained of it where that is an adapter."""
+    if experiment.adapter is None:
+        return size_of(experiment.model, by, vocabulary)
+    if by == "flops":
+        return experiment.flops_per_token(vocabulary)
+    return experiment.num_trained_parameters(vocabulary)
+
+
 def matched(
     arm: Experiment,
     *,
@@ -158,7 +167,7 @@ def relative_sizes(
     """Per arm and per kind of size, how much larger than the baseline it is: 0.02 for two per cent more."""
 
     def relative(arm: str, by: Size) -> float:
-        size, base = (size_of(arms[name].model, by, vocabularies[name]) for name in (arm, baseline))
+        size, base = (size_of_arm(arms[name], by, vocabularies[name]) for name in (arm, baseline))
         return size / base - 1
 
     return {arm: {by: relative(arm, by) for by in SIZES} for arm in arms}
@@ -176,9 +185,9 @@ def check_equal(
 
     Raises: SpecError naming the first arm that is further off than 0.5% and not listed in `unequal`.
     """
-    base = size_of(arms[baseline].model, by, vocabularies[baseline])
+    base = size_of_arm(arms[baseline], by, vocabularies[baseline])
     for arm, experiment in arms.items():
-        size = size_of(experiment.model, by, vocabularies[arm])
+        size = size_of_arm(experiment, by, vocabularies[arm])
         if arm not in unequal and abs(size / base - 1) > TOLERANCE_FRACTION:
             found = f"{size:,.0f} {WORDS[by]} where {baseline!r} has {base:,.0f} ({size / base - 1:+.2%})"
             do = f"build it with matched(..., to={baseline}, by={by!r}, change=...), or list it in unequal"

@@ -46,13 +46,15 @@ class Objects:
     """What a training is made of.
 
     Args:
-        model: its parameters are trained in place.
+        model: what text goes through.
+        trained: whose parameters are trained in place, checkpointed and averaged; None: the model's. An adapter that
+            is attached to the model is no part of it.
         token_loss: (tokens_BT, targets_BT) -> loss_nats_BT through `model`; may be compiled.
         is_compiled: whether it is.
         has_modes: whether the model may compute otherwise in training than in evaluation.
         objective: (batch or a part of it, step from 0) -> (what training lowers, loss_nats_BT); see `objectives`.
             Recorded losses are loss_nats_BT in training and token_loss in evaluation, whatever is lowered.
-        optimizer: over the parameters of `model`; the rate in each group is the peak.
+        optimizer: over the parameters of `trained`; the rate in each group is the peak.
         rate_factor: step (from 0) -> share of the peak rate.
         batch: step (from 0) -> the batch on the CPU, a pure function.
         num_steps: optimizer steps in all.
@@ -64,6 +66,7 @@ class Objects:
     """
 
     model: nn.Module
+    trained: nn.Module | None = None
     token_loss: Callable[[Tensor, Tensor], Tensor]
     is_compiled: bool = False
     has_modes: bool = True
@@ -77,6 +80,11 @@ class Objects:
     average: WeightAverage | None = None
     measures: Mapping[str, Scheduled] = field(default_factory=dict)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def weights(self) -> nn.Module:
+        """What is trained."""
+        return self.model if self.trained is None else self.trained
 
 
 @dataclass
@@ -223,7 +231,7 @@ class Training:
     def checkpoint(self) -> Checkpoint:
         """Everything needed to go on from here and end with the same bits."""
         o = self.objects
-        tensors = {f"model.{name}": tensor for name, tensor in model_tensors(o.model).items()}
+        tensors = {f"model.{name}": tensor for name, tensor in model_tensors(o.weights).items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(o.optimizer).items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if o.device.type == "cuda":
@@ -260,7 +268,7 @@ class Training:
             head: {name[len(head) + 1 :]: t for name, t in checkpoint.tensors.items() if name.startswith(f"{head}.")}
             for head in ("model", "optimizer", "average")
         }
-        load_model_tensors(o.model, part["model"], f"checkpoint at step {checkpoint.step}")
+        load_model_tensors(o.weights, part["model"], f"checkpoint at step {checkpoint.step}")
         load_optimizer(o.optimizer, part["optimizer"], checkpoint.plain.get("optimizer"))
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if o.device.type == "cuda" and "random.cuda" in checkpoint.tensors:

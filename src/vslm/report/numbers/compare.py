@@ -216,6 +216,11 @@ def warnings_of(a: Side, b: Side, measure: PrimaryNumber) -> list[Warned]:
     if a.tokens is None or b.tokens is None or abs(a.tokens - b.tokens) > _SAME_BUDGET * a.tokens:
         what = "lowers the loss" if measure.is_loss else "changes it"
         check("budget", a.tokens, b.tokens, f"more training {what} by itself", lambda x: f"{count(x)} tokens")
+    starts = [side.arm.start_sha256 for side in (a, b)]
+    if starts[0] != starts[1]:
+        why = "what was trained before the run counts, too"
+        shown = [f"those with SHA-256 {start[:12]}" if start else "new ones" for start in starts]
+        found.append(Warned("starting weights", shown[0], shown[1], b.name, why))
     why = "a longer window shows more of the text before a token"
     check("context", a.context_tokens, b.context_tokens, why, lambda x: f"{x} tokens")
     why = "the means are over different parts of the validation set"

@@ -285,6 +285,7 @@ def arm_row(study: StudyRecord, name: str, runs: list[Run], style: Style) -> dic
         "differences": joined_differences(arm.differences),
         "parameters": count(arm.num_parameters),
         "without_embeddings": count(arm.num_parameters_without_embeddings),
+        "trained": None if arm.num_trained_parameters is None else count(arm.num_trained_parameters),
         "flops_per_token": count(arm.flops_per_token, "FLOP"),
         "executed_flops_per_token": None
         if arm.executed_flops_per_token is None

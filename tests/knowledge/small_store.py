@@ -28,8 +28,7 @@ def untrained(seed: int = 0) -> ReadyModel:
     model = uniform(depth=2, width=14, heads=1, context_tokens=29).build(
         vocabulary=tokenizer.vocabulary, init=Init(seed=seed)
     )
-    digest = f"{seed:064x}"
-    return ReadyModel(model.eval(), tokenizer, digest)
+    return ReadyModel(model.eval(), tokenizer)
 
 
 def parameters_of(ready: ReadyModel) -> list[torch.Tensor]:

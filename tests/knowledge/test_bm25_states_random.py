@@ -146,7 +146,7 @@ def test_states_are_kept_under_the_weights_that_made_them(tmp_path: Path) -> Non
             assert name != "stream"
             return getattr(ready.model, name)
 
-    finder = States(run="r").open(store, lambda _: ReadyModel(Unread(), ready.tokenizer, ready.sha256))
+    finder = States(run="r").open(store, lambda _: ReadyModel(Unread(), ready.tokenizer))
     assert len(finder.store) == 15
 
 

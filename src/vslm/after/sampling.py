@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -91,7 +92,14 @@ class Writer:
         yield decoder.finish()
 
 
-def converse(writer: Writer) -> None:
+class Writes(Protocol):
+    """What goes on from a prompt: a `Writer`, or one with a store."""
+
+    def cut_words(self, prompt: str) -> str: ...
+    def stream(self, prompt: str) -> Iterator[str]: ...
+
+
+def converse(writer: Writes) -> None:
     """Read prompts, one a line, and write what follows, until an empty line or the end of the input.
 
     An interruption ends what is being written and the conversation. What the tokenizer does not know is said, and the

@@ -14,7 +14,7 @@ from vslm.runs.stored_run import StoredRun
 
 _MOST_OPEN = 32  # models kept in memory: two runs with all their steps
 _MOST_SCORED = 40_000  # tokens of all steps together, some seconds of a small model
-_TOP = 5
+TOP = 5  # likeliest tokens that are kept
 
 
 class TextReader:
@@ -93,12 +93,16 @@ class TextReader:
         while missing := [step for step in chosen() if step not in tables]:
             for step in missing:
                 try:
-                    tables[step] = token_table(self._model(run, step), run.tokenizer, text, top=_TOP, counts_V=counts_V)
+                    tables[step] = self._table(run, self._model(run, step), text, counts_V)
                 except ResultError as error:
                     torn[step] = error
         if not tables:
             raise torn[stored[-1]]
         return {step: tables[step] for step in chosen()}, sorted(torn)
+
+    def _table(self, run: StoredRun, model: LanguageModel, text: str, counts_V: np.ndarray | None) -> TokenTable:
+        """What one model says."""
+        return token_table(model, run.tokenizer, text, top=TOP, counts_V=counts_V)
 
     def _counts_of(self, run: StoredRun) -> np.ndarray | None:
         """None where its corpus is not on this machine, which is asked again: it may come."""

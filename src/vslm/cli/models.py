@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from vslm.cli.arguments import Adapters, Count, Flag, Json, Real, Some
+from vslm.cli.arguments import Adapters, Count, Flag, Json, Real, RetrieverName, Some
 from vslm.cli.printing import print_json
-from vslm.core.errors import VslmError
+from vslm.core.errors import SpecError, VslmError
 from vslm.core.visible import plain
 
 
@@ -20,6 +20,11 @@ def sample(
     top_k: Count | None = None,
     seed: Count = 0,
     adapter: Adapters = (),
+    store: Path | None = None,
+    retriever: RetrieverName = "bm25",
+    passages: Count = 2,
+    every: Count | None = None,
+    when_uncertain: Real | None = None,
     trust: Flag = False,
 ) -> None:
     """Let a trained model write.
@@ -37,6 +42,12 @@ def sample(
         seed: Of the draws: the same seed writes the same text.
         adapter: The folder of a run that trained an adapter (Experiment(adapter=...)) beside these weights. May be
             repeated: several act together.
+        store: A store (vslm store build): passages that are found in it for the prompt stand in front of it, and are
+            printed.
+        retriever: How they are found: by shared words, by the states of the model that writes, or at random.
+        passages: How many.
+        every: Find and load anew after so many tokens, by the text that stands there then.
+        when_uncertain: Find and load anew where the entropy of the next token is above so many nats.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     from vslm.after.sampling import Draws, converse, open_run
@@ -45,6 +56,13 @@ def sample(
     writer = open_run(folder, draws, adapters=adapter, trust=trust)
     if writer.run.path.resolve() != folder.resolve():
         print(f"vslm: {writer.run.path} writes", file=sys.stderr)
+    if store is not None:
+        from vslm.after.loading import Loading, with_store
+
+        asked = Loading(store=store, retriever=retriever, passages=passages, every=every, when_uncertain=when_uncertain)
+        writer = with_store(writer, asked, _said_between)
+    elif every is not None or when_uncertain is not None:
+        raise SpecError("--store", "not given", "--every and --when-uncertain load from a store", "name one")
     if interactive:
         converse(writer)
         return
@@ -55,6 +73,12 @@ def sample(
     for piece in writer.stream(prompt or ""):
         print(piece, end="", file=to, flush=True)
     print(file=to)
+
+
+def _said_between(words: str) -> None:
+    """What is loaded, on a line of its own beside the text."""
+    sys.stdout.flush()
+    print(f"{chr(10) if words.startswith('after') else ''}vslm: {words}", file=sys.stderr, flush=True)
 
 
 def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vslm.cli.arguments import AllowHost, Count, Flag, Json, SomePaths
+from vslm.cli.arguments import AllowHost, Count, Flag, Json, RetrieverName, SomePaths
 from vslm.cli.printing import print_json, print_verdict
 from vslm.core.errors import SpecError
 
@@ -135,6 +135,9 @@ def serve(
     port: Count = 8421,
     host: str = "127.0.0.1",
     allow_host: AllowHost = (),
+    store: Path | None = None,
+    retriever: RetrieverName = "bm25",
+    passages: Count = 2,
 ) -> None:
     """Show a folder of studies in the browser, while they run. Stop it with Ctrl-C.
 
@@ -148,11 +151,16 @@ def serve(
         host: An address of this machine. Any other than loopback lets others read all of the folder.
         allow_host: The name of a proxy or tunnel of yours that asks under its own name (Colab, Jupyter, Codespaces):
             what the browser shows between // and the next /. May be repeated.
+        store: A store (vslm store build): a text that is typed into a page is also read with passages in front of it
+            that are found there for its beginning, to be put beside the reading without them.
+        retriever: How they are found: by shared words, by the states of the model that reads, or at random.
+        passages: How many.
     """
     from vslm.live.guard import is_loopback
     from vslm.live.server import address_of, is_everywhere, open_server
 
-    with open_server(root, _text_reader(), host=host, port=port, allow_hosts=allow_host) as server:
+    loaded = None if store is None else _loaded_reader(store, retriever, passages)
+    with open_server(root, _text_reader(), host=host, port=port, allow_hosts=allow_host, read_loaded=loaded) as server:
         print(f"{root} is shown at {address_of(server)} (Ctrl-C stops it)", flush=True)
         if not is_loopback(host):
             where = "this machine over any network" if is_everywhere(host) else host
@@ -172,6 +180,16 @@ def _text_reader() -> "ReadText":
         return readers[0](folder, text)
 
     return read
+
+
+def _loaded_reader(folder: Path, retriever: str, passages: int) -> "ReadText":
+    """Reads typed text with passages of a store. What is wrong with the store is said before the server starts."""
+    from vslm.after.loaded_text import FromStore, LoadedTextReader
+    from vslm.knowledge.preloading import check_passages
+    from vslm.knowledge.store import open_store
+
+    check_passages(passages)
+    return LoadedTextReader(FromStore(store=open_store(folder), retriever=retriever, passages=passages))
 
 
 def merge(*folders: SomePaths, out: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from cyclopts import App
 
-from vslm.cli.arguments import Count, DocumentIs, Few, Json
+from vslm.cli.arguments import Count, DocumentIs, Few, Json, RetrieverName
 from vslm.cli.printing import print_json
 from vslm.core.errors import SpecError
 from vslm.core.numbers import plural
@@ -13,7 +13,6 @@ from vslm.core.numbers import plural
 app = App(name="store", help="Passages or facts that a model reads from outside its weights.", help_format="plaintext")
 
 _MOST_FOUND = 1_000
-By = Literal["bm25", "states", "random"]
 
 
 @app.command
@@ -87,7 +86,7 @@ def search(
     /,
     *,
     k: Few = 3,
-    by: By = "bm25",
+    by: RetrieverName = "bm25",
     run: Path | None = None,
     layer: str | None = None,
     seed: Count = 0,

@@ -50,12 +50,10 @@ class ReadyModel:
     Args:
         model: a `LanguageModel` in evaluation mode.
         tokenizer: of its corpus.
-        sha256: of its weights.
     """
 
     model: Any
     tokenizer: FittedTokenizer
-    sha256: str
 
 
 OpenModel = Callable[[str], ReadyModel]

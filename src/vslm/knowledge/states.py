@@ -1,5 +1,6 @@
 """Passages by the model's own states: what it makes of a passage, against what it makes of the query."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from vslm.knowledge.retriever import Finder, Found, OpenModel, Query, ReadyModel
 from vslm.knowledge.store import Store
 from vslm.measure.measure import evaluating
 from vslm.measure.watch import watch
+from vslm.models.language_model import LanguageModel
 
 _VERSION = 1  # of how vectors are made
 _ROWS_AT_A_TIME = 65_536  # of vectors that are compared
@@ -60,7 +62,10 @@ class States(Retriever):
         """
         ready = models(self.run)
         encode = StateEncoder(ready, self.layer)
-        made_with = {"weights": ready.sha256, "layer": encode.layer, "tokenizer": ready.tokenizer.fingerprint}
+        made_with = {"weights": _digest(ready.model), "layer": encode.layer, "tokenizer": ready.tokenizer.fingerprint}
+        if any(module._forward_hooks for module in ready.model.modules()):
+            # An adapter is on, which no weight of the model tells of: what it makes of a passage does.
+            made_with["adapted"] = hashlib.sha256(encode([store.passages[0].text]).tobytes()).hexdigest()
 
         def make() -> dict[str, np.ndarray]:
             vectors_ND = encode(passage.text for passage in store.passages)
@@ -166,6 +171,15 @@ class StateEncoder:
             self._model.stream(tokens_BT.to(device))
         states_BTD: Tensor = seen[self.layer].float().cpu()
         return torch.einsum("btd,bt->bd", states_BTD, own_BT).double().numpy()
+
+
+def _digest(model: LanguageModel) -> str:
+    """Of every weight."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _units(vectors_ND: np.ndarray, mean_D: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from vslm.core.visible import visible
 from vslm.live import guard, pages
 from vslm.live.growing import cursor_of, results_of, rows_since
 from vslm.live.guard import RefusedError
-from vslm.live.reading import Reading, ReadText, view_of
+from vslm.live.reading import LOADED, Reading, ReadText, view_of
 from vslm.live.shelf import Entry, Shelf
 from vslm.report.numbers.formatting import listing
 from vslm.report.numbers.runs import Run, read_runs
@@ -60,6 +60,7 @@ class App:
     Args:
         root: the folder.
         read_text: reads a typed text with a run's stored weights; raises VslmError in words.
+        read_loaded: the same with passages of a store in front of it; its remark says which. None: there is no store.
         listens_at: the address, which decides what names are its own.
         allowed: names of proxies that pass requests on under their own.
         log: is told, in one line, of what nobody foresaw.
@@ -70,12 +71,13 @@ class App:
         root: Path,
         read_text: ReadText,
         *,
+        read_loaded: ReadText | None = None,
         listens_at: str = "127.0.0.1",
         allowed: frozenset[str] = frozenset(),
         log: Callable[[str], None] = _to_stderr,
     ) -> None:
         self.shelf, self.listens_at, self._read_text, self._log = Shelf(root), listens_at, read_text, log
-        self.allowed = allowed
+        self.allowed, self._read_loaded = allowed, read_loaded
         self._pages: dict[str, tuple[str, bytes]] = {}
         self._drawing: dict[str, threading.Lock] = {}
         self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
@@ -152,7 +154,8 @@ class App:
             self._waiting.release()
         if not read:
             raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(problems))
-        return _json({**view_of(read, str(entry.study.baseline)), "problems": problems})
+        loaded = dict.fromkeys(said[2] for arm, _, said in read if arm.endswith(LOADED))
+        return _json({**view_of(read, str(entry.study.baseline)), "problems": [*problems, *loaded]})
 
     def _read(
         self, runs: Sequence[tuple[Run, Path]], text: str, target: str
@@ -163,6 +166,8 @@ class App:
         for run, folder in runs:
             try:
                 read.append((run.arm, run.seed, self._read_text(folder, text)))
+                if self._read_loaded is not None:
+                    read.append((f"{run.arm}{LOADED}", run.seed, self._read_loaded(folder, text)))
             except VslmError as error:
                 reasons.setdefault(str(error), []).append(run.where)
             except Exception as error:

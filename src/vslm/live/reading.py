@@ -15,6 +15,7 @@ from vslm.report.numbers.token_view import numbers, words
 # What the models of a run said of the N tokens of a text after S of its steps: its tokenizer, `ids_N`, `steps_S`,
 # `loss_nats_SN`, `rank_SN`, `entropy_nats_SN`, `top_ids_SNK` and `top_p_SNK`, and a remark on how it was read.
 Reading = tuple[FittedTokenizer, Mapping[str, np.ndarray], str]
+LOADED = ", with the store"  # behind the name of an arm that reads with passages in front
 ReadText = Callable[[Path, str], Reading]  # a run's folder and a text; raises VslmError in words
 
 

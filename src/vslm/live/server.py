@@ -164,7 +164,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def open_server(
-    root: Path, read_text: ReadText, *, host: str, port: int, allow_hosts: Iterable[str] = ()
+    root: Path,
+    read_text: ReadText,
+    *,
+    host: str,
+    port: int,
+    allow_hosts: Iterable[str] = (),
+    read_loaded: ReadText | None = None,
 ) -> ThreadingHTTPServer:
     """A server that listens, and answers once `serve_forever` is called.
 
@@ -174,6 +180,7 @@ def open_server(
         host: an address or a name of this machine.
         port: 0 takes a free one.
         allow_hosts: names of proxies that pass requests on under their own.
+        read_loaded: as of `App`.
     Raises: SpecError if the folder is none, or the address cannot be had.
     """
     if not root.is_dir():
@@ -185,7 +192,8 @@ def open_server(
         # The system takes an empty one for every address of the machine, which has to be meant.
         raise SpecError("--host", f"found {host!r}", "an address of this machine is needed", _HOSTS)
     try:
-        return _Server((host, port), App(root, read_text, listens_at=host, allowed=guard.checked_names(allow_hosts)))
+        names = guard.checked_names(allow_hosts)
+        return _Server((host, port), App(root, read_text, read_loaded=read_loaded, listens_at=host, allowed=names))
     except (socket.gaierror, UnicodeError):
         raise SpecError("--host", f"found {host!r}", "an address or a name of this machine is needed", _HOSTS) from None
     except OSError as error:

@@ -76,7 +76,13 @@ class TokenTable:
 
 
 def token_table(
-    model: LanguageModel, tokenizer: FittedTokenizer, text: str, top: int = 5, *, counts_V: np.ndarray | None = None
+    model: LanguageModel,
+    tokenizer: FittedTokenizer,
+    text: str,
+    top: int = 5,
+    *,
+    counts_V: np.ndarray | None = None,
+    before_M: np.ndarray | None = None,
 ) -> TokenTable:
     """Score every token of a text.
 
@@ -96,7 +102,9 @@ def token_table(
         text: one character or more.
         top: how many alternatives to keep.
         counts_V: how often training showed every id, so that tokens it never did can be named; None: not known.
-    Raises: DataError for an empty text or a character that the tokenizer cannot encode, SpecError for `top` below 1.
+        before_M: tokens that stand in front of the text, behind the separator, and are not scored; None: none do.
+    Raises: DataError for an empty text or a character that the tokenizer cannot encode, SpecError for `top` below 1 and
+        where what stands in front leaves no room.
     """
     if top < 1:
         raise SpecError("top", f"found {top}", "1 or more is needed")
@@ -105,8 +113,12 @@ def token_table(
     ids_N = tokenizer.encode(text)
     # What is read: a separator, then the text. A target is a token that has something before it.
     separator = tokenizer.end_of_text
-    read_M = ids_N if separator is None else np.concatenate([np.array([separator]), ids_N])
-    num_unscored = 1 if separator is None else 0
+    begin_M = np.array([] if separator is None else [separator], dtype=np.int64)
+    if before_M is not None:
+        begin_M = np.concatenate([begin_M, before_M])
+    # The last token of what stands in front is read with the text, whose first token it foretells.
+    fixed_M, read_M = begin_M[:-1], np.concatenate([begin_M[-1:], ids_N])
+    num_unscored = 1 - len(begin_M[-1:])
     top = min(top, tokenizer.vocabulary)
     num = len(ids_N)
     columns = {
@@ -118,10 +130,13 @@ def token_table(
         "top_p_NK": np.full((num, top), np.nan),
         "seen_tokens_N": np.zeros(num, dtype=np.int64),
     }
-    context_tokens = model.context_tokens
+    context_tokens = model.context_tokens - len(fixed_M)
+    if context_tokens < 1:
+        found = f"{len(begin_M):,} tokens in front of the text in a context of {model.context_tokens:,}"
+        raise SpecError("before_M", found, "one position for the text is needed", "put fewer in front")
     windows = sliding_windows(len(read_M) - 1, context_tokens)
     with evaluating(model):
-        _fill(columns, model, read_M, windows, num_unscored, top)
+        _fill(columns, model, fixed_M, read_M, windows, num_unscored, top)
     ends_N = np.cumsum(tokenizer.token_num_bytes[ids_N])
     return TokenTable(
         ids_N=ids_N,
@@ -161,6 +176,7 @@ def _stride(context_tokens: int) -> int:
 def _fill(
     columns: dict[str, np.ndarray],
     model: LanguageModel,
+    fixed_M: np.ndarray,
     read_M: np.ndarray,
     windows: list[tuple[int, int, int]],
     num_unscored: int,
@@ -168,12 +184,16 @@ def _fill(
 ) -> None:
     """Write what the model says of the targets of each window into `columns`."""
     device = next(model.parameters()).device
-    at_a_time = windows_at_a_time(model.context_tokens)
+    at_a_time, num_fixed = windows_at_a_time(model.context_tokens), len(fixed_M)
     for first in range(0, len(windows), at_a_time):
         some = windows[first : first + at_a_time]
-        tokens_BT = torch.from_numpy(np.stack([read_M[start:stop] for start, stop, _ in some])).to(device)
+        rows = [np.concatenate([fixed_M, read_M[start:stop]]) for start, stop, _ in some]
+        tokens_BT = torch.from_numpy(np.stack(rows)).to(device)
         targets_BT = torch.from_numpy(np.stack([read_M[start + 1 : stop + 1] for start, stop, _ in some])).to(device)
-        said = {name: values.cpu().numpy() for name, values in _say(model(tokens_BT), targets_BT, top).items()}
+        said = {
+            name: values.cpu().numpy()
+            for name, values in _say(model(tokens_BT)[:, num_fixed:], targets_BT, top).items()
+        }
         for row, (start, stop, position) in enumerate(some):
             # The target behind input i of what was read is token i of the text after a separator, else token i + 1.
             place = slice(start + position + num_unscored, stop + num_unscored)

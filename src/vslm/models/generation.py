@@ -45,17 +45,27 @@ def generate(
         if not model.can_continue or len(tokens_T) > model.context_tokens:
             so_far = TextSoFar()
         logits_V = model.next_logits(tokens_T[None, -model.context_tokens :], so_far)[0].float().cpu()
-        if not bool(logits_V.max().isfinite()):
-            found = "its logits are not finite, so no token can be drawn"
-            raise RunError("the model", found, "", "its training diverged, or its weights are damaged")
-        if temperature == 0:
-            token = int(logits_V.argmax())
-        else:
-            if top_k is not None and top_k < len(logits_V):
-                logits_V[logits_V < logits_V.topk(top_k).values[-1]] = -torch.inf
-            token = int(torch.multinomial(_probabilities(logits_V, temperature), 1, generator=generator))
+        token = draw(logits_V, temperature=temperature, top_k=top_k, generator=generator)
         yield token
         tokens_T = torch.cat([tokens_T, tokens_T.new_tensor([token])])
+
+
+def draw(logits_V: Tensor, *, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
+    """A token that follows; arguments as of `generate`. Writes over the logits.
+
+    Args:
+        logits_V: of the next token, fp32, on the CPU.
+        temperature, top_k, generator: see there.
+    Raises: RunError for logits that are no numbers.
+    """
+    if not bool(logits_V.max().isfinite()):
+        found = "its logits are not finite, so no token can be drawn"
+        raise RunError("the model", found, "", "its training diverged, or its weights are damaged")
+    if temperature == 0:
+        return int(logits_V.argmax())
+    if top_k is not None and top_k < len(logits_V):
+        logits_V[logits_V < logits_V.topk(top_k).values[-1]] = -torch.inf
+    return int(torch.multinomial(_probabilities(logits_V, temperature), 1, generator=generator))
 
 
 def _probabilities(logits_V: Tensor, temperature: float) -> Tensor:

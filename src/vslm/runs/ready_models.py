@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from vslm.knowledge.retriever import ReadyModel
-from vslm.results.files import sha256
 from vslm.runs.stored_run import StoredRun
 
 
@@ -16,4 +15,4 @@ def ready_model(run: str, *, trust: bool = False) -> ReadyModel:
     Raises: ResultError as `StoredRun` does.
     """
     stored = StoredRun(Path(run), trust=trust)
-    return ReadyModel(stored.model(), stored.tokenizer, sha256(stored.path / "weights.safetensors"))
+    return ReadyModel(stored.model(), stored.tokenizer)

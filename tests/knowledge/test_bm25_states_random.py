@@ -171,3 +171,16 @@ def test_retrievers_by_name() -> None:
         chosen("bm52")
     with pytest.raises(SpecError, match="--run: not given"):
         chosen("states")
+
+
+def test_states_of_a_model_with_an_adapter_are_kept_apart(tmp_path: Path) -> None:
+    """What is hooked on changes what it reads, and no weight of it."""
+    numbered = [(str(number), passage) for number, passage in enumerate(passages())]
+    store, _ = build_store(lambda: iter(numbered), tmp_path / "store", description="x")
+    ready = untrained()
+    States(run="r").open(store, lambda _: ready)
+    for factor in (2.0, 3.0, 2.0):
+        handle = ready.model.blocks["0"].feedforward.register_forward_hook(lambda *a, f=factor: a[2] * f)
+        States(run="r").open(store, lambda _: ready)
+        handle.remove()
+    assert len([*(tmp_path / "store").glob("states-*")]) == 3

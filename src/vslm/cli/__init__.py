@@ -6,6 +6,7 @@ models.py         sample, measure, prompts
 reading.py        report, ls, compare, serve, send, merge, pack
 data.py           data show, data prepare, data ls
 store.py          store build, store search
+worlds.py         worlds write, worlds check
 arguments.py      how options are read; printing.py: what several commands print
 """
 

@@ -25,6 +25,7 @@ _HOMES = {
     "vslm.knowledge.states": ("States",),
     "vslm.knowledge.random_passages": ("Random",),
     "vslm.knowledge.oracle": ("Oracle",),
+    "vslm.knowledge.retrieved": ("Retrieved",),
     "vslm.models.language_model": ("Model",),
     "vslm.models.layouts.plain": ("uniform", "gpt2"),
     "vslm.models.elements.blocks": ("Block",),

@@ -21,8 +21,15 @@ from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.windows import evaluation_windows, training_batch
+from vslm.knowledge.passages import cut_passages
+from vslm.knowledge.random_passages import Random
+from vslm.knowledge.retrieved import Retrieved
+from vslm.knowledge.store import build_store
 
-_KINDS = {kind.__name__: kind for kind in (Text, StandardLibrary, AssociativeRecall, Splits, BPE, Characters)}
+_KINDS = {
+    kind.__name__: kind
+    for kind in (Text, StandardLibrary, AssociativeRecall, Retrieved, Random, Splits, BPE, Characters)
+}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -50,6 +57,15 @@ def _library(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandardLibrary:
     return StandardLibrary(vocabulary=307)
 
 
+def _retrieved(folder: Path) -> Retrieved:
+    """Stories with passages of another text in front."""
+    others = [("x", passage) for passage in cut_passages("Rain fell. It was cold. Nobody came by.\n" * 3, 5)]
+    build_store(lambda: iter(others), folder / "store", description="others")
+    return Retrieved(
+        source=_stories(folder), store=str(folder / "store"), retriever=Random(), stretch_words=211, row_tokens=503
+    )
+
+
 Make = Callable[[Path, pytest.MonkeyPatch], Source]
 SOURCES: dict[str, Make] = {
     "text": lambda folder, monkeypatch: _stories(folder),
@@ -58,6 +74,7 @@ SOURCES: dict[str, Make] = {
     "associative recall": lambda folder, monkeypatch: AssociativeRecall(
         num_pairs=5, document_tokens=38, num_letters=7, num_documents=211
     ),
+    "retrieved": lambda folder, monkeypatch: _retrieved(folder),
 }
 
 
@@ -168,9 +185,12 @@ from vslm.data.corpus import prepare
 from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.knowledge.random_passages import Random
+from vslm.knowledge.retrieved import Retrieved
 if "VSLM_TEST_LIBRARY" in os.environ:
     sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
-kinds = {kind.__name__: kind for kind in (Text, StandardLibrary, AssociativeRecall, Splits, BPE, Characters)}
+sources = (Text, StandardLibrary, AssociativeRecall, Retrieved)
+kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters)}
 corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, flush=True)
 """

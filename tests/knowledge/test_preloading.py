@@ -87,7 +87,7 @@ def test_passages_stay_in_front_while_the_text_moves_on(monkeypatch: pytest.Monk
     pieces = list(made.stream("a b"))
     assert pieces[0] == "a b"
     assert said == ["loaded: [0] 10.00 'ab'; [1] 9.00 'cab'"]
-    front = [TOKENIZER.end_of_text, *TOKENIZER.encode("ab\ncab\n\n").tolist()]
+    front = [TOKENIZER.end_of_text, *TOKENIZER.encode("cab\nab\n\n").tolist()]
     text = TOKENIZER.encode("a b").tolist()
     assert len(model.windows) == 40
     for number, window in enumerate(model.windows):

@@ -15,13 +15,15 @@ single document is held whole, and so is a file that is one JSON value, or a pac
 """
 
 import contextlib
+import dataclasses
 import hashlib
+import itertools
 import json
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,13 +33,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vslm.core.errors import DataError, ResultError, RunError, SpecError
+from vslm.core.numbers import plural
 from vslm.core.own_code import parts_of_class
 from vslm.core.specs import to_plain
 from vslm.core.system import refused
 from vslm.core.user_modules import is_own
 from vslm.data.reading.notes import Notes
 from vslm.data.readings import Readings
-from vslm.data.sources.source import Source
+from vslm.data.sources.source import OpenModel, Source
 from vslm.data.split_writer import SplitWriter
 from vslm.data.splits import SPLITS, SplitDocuments, SplitName, split_documents
 from vslm.data.tokenizers import FittedTokenizer, load_tokenizer
@@ -180,11 +183,12 @@ class Corpus:
         return Corpus, (self.folder, self.meta, self.evaluated_split)
 
 
-def prepare(source: Source, *, say: Say | None = None) -> Corpus:
+def prepare(source: Source, *, say: Say | None = None, models: OpenModel | None = None) -> Corpus:
     """The corpus of a source: from the cache, or built now.
 
     Args:
         say: told in words what is done, what was found, and what is waited for.
+        models: opens the runs that a source reads with.
     Raises: DataError or SpecError, with a place in the source, for a corpus that cannot be used; RunError when the
         cache cannot be written.
     """
@@ -202,7 +206,7 @@ def prepare(source: Source, *, say: Say | None = None) -> Corpus:
         corpus, documents = _opened(_folder(source, known)) if known else None, None
         if corpus is None:
             # Read anew, whatever was noted of them: a note that is damaged would give the corpus another name.
-            documents = Readings(source, notes)
+            documents = Readings(source, notes, models)
             known = _Known(documents.content, documents.num_bytes, notes.lines())
             for words in known.read:
                 say(words)
@@ -268,6 +272,8 @@ def _folder(source: Source, known: _Known) -> Path:
     made_by = [FORMAT, known.content, to_plain(source.tokenizer), to_plain(source.splits)]
     if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
         made_by.append({"align_tokens": source.align_tokens})
+    if source.row_tokens is not None:
+        made_by.append({"row_tokens": source.row_tokens})
     most = source.tokenizer.most_train_bytes
     if most is not None and known.num_bytes > most:  # as well
         made_by.append({"most_train_bytes": most})
@@ -393,6 +399,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
         source.splits,
         bytes_per_token=source.tokenizer.usual_bytes_per_token,
         where=source.describe(),
+        whole=source.row_tokens is not None,
     )
     for words in _remarks(parts.num_documents, parts.num_repeats, parts.block_characters):
         say(words)
@@ -401,7 +408,9 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
         say(f"the tokenizer is made from at most {most / 2**20:,.0f} MB of train, chosen by hash")
     try:
         tokenizer = source.tokenizer.fit(
-            parts.train_texts(most), held_out=parts.texts("select", "val"), separated=parts.num_documents > 1
+            parts.train_texts(most),
+            held_out=_held_out(parts, source.row_tokens),
+            separated=parts.num_documents > 1,
         )
     except SpecError as error:
         raise error.within("data.tokenizer") from None
@@ -410,7 +419,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     temporary.mkdir()
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
-        written = _write_splits(temporary, parts, tokenizer, dtype)
+        written = _write_splits(temporary, parts, tokenizer, dtype, source.row_tokens)
         splits = {name: written[name].sizes() for name in SPLITS}
         weights = {name: written[name].weight for name in SPLITS}
         if parts.has_scored:
@@ -430,6 +439,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
             "shares": to_plain(source.splits),
             "dtype": dtype,
             **({"has_weights": True, "weights": weights} if parts.has_scored else {}),
+            **_rows_record(written, source.row_tokens),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
@@ -445,6 +455,8 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    for words in _rows_words(written, source.row_tokens):
+        say(words)
     counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)
     for words in _fewer_ids(source, tokenizer.vocabulary):
         say(words)
@@ -479,14 +491,58 @@ def _on_disk(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
 
 
+def _held_out(parts: SplitDocuments, row_tokens: int | None) -> Iterable[str]:
+    """Texts that no tokenizer is trained on, and whose characters it has to know."""
+    held_out = parts.texts("select", "val")
+    return held_out if row_tokens is None else _Chained(held_out, parts.fronts())
+
+
+class _Chained:
+    """Texts of several kinds, gone through as often as wanted."""
+
+    def __init__(self, *texts: Iterable[str]) -> None:
+        self._texts = texts
+
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain(*self._texts)
+
+
+def _rows_record(written: dict[SplitName, SplitWriter], row_tokens: int | None) -> dict[str, Any]:
+    """What a corpus of rows records beside any other's; empty for one that has none."""
+    if row_tokens is None:
+        return {}
+    judged = {name: writer.judged for name, writer in written.items()}
+    rows = {name: dataclasses.asdict(writer.rows) for name, writer in written.items()}
+    return {"row_tokens": row_tokens, "rows": rows, "judged": judged}
+
+
+def _rows_words(written: dict[SplitName, SplitWriter], row_tokens: int | None) -> Iterator[str]:
+    if row_tokens is None:
+        return
+    writers = written.values()
+    padding = sum(writer.rows.num_padding for writer in writers) / sum(writer.num_tokens for writer in writers)
+    yield f"a row of {row_tokens:,} tokens for each document; {padding:.0%} of all tokens fill up and count nothing"
+    cut, scored = (sum(getattr(w.rows, name) for w in writers) for name in ("num_cut", "num_scored_cut"))
+    if cut:
+        yield f"{plural(cut, 'document')} longer than a row, cut off at the beginning"
+    if scored:
+        yield f"{plural(scored, 'document')} of these lost a part that counts: take longer rows, or shorter stretches"
+
+
 def _write_splits(
-    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str
+    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str, row_tokens: int | None
 ) -> dict[SplitName, SplitWriter]:
     """Write the ids of all splits, and beside them how much each counts where a document says so."""
     with contextlib.ExitStack() as open_files:
         writers: dict[SplitName, SplitWriter] = {
             name: open_files.enter_context(
-                SplitWriter(folder / f"{name}.bin", tokenizer, _on_disk(dtype), has_weights=parts.has_scored)
+                SplitWriter(
+                    folder / f"{name}.bin",
+                    tokenizer,
+                    _on_disk(dtype),
+                    has_weights=parts.has_scored,
+                    row_tokens=row_tokens,
+                )
             )
             for name in SPLITS
         }

@@ -33,17 +33,25 @@ class Document:
         text: of the document.
         scored: the stretches that a loss is taken of, rising and apart from each other; what lies between them is read
             and never asked for, nor is the separator behind the document. None: every token counts, the separator too.
+        front: characters at its beginning that were put in front of it (passages that were found for it): they are
+            read with it, and decide neither which split it is in, nor whether it repeats another, nor the tokenizer.
+        group: documents of one group are in the same split; None: its own text decides.
     """
 
     name: str
     text: str
     scored: tuple[Scored, ...] | None = None
+    front: int = 0
+    group: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse stretches that overlap, fall, or reach beyond the text, and weights below 0 or not finite.
 
         Raises: DataError naming the document.
         """
+        if not 0 <= self.front <= len(self.text):
+            found = f"{self.front} characters in front of {len(self.text)}"
+            raise DataError(self.name, found, "a part of the text stands in front of it")
         if self.scored is None:
             return
         object.__setattr__(self, "scored", tuple(Scored(*one) for one in self.scored))

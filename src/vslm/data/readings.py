@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 from vslm.core.errors import DataError, VslmError
 from vslm.core.user_modules import line_of
-from vslm.data.documents import Document, Scored
+from vslm.data.documents import Document
 from vslm.data.reading.notes import Notes
-from vslm.data.sources.source import Source
+from vslm.data.sources.source import OpenModel, Source
 
 HELD_BYTES = 2**26
 _BYTES_AROUND = 256  # of a document, beside its text
@@ -27,17 +27,18 @@ class Readings:
     Args:
         source: of the documents.
         notes: is told of the first reading.
+        models: opens the runs that the source reads with; None: there is nobody to.
     Raises: DataError while it is gone through, where a document is another than at first.
     """
 
-    def __init__(self, source: Source, notes: Notes) -> None:
-        self._source = source
+    def __init__(self, source: Source, notes: Notes, models: OpenModel | None = None) -> None:
+        self._source, self._models = source, models
         self._digests = array("Q")  # the beginning of each document's
         self._held: list[Document] | None = []
         self.num_bytes, num_held_bytes, whole = 0, 0, hashlib.sha256()
-        for document in _read(source, notes):
+        for document in _read(source, notes, models):
             text = document.text.encode()
-            said = _digest(text, document.scored)
+            said = _digest(text, document)
             whole.update(said)
             self.num_bytes += len(text)
             self._digests.append(_number(said))
@@ -55,8 +56,8 @@ class Readings:
 
     def _read_again(self) -> Iterator[Document]:
         num_read = 0
-        for document in _read(self._source, Notes()):
-            number = _number(_digest(document.text.encode(), document.scored))
+        for document in _read(self._source, Notes(), self._models):
+            number = _number(_digest(document.text.encode(), document))
             if num_read == len(self._digests) or number != self._digests[num_read]:
                 raise self._another(f"document {num_read + 1:,} ({document.name})")
             num_read += 1
@@ -71,10 +72,10 @@ class Readings:
         return DataError(self._source.describe(), found, allowed, do)
 
 
-def _read(source: Source, notes: Notes) -> Iterator[Document]:
+def _read(source: Source, notes: Notes, models: OpenModel | None) -> Iterator[Document]:
     """The documents of a source. Raises: DataError for what goes wrong in the code of one of the user's."""
     try:
-        yield from source.read(notes)
+        yield from source.read_with(notes, models)
     except (VslmError, OSError, MemoryError):
         raise
     except Exception as error:
@@ -85,9 +86,11 @@ def _read(source: Source, notes: Notes) -> Iterator[Document]:
         raise DataError(line, found, allowed, "mend the line") from error
 
 
-def _digest(text: bytes, scored: tuple[Scored, ...] | None) -> bytes:
-    """What is said of a document: the SHA-256 of its text, and what counts in it."""
-    written = b"" if scored is None else repr([tuple(one) for one in scored]).encode()
+def _digest(text: bytes, document: Document) -> bytes:
+    """What is said of a document: the SHA-256 of its text, what counts in it, and what was put in front of it."""
+    written = b"" if document.scored is None else repr([tuple(one) for one in document.scored]).encode()
+    if document.front or document.group is not None:
+        written += repr((document.front, document.group)).encode()
     return hashlib.sha256(text).digest() + written
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -16,6 +17,17 @@ _CHARACTERS_AT_A_TIME = 2**21  # encoded together: enough for several threads
 _TEXTS_AT_A_TIME = 2**14
 
 
+@dataclass
+class Rows:
+    """What was done to fill rows: padding tokens, documents whose beginning was cut off, and those of which something
+    that counts was.
+    """
+
+    num_padding: int = 0
+    num_cut: int = 0
+    num_scored_cut: int = 0
+
+
 class SplitWriter:
     """Open while texts are added; what it wrote is on the disk, and known by size and checksum, once it is closed.
 
@@ -24,10 +36,19 @@ class SplitWriter:
         tokenizer: fitted. Behind each text stands its separator, where it has one.
         dtype: of an id in the file.
         has_weights: whether weights are written: fp32, 1 where a text says nothing of what counts.
+        row_tokens: see `Source.row_tokens`.
     """
 
-    def __init__(self, path: Path, tokenizer: FittedTokenizer, dtype: np.dtype, *, has_weights: bool) -> None:
-        self._tokenizer, self._dtype = tokenizer, dtype
+    def __init__(
+        self,
+        path: Path,
+        tokenizer: FittedTokenizer,
+        dtype: np.dtype,
+        *,
+        has_weights: bool,
+        row_tokens: int | None = None,
+    ) -> None:
+        self._tokenizer, self._dtype, self._row_tokens = tokenizer, dtype, row_tokens
         self._ids = _Digested(path)
         self._weights = _Digested(path.with_suffix(".weights")) if has_weights else None
         self._waiting: list[Part] = []
@@ -35,6 +56,9 @@ class SplitWriter:
         self.num_tokens, self.num_bytes, self.num_documents = 0, 0, 0
         self.weight = 0.0
         """The sum of what counts, where weights are written."""
+        self.rows = Rows()
+        """What was done to fill rows."""
+        self._judged = hashlib.sha256()
 
     def __enter__(self) -> "SplitWriter":
         return self
@@ -56,6 +80,13 @@ class SplitWriter:
         if self._num_waiting >= _CHARACTERS_AT_A_TIME or len(self._waiting) == _TEXTS_AT_A_TIME:
             self._write()
 
+    @property
+    def judged(self) -> str:
+        """The SHA-256 of the tokens that count, with how much they do: equal for two corpora that are judged by the
+        same targets, whatever else stands in them.
+        """
+        return self._judged.hexdigest()
+
     def sizes(self) -> dict[str, int]:
         """What a corpus records of a split."""
         return {"num_tokens": self.num_tokens, "num_bytes": self.num_bytes, "num_documents": self.num_documents}
@@ -72,16 +103,41 @@ class SplitWriter:
         parts, self._waiting, self._num_waiting = self._waiting, [], 0
         for part, ids in zip(parts, tokenizer.encode_many([part.text for part in parts]), strict=True):
             row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
-            self._ids.write(row.astype(self._dtype).tobytes())
-            self.num_tokens += len(row)
-            self.num_bytes += len(part.text.encode())
-            self.num_documents += 1
+            weights, num_bytes = None, len(part.text.encode())
             if self._weights is not None:
                 weights = np.full(len(row), float(part.scored is None), dtype=np.float32)
                 if part.scored is not None:  # the separator behind it does not count
                     weights[: len(ids)] = token_weights(part.text, part.scored, tokenizer.token_num_bytes[ids])
+            if self._row_tokens is not None:
+                row, weights = self._filled(row, weights, self._row_tokens)
+                num_bytes = int(tokenizer.token_num_bytes[row].sum())
+            self._ids.write(row.astype(self._dtype).tobytes())
+            self.num_tokens += len(row)
+            self.num_bytes += num_bytes
+            self.num_documents += 1
+            if self._weights is not None and weights is not None:
                 self._weights.write(weights.astype("<f4").tobytes())
                 self.weight += float(weights.sum(dtype=np.float64))
+                self._judge(row, weights)
+
+    def _filled(
+        self, row: np.ndarray, weights: np.ndarray | None, row_tokens: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """A document as the end of a row."""
+        num_missing = max(0, row_tokens - len(row))
+        cut = len(row) - row_tokens if len(row) > row_tokens else 0
+        self.rows.num_padding += num_missing
+        self.rows.num_cut += cut > 0
+        if weights is not None:
+            self.rows.num_scored_cut += bool(weights[:cut].any())
+            weights = np.concatenate([np.zeros(num_missing, dtype=np.float32), weights[cut:]])
+            weights[0] = 0  # what it is predicted from stands in another row
+        return np.concatenate([np.full(num_missing, self._tokenizer.end_of_text or 0), row[cut:]]), weights
+
+    def _judge(self, row: np.ndarray, weights: np.ndarray) -> None:
+        counts = weights > 0
+        self._judged.update(row[counts].astype("<i8").tobytes())
+        self._judged.update(weights[counts].astype("<f4").tobytes())
 
 
 class _Digested:

@@ -77,21 +77,30 @@ class Part(NamedTuple):
         split: that it is in.
         text: of it.
         scored: the stretches that count; None: all of it.
+        front: characters that were put in front of it.
     """
 
     split: SplitName
     text: str
     scored: tuple[Scored, ...] | None
+    front: int = 0
 
 
 class Texts:
-    """Texts that can be gone through as often as wanted, each time from the first."""
+    """Texts that can be gone through as often as wanted, each time from the first; without what was put in front."""
 
     def __init__(self, parts: Callable[[], Iterator[Part]]) -> None:
         self._parts = parts
 
     def __iter__(self) -> Iterator[str]:
-        return (part.text for part in self._parts())
+        return (part.text[part.front :] for part in self._parts())
+
+
+class Fronts(Texts):
+    """What was put in front of the texts, where something was."""
+
+    def __iter__(self) -> Iterator[str]:
+        return (part.text[: part.front] for part in self._parts() if part.front)
 
 
 class Pieces:
@@ -99,9 +108,12 @@ class Pieces:
 
     def __init__(self) -> None:
         self._columns = tuple(array("Q") for _ in range(4))
+        self._grouped: dict[int, int] = {}  # piece -> the hash that decides its place, where that is not its own
 
-    def add(self, text: str) -> None:
-        """The next piece."""
+    def add(self, text: str, group: str | None = None) -> None:
+        """The next piece, and what it has in common with those that are to be in the same split."""
+        if group is not None:
+            self._grouped[len(self)] = int.from_bytes(normalized_digest(group)[:8], "big")
         digest = normalized_digest(text)
         halves = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         for column, number in zip(self._columns, (*halves, len(text.encode()), len(text)), strict=True):
@@ -123,7 +135,11 @@ class Pieces:
     @property
     def places(self) -> np.ndarray:
         """Of each, its place in [0, 1)."""
-        return (self.high >> np.uint64(64 - _PLACE_BITS)) / 2.0**_PLACE_BITS
+        decides = self.high
+        if self._grouped:
+            decides = decides.copy()
+            decides[list(self._grouped)] = np.array([*self._grouped.values()], dtype=np.uint64)
+        return (decides >> np.uint64(64 - _PLACE_BITS)) / 2.0**_PLACE_BITS
 
     @property
     def num_bytes(self) -> np.ndarray:
@@ -197,6 +213,10 @@ class SplitDocuments:
         """Their texts alone."""
         return Texts(lambda: self.parts(*names))
 
+    def fronts(self) -> Texts:
+        """What was put in front of them, of all splits."""
+        return Fronts(lambda: self.parts(*SPLITS))
+
     def train_texts(self, most_bytes: int | None) -> Texts:
         """The texts of the training split, or some of them: those lowest by another part of their hash, so that they
         are the same in any order, and mostly the same as the corpus grows.
@@ -228,13 +248,13 @@ class SplitDocuments:
                 if is_last or labels[number + 1] != label:
                     if label in wanted:
                         scored = cut_scored(document.scored, start, end)
-                        yield Part(SPLITS[label], document.text[start:end], scored)
+                        yield Part(SPLITS[label], document.text[start:end], scored, document.front)
                     start = end
             first += len(ends)
 
 
 def split_documents(
-    documents: Iterable[Document], splits: Splits, *, bytes_per_token: float, where: str
+    documents: Iterable[Document], splits: Splits, *, bytes_per_token: float, where: str, whole: bool = False
 ) -> SplitDocuments:
     """Drop blank documents and repeats, cut a corpus of too few documents into blocks, and split.
 
@@ -245,11 +265,12 @@ def split_documents(
         documents: gone through once, twice where they are cut, and again whenever the texts of a split are asked for.
         bytes_per_token: a guess, for `min_val_tokens`: the tokenizer is not there before its training split is.
         where: the corpus, for messages.
+        whole: whether documents are never cut, however few there are.
     Raises: DataError when there is no text, or when a split would be empty.
     """
     pieces, are_scored = Pieces(), bytearray()
     for document in _not_blank(documents):
-        pieces.add(document.text)
+        pieces.add(document.text[document.front :], document.group)
         are_scored.append(document.scored is not None)
     if not len(pieces):
         raise DataError(where, "there is no text in it", "some kilobytes are needed, a megabyte is better")
@@ -259,7 +280,8 @@ def split_documents(
     num_repeats = len(pieces) - num_documents
     has_scored = bool(np.frombuffer(are_scored, dtype=bool)[is_kept].any())
     block_characters = None
-    if num_documents < _FEWEST_DOCUMENTS or int(sizes.max()) > _LARGEST_SHARE * num_characters:
+    is_uneven = num_documents < _FEWEST_DOCUMENTS or int(sizes.max()) > _LARGEST_SHARE * num_characters
+    if is_uneven and not whole:
         block_characters = min(_BLOCK_CHARACTERS, max(_SMALLEST_BLOCK_CHARACTERS, num_characters // _FEWEST_BLOCKS))
         pieces = _blocks_of(documents, is_kept, block_characters)
         is_first = pieces.is_first()
@@ -315,7 +337,10 @@ def _labels(pieces: Pieces, is_first: np.ndarray, splits: Splits, bytes_per_toke
 def _num_lowest(places: np.ndarray, sizes: np.ndarray, fraction: float, least_bytes: float) -> int:
     """How many of these, which rise, are placed below `fraction`, and of the next ones as `least_bytes` needs."""
     is_enough = (places >= fraction) & (sizes.cumsum() - sizes >= least_bytes)
-    return int(is_enough.argmax()) if is_enough.any() else len(places)
+    num = int(is_enough.argmax()) if is_enough.any() else len(places)
+    while 0 < num < len(places) and places[num] == places[num - 1]:  # of one group
+        num += 1
+    return num
 
 
 def cut_into_blocks(text: str, block_characters: int) -> Iterator[str]:

@@ -62,6 +62,15 @@ def num_words(text: str) -> int:
     return sum(1 for _ in _WORD.finditer(text))
 
 
+def nth_word(text: str, number: int, start: int = 0) -> int | None:
+    """Where the word or mark of that number, from 0, begins; None where there are not so many.
+
+    >>> nth_word("One two. Three", 3), nth_word("One two. Three", 4)
+    (9, None)
+    """
+    return next((found.start() for n, found in enumerate(_WORD.finditer(text, start)) if n == number), None)
+
+
 def cut_text(text: str, most_words: int) -> Iterator[tuple[int, int]]:
     """Where to cut a text into stretches of at most `most_words` words and marks, [first, end) each, in their order.
 
@@ -77,9 +86,10 @@ def cut_text(text: str, most_words: int) -> Iterator[tuple[int, int]]:
         count += length
         while count > most_words:
             # The sentence alone is too long: cut before the first word that has no room.
-            word = next(found for number, found in enumerate(_WORD.finditer(text, start)) if number == most_words)
-            yield start, word.start()
-            start, count = word.start(), count - most_words
+            cut = nth_word(text, most_words, start)
+            assert cut is not None
+            yield start, cut
+            start, count = cut, count - most_words
     if start < len(text):
         yield start, len(text)
 

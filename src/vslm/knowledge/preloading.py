@@ -1,10 +1,10 @@
 r"""Passages in front of a text: how they are laid out, and which of those that were found have room.
 
-An ordinary text gets a passage a line, then a blank line. A text that begins with `<ctx>`, as examples of worlds do,
-has a place for them: right behind it, with a space before each.
+An ordinary text gets a passage a line, the best one last, then a blank line. A text that begins with `<ctx>`, as
+examples of worlds do, has a place for them: right behind it, with a space before each.
 
     >>> laid_out("Once there was", ["A fox ran.", "It\nhid."])
-    Layout(front='A fox ran.\nIt hid.\n\n', text='Once there was')
+    Layout(front='It hid.\nA fox ran.\n\n', text='Once there was')
     >>> laid_out("<ctx> <q> where?", ["a fox ran."])
     Layout(front='<ctx> a fox ran.', text=' <q> where?')
 """
@@ -39,8 +39,13 @@ class Layout(NamedTuple):
 
 
 def laid_out(text: str, passages: Sequence[str]) -> Layout:
-    """A text with passages in front of it, each on a line of its own; without any, the text as it is."""
-    rows = [" ".join(passage.split()) for passage in passages]
+    """A text with passages in front of it, each on a line of its own; without any, the text as it is.
+
+    Args:
+        text: what a model goes on from.
+        passages: best first; the best stands next to the text.
+    """
+    rows = [" ".join(passage.split()) for passage in reversed(passages)]
     if text.startswith(PLACE):
         return Layout(PLACE + "".join(f" {row}" for row in rows), text.removeprefix(PLACE))
     return Layout("".join(f"{row}\n" for row in rows) + ("\n" if rows else ""), text)

@@ -27,6 +27,7 @@ from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
 from vslm.results.records import RunEnd
 from vslm.results.seals import MODEL, unlike
+from vslm.runs.ready_models import ready_model
 from vslm.runs.stored_run import StoredRun, has_adapter, starting_tensors
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Experiment
@@ -48,7 +49,7 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     for arm, experiment in study.arms.items():
         try:
             if experiment.data not in prepared:
-                prepared[experiment.data] = prepare(experiment.data, say=say)
+                prepared[experiment.data] = prepare(experiment.data, say=say, models=ready_model)
             corpora[arm] = prepared[experiment.data]
             _check_windows(experiment, corpora[arm], chooses=chooses, judging=study.primary.of(experiment))
             check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
@@ -137,6 +138,9 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
     """
     base = corpora[study.baseline]
     for arm, corpus in corpora.items():
+        if "judged" in base.meta and "judged" in corpus.meta:  # what is in front of what counts may differ
+            _check_same_targets(arm, corpus, study.baseline, base)
+            continue
         same_ids = corpus.tokenizer_fingerprint == base.tokenizer_fingerprint
         theirs, own = base.meta["splits"]["val"], corpus.meta["splits"]["val"]
         is_other_text = any(theirs[key] != own[key] for key in ("num_bytes", "num_documents"))
@@ -151,6 +155,14 @@ def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
             found = f"other tokens of the validation text count than those of {study.baseline!r}"
             do = "let both score the same; other weights in training are a matter of the objective"
             raise SpecError(f"arms.{arm}.data", found, "all arms are judged by the same targets", do)
+
+
+def _check_same_targets(arm: str, corpus: Corpus, baseline: str, base: Corpus) -> None:
+    """Refuse rows that are judged by other tokens than the baseline's."""
+    if corpus.meta["judged"]["val"] != base.meta["judged"]["val"]:
+        found = f"other tokens of the validation text count than those of {baseline!r}"
+        do = "let arms differ in retriever, store and number of passages alone; take longer rows where parts are cut"
+        raise SpecError(f"arms.{arm}.data", found, "all arms are judged by the same targets", do)
 
 
 def _check_start(experiment: Experiment, corpus: Corpus) -> None:

@@ -9,6 +9,7 @@ from vslm.data.tokenizers import BPE, Characters
 from vslm.knowledge.bm25 import BM25
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.random_passages import Random
+from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.states import States
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
@@ -158,6 +159,7 @@ DATA = {
     "Text": Text,
     "StandardLibrary": StandardLibrary,
     "AssociativeRecall": AssociativeRecall,
+    "Retrieved": Retrieved,
     "Splits": Splits,
     "BPE": BPE,
     "Characters": Characters,

@@ -5,7 +5,7 @@ Not for: reading formats (each source does its own), or caching (`vslm.data.corp
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from vslm.data.reading.notes import Notes
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Tokenizer
 
+OpenModel = Callable[[str], Any]
+"""Folder of a finished run -> its model, for a source that reads with one. Who knows runs gives it."""
 _DEFAULT_TOKENIZER = BPE()
 _SETTLED_SECONDS = 2.0  # a file younger than this may change again without a new time on some file systems
 
@@ -59,6 +61,11 @@ class Source(Spec, ABC):
         del notes
         return self.documents()
 
+    def read_with(self, notes: Notes, models: OpenModel | None) -> Iterator[Document]:
+        """The same documents, of a source that finds out with models of finished runs what they are."""
+        del models
+        return self.read(notes)
+
     @abstractmethod
     def describe(self) -> str:
         """What a person calls this corpus, in a few words."""
@@ -67,6 +74,13 @@ class Source(Spec, ABC):
     def align_tokens(self) -> int:
         """Windows start at multiples of this many tokens: the length of every document where all have the same."""
         return 1
+
+    @property
+    def row_tokens(self) -> int | None:
+        """So many tokens belong to each document, and it ends with the last of them: separators stand in front of a
+        shorter one, and of a longer one the beginning is cut off, which is counted. None: documents lie side by side.
+        """
+        return None
 
     @property
     def reach_tokens(self) -> int:

@@ -62,7 +62,7 @@ def _retrieved(folder: Path) -> Retrieved:
     others = [("x", passage) for passage in cut_passages("Rain fell. It was cold. Nobody came by.\n" * 3, 5)]
     build_store(lambda: iter(others), folder / "store", description="others")
     return Retrieved(
-        source=_stories(folder), store=str(folder / "store"), retriever=Random(), stretch_words=211, row_tokens=503
+        source=_stories(folder), store=str(folder / "store"), retriever=Random(), stretch_words=211, own_row_tokens=503
     )
 
 

@@ -60,7 +60,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Retrieved:
         retriever=Random(),
         stretch_words=23,
         query_words=10,
-        row_tokens=101,
+        own_row_tokens=101,
     )
 
 
@@ -138,23 +138,23 @@ def test_arms_have_the_same_targets_at_the_same_places(source: Retrieved) -> Non
 
 def test_rows_end_with_their_document(source: Retrieved) -> None:
     """Separators stand in front, one behind; what is too long is cut at its beginning, and that is said."""
-    corpus = prepare(replace(source, row_tokens=151))
+    corpus = prepare(replace(source, own_row_tokens=151))
     end = corpus.tokenizer.end_of_text
     rows = np.concatenate([np.asarray(corpus.split(name).tokens).reshape(-1, 151) for name in SPLITS])
     texts = {corpus.tokenizer.decode(row) for row in rows}
     assert texts == {document.text for document in source.documents()}
     assert (rows[:, -1] == end).all()
     assert (rows[:, 0] == end).all()
-    short, said = replace(source, row_tokens=47), []
+    short, said = replace(source, own_row_tokens=47), []
     corpus = prepare(short, say=said.append)
     assert any("longer than a row, cut off at the beginning" in words for words in said)
     assert not any("lost a part that counts" in words for words in said)
     rows = np.concatenate([np.asarray(corpus.split(name).tokens).reshape(-1, 47) for name in SPLITS])
     cut = [row for row in rows if corpus.tokenizer.decode(row) not in texts]
-    assert len(cut) == sum(corpus.meta["rows"][name]["num_cut"] for name in SPLITS) > 10
+    assert len(cut) == sum(corpus.meta["own_rows"][name]["num_cut"] for name in SPLITS) > 10
     for row in cut:
         assert any(text.endswith(corpus.tokenizer.decode(row)) for text in texts)
-    prepare(replace(source, row_tokens=11), say=said.append)
+    prepare(replace(source, own_row_tokens=11), say=said.append)
     assert any("lost a part that counts: take longer rows" in words for words in said)
 
 
@@ -248,7 +248,7 @@ def test_tokenizer_and_splits_are_those_of_the_source(source: Retrieved) -> None
     assert Retrieved(source=text, store="s", vocabulary=270).tokenizer == BPE(vocabulary=270)
     with pytest.raises(SpecError, match="no run is opened here"):
         prepare(replace(source, retriever=States(run="r")))
-    corpus = prepare(replace(source, tokenizer=Characters(), row_tokens=503))
+    corpus = prepare(replace(source, tokenizer=Characters(), own_row_tokens=503))
     assert corpus.meta["judged"]["val"]
 
 
@@ -259,7 +259,7 @@ def test_tokenizer_and_splits_are_those_of_the_source(source: Retrieved) -> None
         ({"passages": -1}, "passages: found -1"),
         ({"query_words": 23}, "query_words: found 23"),
         ({"query_words": 0}, "query_words: found 0"),
-        ({"row_tokens": 1}, "row_tokens: found 1"),
+        ({"own_row_tokens": 1}, "own_row_tokens: found 1"),
     ],
 )
 def test_what_cannot_be_meant_is_said(source: Retrieved, changes: dict, words: str) -> None:

@@ -16,7 +16,7 @@ from vslm import (
 
 data = Retrieved(
     source=Text("corpus.txt", vocabulary=270), store="store", retriever=Random(), passages=1,
-    stretch_words=6, query_words=2, row_tokens=34,
+    stretch_words=6, query_words=2, own_row_tokens=34,
 )
 random = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=34),

@@ -272,8 +272,8 @@ def _folder(source: Source, known: _Known) -> Path:
     made_by = [FORMAT, known.content, to_plain(source.tokenizer), to_plain(source.splits)]
     if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
         made_by.append({"align_tokens": source.align_tokens})
-    if source.row_tokens is not None:
-        made_by.append({"row_tokens": source.row_tokens})
+    if source.own_row_tokens is not None:
+        made_by.append({"own_row_tokens": source.own_row_tokens})
     most = source.tokenizer.most_train_bytes
     if most is not None and known.num_bytes > most:  # as well
         made_by.append({"most_train_bytes": most})
@@ -399,7 +399,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
         source.splits,
         bytes_per_token=source.tokenizer.usual_bytes_per_token,
         where=source.describe(),
-        whole=source.row_tokens is not None,
+        whole=source.own_row_tokens is not None,
     )
     for words in _remarks(parts.num_documents, parts.num_repeats, parts.block_characters):
         say(words)
@@ -409,7 +409,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     try:
         tokenizer = source.tokenizer.fit(
             parts.train_texts(most),
-            held_out=_held_out(parts, source.row_tokens),
+            held_out=_held_out(parts, source.own_row_tokens),
             separated=parts.num_documents > 1,
         )
     except SpecError as error:
@@ -419,7 +419,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     temporary.mkdir()
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
-        written = _write_splits(temporary, parts, tokenizer, dtype, source.row_tokens)
+        written = _write_splits(temporary, parts, tokenizer, dtype, source.own_row_tokens)
         splits = {name: written[name].sizes() for name in SPLITS}
         weights = {name: written[name].weight for name in SPLITS}
         if parts.has_scored:
@@ -439,7 +439,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
             "shares": to_plain(source.splits),
             "dtype": dtype,
             **({"has_weights": True, "weights": weights} if parts.has_scored else {}),
-            **_rows_record(written, source.row_tokens),
+            **_own_rows_record(written, source.own_row_tokens),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
@@ -455,7 +455,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
         sync_folder(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for words in _rows_words(written, source.row_tokens):
+    for words in _own_rows_words(written, source.own_row_tokens):
         say(words)
     counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)
     for words in _fewer_ids(source, tokenizer.vocabulary):
@@ -491,10 +491,10 @@ def _on_disk(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def _held_out(parts: SplitDocuments, row_tokens: int | None) -> Iterable[str]:
+def _held_out(parts: SplitDocuments, own_row_tokens: int | None) -> Iterable[str]:
     """Texts that no tokenizer is trained on, and whose characters it has to know."""
     held_out = parts.texts("select", "val")
-    return held_out if row_tokens is None else _Chained(held_out, parts.fronts())
+    return held_out if own_row_tokens is None else _Chained(held_out, parts.fronts())
 
 
 class _Chained:
@@ -507,22 +507,22 @@ class _Chained:
         return itertools.chain(*self._texts)
 
 
-def _rows_record(written: dict[SplitName, SplitWriter], row_tokens: int | None) -> dict[str, Any]:
+def _own_rows_record(written: dict[SplitName, SplitWriter], own_row_tokens: int | None) -> dict[str, Any]:
     """What a corpus of rows records beside any other's; empty for one that has none."""
-    if row_tokens is None:
+    if own_row_tokens is None:
         return {}
     judged = {name: writer.judged for name, writer in written.items()}
-    rows = {name: dataclasses.asdict(writer.rows) for name, writer in written.items()}
-    return {"row_tokens": row_tokens, "rows": rows, "judged": judged}
+    rows = {name: dataclasses.asdict(writer.own_rows) for name, writer in written.items()}
+    return {"own_row_tokens": own_row_tokens, "own_rows": rows, "judged": judged}
 
 
-def _rows_words(written: dict[SplitName, SplitWriter], row_tokens: int | None) -> Iterator[str]:
-    if row_tokens is None:
+def _own_rows_words(written: dict[SplitName, SplitWriter], own_row_tokens: int | None) -> Iterator[str]:
+    if own_row_tokens is None:
         return
     writers = written.values()
-    padding = sum(writer.rows.num_padding for writer in writers) / sum(writer.num_tokens for writer in writers)
-    yield f"a row of {row_tokens:,} tokens for each document; {padding:.0%} of all tokens fill up and count nothing"
-    cut, scored = (sum(getattr(w.rows, name) for w in writers) for name in ("num_cut", "num_scored_cut"))
+    padding = sum(writer.own_rows.num_padding for writer in writers) / sum(writer.num_tokens for writer in writers)
+    yield f"a row of {own_row_tokens:,} tokens for each document; {padding:.0%} of all tokens fill up and count nothing"
+    cut, scored = (sum(getattr(w.own_rows, name) for w in writers) for name in ("num_cut", "num_scored_cut"))
     if cut:
         yield f"{plural(cut, 'document')} longer than a row, cut off at the beginning"
     if scored:
@@ -530,7 +530,7 @@ def _rows_words(written: dict[SplitName, SplitWriter], row_tokens: int | None) -
 
 
 def _write_splits(
-    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str, row_tokens: int | None
+    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str, own_row_tokens: int | None
 ) -> dict[SplitName, SplitWriter]:
     """Write the ids of all splits, and beside them how much each counts where a document says so."""
     with contextlib.ExitStack() as open_files:
@@ -541,7 +541,7 @@ def _write_splits(
                     tokenizer,
                     _on_disk(dtype),
                     has_weights=parts.has_scored,
-                    row_tokens=row_tokens,
+                    own_row_tokens=own_row_tokens,
                 )
             )
             for name in SPLITS

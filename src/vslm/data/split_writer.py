@@ -18,7 +18,7 @@ _TEXTS_AT_A_TIME = 2**14
 
 
 @dataclass
-class Rows:
+class OwnRows:
     """What was done to fill rows: padding tokens, documents whose beginning was cut off, and those of which something
     that counts was.
     """
@@ -36,7 +36,7 @@ class SplitWriter:
         tokenizer: fitted. Behind each text stands its separator, where it has one.
         dtype: of an id in the file.
         has_weights: whether weights are written: fp32, 1 where a text says nothing of what counts.
-        row_tokens: see `Source.row_tokens`.
+        own_row_tokens: see `Source.own_row_tokens`.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class SplitWriter:
         dtype: np.dtype,
         *,
         has_weights: bool,
-        row_tokens: int | None = None,
+        own_row_tokens: int | None = None,
     ) -> None:
-        self._tokenizer, self._dtype, self._row_tokens = tokenizer, dtype, row_tokens
+        self._tokenizer, self._dtype, self._row_tokens = tokenizer, dtype, own_row_tokens
         self._ids = _Digested(path)
         self._weights = _Digested(path.with_suffix(".weights")) if has_weights else None
         self._waiting: list[Part] = []
@@ -56,7 +56,7 @@ class SplitWriter:
         self.num_tokens, self.num_bytes, self.num_documents = 0, 0, 0
         self.weight = 0.0
         """The sum of what counts, where weights are written."""
-        self.rows = Rows()
+        self.own_rows = OwnRows()
         """What was done to fill rows."""
         self._judged = hashlib.sha256()
 
@@ -121,15 +121,15 @@ class SplitWriter:
                 self._judge(row, weights)
 
     def _filled(
-        self, row: np.ndarray, weights: np.ndarray | None, row_tokens: int
+        self, row: np.ndarray, weights: np.ndarray | None, own_row_tokens: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """A document as the end of a row."""
-        num_missing = max(0, row_tokens - len(row))
-        cut = len(row) - row_tokens if len(row) > row_tokens else 0
-        self.rows.num_padding += num_missing
-        self.rows.num_cut += cut > 0
+        num_missing = max(0, own_row_tokens - len(row))
+        cut = len(row) - own_row_tokens if len(row) > own_row_tokens else 0
+        self.own_rows.num_padding += num_missing
+        self.own_rows.num_cut += cut > 0
         if weights is not None:
-            self.rows.num_scored_cut += bool(weights[:cut].any())
+            self.own_rows.num_scored_cut += bool(weights[:cut].any())
             weights = np.concatenate([np.zeros(num_missing, dtype=np.float32), weights[cut:]])
             weights[0] = 0  # what it is predicted from stands in another row
         return np.concatenate([np.full(num_missing, self._tokenizer.end_of_text or 0), row[cut:]]), weights

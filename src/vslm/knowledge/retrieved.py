@@ -64,7 +64,7 @@ class Retrieved(Source):
     A document of a source that says what counts in it, as examples with questions do, is one stretch, and what stands
     before the first part that counts is its beginning; what counted there counts.
 
-    Every stretch has a row of `row_tokens` tokens and ends with it, so that stretch n is window n, at the same
+    Every stretch has a row of `own_row_tokens` tokens and ends with it, so that stretch n is window n, at the same
     positions, whatever is in front: two arms that differ in retriever, store or number of passages alone have the same
     targets in the same order, in training and in evaluation. The tokenizer and the splits are those of the text without
     passages. Passages that are too long for the row are cut off at their beginning, which is counted and said.
@@ -83,7 +83,7 @@ class Retrieved(Source):
         passages: how many; 0 for none.
         stretch_words: words and marks of a stretch at most.
         query_words: of its beginning.
-        row_tokens: of a row; the context of a model is this, or a multiple.
+        own_row_tokens: of a row; the context of a model is this, or a multiple.
         tokenizer, splits: of `source`, unless they are given.
     Raises: SpecError for counts that leave nothing to predict.
     """
@@ -94,7 +94,7 @@ class Retrieved(Source):
     passages: Some = 2
     stretch_words: Some = 96
     query_words: Some = 16
-    row_tokens: Context = 256  # type: ignore[assignment]
+    own_row_tokens: Context = 256  # type: ignore[assignment]
 
     def __post_init__(self, vocabulary: int | None) -> None:
         """Take the tokenizer and the splits of the source where none are given, then check."""
@@ -114,13 +114,13 @@ class Retrieved(Source):
         if not 1 <= self.query_words < self.stretch_words:
             allowed = f"1 to {self.stretch_words - 1} of the {self.stretch_words} words of a stretch are needed"
             raise SpecError("query_words", f"found {self.query_words}", allowed)
-        if self.row_tokens < 2:
-            raise SpecError("row_tokens", f"found {self.row_tokens}", "2 or more are needed")
+        if self.own_row_tokens < 2:
+            raise SpecError("own_row_tokens", f"found {self.own_row_tokens}", "2 or more are needed")
 
     @property
     def align_tokens(self) -> int:
         """Windows start where rows do."""
-        return self.row_tokens
+        return self.own_row_tokens
 
     def describe(self) -> str:
         """What a person calls this corpus."""

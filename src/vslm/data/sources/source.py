@@ -76,9 +76,10 @@ class Source(Spec, ABC):
         return 1
 
     @property
-    def row_tokens(self) -> int | None:
-        """So many tokens belong to each document, and it ends with the last of them: separators stand in front of a
-        shorter one, and of a longer one the beginning is cut off, which is counted. None: documents lie side by side.
+    def own_row_tokens(self) -> int | None:
+        """So many tokens belong to each document alone, and it ends with the last of them: separators stand in front of
+        a shorter one, and of a longer one the beginning is cut off, which is counted. So document n is window n, and
+        ends at the same position whatever stands in front of it. None: documents lie side by side.
         """
         return None
 

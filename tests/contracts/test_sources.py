@@ -16,20 +16,21 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import home, open_corpus, prepare
 from vslm.data.reading.notes import Notes
 from vslm.data.readings import Readings
-from vslm.data.sources import AssociativeRecall, Source, StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, Source, Squad, StandardLibrary, Text, Worlds
 from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.windows import evaluation_windows, training_batch
+from vslm.data.word_tokenizer import Words
+from vslm.data.worlds.shards import Mix
+from vslm.data.worlds.universe import Universe
 from vslm.knowledge.passages import cut_passages
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.store import build_store
 
-_KINDS = {
-    kind.__name__: kind
-    for kind in (Text, StandardLibrary, AssociativeRecall, Retrieved, Random, Splits, BPE, Characters)
-}
+_CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Retrieved, Random)
+_KINDS = {kind.__name__: kind for kind in (*_CLASSES, Splits, BPE, Characters, Words, Universe, Mix)}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -66,6 +67,17 @@ def _retrieved(folder: Path) -> Retrieved:
     )
 
 
+def _squad(folder: Path) -> Squad:
+    asked = [
+        {"id": str(n), "question": f"Which is story {n}?", "answers": [{"text": f"the {n}th", "answer_start": 0}]}
+        for n in range(211)
+    ]
+    paragraphs = [{"context": _story(n), "qas": asked[7 * n : 7 * n + 7]} for n in range(31)]
+    data = [{"title": str(n), "paragraphs": paragraphs[n::3]} for n in range(3)]
+    (folder / "squad.json").write_text(json.dumps({"version": "1.1", "data": data}), encoding="utf-8")
+    return Squad(path=str(folder / "squad.json"), vocabulary=307, context_tokens=349)
+
+
 Make = Callable[[Path, pytest.MonkeyPatch], Source]
 SOURCES: dict[str, Make] = {
     "text": lambda folder, monkeypatch: _stories(folder),
@@ -75,6 +87,15 @@ SOURCES: dict[str, Make] = {
         num_pairs=5, document_tokens=38, num_letters=7, num_documents=211
     ),
     "retrieved": lambda folder, monkeypatch: _retrieved(folder),
+    "worlds": lambda folder, monkeypatch: Worlds(
+        universe=Universe(people=37, first_names=16, last_names=32),
+        facts=(2, 3),
+        world="both",
+        context_share=0.7,
+        num_documents=211,
+        context_tokens=97,
+    ),
+    "squad": lambda folder, monkeypatch: _squad(folder),
 }
 
 
@@ -87,8 +108,9 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def _names_its_document(line: str) -> bool:
-    """The first line of a story, or a whole document of pairs."""
-    return line.startswith("Story") or (line[:1] in KEYS and line[1:2] in VALUES and len(line) > 2)
+    """The first line of a story, a whole document of pairs, or a question with what stands in front of it."""
+    is_recall = line[:1] in KEYS and line[1:2] in VALUES and len(line) > 2
+    return is_recall or line.startswith(("<ctx>", "Story"))
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -182,15 +204,18 @@ _CHILD = """
 import json, os, sys, sysconfig
 from vslm.core.specs import from_plain
 from vslm.data.corpus import prepare
-from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.data.word_tokenizer import Words
+from vslm.data.worlds.shards import Mix
+from vslm.data.worlds.universe import Universe
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 if "VSLM_TEST_LIBRARY" in os.environ:
     sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
-sources = (Text, StandardLibrary, AssociativeRecall, Retrieved)
-kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters)}
+sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Worlds)
+kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, Words, Mix, Universe)}
 corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, flush=True)
 """

@@ -161,6 +161,8 @@ def ls(*, json_: Json = False) -> None:
 
 def _row(corpus: "Corpus") -> dict[str, Any]:
     """What there is to say of a corpus, in numbers."""
+    from vslm.data.corpus import padding_share
+
     splits = corpus.meta["splits"]
     return {
         "fingerprint": corpus.fingerprint,
@@ -168,6 +170,7 @@ def _row(corpus: "Corpus") -> dict[str, Any]:
         "vocabulary": corpus.vocabulary,
         "documents": corpus.meta["num_documents"],
         "tokens": {name: part["num_tokens"] for name, part in splits.items()},
+        **({"padding": padding_share(splits)} if "row_tokens" in corpus.meta else {}),
         "megabytes": sum(corpus.meta["sizes"].values()) / 1e6,
     }
 
@@ -175,4 +178,6 @@ def _row(corpus: "Corpus") -> dict[str, Any]:
 def _row_words(row: dict[str, Any]) -> str:
     tokens = ", ".join(f"{name} {count:,}" for name, count in row["tokens"].items())
     sizes = f"{row['documents']:,} documents, {row['vocabulary']:,} ids, tokens: {tokens}; {row['megabytes']:.1f} MB"
+    if "padding" in row:
+        sizes += f"; {100 * row['padding']:.1f}% padding"
     return f"{row['fingerprint']}  {_shown(row['description'])}: {sizes}"

@@ -23,7 +23,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -274,6 +274,8 @@ def _folder(source: Source, known: _Known) -> Path:
         made_by.append({"align_tokens": source.align_tokens})
     if source.own_row_tokens is not None:
         made_by.append({"own_row_tokens": source.own_row_tokens})
+    if source.row_tokens is not None:
+        made_by.append({"row_tokens": source.row_tokens})
     most = source.tokenizer.most_train_bytes
     if most is not None and known.num_bytes > most:  # as well
         made_by.append({"most_train_bytes": most})
@@ -419,16 +421,19 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     temporary.mkdir()
     try:
         dtype = "uint16" if tokenizer.vocabulary <= _NUM_UINT16_IDS else "uint32"
-        written = _write_splits(temporary, parts, tokenizer, dtype, source.own_row_tokens)
+        has_weights = parts.has_scored or source.row_tokens is not None  # padding counts nothing
+        written = _write_splits(temporary, parts, tokenizer, dtype, source, has_weights=has_weights)
         splits = {name: written[name].sizes() for name in SPLITS}
         weights = {name: written[name].weight for name in SPLITS}
-        if parts.has_scored:
+        if source.row_tokens is not None:
+            say(_rows_words(source.row_tokens, splits))
+        if has_weights:
             for name in SPLITS:
                 _check_weight(weights[name], name, source)
         tokenizer.save(temporary / "tokenizer.json")
         digests = {path: digest for one in written.values() for path, digest in one.digests().items()}
         digests["tokenizer.json"] = sha256(temporary / "tokenizer.json")
-        names = _names_of_files(parts.has_scored)
+        names = _names_of_files(has_weights)
         meta: dict[str, Any] = {
             "format": FORMAT,
             "fingerprint": folder.name,
@@ -438,8 +443,9 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
             "tokenizer": to_plain(source.tokenizer),
             "shares": to_plain(source.splits),
             "dtype": dtype,
-            **({"has_weights": True, "weights": weights} if parts.has_scored else {}),
+            **({"has_weights": True, "weights": weights} if has_weights else {}),
             **_own_rows_record(written, source.own_row_tokens),
+            **({} if source.row_tokens is None else {"row_tokens": source.row_tokens}),
             "align_tokens": source.align_tokens,
             "num_documents": parts.num_documents,
             "num_repeats": parts.num_repeats,
@@ -475,6 +481,21 @@ def _remarks(num_documents: int, num_repeats: int, block_characters: int | None)
             f"{documents}: few or very uneven, so they are cut at blank lines into blocks of about "
             f"{block_characters / 1024:.0f} KB, and train, select and val get blocks of the same documents"
         )
+
+
+def _rows_words(row_tokens: int, splits: Mapping[Any, Mapping[str, int]]) -> str:
+    share = padding_share(splits)
+    words = f"whole documents in rows of {row_tokens:,} tokens, {100 * share:.1f}% of them padding that does not count"
+    num_too_long = sum(part["num_too_long"] for part in splits.values())
+    if num_too_long:
+        words += f"; {num_too_long:,} that no row holds are left out"
+    return words
+
+
+def padding_share(splits: Mapping[Any, Mapping[str, int]]) -> float:
+    """The share of tokens that are padding, over all splits of a record; 0 where documents are not laid in rows."""
+    total = sum(part["num_tokens"] for part in splits.values())
+    return sum(part.get("num_padding", 0) for part in splits.values()) / max(1, total)
 
 
 def _clear(folder: Path) -> None:
@@ -530,7 +551,13 @@ def _own_rows_words(written: dict[SplitName, SplitWriter], own_row_tokens: int |
 
 
 def _write_splits(
-    folder: Path, parts: SplitDocuments, tokenizer: FittedTokenizer, dtype: str, own_row_tokens: int | None
+    folder: Path,
+    parts: SplitDocuments,
+    tokenizer: FittedTokenizer,
+    dtype: str,
+    source: Source,
+    *,
+    has_weights: bool,
 ) -> dict[SplitName, SplitWriter]:
     """Write the ids of all splits, and beside them how much each counts where a document says so."""
     with contextlib.ExitStack() as open_files:
@@ -540,8 +567,9 @@ def _write_splits(
                     folder / f"{name}.bin",
                     tokenizer,
                     _on_disk(dtype),
-                    has_weights=parts.has_scored,
-                    own_row_tokens=own_row_tokens,
+                    has_weights=has_weights,
+                    own_row_tokens=source.own_row_tokens,
+                    row_tokens=source.row_tokens,
                 )
             )
             for name in SPLITS
@@ -555,4 +583,6 @@ def _check_weight(total: float, name: SplitName, source: Source) -> None:
     if not total > 0:
         found = f"no token of {name} counts"
         do = "score a part of more documents (Document.scored), or give more text"
+        if source.row_tokens is not None:
+            do += f"; or longer rows, if documents have more than {source.row_tokens:,} tokens"
         raise DataError(source.describe(), found, "a loss is the mean over tokens that count", do)

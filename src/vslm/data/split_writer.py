@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from vslm.data.documents import token_weights
+from vslm.data.rows import Row, Rows
 from vslm.data.splits import Part
 from vslm.data.tokenizers import FittedTokenizer
 
@@ -37,6 +38,8 @@ class SplitWriter:
         dtype: of an id in the file.
         has_weights: whether weights are written: fp32, 1 where a text says nothing of what counts.
         own_row_tokens: see `Source.own_row_tokens`.
+        row_tokens: of rows that hold whole texts, whose padding counts nothing; a longer text is left out and counted.
+            None: texts follow each other and are cut anywhere.
     """
 
     def __init__(
@@ -47,13 +50,16 @@ class SplitWriter:
         *,
         has_weights: bool,
         own_row_tokens: int | None = None,
+        row_tokens: int | None = None,
     ) -> None:
         self._tokenizer, self._dtype, self._row_tokens = tokenizer, dtype, own_row_tokens
         self._ids = _Digested(path)
         self._weights = _Digested(path.with_suffix(".weights")) if has_weights else None
+        self._rows = None if row_tokens is None else Rows(row_tokens, tokenizer.end_of_text or 0)
         self._waiting: list[Part] = []
         self._num_waiting = 0  # characters
         self.num_tokens, self.num_bytes, self.num_documents = 0, 0, 0
+        self.num_padding, self.num_too_long = 0, 0
         self.weight = 0.0
         """The sum of what counts, where weights are written."""
         self.own_rows = OwnRows()
@@ -69,6 +75,8 @@ class SplitWriter:
         try:
             if kind is None:
                 self._write()
+                for row in self._rows.finish() if self._rows else ():
+                    self._write_row(row)
         finally:
             for file in self._files():
                 file.close(is_whole=kind is None)
@@ -89,7 +97,10 @@ class SplitWriter:
 
     def sizes(self) -> dict[str, int]:
         """What a corpus records of a split."""
-        return {"num_tokens": self.num_tokens, "num_bytes": self.num_bytes, "num_documents": self.num_documents}
+        sizes = {"num_tokens": self.num_tokens, "num_bytes": self.num_bytes, "num_documents": self.num_documents}
+        if self._rows is not None:
+            sizes |= {"num_padding": self.num_padding, "num_too_long": self.num_too_long}
+        return sizes
 
     def digests(self) -> dict[str, str]:
         """The SHA-256 of each file, by its name."""
@@ -103,6 +114,9 @@ class SplitWriter:
         parts, self._waiting, self._num_waiting = self._waiting, [], 0
         for part, ids in zip(parts, tokenizer.encode_many([part.text for part in parts]), strict=True):
             row = ids if tokenizer.end_of_text is None else np.append(ids, tokenizer.end_of_text)
+            if self._rows is not None and not self._rows.fits(len(row)):
+                self.num_too_long += 1
+                continue
             weights, num_bytes = None, len(part.text.encode())
             if self._weights is not None:
                 weights = np.full(len(row), float(part.scored is None), dtype=np.float32)
@@ -111,14 +125,25 @@ class SplitWriter:
             if self._row_tokens is not None:
                 row, weights = self._filled(row, weights, self._row_tokens)
                 num_bytes = int(tokenizer.token_num_bytes[row].sum())
-            self._ids.write(row.astype(self._dtype).tobytes())
-            self.num_tokens += len(row)
             self.num_bytes += num_bytes
             self.num_documents += 1
-            if self._weights is not None and weights is not None:
-                self._weights.write(weights.astype("<f4").tobytes())
-                self.weight += float(weights.sum(dtype=np.float64))
-                self._judge(row, weights)
+            if self._rows is not None and weights is not None:
+                for one in self._rows.add(row, weights):
+                    self._write_row(one)
+            else:
+                self._write_ids(row, weights)
+
+    def _write_row(self, row: Row) -> None:
+        self.num_padding += row.num_padding
+        self._write_ids(row.ids, row.weights)
+
+    def _write_ids(self, ids: np.ndarray, weights: np.ndarray | None) -> None:
+        self._ids.write(ids.astype(self._dtype).tobytes())
+        self.num_tokens += len(ids)
+        if self._weights is not None and weights is not None:
+            self._weights.write(weights.astype("<f4").tobytes())
+            self.weight += float(weights.sum(dtype=np.float64))
+            self._judge(ids, weights)
 
     def _filled(
         self, row: np.ndarray, weights: np.ndarray | None, own_row_tokens: int

@@ -168,10 +168,10 @@ class FittedBPE(FittedTokenizer):
         self._backend = tokenizers.Tokenizer.from_str(plain)
         self._backend.encode_special_tokens = True  # the letters of the separator are letters
         end_of_text = self._backend.token_to_id(END_OF_TEXT)
-        byte_of_letter = _byte_of_letter()
+        bytes_by_letter = byte_of_letter()
         names = [self._backend.id_to_token(token) for token in range(self._backend.get_vocab_size())]
         token_bytes = [
-            b"" if token == end_of_text else bytes(byte_of_letter[letter] for letter in name or "")
+            b"" if token == end_of_text else bytes(bytes_by_letter[letter] for letter in name or "")
             for token, name in enumerate(names)
         ]
         super().__init__(plain, token_bytes, end_of_text)
@@ -266,7 +266,7 @@ def _in_threads(work: Callable[[T], R], items: Iterable[T], threads: int) -> lis
     return [results[number] for number in range(len(results))]
 
 
-def _byte_of_letter() -> dict[str, int]:
+def byte_of_letter() -> dict[str, int]:
     """How byte-level BPE writes bytes as letters: those that print in Latin-1 as themselves, the rest from 256 on."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = [byte for byte in range(_NUM_BYTES) if byte not in shown]

@@ -3,9 +3,12 @@
 A study may use a class of its own that is in no table: it runs, and is read back by importing that study.
 """
 
-from vslm.data.sources import AssociativeRecall, StandardLibrary, Text
+from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
+from vslm.data.word_tokenizer import Words
+from vslm.data.worlds.shards import Mix
+from vslm.data.worlds.universe import Universe
 from vslm.knowledge.bm25 import BM25
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.random_passages import Random
@@ -160,9 +163,14 @@ DATA = {
     "StandardLibrary": StandardLibrary,
     "AssociativeRecall": AssociativeRecall,
     "Retrieved": Retrieved,
+    "Worlds": Worlds,
+    "Universe": Universe,
+    "Mix": Mix,
+    "Squad": Squad,
     "Splits": Splits,
     "BPE": BPE,
     "Characters": Characters,
+    "Words": Words,
 }
 RETRIEVERS = {
     "BM25": BM25,

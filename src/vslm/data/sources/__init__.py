@@ -2,7 +2,9 @@
 
 from vslm.data.sources.associative_recall import AssociativeRecall
 from vslm.data.sources.source import Source
+from vslm.data.sources.squad import Squad
 from vslm.data.sources.standard_library import StandardLibrary
 from vslm.data.sources.text import Text
+from vslm.data.sources.worlds import Worlds
 
-__all__ = ["AssociativeRecall", "Source", "StandardLibrary", "Text"]
+__all__ = ["AssociativeRecall", "Source", "Squad", "StandardLibrary", "Text", "Worlds"]

@@ -72,8 +72,18 @@ class Source(Spec, ABC):
 
     @property
     def align_tokens(self) -> int:
-        """Windows start at multiples of this many tokens: the length of every document where all have the same."""
-        return 1
+        """Windows start at multiples of this many tokens: the length of every document where all have the same, or of
+        a row.
+        """
+        return self.row_tokens or 1
+
+    @property
+    def row_tokens(self) -> int | None:
+        """Documents are laid whole into rows of so many tokens, what is left of a row is padding that does not count,
+        and documents that are longer are left out and counted; None: documents follow each other, and a window begins
+        and ends anywhere. Rows are for texts that mean nothing when they are cut, such as a context with a question.
+        """
+        return None
 
     @property
     def own_row_tokens(self) -> int | None:

@@ -6,7 +6,7 @@ An empty context is `<ctx> <q> ...`. The text, its facts and all else are a func
 split, the number of the example and its seed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from vslm.data.worlds.contexts import Span, written
@@ -92,12 +92,17 @@ class Examples:
 
     def many(self, first_seed: int, count: int, first_number: int = 0) -> Iterator[Example]:
         """So many, with seeds from `first_seed` on; `first_number` is that of the first one in its split."""
-        for start in range(0, count, _AT_A_TIME):
-            seeds = range(first_seed + start, first_seed + min(start + _AT_A_TIME, count))
-            keys = [key_of(self._purpose, seed) for seed in seeds]
-            mean_size = sum(self.plan.sizes) / len(self.plan.sizes) if self.plan.open_book else 1
-            drawn = rows(keys, 0, _NUMBERS_AROUND + int(_NUMBERS_PER_FACT * mean_size))
-            for place, (seed, key, known) in enumerate(zip(seeds, keys, drawn, strict=True), first_number + start):
+        return self.each(range(first_seed, first_seed + count), first_number)
+
+    def each(self, seeds: Sequence[int], first_number: int = 0) -> Iterator[Example]:
+        """One for each seed, in their order."""
+        mean_size = sum(self.plan.sizes) / len(self.plan.sizes) if self.plan.open_book else 1
+        count = _NUMBERS_AROUND + int(_NUMBERS_PER_FACT * mean_size)
+        for start in range(0, len(seeds), _AT_A_TIME):
+            some = seeds[start : start + _AT_A_TIME]
+            keys = [key_of(self._purpose, seed) for seed in some]
+            drawn = rows(keys, 0, count)
+            for place, (seed, key, known) in enumerate(zip(some, keys, drawn, strict=True), first_number + start):
                 yield self._made(seed, place, stream(key, known).__next__)
 
     def _made(self, seed: int, number: int, take: Take) -> Example:

@@ -99,3 +99,19 @@ def plan_of(name: str, where: str = "splits") -> Plan:
     if name not in SPLITS:
         raise SpecError(where, f"no split {name!r}", nearest(name, SPLITS))
     return SPLITS[name]
+
+
+TRAINING_SPLITS, STORY_SPLITS = ("train_fixed", "train_fresh"), ("stories_train", "stories_val", "stories_test")
+_ORDER = (*TRAINING_SPLITS, *SPLITS, *STORY_SPLITS)
+SEEDS_OF_A_SPLIT = 2**32
+_MOST_SPLITS = 32
+MOST_SEED = 2**63 // (SEEDS_OF_A_SPLIT * _MOST_SPLITS) - 1
+
+
+def first_seed(seed: int, split: str) -> int:
+    """Of the examples of a split of a data set with this seed: no two splits, and no two seeds, share one.
+
+    >>> first_seed(0, "train_fresh") - first_seed(0, "train_fixed") == SEEDS_OF_A_SPLIT
+    True
+    """
+    return (seed * _MOST_SPLITS + _ORDER.index(split)) * SEEDS_OF_A_SPLIT

@@ -23,7 +23,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec, from_plain, to_plain
 from vslm.data.worlds.examples import Example, Examples
 from vslm.data.worlds.facts import fixed_world
-from vslm.data.worlds.plans import SPLITS, Plan
+from vslm.data.worlds.plans import MOST_SEED, SEEDS_OF_A_SPLIT, SPLITS, STORY_SPLITS, Plan, first_seed
 from vslm.data.worlds.stories import Stories, Story
 from vslm.data.worlds.universe import QUESTION_TYPES, QuestionType, Universe
 from vslm.data.worlds.words import Pool
@@ -31,9 +31,6 @@ from vslm.results.files import read_json, sha256, write_json, write_text
 
 FORMAT = 1  # of the files and of the rules by which their rows are made
 _ROWS_OF_A_SHARD = 25_000
-_SEEDS_OF_A_SPLIT = 2**32
-_MOST_SPLITS = 32
-_MOST_SEED = 2**63 // (_SEEDS_OF_A_SPLIT * _MOST_SPLITS) - 1
 _ENCODE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 STORY_POOLS: tuple[Pool, ...] = ("train", "val", "test")
 Say = Callable[[str], None]
@@ -97,12 +94,12 @@ class Written:
     mix: Mix = Mix()
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed <= _MOST_SEED:
+        if not 0 <= self.seed <= MOST_SEED:
             raise SpecError(
-                "--seed", f"found {self.seed}", f"0 to {_MOST_SEED:,} is needed: seeds of rows follow from it"
+                "--seed", f"found {self.seed}", f"0 to {MOST_SEED:,} is needed: seeds of rows follow from it"
             )
         for name, option in (("num_train", "--train"), ("num_examples", "--examples"), ("num_stories", "--stories")):
-            if not 1 <= getattr(self, name) <= _SEEDS_OF_A_SPLIT // 64:
+            if not 1 <= getattr(self, name) <= SEEDS_OF_A_SPLIT // 64:
                 raise SpecError(option, f"found {getattr(self, name)}", "1 or more is needed")
 
     def training_plans(self) -> list[Plan]:
@@ -112,10 +109,6 @@ class Written:
             Plan("train_fixed", "open book, fixed world", "fixed", types=fixed, in_turn=False),
             Plan("train_fresh", "open book, fresh worlds", types=fresh, pool="train", in_turn=False),
         ]
-
-    def first_seed(self, number: int) -> int:
-        """Of the rows of a split: no two splits, and no two `seed`s, share one."""
-        return (self.seed * _MOST_SPLITS + number) * _SEEDS_OF_A_SPLIT
 
 
 def write(what: Written, out: Path, *, say: Say = print) -> dict[str, Any]:
@@ -130,7 +123,7 @@ def write(what: Written, out: Path, *, say: Say = print) -> dict[str, Any]:
     files: dict[str, dict[str, Any]] = {}
     about: dict[str, str] = {}
     plans = [*what.training_plans(), *SPLITS.values()]
-    for number, plan in enumerate(plans):
+    for plan in plans:
         examples = Examples(what.universe, plan)
         if not examples.types:
             say(f"{plan.name}: nothing of it can be asked of these relations; it is left out")
@@ -140,13 +133,15 @@ def write(what: Written, out: Path, *, say: Say = print) -> dict[str, Any]:
         for start in range(0, count, _ROWS_OF_A_SHARD if is_train else count):
             size = min(_ROWS_OF_A_SHARD, count - start) if is_train else count
             name = f"questions/{plan.name}{f'-{start // _ROWS_OF_A_SHARD:05d}' if is_train else ''}.jsonl"
-            seeds = [what.first_seed(number) + start, what.first_seed(number) + start + size]
+            first = first_seed(what.seed, plan.name) + start
+            seeds = [first, first + size]
             rows = (row_of(example, plan) for example in examples.many(seeds[0], size, start))
             files[name] = _file(out / name, rows) | {"seeds": seeds}
         about[plan.name] = plan.about
         say(f"{plan.name}: {count:,} examples, {plan.about}")
-    for number, pool in enumerate(STORY_POOLS, len(plans)):
-        seeds = [what.first_seed(number), what.first_seed(number) + what.num_stories]
+    for pool, split in zip(STORY_POOLS, STORY_SPLITS, strict=True):
+        first = first_seed(what.seed, split)
+        seeds = [first, first + what.num_stories]
         stories = Stories(what.universe, pool).many(seeds[0], what.num_stories)
         name = f"stories/{pool}.jsonl"
         files[name] = _file(out / name, map(story_row, stories)) | {"seeds": seeds}

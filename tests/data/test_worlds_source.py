@@ -1,0 +1,143 @@
+"""Worlds as a corpus: what counts, which kinds of documents come, and words as tokens."""
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vslm.core.errors import SpecError
+from vslm.data.corpus import prepare
+from vslm.data.sources import Worlds
+from vslm.data.tokenizers import BPE, load_tokenizer
+from vslm.data.word_tokenizer import Words
+from vslm.data.worlds.shards import Mix
+from vslm.data.worlds.universe import Universe
+
+UNIVERSE = Universe(people=61, first_names=16, last_names=32)
+SOURCE = Worlds(universe=UNIVERSE, facts=(2, 5), num_documents=211, context_tokens=131)
+
+
+def counted(source: Worlds) -> list[list[str]]:
+    """The stretches of each document that count."""
+    return [[one.text[first:end] for first, end, _ in one.scored or ()] for one in source.documents()]
+
+
+def test_what_counts_is_what_is_said() -> None:
+    """All; the answers; all but the values of the context, which together are the text."""
+    texts = [document.text for document in SOURCE.documents()]
+    assert counted(replace(SOURCE, counts="all")) == [[text] for text in texts]
+    for text, (answer,) in zip(texts, counted(replace(SOURCE, counts="answer")), strict=True):
+        assert text.endswith(f" <a>{answer}")
+        assert answer.startswith(" ")
+    for text, parts in zip(texts, counted(SOURCE), strict=True):
+        assert parts[0].startswith("<ctx>")  # and no more, where a value is the first word
+        left = text
+        for part in parts:  # what is left are values, with the space before each
+            assert part in left
+            left = left.replace(part, "|", 1)
+        values = [value for value in left.split("|") if value]
+        assert values
+        assert all(value.startswith(" ") for value in values)
+        assert parts[-1].endswith(".")
+        assert "<a>" in parts[-1]
+
+
+def test_contexts_are_dropped_as_often_as_said() -> None:
+    """Half of them, or all; and the fixed world comes in turn with fresh ones."""
+    texts = [one.text for one in replace(SOURCE, num_documents=1009, context_share=0.5, world="both").documents()]
+    closed = sum(text.startswith("<ctx> <q>") for text in texts)
+    assert closed / 1009 == pytest.approx(0.5, abs=0.06)
+    assert all(one.text.startswith("<ctx> <q>") for one in replace(SOURCE, context_share=0.0).documents())
+    fixed = {*UNIVERSE.names("fixed")}
+    for number, text in enumerate(texts[:100]):
+        words = text.replace("<q>", "").replace("?", "").replace(".", "").replace(",", "").split()
+        people = {f"{a} {b}" for a, b in itertools.pairwise(words)}
+        assert not (people & fixed and people & {*UNIVERSE.names("train")}), text
+        if people & {*fixed, *UNIVERSE.names("train")}:
+            assert bool(people & fixed) == (number % 2 == 0)
+
+
+def test_several_questions_follow_one_context() -> None:
+    """About other facts of it; each answer counts."""
+    source = replace(SOURCE, questions=4, facts=(5,), counts="answer", mix=Mix(one_hop=1, two_hop=0, inverse=0))
+    for document in source.documents():
+        assert document.text.count("<q>") == document.text.count("<a>") == len(document.scored or ()) >= 3
+        context = document.text.split("<q>")[0]
+        if "unknown" not in document.text and "yes" not in document.text and "no." not in document.text:
+            answers = [document.text[first + 1 : end - 1] for first, end, _ in document.scored or ()]
+            assert sum(answer in context for answer in answers[1:]) == len(answers) - 1
+
+
+def test_exposures_and_seeds_change_documents() -> None:
+    """Head people come most; another seed is other documents; a longer corpus begins with the shorter one."""
+    source = replace(SOURCE, world="fixed", context_share=0.0, num_documents=701, mix=Mix(two_hop=0))
+    first = UNIVERSE.names("fixed")[0]
+    found = Counter(first in one.text for one in replace(source, zipf=True).documents())
+    even = Counter(first in one.text for one in source.documents())
+    assert found[True] > 5 * even[True]
+    assert [one.text for one in source.documents()] != [one.text for one in replace(source, seed=1).documents()]
+    longer = [one.text for one in replace(source, num_documents=1301).documents()]
+    assert longer[:701] == [one.text for one in source.documents()]
+
+
+def test_a_value_is_one_token_and_other_words_are_bytes() -> None:
+    """The tokenizer of worlds, saved and read back."""
+    corpus = prepare(SOURCE)
+    tokenizer = load_tokenizer(corpus.folder / "tokenizer.json")
+    text = next(iter(SOURCE.documents())).text
+    words = [tokenizer.token_bytes[token].decode() for token in tokenizer.encode(text)]
+    assert words[0] == "<ctx>"
+    assert {" <q>", " <a>"} <= {*words}
+    assert "".join(words) == text
+    assert np.mean([len(word) > 1 or word in ".?,>" for word in words]) > 0.97  # but for words of val alone
+    odd = "ádám\n<|endoftext|> <q>\x00 10_000 日本"
+    assert tokenizer.decode(tokenizer.encode(odd)) == odd
+    assert 0 not in tokenizer.encode(odd)
+    assert tokenizer.fingerprint == corpus.tokenizer_fingerprint
+
+
+def test_words_are_the_commonest_ones_and_no_more_than_asked_for() -> None:
+    """Of equals the first in the alphabet; a text of fewer has fewer."""
+    fitted = Words(vocabulary=261).fit(["b a a c", " b d e"])
+    assert fitted.vocabulary == 261
+    assert [fitted.token_bytes[token].decode() for token in range(257, 261)] == [" a", " b", " c", " d"]
+    assert Words().fit(["one two"]).vocabulary == 259
+    with pytest.raises(SpecError, match="258 or more"):
+        Words(vocabulary=257)
+
+
+def test_another_tokenizer_will_do() -> None:
+    """Rows are of its tokens."""
+    corpus = prepare(replace(SOURCE, tokenizer=BPE(vocabulary=509), num_documents=307, context_tokens=251))
+    assert len(corpus.train.tokens) % 251 == 0
+    assert corpus.vocabulary == 509
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"facts": ()}, "one number or more"),
+        ({"facts": (0,)}, "1 to 128"),
+        ({"levels": ()}, "none is given"),
+        ({"context_share": 1.5}, "a share from 0 to 1"),
+        ({"questions": 5}, "1 to 4"),
+        ({"zipf": True}, "of fresh worlds"),
+        ({"num_documents": 7}, "64 or more"),
+        ({"seed": 2**60}, "is needed"),
+        ({"mix": Mix(one_hop=0, inverse=0, two_hop=1, comparison=0, negation=0, counting=0, unknown=0)}, "relations"),
+        (
+            {
+                "context_share": 0.5,
+                "mix": Mix(one_hop=0, inverse=1, two_hop=0, comparison=0, negation=0, counting=0, unknown=0),
+            },
+            "without a context",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused(fields: dict, words: str) -> None:
+    """Before any document."""
+    universe = Universe(people=8, relations=("job", "pet"))
+    with pytest.raises(SpecError, match=words):
+        replace(Worlds(universe=universe, num_documents=64), **fields)

@@ -116,6 +116,7 @@ _HOMES = {
     "vslm.models.path.shares": ("LowRank", "Shares"),
     "vslm.models.adapters.adapter": ("Adapter", "AdapterModule", "attached"),
     "vslm.models.adapters.lora": ("LoRA",),
+    "vslm.models.adapters.cartridge": ("Cartridge",),
     "vslm.models.elements.states": (
         "AddVector",
         "InjectMatrix",
@@ -132,6 +133,7 @@ _HOMES = {
     "vslm.objectives.exits": ("Exits",),
     "vslm.objectives.drawn_loops": ("DrawnLoops",),
     "vslm.objectives.distillation": ("Distillation",),
+    "vslm.objectives.context_distillation": ("ContextDistillation",),
     "vslm.optim.adamw": ("AdamW",),
     "vslm.optim.combined": ("CombinedOptimizer",),
     "vslm.optim.groups": ("Rule", "group_parameters"),

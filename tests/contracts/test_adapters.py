@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 import torch
 from model_facts import assert_every_class_is_tested, assert_reads_back
+from model_facts import moved as moved_model
 from safetensors.torch import load, save
 from test_models import CONTEXT_TOKENS, MODELS, VOCABULARY, built, tokens_of
+from test_normalizers import NORMALIZERS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.measure.token_loss import token_loss
+from vslm.measure.watch import watch
 from vslm.models.adapters.adapter import Adapter, AdapterModule, attached
+from vslm.models.adapters.cartridge import Cartridge
 from vslm.models.adapters.lora import LoRA
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
+from vslm.models.parts.kernels import attend_behind
+from vslm.models.parts.normalizers import Normalizer
 from vslm.models.parts.past import TextSoFar
 from vslm.models.path.repeats import Repeat
 from vslm.training.checkpoints import load_model_tensors, model_tensors
@@ -25,6 +31,8 @@ from vslm.training.checkpoints import load_model_tensors, model_tensors
 ADAPTERS: dict[str, Adapter] = {
     "lora": LoRA(rank=3),
     "lora of some": LoRA(rank=2, parts=("attention.query", "feedforward.output"), alpha=3.0),
+    "cartridge": Cartridge(tokens=5, context="what was read before"),
+    "random cartridge": Cartridge(tokens=3),
 }
 
 
@@ -111,8 +119,8 @@ def test_the_model_is_left_as_it_is(any_model: Model, adapter: Adapter) -> None:
 
 
 def test_all_of_it_learns(model: Model, adapter: Adapter) -> None:
-    """Away from the start every number's parameter gets a finite gradient that is not all zero."""
-    module, tokens_BT = built(model).requires_grad_(requires_grad=False), tokens_of(CONTEXT_TOKENS)
+    """Away from the start, of model and adapter, every parameter gets a finite gradient that is not all zero."""
+    module, tokens_BT = moved_model(built(model)).requires_grad_(requires_grad=False), tokens_of(CONTEXT_TOKENS)
     weights = moved(made(adapter, module))
     with attached(module, weights):
         token_loss(module, tokens_BT[:, :-1], tokens_BT[:, 1:]).mean().backward()
@@ -330,3 +338,113 @@ def test_a_linear_layer_with_a_forward_of_its_own_is_refused() -> None:
     module.set_submodule("blocks.0.attention.query", doubled)
     with pytest.raises(SpecError, match="Doubled with a forward of its own"):
         made(LoRA(rank=2), module)
+
+
+# Layouts in which what stands before a text is seen through attention alone, by all of its positions.
+_AS_IF_READ = (
+    "plain",
+    "untied",
+    "sigmoid in the middle",
+    "looped",
+    "learned root",
+    "two streams",
+    "shared two streams, looped",
+    "one attention",
+    "core with a matrix",
+)
+
+
+@pytest.mark.parametrize("name", _AS_IF_READ)
+def test_a_cartridge_of_a_whole_text_is_the_model_that_has_read_it(name: str) -> None:
+    """Untrained, of all tokens of a text: the logits of what follows are those behind the text, without a window and
+    without positions that are added to the stream.
+    """
+    windows = dict.fromkeys(_windows(MODELS[name]))
+    module, text = moved_model(built(vary(MODELS[name], windows))), "what was read"
+    ids_P, tokens_BT = torch.from_numpy(encode(text)), tokens_of(29)
+    expected = module(torch.cat((ids_P.expand(len(tokens_BT), -1), tokens_BT), dim=1))[:, len(ids_P) :]
+    with attached(module, made(Cartridge(tokens=len(ids_P), context=text), module)):
+        found = module(tokens_BT)
+    torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-4)
+    assert not torch.allclose(module(tokens_BT), expected, rtol=0.05, atol=0.01)
+
+
+def _windows(model: Model) -> list[str]:
+    """Paths of every window of a model."""
+    found = []
+    for visit in model.visits():
+        block = getattr(visit.element, "block", visit.element)
+        inner = "block." if block is not visit.element else ""
+        if getattr(getattr(block, "attention", None), "window_tokens", None) is not None:
+            found.append(f"{visit.where}.{inner}attention.window_tokens")
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("normalizer", [*NORMALIZERS])
+@pytest.mark.parametrize("window_tokens", [None, 4])
+def test_attention_behind_a_prefix_is_that_over_longer_rows(normalizer: Normalizer, window_tokens: int | None) -> None:
+    """For every normalizer: the rows of the oracle with the prefix in front, which no window hides; in chunks, too."""
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(3, 2, 150, 3, 4, generator=generator).unbind()
+    k_P, v_P = torch.randn(2, 6, 3, 4, generator=generator).unbind()
+    module = normalizer.build(heads=3, init=Init(0))
+    found = attend_behind(q, k, v, k_P, v_P, module, window_tokens=window_tokens)
+    keys, values = (torch.cat((p.expand(2, -1, -1, -1), x), dim=1) for p, x in ((k_P, k), (v_P, v)))
+    distance_TS = torch.arange(150)[:, None] - torch.arange(-6, 150)
+    visible_TS = (distance_TS >= 0) & ((distance_TS < (window_tokens or 150)) | (torch.arange(-6, 150) < 0))
+    weights = module(q.transpose(1, 2) @ keys.permute(0, 2, 3, 1), visible_TS)
+    torch.testing.assert_close(found, (weights @ values.transpose(1, 2)).transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_hides_nothing_of_a_cartridge() -> None:
+    """The last position of a text sees it through one block whose window is shorter than the text."""
+    module = moved_model(built(vary(MODELS["window"], {"blocks.*.attention.window_tokens": 2})))
+    tokens_BT = tokens_of(29)
+    before = module(tokens_BT)
+    with attached(module, moved(made(Cartridge(tokens=3), module))):
+        assert not torch.allclose(module(tokens_BT)[:, -1], before[:, -1], rtol=1e-2, atol=1e-3)
+
+
+def test_more_and_fewer_loops_behind_a_cartridge() -> None:
+    """Fewer loops take the first of its keys, a loop beyond the declared ones those of the last."""
+    module, tokens_BT = moved_model(built(MODELS["core"])), tokens_of(13)
+    weights = moved(made(Cartridge(tokens=3), module))
+    names = {name.rpartition(".")[0] for name, _ in weights.named_parameters()}
+    assert {f"blocks.1.{count}" for count in range(3)} <= names
+    with attached(module, weights):
+        whole = module(tokens_BT)
+        assert not torch.allclose(module.with_loops(5)(tokens_BT), whole)
+        assert torch.equal(module.with_loops(3)(tokens_BT), whole)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"tokens": 0}, "tokens: found 0"),
+        ({"tokens": 3, "context": ""}, "an empty text"),
+        ({"tokens": 3, "std": 0.0}, "std: found 0.0"),
+    ],
+)
+def test_cartridges_of_nothing_are_refused(fields: dict, words: str) -> None:
+    """By name."""
+    with pytest.raises(SpecError, match=words):
+        Cartridge(**fields)
+
+
+def test_a_text_that_is_too_short_or_too_long_is_refused() -> None:
+    """Before it is trained."""
+    with pytest.raises(SpecError, match=r"context: the text has 4 tokens; tokens=5 are to start"):
+        made(Cartridge(tokens=5, context="abcd"), built(MODELS["plain"]))
+    with pytest.raises(SpecError, match=r"tokens: 71 tokens of a text, in a context of 71; at most 70"):
+        Cartridge(tokens=71, context="a" * 80).check_fits(MODELS["plain"])
+
+
+def test_weights_behind_a_cartridge_are_not_watched() -> None:
+    """In words, and not as those of the text alone; what else is watched is there."""
+    module = built(MODELS["plain"])
+    with attached(module, made(Cartridge(tokens=3), module)):
+        with pytest.raises(SpecError, match="they are not seen"), watch(module, "path.*.attention.weights"):
+            pass
+        with watch(module, "path.0.attention.query") as seen:
+            module(tokens_of(5))
+        assert set(seen) == {"path.0.attention.query"}

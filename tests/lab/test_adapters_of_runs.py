@@ -171,6 +171,7 @@ def test_training_goes_on_from_merged_weights(made: tuple[Job, Path, Path]) -> N
 
 
 NAME = "blocks.0.attention.query.up"
+READ = "runs/adapters/read/seed0"
 
 
 def corpus_of(job: Job) -> Corpus:
@@ -179,8 +180,10 @@ def corpus_of(job: Job) -> Corpus:
 
 
 STUDY_OF_ADAPTERS = """
-from vslm import AdamW, Budget, Experiment, LossByPosition, LoRA, Primary, Study, Text, uniform, vary
+from vslm import AdamW, Budget, Cartridge, ContextDistillation, Experiment, LossByPosition, LoRA, Primary, Study, Text
+from vslm import uniform, vary
 
+said = "abcd efgh abcd"
 small = Experiment(
     model=uniform(depth=1, width=16, heads=2, context_tokens=17),
     data=Text("corpus.txt", vocabulary=270),
@@ -194,7 +197,15 @@ small = Experiment(
 STUDY = Study(
     question="Does a larger rank learn more?",
     baseline="small",
-    arms={"small": small, "large": vary(small, {"adapter.rank": 5})},
+    arms={
+        "small": small,
+        "large": vary(small, {"adapter.rank": 5}),
+        "read": vary(small, {
+            "adapter": Cartridge(tokens=2, context=said),
+            "objective": ContextDistillation(context=said),
+            "model.context_tokens": 6,
+        }),
+    },
     seeds=2,
     primary=Primary("val_loss", smallest_effect=0.01), pilot=None,
 )
@@ -210,6 +221,7 @@ def test_a_study_of_adapters_from_the_command_line(place: Path, vslm: Callable, 
     planned = vslm("plan", "adapters.py")
     assert planned.code == 0, planned.err
     assert "8,336 (640 trained)" in planned.out, planned.out
+    assert "7,760 (64 trained)" in planned.out, planned.out
     said = vslm("run", "adapters.py", "--seeds", "2", "--workers", "1")
     assert said.code == 0, said.err
     page = (place / "runs" / "adapters" / "report.html").read_text(encoding="utf-8")
@@ -225,6 +237,12 @@ def test_a_study_of_adapters_from_the_command_line(place: Path, vslm: Callable, 
     assert "trained beside other weights" in refused.err
     refused = vslm("sample", base, "--adapter", base, *draws)
     assert "this run trained a whole model; an adapter is needed" in refused.err
+    for words in ((base, "--adapter", READ), (READ,)):
+        assert vslm("sample", *words, *draws).out.startswith("abcd")
+    three = vslm("sample", base, "--adapter", READ, "--adapter", adapter, "--adapter", READ, *draws)
+    assert three.code == 0, three.err
+    started = vslm("plan", "adapters.py", "--set", f"arms.small.start_from={READ}", "--set", "arms.small.adapter=None")
+    assert "it holds a Cartridge, which cannot be written into weights" in started.err
     _, read, remark = TextReader()(place / adapter, "abcd efgh")
     assert read["steps_S"].tolist()[0] == 0
     assert "step 0 is runs/study/full/seed0, without the adapter" in remark
@@ -232,9 +250,13 @@ def test_a_study_of_adapters_from_the_command_line(place: Path, vslm: Callable, 
     compared = vslm("compare", "runs/study/full", "runs/adapters/small")
     assert "starting weights" in compared.out, compared.out
     for change, words in (
-        ("adapter.parts=('attention.qery',)", "arms.small.adapter.parts: nothing is named 'attention.qery'"),
+        ("arms.small.adapter.parts=('attention.qery',)", "arms.small.adapter.parts: nothing is named 'attention.qery'"),
         ("model.blocks.*.attention.heads=4", "another model than that of runs/study/full/seed0"),
         ("model.context_tokens=18", "as many, or fewer"),
+        ("arms.read.adapter.tokens=40", "arms.read.adapter.tokens: 40 tokens of a text, in a context of 6"),
+        ("arms.read.adapter=Cartridge(tokens=5, context='ab')", "arms.read.adapter.context: the text has"),
+        ("arms.read.model.context_tokens=17", "arms.read.objective.context:"),
+        ("arms.read.measures=(LossByPosition(), AttentionDistance())", "AttentionDistance with a Cartridge"),
         ("start_from=FreshStart()", "arms.small.adapter: LoRA on a model with new weights"),
     ):
         said = vslm("plan", "adapters.py", "--set", change)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.patterns import INJECT_SUM, ahead, looped
 from vslm.models.layouts.plain import uniform
 from vslm.models.path.repeats import UniformLoops
+from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
@@ -32,6 +34,7 @@ DRAWN = looped(
     inject=INJECT_SUM,
     training=UniformLoops(counts=(1, 2, 3)),
 )
+LONGER = dataclasses.replace(PLAIN, context_tokens=CONTEXT_TOKENS + 3)  # the teacher's
 TEACHER = "runs/teacher/plain/seed0"
 
 
@@ -65,6 +68,7 @@ CASES: dict[str, tuple[Model, Objective]] = {
     "drawn loops": (DRAWN, DrawnLoops()),
     "distillation": (PLAIN, Distillation(teacher=TEACHER)),
     "distillation alone, of drawn loops": (DRAWN, DrawnLoops(objective=Distillation(teacher=TEACHER, weight=1.0))),
+    "context distillation": (PLAIN, ContextDistillation(context="abc", weight=0.6)),
     "two passes": (PLAIN, TwoPasses()),
 }
 
@@ -82,12 +86,14 @@ def passes_of(spec: Model, model: LanguageModel, made: Callable | None = None) -
         made=made or (lambda function, module: function),
         data_seed=3,
         finished_model=lambda run: _teacher(run),
+        start=TEACHER,
+        encode=lambda text: np.frombuffer(text.encode(), dtype=np.uint8) % VOCABULARY,
     )
 
 
 def _teacher(run: str) -> LanguageModel:
     assert run == TEACHER
-    return PLAIN.build(vocabulary=VOCABULARY, init=Init(9)).eval().requires_grad_(requires_grad=False)
+    return LONGER.build(vocabulary=VOCABULARY, init=Init(9)).eval().requires_grad_(requires_grad=False)
 
 
 def batch_of(num_rows: int = 6, *, weights: bool = False) -> Batch:
@@ -175,10 +181,39 @@ def test_distillation_by_hand() -> None:
 
 def test_a_teacher_with_a_shorter_context_is_refused() -> None:
     """Before the first step, by the place of the teacher."""
-    longer = uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS + 2)
+    longer = uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS + 4)
     model = longer.build(vocabulary=VOCABULARY, init=Init(0))
     with pytest.raises(SpecError, match=r"objective\.teacher.*a context as long"):
         Distillation(teacher=TEACHER).build(model, passes_of(longer, model))
+
+
+def test_context_distillation_by_hand() -> None:
+    """(1 - w) CE + w T^2 KL(teacher behind the text || student); of a student that is its teacher it is what the text
+    is worth.
+    """
+    batch, temperature, weight = batch_of(weights=True), 2.0, 0.25
+    objective = ContextDistillation(context="abc", temperature=temperature, weight=weight)
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    lowered, loss_BT = objective.build(model, passes_of(PLAIN, model))(batch, 0)
+    before_BT = torch.tensor([[97 % VOCABULARY, 98 % VOCABULARY, 99 % VOCABULARY]]).expand(6, -1)
+    read_BT = torch.cat((before_BT, batch.tokens_BT), dim=1)
+    p = functional.softmax(_teacher(TEACHER)(read_BT)[:, 3:].double() / temperature, dim=-1)
+    q = functional.softmax(model(batch.tokens_BT).double() / temperature, dim=-1)
+    apart_BT = (p * (p / q).log()).sum(dim=-1)
+    assert batch.weight_BT is not None
+    share_BT = batch.weight_BT / batch.weight_BT.sum()
+    expected = (share_BT * ((1 - weight) * loss_BT + weight * temperature**2 * apart_BT)).sum()
+    torch.testing.assert_close(lowered.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_text_that_the_teacher_cannot_read_with_a_window_is_refused() -> None:
+    """With how short the window would have to be; and a student that starts from no run and names no teacher."""
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    passes = passes_of(PLAIN, model)
+    with pytest.raises(SpecError, match=r"4 tokens of context and a window of 11, .* sees 14; .*context_tokens to 10"):
+        ContextDistillation(context="abcd").build(model, passes)
+    with pytest.raises(SpecError, match="no teacher, and no run to start from"):
+        ContextDistillation(context="abc").build(model, dataclasses.replace(passes, start=None))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 the model of that run           to the field, but for a shorter context
 built as counted                parameters
 finite, and all of it learns    one step on made-up tokens, in which the model's own weights get no gradient
+its objective                   on a few tokens, where one is named
 causal, rows apart              of classes from outside the package (`measure/causality.py`)
 """
 
@@ -17,6 +18,7 @@ from vslm.core.errors import SpecError, VslmError
 from vslm.core.specs import differences, to_plain
 from vslm.core.user_modules import is_own
 from vslm.data.corpus import Corpus
+from vslm.lab.own_builds import check_objective
 from vslm.measure.causality import first_leak
 from vslm.measure.token_loss import token_loss
 from vslm.models.adapters.adapter import Adapter, AdapterModule, attached
@@ -64,6 +66,9 @@ def check_adapter(experiment: Experiment, adapter: Adapter, corpus: Corpus) -> N
             _check_causal(adapter, built, module, vocabulary)
     except VslmError as error:
         raise SpecError(error.where, error.found, error.allowed, error.do).within("adapter") from None
+    if experiment.objective is not None:
+        with attached(built, module):
+            check_objective(experiment.objective, experiment, built, corpus)
 
 
 def _check_built(adapter: Adapter, module: AdapterModule, declared: int) -> None:

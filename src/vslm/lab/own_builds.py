@@ -19,7 +19,7 @@ from vslm.data.corpus import Corpus
 from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel, Model
+from vslm.models.language_model import LanguageModel
 from vslm.objectives.objective import Objective, Passes
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.runs.stored_run import StoredRun
@@ -63,17 +63,23 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
             if is_own(type(experiment.schedule)):
                 _check_factor(experiment)
             if experiment.objective is not None:
-                _check_objective(experiment.objective, experiment.model, model, vocabulary)
+                check_objective(experiment.objective, experiment, model, corpora[arm])
 
 
-def _check_objective(objective: Objective, spec: Model, model: LanguageModel, vocabulary: int) -> None:
-    """Try one batch of three windows, in two parts, as accumulation would pass it."""
+def check_objective(objective: Objective, experiment: Experiment, model: LanguageModel, corpus: Corpus) -> None:
+    """Try one batch of three windows, in two parts, as accumulation would pass it.
+
+    Raises: SpecError at its class, for what it returns, and whatever its build refuses.
+    """
+    spec, vocabulary, start = experiment.model, corpus.vocabulary, experiment.start_from
     passes = Passes(
         spec=spec,
         token_loss=lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT),
         made=lambda function, _: function,
         data_seed=0,
         finished_model=lambda run: StoredRun(Path(run)).model().requires_grad_(requires_grad=False),
+        start=start if isinstance(start, str) else None,
+        encode=corpus.tokenizer.encode,
     )
     lowers = objective.build(model, passes)
     num_tokens = min(spec.context_tokens, _FEW_TOKENS)

@@ -36,6 +36,7 @@ class AttentionDistance(OnWindows):
     """
 
     recorded_as: ClassVar[str] = "attention_distance"
+    looks_at_weights: ClassVar[bool] = True
     shown, arrays, numbers = ATTENTION_DISTANCE.shown, ATTENTION_DISTANCE.arrays, ATTENTION_DISTANCE.numbers
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:

@@ -44,6 +44,7 @@ class AttentionMaps(Measure):
     """
 
     recorded_as: ClassVar[str] = "attention_maps"
+    looks_at_weights: ClassVar[bool] = True
     num_visits: Some = 4
     num_heads: Some = 4
     num_tokens: Context = 48

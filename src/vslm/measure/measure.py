@@ -64,6 +64,8 @@ class Measure(Spec):
     """The numbers without axes that it records, by name: all of them, and no other."""
     arrays: ClassVar[Mapping[str, Array]] = {}
     """Arrays that a page draws, by name; others are recorded all the same."""
+    looks_at_weights: ClassVar[bool] = False
+    """Whether it watches the weights of attention, which not every adapter lets be seen."""
     shown: ClassVar[Shown | None] = None
     """The title of its section on a page, and how to read it."""
 

@@ -39,6 +39,7 @@ class PrefixMatching(OnRepeatedBlocks):
     """
 
     recorded_as: ClassVar[str] = "prefix_matching"
+    looks_at_weights: ClassVar[bool] = True
     shown, arrays, numbers = PREFIX_MATCHING.shown, PREFIX_MATCHING.arrays, PREFIX_MATCHING.numbers
     num_tokens: Tokens = 2048
 

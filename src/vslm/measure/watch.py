@@ -53,6 +53,9 @@ def watch(
     Raises: SpecError for a pattern that names nothing, before anything is hooked; the nearest names are offered.
     """
     matching(patterns, watchable(model))
+    if model.prefixes and any(pattern.endswith(f".{_WEIGHTS}") for pattern in patterns):
+        found = "the weights of attention, of a model whose texts stand behind trained keys"
+        raise SpecError(", ".join(patterns), found, "they are not seen", "take the cartridge off")
     seen: dict[str, Tensor] = {}
     watcher = _Watcher(patterns, seen, keep)
     handles: list[Any] = []

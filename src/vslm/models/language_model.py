@@ -12,6 +12,7 @@ from vslm.models.accounting import Counted
 from vslm.models.initialization import Init, default_draws
 from vslm.models.longer import lengthened
 from vslm.models.parts.past import WHOLE, Past, TextSoFar
+from vslm.models.parts.prefixes import Behind, Prefix, names_of
 from vslm.models.parts.readouts import Readout, readout_shapes
 from vslm.models.parts.roots import Root
 from vslm.models.parts.stream import Stream
@@ -206,6 +207,7 @@ class LanguageModel(nn.Module):
         self.readout = readout
         self.context_tokens = context_tokens
         self.can_continue = can_continue
+        self.prefixes: list[Prefix] = []  # that every text stands behind
         self._route = route
         self._steps = steps_of(route)
 
@@ -256,6 +258,8 @@ class LanguageModel(nn.Module):
             memory_BSE=past.rest(start.memory_BSE),
             saved={name: past.rest(x_BTD) for name, x_BTD in start.saved.items()},
         )
+        if self.prefixes:
+            past = Behind(past, self.prefixes, names_of(self.visits))
         entered = stream
         for place, step in enumerate(self._steps):
             entered = stream if step.enters else entered

@@ -42,10 +42,7 @@ class Distillation(Objective):
 
     def check(self) -> None:
         """Refuse a temperature that is none, and weights outside (0, 1]."""
-        if self.temperature <= 0:
-            raise SpecError("temperature", f"found {self.temperature}", "a number above 0 is needed")
-        if not 0 < self.weight <= 1:
-            raise SpecError("weight", f"found {self.weight}", "a number above 0 and at most 1 is needed")
+        check_weighing(self.temperature, self.weight)
 
     def build(self, model: LanguageModel, passes: Passes) -> Lowers:
         """Two passes: the teacher's without gradients, the student's with."""
@@ -75,6 +72,17 @@ class Distillation(Objective):
     def runs(self) -> tuple[str, ...]:
         """The teacher's."""
         return (self.teacher,)
+
+
+def check_weighing(temperature: float, weight: float) -> None:
+    """Refuse a temperature that is none, and a weight of the teacher outside (0, 1].
+
+    Raises: SpecError at the field.
+    """
+    if temperature <= 0:
+        raise SpecError("temperature", f"found {temperature}", "a number above 0 is needed")
+    if not 0 < weight <= 1:
+        raise SpecError("weight", f"found {weight}", "a number above 0 and at most 1 is needed")
 
 
 def divergence(teacher_BTV: Tensor, student_BTV: Tensor, temperature: float) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from vslm.core.specs import Spec
@@ -50,6 +51,8 @@ class Passes:
             else: then a run that was interrupted goes on with the same numbers, and arms of a seed draw the same ones.
         finished_model: folder of a finished run -> its model with its last weights, in evaluation mode and without
             gradients, on the run's device.
+        start: folder of the finished run that training starts from; None: it starts from new weights.
+        encode: a text -> its ids, of the run's tokenizer; None: not known.
     """
 
     spec: Model
@@ -57,6 +60,8 @@ class Passes:
     made: Callable[[Callable[..., Any], nn.Module], Callable[..., Any]]
     data_seed: int
     finished_model: Callable[[str], LanguageModel]
+    start: str | None = None
+    encode: Callable[[str], np.ndarray] | None = None
 
 
 class Objective(Spec, ABC):
@@ -73,6 +78,11 @@ class Objective(Spec, ABC):
 
     def check_fits(self, model: Model) -> None:
         """Raise SpecError where this objective means nothing for that model."""
+
+    @property
+    def reads_start(self) -> bool:
+        """Whether it reads the run that training starts from, which then has to be one."""
+        return False
 
     def runs(self) -> tuple[str, ...]:
         """Folders of the finished runs that it reads. Their weights are part of what names a run."""

@@ -93,9 +93,13 @@ def _made(
 
 
 def build_objective(
-    model: LanguageModel, job: Job, token_loss: Callable[[Tensor, Tensor], Tensor], backend: str = _BACKEND
+    model: LanguageModel,
+    job: Job,
+    token_loss: Callable[[Tensor, Tensor], Tensor],
+    backend: str = _BACKEND,
+    encode: Encode | None = None,
 ) -> Lowers:
-    """What training lowers: the experiment's objective, or the model's own."""
+    """What training lowers: the experiment's objective, or the model's own. `encode`: of its tokenizer."""
     spec, settings = job.experiment.model, job.settings
 
     def finished_model(run: str) -> LanguageModel:
@@ -107,6 +111,8 @@ def build_objective(
         made=lambda function, module: _made(function, module, settings, backend),
         data_seed=job.data_seed,
         finished_model=finished_model,
+        start=job.experiment.start_from if isinstance(job.experiment.start_from, str) else None,
+        encode=encode,
     )
     objective = job.experiment.objective or own_objective(spec)
     return objective.build(model, passes)
@@ -137,7 +143,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         token_loss=loss,
         is_compiled=job.settings.compiled,
         has_modes=has_modes(model),
-        objective=build_objective(model, job, loss, backend),
+        objective=build_objective(model, job, loss, backend, corpus.tokenizer.encode),
         optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(

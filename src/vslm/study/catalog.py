@@ -34,6 +34,7 @@ from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
 from vslm.measure.token_view import TokenView
+from vslm.models.adapters.cartridge import Cartridge
 from vslm.models.adapters.lora import LoRA
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.exits import Exit
@@ -71,6 +72,7 @@ from vslm.models.parts.roots import TokenPositionRoot, TokenRoot
 from vslm.models.parts.scales import FanIn, FixedStd
 from vslm.models.path.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.path.shares import LowRank, Shares
+from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
@@ -157,6 +159,7 @@ MODELS = {
 }
 ADAPTERS = {
     "LoRA": LoRA,
+    "Cartridge": Cartridge,
 }
 DATA = {
     "Text": Text,
@@ -183,6 +186,7 @@ OBJECTIVES = {
     "Exits": Exits,
     "DrawnLoops": DrawnLoops,
     "Distillation": Distillation,
+    "ContextDistillation": ContextDistillation,
 }
 OPTIM = {
     "AdamW": AdamW,

@@ -170,6 +170,9 @@ class Experiment(Spec):
             measure.declared()
         if self.objective is not None:
             self.objective.check_fits(self.model)
+            if self.objective.reads_start and not isinstance(self.start_from, str):
+                found = f"{type(self.objective).__name__} reads the run that training starts from"
+                raise SpecError("objective", found, "a finished run is needed", "name one in start_from, or a teacher")
 
     def _validate_adapter(self, adapter: Adapter) -> None:
         if not isinstance(self.start_from, str):
@@ -180,6 +183,11 @@ class Experiment(Spec):
             adapter.check_fits(self.model)
         except SpecError as error:
             raise error.within("adapter") from None
+        for place, measure in enumerate(self.measures):
+            if adapter.hides_weights and measure.looks_at_weights:
+                found = f"{type(measure).__name__} with a {type(adapter).__name__}"
+                allowed = "the weights of attention over its keys and the text's are not seen"
+                raise SpecError(f"measures.{place}", found, allowed, "leave the measure out")
 
     def num_parameters(self, vocabulary: int) -> int:
         """Of the model and its adapter, if there is one."""

@@ -58,6 +58,9 @@ class AdapterModule(nn.Module, ABC):
 class Adapter(Spec):
     """Interface: what is trained beside a finished model."""
 
+    hides_weights: ClassVar[bool] = False
+    """Whether attention computes so that measures which look at its weights see nothing."""
+
     @abstractmethod
     def build(self, model: LanguageModel, *, init: Init, encode: Encode) -> AdapterModule:
         """The weights as training starts with them, on the CPU. The model is left as it is.
@@ -93,6 +96,16 @@ class Adapter(Spec):
         )
         frozen = model.flops_per_token(vocabulary) - model.weight_gradient_flops_per_token(vocabulary)
         return frozen + added
+
+
+def grow(module: nn.Module, path: str, leaf: nn.Module) -> None:
+    """Put a module at a dotted path below another one, so that its parameters are named so."""
+    *parts, last = path.split(".")
+    for part in parts:
+        if part not in module._modules:
+            module.add_module(part, nn.ModuleDict())
+        module = module.get_submodule(part)
+    module.add_module(last, leaf)
 
 
 @contextlib.contextmanager

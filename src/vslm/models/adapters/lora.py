@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vslm.core.bounds import Real, Width
 from vslm.core.errors import SpecError, nearest
-from vslm.models.adapters.adapter import Adapter, AdapterModule, Attachment, Encode
+from vslm.models.adapters.adapter import Adapter, AdapterModule, Attachment, Encode, grow
 from vslm.models.elements.element import element_shapes
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
@@ -172,13 +172,7 @@ class LoRAModule(AdapterModule):
         self._names = tuple(changes)
         self._layers = layers
         for name, change in changes.items():
-            *parts, last = name.split(".")
-            there: nn.Module = self
-            for part in parts:
-                if part not in there._modules:
-                    there.add_module(part, nn.ModuleDict())
-                there = there.get_submodule(part)
-            there.add_module(last, change)
+            grow(self, name, change)
 
     def attach(self, model: LanguageModel) -> Attachment:
         """Add to the output of every module that holds one of the matrices."""

@@ -323,8 +323,12 @@ class NoiseStateModule(nn.Module):
         x_BTD = stream.x_BTD
         if self.training:
             return stream._replace(x_BTD=torch.randn_like(x_BTD) * self.std)
-        first = stream.past.first_position
-        return stream._replace(x_BTD=self.noise_TD[first : first + x_BTD.shape[1]].to(x_BTD.dtype).expand_as(x_BTD))
+        first, num_tokens = stream.past.first_position, x_BTD.shape[1]
+        if first < 0:  # what stands before every text: as far from position 0 on the other side
+            noise_TD = self.noise_TD[torch.arange(first, first + num_tokens, device=x_BTD.device).abs()]
+        else:
+            noise_TD = self.noise_TD[first : first + num_tokens]
+        return stream._replace(x_BTD=noise_TD.to(x_BTD.dtype).expand_as(x_BTD))
 
 
 class InjectSumModule(nn.Module):

@@ -406,6 +406,38 @@ def attend_last(
     return _rows(q, k, v, visible_TS, normalizer, dropped).transpose(1, 2)
 
 
+def attend_behind(
+    q_BTHK: Tensor,
+    k_BSHK: Tensor,
+    v_BSHK: Tensor,
+    k_PHK: Tensor,
+    v_PHK: Tensor,
+    normalizer: nn.Module,
+    *,
+    window_tokens: int | None,
+    dropped: _Dropped = lambda weights: weights,
+) -> Tensor:
+    """As `attend_last`, with P keys and values more that every query sees: they stand before the row of each.
+
+    A chunk of queries at a time, each with the text's keys that it can see; so memory grows as T.
+    """
+    num_rows, num_queries = q_BTHK.shape[:2]
+    num_before = k_BSHK.shape[1] - num_queries
+    prefix = (x.to(v_BSHK.dtype).expand(num_rows, *x.shape) for x in (k_PHK, v_PHK))
+    q, k, v, k_P, v_P = (x.transpose(1, 2) for x in (q_BTHK, k_BSHK, v_BSHK, *prefix))
+    positions_S = torch.arange(k.shape[2], device=q.device)
+    outputs = []
+    for start in range(0, num_queries, _CHUNK_TOKENS):
+        stop = min(start + _CHUNK_TOKENS, num_queries)
+        first = 0 if window_tokens is None else max(0, num_before + start - window_tokens + 1)
+        seen = slice(first, num_before + stop)
+        visible_TS = causal_mask(positions_S[num_before + start : seen.stop], positions_S[seen], window_tokens)
+        visible_TS = functional.pad(visible_TS, (k_P.shape[2], 0), value=True)
+        keys, values = torch.cat((k_P, k[:, :, seen]), dim=2), torch.cat((v_P, v[:, :, seen]), dim=2)
+        outputs.append(_rows(q[:, :, start:stop], keys, values, visible_TS, normalizer, dropped))
+    return torch.cat(outputs, dim=2).transpose(1, 2)
+
+
 def mean_visible_keys(context_tokens: int, window_tokens: int | None) -> float:
     """How many keys a query sees, averaged over the positions of a full context.
 

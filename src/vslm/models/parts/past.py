@@ -24,7 +24,7 @@ class Past(ABC):
     """Interface: what an element may ask about earlier positions."""
 
     first_position: int
-    """Position of the first of the vectors that this pass computes."""
+    """Position of the first of the vectors that this pass computes; below 0 for what stands before every text."""
 
     @abstractmethod
     def at(self, place: int | str) -> "Past":
@@ -39,6 +39,10 @@ class Past(ABC):
         self, kernel: nn.Module, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module
     ) -> Tensor:
         """Attention's output for these positions, over them and everything before."""
+
+    @abstractmethod
+    def continued(self, k_BTHK: Tensor, v_BTHK: Tensor, window_tokens: int | None) -> tuple[Tensor, Tensor]:
+        """Keys and values of these positions behind those that were seen before; what a later one can see is kept."""
 
     @abstractmethod
     def before(self, x_BTD: Tensor) -> Tensor:
@@ -63,6 +67,10 @@ class WholeText(Past):
     ) -> Tensor:
         """What the kernel gives."""
         return kernel(q_BTHK, k_BTHK, v_BTHK, normalizer)
+
+    def continued(self, k_BTHK: Tensor, v_BTHK: Tensor, window_tokens: int | None) -> tuple[Tensor, Tensor]:
+        """These alone."""
+        return k_BTHK, v_BTHK
 
     def before(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.new_zeros(x_BTD.shape[0], 1, x_BTD.shape[2])
@@ -103,17 +111,21 @@ class TextSoFar(Past):
         self, kernel: nn.Module, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module
     ) -> Tensor:
         """The kernel's answer for the first positions of a text; the oracle's last rows for those that follow."""
-        window_tokens = kernel.window_tokens
-        if self._place not in self._kept:
-            y_BTHK = kernel(q_BTHK, k_BTHK, v_BTHK, normalizer)
-        else:
+        window_tokens: int | None = kernel.window_tokens  # type: ignore[assignment]
+        is_first = self._place not in self._kept
+        k_BSHK, v_BSHK = self.continued(k_BTHK, v_BTHK, window_tokens)
+        if is_first:
+            return kernel(q_BTHK, k_BTHK, v_BTHK, normalizer)
+        return attend_last(q_BTHK, k_BSHK, v_BSHK, normalizer, window_tokens=window_tokens)
+
+    def continued(self, k_BTHK: Tensor, v_BTHK: Tensor, window_tokens: int | None) -> tuple[Tensor, Tensor]:
+        """With those that are kept; of a window, those that a query of the next position can see are kept."""
+        if self._place in self._kept:
             k_BSHK, v_BSHK = self._kept[self._place]
             k_BTHK, v_BTHK = cat((k_BSHK, k_BTHK), dim=1), cat((v_BSHK, v_BTHK), dim=1)
-            y_BTHK = attend_last(q_BTHK, k_BTHK, v_BTHK, normalizer, window_tokens=window_tokens)  # type: ignore[arg-type]
-        num_keys = k_BTHK.shape[1]
-        first = 0 if window_tokens is None else max(0, num_keys - (int(window_tokens) - 1))  # type: ignore[arg-type]
+        first = 0 if window_tokens is None else max(0, k_BTHK.shape[1] - (window_tokens - 1))
         self._kept[self._place] = (k_BTHK[:, first:], v_BTHK[:, first:])
-        return y_BTHK
+        return k_BTHK, v_BTHK
 
     def before(self, x_BTD: Tensor) -> Tensor:
         """The last vector of the pass before."""

@@ -16,7 +16,10 @@ from vslm.models.without_storage import table
 
 
 class Positions(Spec):
-    """Interface: builds a module that maps (q_BTHK, k_BSHK, first), both starting at position `first`, to the same."""
+    """Interface: builds a module that maps (q_BTHK, k_BSHK, first), both starting at position `first`, to the same.
+
+    `first` is below 0 for keys that are to stand before every text (`Cartridge(context=...)`).
+    """
 
     @abstractmethod
     def build(self, *, head_width: int, context_tokens: int) -> nn.Module:
@@ -95,8 +98,13 @@ class RotaryModule(nn.Module):
 
     def _turned(self, x_BTHK: Tensor, first: int) -> Tensor:
         past_last = first + x_BTHK.shape[1]
-        cos_T1K = self.cos_TK[first:past_last, None]
-        sin_T1K = self.sin_TK[first:past_last, None]
+        if first < 0:  # the same angles, turned back
+            positions_T = torch.arange(first, past_last, device=x_BTHK.device)
+            cos_T1K = self.cos_TK[positions_T.abs(), None]
+            sin_T1K = self.sin_TK[positions_T.abs(), None] * positions_T.sign()[:, None, None]
+        else:
+            cos_T1K = self.cos_TK[first:past_last, None]
+            sin_T1K = self.sin_TK[first:past_last, None]
         a, b = x_BTHK.chunk(2, dim=-1)
         turned = torch.cat((a * cos_T1K - b * sin_T1K, a * sin_T1K + b * cos_T1K), dim=-1)
         return turned.to(x_BTHK.dtype)

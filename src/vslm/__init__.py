@@ -28,6 +28,7 @@ _HOMES = {
     "vslm.knowledge.states": ("States",),
     "vslm.knowledge.random_passages": ("Random",),
     "vslm.knowledge.oracle": ("Oracle",),
+    "vslm.knowledge.hops": ("Hops",),
     "vslm.knowledge.retrieved": ("Retrieved",),
     "vslm.models.language_model": ("Model",),
     "vslm.models.layouts.plain": ("uniform", "gpt2"),

@@ -11,6 +11,7 @@ from small_store import DOCUMENTS, passages, untrained
 
 from vslm.core.specs import Spec, from_plain, to_plain
 from vslm.knowledge.bm25 import BM25
+from vslm.knowledge.hops import Hops
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.passages import document_key
 from vslm.knowledge.random_passages import Random
@@ -26,6 +27,8 @@ RETRIEVERS: dict[str, Retriever] = {
     "states of the first visit": States(run="runs/x/full/seed0", layer="path.0"),
     "random": Random(seed=3),
     "oracle": Oracle(),
+    "twice by words": Hops(by=BM25()),
+    "three times by states": Hops(by=States(run="runs/x/full/seed0"), hops=3),
 }
 QUERIES = [
     Query("Where does Boris bake bread?"),
@@ -37,7 +40,8 @@ QUERIES = [
 @pytest.fixture(params=RETRIEVERS.values(), ids=RETRIEVERS.keys())
 def retriever(request: pytest.FixtureRequest) -> Retriever:
     """Every retriever; those by words need the library."""
-    if isinstance(request.param, BM25 | Oracle):
+    by = request.param.by if isinstance(request.param, Hops) else request.param
+    if isinstance(by, BM25 | Oracle):
         pytest.importorskip("bm25s", reason="bm25s is not installed: pip install 'vslm[retrieval]'")
     return request.param
 

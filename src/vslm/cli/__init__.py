@@ -5,7 +5,7 @@ studies.py        run, plan, rematch, train, noise
 models.py         sample, measure, prompts
 reading.py        report, ls, compare, serve, send, merge, pack
 data.py           data show, data prepare, data ls
-store.py          store build, store search
+store.py          store build, store search, store recall
 worlds.py         worlds write, worlds check
 arguments.py      how options are read; printing.py: what several commands print
 """

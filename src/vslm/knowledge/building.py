@@ -20,7 +20,7 @@ Numbered = Callable[[], Iterator[tuple[str, Passage]]]
 
 def passages_of(source: Text, passage_tokens: int, notes: Notes) -> Numbered:
     """The passages of a text, or its facts where its files are JSON lines of them: whether the first record has
-    `subject`, `relation` and `value` beside the text decides.
+    `subject`, `relation` and `value` decides. One without a text is "SUBJECT RELATION VALUE."
 
     Args:
         source: what to read.
@@ -73,6 +73,9 @@ def _fact(where: str, line: str, text_field: str) -> Passage:
         record: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(where, f"no JSON ({error})", "a record a line is needed", "mend the line") from None
+    if isinstance(record, dict) and text_field not in record and all(isinstance(record.get(n), str) for n in _FACT):
+        subject, relation, value = (record[name].strip() for name in _FACT)
+        record = {**record, text_field: f"{subject} {relation.replace('_', ' ')} {value}."}
     names = (text_field, *_FACT)
     for name in names:
         value = record.get(name) if isinstance(record, dict) else None

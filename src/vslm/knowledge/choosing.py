@@ -2,6 +2,7 @@
 
 from vslm.core.errors import SpecError, nearest
 from vslm.knowledge.bm25 import BM25
+from vslm.knowledge.hops import Hops
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retriever import Retriever
 from vslm.knowledge.states import States
@@ -9,7 +10,7 @@ from vslm.knowledge.states import States
 NAMES = ("bm25", "states", "random")
 
 
-def chosen(by: str, *, run: str | None = None, layer: str | None = None, seed: int = 0) -> Retriever:
+def chosen(by: str, *, run: str | None = None, layer: str | None = None, seed: int = 0, hops: int = 1) -> Retriever:
     """The retriever of that name.
 
     Args:
@@ -17,8 +18,11 @@ def chosen(by: str, *, run: str | None = None, layer: str | None = None, seed: i
         run: whose states; needed by "states" and by no other.
         layer: of it.
         seed: of "random".
+        hops: searches, each with what was found before it behind the query; 1: one.
     Raises: SpecError for another name, and "states" without a run.
     """
+    if hops != 1:
+        return Hops(by=chosen(by, run=run, layer=layer, seed=seed), hops=hops)
     if by == "bm25":
         return BM25()
     if by == "random":

@@ -10,6 +10,7 @@ from vslm.data.word_tokenizer import Words
 from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 from vslm.knowledge.bm25 import BM25
+from vslm.knowledge.hops import Hops
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
@@ -180,6 +181,7 @@ RETRIEVERS = {
     "States": States,
     "Random": Random,
     "Oracle": Oracle,
+    "Hops": Hops,
 }
 OBJECTIVES = {
     "NextToken": NextToken,

@@ -134,6 +134,7 @@ _HOMES = {
     "vslm.objectives.exits": ("Exits",),
     "vslm.objectives.drawn_loops": ("DrawnLoops",),
     "vslm.objectives.distillation": ("Distillation",),
+    "vslm.objectives.fact_loading": ("FactLoading",),
     "vslm.objectives.context_distillation": ("ContextDistillation",),
     "vslm.optim.adamw": ("AdamW",),
     "vslm.optim.combined": ("CombinedOptimizer",),

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_bm25_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("bm25s"):
         with pytest.raises(DataError, match="no passage has a word"):
             BM25().open(store_of([Passage("...", 1)]))
-    monkeypatch.setitem(__import__("sys").modules, "bm25s", None)
+    monkeypatch.setitem(sys.modules, "bm25s", None)
     with pytest.raises(RunError, match=r"pip install 'vslm\[retrieval\]'"):
         BM25().open(store_of(passages()))
 
@@ -89,7 +90,7 @@ def test_oracle_gives_what_the_example_names() -> None:
 
 def test_oracle_with_named_passages_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is searched."""
-    monkeypatch.setitem(__import__("sys").modules, "bm25s", None)
+    monkeypatch.setitem(sys.modules, "bm25s", None)
     assert Oracle().open(store_of(passages())).find(Query("q", gold=(2,)), 3)[0].passage == 2
 
 

@@ -1,5 +1,6 @@
 """Stretches with passages in front: what is searched with, what counts, and that arms have the same targets."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import fingerprint
 from vslm.data.corpus import prepare
 from vslm.data.documents import Document, Scored
+from vslm.data.reading.notes import Notes
 from vslm.data.sources import Source, Text
 from vslm.data.splits import SPLITS
 from vslm.data.tokenizers import BPE, Characters
@@ -103,7 +105,7 @@ def test_what_is_predicted_is_not_searched_with(source: Retrieved, tmp_path: Pat
     fronts = []
     for text in sources:
         found = replace(source, source=text, retriever=retriever, stretch_words=60).read_with(
-            __import__("vslm.data.reading.notes").data.reading.notes.Notes(), lambda _: untrained()
+            Notes(), lambda _: untrained()
         )
         fronts.append([(document.text[: document.front], own(document)) for document in found])
     assert len(fronts[0]) == len(fronts[1]) == 83
@@ -220,7 +222,7 @@ def test_documents_that_say_what_counts_are_one_stretch(source: Retrieved) -> No
 def test_a_corpus_is_known_without_reading(source: Retrieved, monkeypatch: pytest.MonkeyPatch) -> None:
     """By text, store and weights; another store, wherever it lies, is another corpus; a changed one is refused."""
     for path in source.files():
-        __import__("os").utime(path, (1, 1))
+        os.utime(path, (1, 1))
     first = prepare(source)
     store = Path(source.store)
     with monkeypatch.context() as patched:

@@ -1,7 +1,10 @@
 """Objectives by hand, and what all of them keep: parts that add up, and the loss of the text for the record."""
 
 import dataclasses
+import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,10 @@ from torch.nn import functional
 from vslm.core.errors import SpecError
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Batch
+from vslm.data.reading.notes import Notes
+from vslm.data.sources import Text
+from vslm.knowledge.building import passages_of
+from vslm.knowledge.store import build_store
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
@@ -22,6 +29,7 @@ from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
+from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.next_token import NextToken
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
 from vslm.study.catalog import KINDS, OBJECTIVES
@@ -61,6 +69,21 @@ class TwoPasses(Objective):
         return lowers
 
 
+def _fact_loading() -> FactLoading:
+    """With facts and questions of its own, which no test changes."""
+    folder = Path(tempfile.mkdtemp(prefix="vslm-facts-"))
+    facts = [(f"n{number}", f"r{number % 3}", f"v{number}") for number in range(13)]
+    names = ("subject", "relation", "value")
+    lines = [json.dumps(dict(zip(names, fact, strict=True))) for fact in facts]
+    (folder / "facts.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    build_store(passages_of(Text(str(folder / "facts.jsonl")), 50, Notes()), folder / "store", description="facts")
+    rows = [{"question": f"q n{n} {r}", "facts": [[n, r, v]], "gold": [0]} for n, r, v in facts]
+    (folder / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return FactLoading(
+        store=str(folder / "store"), questions=str(folder / "questions.jsonl"), pairs=5, weight=0.01, temperature=1.0
+    )
+
+
 CASES: dict[str, tuple[Model, Objective]] = {
     "next token": (PLAIN, NextToken()),
     "next token of a model with exits": (ahead(PLAIN, tokens=3), NextToken()),
@@ -69,6 +92,8 @@ CASES: dict[str, tuple[Model, Objective]] = {
     "distillation": (PLAIN, Distillation(teacher=TEACHER)),
     "distillation alone, of drawn loops": (DRAWN, DrawnLoops(objective=Distillation(teacher=TEACHER, weight=1.0))),
     "context distillation": (PLAIN, ContextDistillation(context="abc", weight=0.6)),
+    "fact loading": (PLAIN, _fact_loading()),
+    "fact loading of drawn loops": (DRAWN, DrawnLoops(objective=_fact_loading())),
     "two passes": (PLAIN, TwoPasses()),
 }
 

@@ -100,7 +100,7 @@ def recall(
         most: questions that are asked at most; None: all.
     Raises: DataError for a store without facts; where no question is left.
     """
-    numbers = _numbers(finder.store)
+    numbers = facts_by_number(finder.store)
     by_hops: dict[int | None, Recall] = {}
     num_not_there, num_without = 0, 0
     waiting: list[tuple[Asked, list[int]]] = []
@@ -134,7 +134,8 @@ def recall(
     return dict(sorted(by_hops.items(), key=lambda item: item[0] or 0)), num_not_there, num_without
 
 
-def _numbers(store: Store) -> dict[Fact, int]:
+def facts_by_number(store: Store) -> dict[Fact, int]:
+    """Every fact of a store with the number of its passage. Raises: DataError where there is none."""
     numbers = {passage.fact: number for number, passage in enumerate(store.passages) if passage.fact is not None}
     if not numbers:
         raise DataError(store.where, "its passages are no facts", "recall is of facts", "build it of records of facts")

@@ -71,6 +71,9 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
                 check_adapter(experiment, experiment.adapter, corpora[arm])
             except SpecError as error:
                 raise error.within(f"arms.{arm}") from None
+        if experiment.objective is not None:
+            with _said_at(f"arms.{arm}.objective"):
+                experiment.objective.check_files()
         for run in experiment.objective.runs() if experiment.objective is not None else ():
             with _said_at(f"arms.{arm}.objective"):
                 _check_run(Path(run), corpora[arm])

@@ -80,6 +80,7 @@ def check_objective(objective: Objective, experiment: Experiment, model: Languag
         finished_model=lambda run: StoredRun(Path(run)).model().requires_grad_(requires_grad=False),
         start=start if isinstance(start, str) else None,
         encode=corpus.tokenizer.encode,
+        separator=corpus.tokenizer.end_of_text,
     )
     lowers = objective.build(model, passes)
     num_tokens = min(spec.context_tokens, _FEW_TOKENS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
@@ -59,6 +60,14 @@ class DrawnLoops(Objective):
     def runs(self) -> tuple[str, ...]:
         """Those of the objective."""
         return self.objective.runs()
+
+    def files(self) -> tuple[Path, ...]:
+        """Those of the other objective."""
+        return self.objective.files()
+
+    def check_files(self) -> None:
+        """Those of the other objective."""
+        self.objective.check_files()
 
 
 def drawn(probabilities: Sequence[Mapping[int, float]], data_seed: int, step: int) -> tuple[int, ...]:

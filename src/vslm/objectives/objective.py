@@ -10,6 +10,7 @@ Not for: gradients, clipping, accumulation and the optimizer, which are the trai
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ class Passes:
             gradients, on the run's device.
         start: folder of the finished run that training starts from; None: it starts from new weights.
         encode: a text -> its ids, of the run's tokenizer; None: not known.
+        separator: what stands before a document; None: nothing, or not known.
     """
 
     spec: Model
@@ -62,6 +64,7 @@ class Passes:
     finished_model: Callable[[str], LanguageModel]
     start: str | None = None
     encode: Callable[[str], np.ndarray] | None = None
+    separator: int | None = None
 
 
 class Objective(Spec, ABC):
@@ -87,3 +90,10 @@ class Objective(Spec, ABC):
     def runs(self) -> tuple[str, ...]:
         """Folders of the finished runs that it reads. Their weights are part of what names a run."""
         return ()
+
+    def files(self) -> tuple[Path, ...]:
+        """Other files that it reads. What is in them is part of what names a run."""
+        return ()
+
+    def check_files(self) -> None:
+        """Raise an error in words where these cannot be read, before any run."""

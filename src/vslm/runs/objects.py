@@ -98,8 +98,9 @@ def build_objective(
     token_loss: Callable[[Tensor, Tensor], Tensor],
     backend: str = _BACKEND,
     encode: Encode | None = None,
+    separator: int | None = None,
 ) -> Lowers:
-    """What training lowers: the experiment's objective, or the model's own. `encode`: of its tokenizer."""
+    """What training lowers: the experiment's objective, or the model's own. `encode`, `separator`: of its tokenizer."""
     spec, settings = job.experiment.model, job.settings
 
     def finished_model(run: str) -> LanguageModel:
@@ -113,6 +114,7 @@ def build_objective(
         finished_model=finished_model,
         start=job.experiment.start_from if isinstance(job.experiment.start_from, str) else None,
         encode=encode,
+        separator=separator,
     )
     objective = job.experiment.objective or own_objective(spec)
     return objective.build(model, passes)
@@ -143,7 +145,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         token_loss=loss,
         is_compiled=job.settings.compiled,
         has_modes=has_modes(model),
-        objective=build_objective(model, job, loss, backend, corpus.tokenizer.encode),
+        objective=build_objective(model, job, loss, backend, corpus.tokenizer.encode, corpus.tokenizer.end_of_text),
         optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(

@@ -77,6 +77,7 @@ from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
+from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.next_token import NextToken
 from vslm.optim.adamw import AdamW
 from vslm.optim.muon import Muon
@@ -187,6 +188,7 @@ OBJECTIVES = {
     "NextToken": NextToken,
     "Exits": Exits,
     "DrawnLoops": DrawnLoops,
+    "FactLoading": FactLoading,
     "Distillation": Distillation,
     "ContextDistillation": ContextDistillation,
 }

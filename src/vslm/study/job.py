@@ -110,9 +110,13 @@ def digest_of(parts: Mapping[str, str] | None) -> str | None:
 
 
 def objective_checksums(experiment: Experiment) -> tuple[str, ...] | None:
-    """SHA-256 of the weights of every run that the objective reads, or None for none. They must be there."""
-    runs = experiment.objective.runs() if experiment.objective is not None else ()
-    return tuple(sha256(Path(run) / "weights.safetensors") for run in runs) or None
+    """SHA-256 of the weights of every run, and of every other file, that the objective reads, or None for none. They
+    must be there.
+    """
+    if experiment.objective is None:
+        return None
+    weights = tuple(Path(run) / "weights.safetensors" for run in experiment.objective.runs())
+    return tuple(map(sha256, weights + experiment.objective.files())) or None
 
 
 def start_checksum(experiment: Experiment) -> str | None:

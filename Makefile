@@ -45,9 +45,10 @@ JOBS ?= 1
 mutate: $(VENV)/developed  ## do the tests notice? small mistakes, one at a time; an hour or more, not part of CI
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutation/mutate.py $(FILES) --sample $(SAMPLE) --jobs $(JOBS)
 
-verdicts: $(VENV)/developed  ## the simulated cells of docs/verdicts.md again; a quarter of an hour, not part of CI
+verdicts: $(VENV)/developed  ## the simulated cells of docs/verdicts.md again; three quarters of an hour, not part of CI
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/cells.py --trials 2000 --out docs/verdicts/cells.csv
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/tuned_cells.py --trials 500 --out docs/verdicts/tuned.csv
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/factor_cells.py --out docs/verdicts/factors.csv --savings docs/verdicts/savings.csv
 
 damage: $(VENV)/developed  ## N damaged folders of a study, each read in every way: words or a page, never a traceback
 	OMP_NUM_THREADS=1 $(BIN)/python tests/damage/folders.py $(or $(N),1000) $(or $(SEED),7)

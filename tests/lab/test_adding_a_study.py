@@ -16,9 +16,10 @@ VOCABULARY = 512
 @pytest.fixture
 def page() -> dict[str, Any]:
     """What the page's examples define."""
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"studies": []}
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL):
         exec(compile(code, str(PAGE), "exec"), names)
+        names["studies"] += [names.pop("STUDY")] if "STUDY" in names else []
     return names
 
 
@@ -39,6 +40,13 @@ def test_the_answers_on_the_page_are_sentences(page: dict[str, Any]) -> None:
 
 def test_the_study_on_the_page_keeps_its_promise(page: dict[str, Any]) -> None:
     """Its arms are as equal as they say."""
-    study = page["STUDY"]
+    study, _ = page["studies"]
     vocabularies = dict.fromkeys(study.arms, VOCABULARY)
     check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
+
+
+def test_the_study_with_factors_on_the_page_trains_every_combination(page: dict[str, Any]) -> None:
+    """And judges three factors and an interaction."""
+    _, study = page["studies"]
+    assert len(study.arms) == 8
+    assert list(study.factorial.effects) == ["norm", "muon", "half-batch", "norm x muon"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from factor_study import write_factor_study
 from stand_in import ARMS, STEPS, read_text
 from synthetic_study import write_study
 
@@ -36,6 +37,14 @@ def test_the_list_has_every_study_with_its_verdict_and_progress(ask: Ask) -> Non
     assert 'href="/study/more/second"' in html
     assert "6 of 6 runs" in html
     assert "One arm, no comparison." in html
+
+
+def test_a_study_with_factors_is_listed_with_its_effects(tmp_path: Path) -> None:
+    """Its arms have no verdicts."""
+    write_factor_study(tmp_path / "runs" / "recipe", interactions=(("norm", "muon"),))
+    page = App(tmp_path / "runs", read_text).answer("GET", "/", {"Host": "127.0.0.1:8421"}, b"").body.decode()
+    assert 'norm x muon<span class="sub">less together</span>' in page
+    assert "No verdict yet" not in page
 
 
 def test_a_study_is_found_by_its_words(ask: Ask) -> None:

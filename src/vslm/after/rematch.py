@@ -96,6 +96,9 @@ def change_named(name: str) -> Change:
 
 def _winner(folder: StudyFolder) -> str:
     arms = verdict_before(folder).arms
+    if folder.study.factorial is not None:
+        found = "a study with factors judges no arm by itself"
+        raise ResultError(str(folder.path), found, "a winner is needed", "name an arm with --arm, such as norm+muon")
     better = {arm: row.delta for arm, row in arms.items() if row.verdict == "better" and row.delta is not None}
     if not better:
         found = "no arm is better than the baseline" if arms else "no verdict yet"

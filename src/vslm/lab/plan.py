@@ -8,6 +8,7 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.core.machine import available_cores
 from vslm.core.numbers import plural
+from vslm.core.paths import vary
 from vslm.core.specs import differences, to_plain
 from vslm.data.corpus import Corpus, home
 from vslm.lab.budgets import (
@@ -113,9 +114,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     relative = relative_sizes(study.arms, study.baseline, vocabularies)
     arms = {}
     for arm, experiment in study.arms.items():
-        # Before anything is timed, speed is guessed to go with FLOPs.
-        guess = Timed(flops_rate / flops[arm], flops_rate / flops[study.baseline])
-        tokens = tokens_of_arm(study, arm, base_tokens, flops, guess)
+        tokens = _tokens(study, arm, base_tokens, flops, flops_rate)
         vocabulary = corpora[arm].vocabulary
         trained = experiment.num_trained_parameters(vocabulary)
         arms[arm] = {
@@ -138,10 +137,10 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         arms[arm] |= {"kept_weights": num_kept, "kept_mb": trained * _BYTES_PER_KEPT_PARAMETER * num_kept / 1e6}
         arms[arm]["disk_mb"] += arms[arm]["kept_mb"]
     plan = sequential_plan(looks) if looks else fixed_plan(len(seeds))
-    num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
-    error = per_arm_error(plan.errors[0], num_comparisons(max(1, num_judged - 1), len(study.budgets)))
+    error = per_arm_error(plan.errors[0], _num_comparisons(study))
     sd = _noise_sd(study, card)
-    resolvable = None if sd is None else resolvable_effect(sd, len(seeds), error)
+    effect_sd = _effect_sd(study, sd)
+    resolvable = None if effect_sd is None else resolvable_effect(effect_sd, len(seeds), error)
     # More runs at once than there are cores make none of them faster.
     at_once = min(workers, available_cores())
     # Which arms are judged is open while a screening is to come, so a stage counts runs of an average arm.
@@ -152,7 +151,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     ]
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
     minutes_per_seed = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged") / len(seeds)
-    needed = math.inf if sd is None else seeds_to_resolve(study.primary.smallest_effect, sd, error)
+    needed = math.inf if effect_sd is None else seeds_to_resolve(study.primary.smallest_effect, effect_sd, error)
     primary = primary_number(study.primary, study.arms[study.baseline])
     return {
         "question": study.question,
@@ -160,6 +159,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "smallest_effect": study.primary.smallest_effect,
         "arms": arms,
         "seeds": len(seeds),
+        "factors": _factors(study, arms, vocabularies, base_tokens, flops_rate, sd, len(seeds), error),
         "stages": stages,
         "equal": study.equal,
         "unequal": list(study.unequal),
@@ -184,6 +184,95 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),
         ],
     }
+
+
+def _tokens(study: Study, arm: str, base_tokens: int, flops: Mapping[str, float], flops_rate: float) -> int:
+    """Of a run of an arm. Before anything is timed, speed is guessed to go with FLOPs."""
+    guess = Timed(flops_rate / flops[arm], flops_rate / flops[study.baseline])
+    return tokens_of_arm(study, arm, base_tokens, flops, guess)
+
+
+def _num_comparisons(study: Study) -> int:
+    """Intervals that hold together: of arms, or of effects."""
+    if (factorial := study.factorial) is not None:
+        return len(factorial.effects)
+    num_judged = study.screen.num_confirmed() if study.screen else len(study.arms)
+    return num_comparisons(max(1, num_judged - 1), len(study.budgets))
+
+
+def _factors(
+    study: Study,
+    arms: Mapping[str, Any],
+    vocabularies: Mapping[str, int],
+    base_tokens: int,
+    flops_rate: float,
+    sd: float | None,
+    num_seeds: int,
+    error: float,
+) -> dict[str, Any] | None:
+    """The design, and of every factor what it changes and what a run with it alone costs, be that an arm or not; None
+    for a study of arms.
+    """
+    factorial = study.factorial
+    if factorial is None:
+        return None
+    base, rows = study.arms[study.baseline], {}
+    with_it = {name: vary(base, study.factors[name]) for name in factorial.factors}
+    for name, experiment in with_it.items():
+        vocabulary = next(vocabularies[arm] for arm, on in factorial.cells.items() if name in on)
+        flops = {
+            study.baseline: arms[study.baseline]["flops_per_token"],
+            name: experiment.flops_per_token(vocabulary),
+        }
+        tokens = _tokens(study, name, base_tokens, flops, flops_rate)
+        rows[name] = {
+            "differences": [list(one) for one in differences(base, experiment)],
+            "num_parameters": experiment.num_parameters(vocabulary),
+            "num_trained_parameters": experiment.num_trained_parameters(vocabulary),
+            "flops_per_token": flops[name],
+            "tokens": tokens,
+            "minutes": tokens * flops[name] / flops_rate / 60,
+        }
+    others = factorial.undeclared() if factorial.design.kind == "fraction" else {}
+    mixed = {name: found for name, places in others.items() if (found := factorial.mixed_with(places))}
+    return {
+        "rows": rows,
+        "words": factorial.words(),
+        "judged": list(factorial.effects),
+        "mixed": mixed,
+        "runs_per_seed": factorial.design.num_runs,
+        "resolvable_interaction": _resolvable(_effect_sd(study, sd, 2), num_seeds, error)
+        if factorial.interactions
+        else None,
+        "with_arms": _with_arms(study, sd, num_seeds, error),
+    }
+
+
+def _effect_sd(study: Study, sd: float | None, num_factors: int = 1) -> float | None:
+    """Of what a verdict is read from, from the SD of a paired difference: of an effect it is less, since it is a mean
+    over half of a seed's runs minus one over the other half.
+    """
+    if sd is None or study.factorial is None:
+        return sd
+    return sd * 2 ** (num_factors - 1) * math.sqrt(2 / study.factorial.design.num_runs)
+
+
+def _resolvable(sd: float | None, num_seeds: int, error: float) -> float | None:
+    found = None if sd is None else resolvable_effect(sd, num_seeds, error)
+    return found if found is not None and math.isfinite(found) else None
+
+
+def _with_arms(study: Study, sd: float | None, num_seeds: int, error: float) -> dict[str, int] | None:
+    """Seeds and runs that one arm for each factor would need for as small an effect; None where that is not known."""
+    factorial = study.factorial
+    effect = _resolvable(_effect_sd(study, sd), num_seeds, error)
+    if factorial is None or effect is None or sd is None or not sd:
+        return None
+    needed = seeds_to_resolve(effect, sd, error * len(factorial.effects) / len(factorial.factors))
+    if not math.isfinite(needed):
+        return None
+    seeds = round(needed)
+    return {"seeds": seeds, "runs": seeds * (1 + len(factorial.factors))}
 
 
 def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -> dict[str, Any]:
@@ -265,7 +354,7 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
             yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"
         if not arms[arm]["differences"]:
             yield f"arm {arm!r} equals the baseline"
-    if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None:
+    if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None and study.factorial is None:
         yield f"{len(arms)} arms and no screen: Screen(...) runs each once and briefly, and judges the best of them"
     if len(study.budgets) > 1 and study.tune is not None:
         yield "learning rates are searched at the budget of one and used at all of them"

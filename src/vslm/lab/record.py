@@ -4,6 +4,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import vslm
 from vslm.core.errors import SpecError
@@ -19,13 +20,23 @@ from vslm.lab.budgets import (
     slowed,
     tokens_of_arm,
 )
+from vslm.lab.effects import factorial_record
 from vslm.lab.options import Options
 from vslm.lab.pilot import declared_pilot
 from vslm.lab.stages import name_runs, num_rounds, settings_of, stage_record, stage_sizes
 from vslm.lab.verdict import look_plan
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import PrimaryNumber
-from vslm.results.records import FORMAT, ArmRecord, CorpusRecord, PlanRecord, SettingsRecord, StudyRecord, TimedRecord
+from vslm.results.records import (
+    FORMAT,
+    ArmRecord,
+    CorpusRecord,
+    FactorialRecord,
+    PlanRecord,
+    SettingsRecord,
+    StudyRecord,
+    TimedRecord,
+)
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 from vslm.study.job import objective_checksums, start_checksum
@@ -107,6 +118,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         match=study.match,
         **{one.name: getattr(stages, one.name) for one in dataclasses.fields(stages)},
         pilot=declared_pilot(study, before),
+        factorial=factorial_record(study.factorial, study.factors),
         plan=PlanRecord(looks=list(plan.looks), errors=list(plan.errors), reserve=plan.reserve),
         settings=settings,
         tokens_per_second=rate,
@@ -209,6 +221,14 @@ def _check_same_study(study: Study, before: StudyRecord, out: Path) -> None:
             found = f"this folder holds a study with another {', '.join(changed)}"
             allowed = "what decides a study is declared before its first run"
             raise SpecError(str(out), found, allowed, _ANOTHER)
+    if _declared_factors(before.factorial) != _declared_factors(factorial_record(study.factorial, study.factors)):
+        found = "this folder holds a study with other factors, interactions or combinations of them"
+        raise SpecError(str(out), found, "an effect is read from all runs of one design", _ANOTHER)
+
+
+def _declared_factors(record: FactorialRecord | None) -> Any:
+    """What of a design decides the effects."""
+    return None if record is None else (record.factors, record.interactions, record.cells)
 
 
 def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> None:

@@ -7,12 +7,22 @@ what comes out is turned back: in the record every value, difference and interva
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.data.batches import mean_over_positions
+from vslm.lab.effects import Effects
+from vslm.lab.standing import (
+    finite,
+    mean_of,
+    minutes_per_seed,
+    pair_of,
+    smallest_effect_of,
+    span_of,
+    take_in,
+)
 from vslm.results.files import write_json
 from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
 from vslm.results.primary import LARGEST, PrimaryNumber
@@ -24,7 +34,6 @@ from vslm.results.records import (
     MissingRun,
     Pair,
     RateCostRecord,
-    RunEnd,
     ShareRecord,
     StudyRecord,
     TrendRecord,
@@ -37,11 +46,10 @@ from vslm.stats.kinds import clearest, share_interval
 from vslm.stats.looks import LookPlan, error_of_look, plan_of_added_arms
 from vslm.stats.pilot import early_in_words
 from vslm.stats.power import seeds_until_decided
-from vslm.stats.trends import Span, trend
 from vslm.stats.trends import in_words as trend_in_words
+from vslm.stats.trends import trend
 from vslm.stats.tuned_rates import Search, costs_of_rates
-from vslm.stats.verdicts import Look, MoreTime, RateCost, in_words, look_at
-from vslm.stats.verdicts import Verdict as Outcome
+from vslm.stats.verdicts import MoreTime, RateCost, in_words, look_at
 
 
 def primary_value(
@@ -124,8 +132,9 @@ def verdict_before(folder: StudyFolder) -> Verdict:
 
 
 def is_resolved(verdict: Verdict) -> bool:
-    """Whether no judged arm is left to decide, at any budget; not so where no arm is judged at all."""
+    """Whether no judged arm or effect is left to decide, at any budget; not so where none is judged at all."""
     words = [arm.verdict for at in (verdict, *verdict.budgets.values()) for arm in at.arms.values()]
+    words += [effect.verdict for effect in verdict.effects.values()]
     return bool(words) and "unresolved" not in words
 
 
@@ -139,6 +148,8 @@ def num_comparisons(num_others: int, num_budgets: int) -> int:
 
 
 def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdict:
+    if study.factorial is not None:
+        return _verdict_of_factors(folder, study, before)
     budgets = folder.budgets
     judged = {
         budget: _Judge(folder, study, budget).judge(
@@ -163,6 +174,24 @@ def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdic
             for arm, row in screened.items()
             if row.role == "screened out"
         },
+    )
+
+
+def _verdict_of_factors(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdict:
+    """What each factor is worth over all runs; no arm is judged by itself."""
+    judge = _Judge(folder, study, 1.0)
+    effects = Effects(study, folder.path, look_plan(study), judge.runs, judge.values, is_early=judge.is_early)
+    return Verdict(
+        question=study.question,
+        baseline=study.baseline,
+        primary=study.primary,
+        baseline_per_seed=judge.baseline_per_seed(),
+        kinds=effects.kinds_record(),
+        missing=judge.missing(),
+        is_early=judge.is_early or None,
+        effects=effects.judged(before.effects),
+        undeclared=effects.undeclared(),
+        cells={arm: {str(seed): value for seed, value in sorted(its.items())} for arm, its in judge.values.items()},
     )
 
 
@@ -214,13 +243,17 @@ class _Judge:
         """The arms' records. Looks taken before are kept."""
         return BudgetVerdict(
             arms={arm: self._arm(arm, before.arms.get(arm, ArmVerdict()).looks) for arm in self.others},
-            baseline_per_seed={str(seed): value for seed, value in sorted(self.values[self.baseline].items())},
+            baseline_per_seed=self.baseline_per_seed(),
             kinds=self._kinds(),
-            missing=self._missing(),
+            missing=self.missing(),
             is_early=self.is_early or None,
         )
 
-    def _missing(self) -> list[MissingRun]:
+    def baseline_per_seed(self) -> dict[str, float | None]:
+        """The primary number of the baseline's runs; None for one that diverged."""
+        return {str(seed): value for seed, value in sorted(self.values[self.baseline].items())}
+
+    def missing(self) -> list[MissingRun]:
         """The runs that are lacking, each with why."""
         name = "" if self.budget == 1 else f" {budget_name(self.budget)}"
         return [
@@ -245,7 +278,7 @@ class _Judge:
         values, baseline = self.values[arm], self.values[self.baseline]
         seeds = sorted(set(values) & set(baseline))
         diverged = [seed for seed in seeds if values[seed] is None or baseline[seed] is None]
-        per_seed = {str(seed): _pair(baseline[seed], values[seed]) for seed in seeds if seed not in diverged}
+        per_seed = {str(seed): pair_of(baseline[seed], values[seed]) for seed in seeds if seed not in diverged}
         cost = self.costs.get(arm, RateCost())
         record = ArmVerdict(
             verdict="unresolved",
@@ -256,10 +289,10 @@ class _Judge:
             smallest_effect=self.primary.smallest_effect,
             tokens=sum(max(1, round(tokens * self.budget)) for tokens in self.study.arms[arm].stages_tokens),
             num_parameters=self.study.arms[arm].num_parameters,
-            flops=_mean(self.runs[arm], lambda end: end.flops),
-            seconds=_mean(self.runs[arm], lambda end: end.seconds),
+            flops=mean_of(self.runs[arm], lambda end: end.flops),
+            seconds=mean_of(self.runs[arm], lambda end: end.seconds),
             addition=self.errors.addition(arm),
-            rate_cost=RateCostRecord(arm=_finite(cost.arm), baseline=_finite(cost.baseline)),
+            rate_cost=RateCostRecord(arm=finite(cost.arm), baseline=finite(cost.baseline)),
             looks=list(looks_before),
             per_seed=per_seed,
         )
@@ -271,7 +304,7 @@ class _Judge:
 
     def _look(self, arm: str, record: ArmVerdict, cost: RateCost) -> None:
         """Look at an arm of which every pair ended well, and write down what follows."""
-        looks, seeds, effect = record.looks, record.seeds, _effect(self.primary)
+        looks, seeds, effect = record.looks, record.seeds, smallest_effect_of(self.primary)
         differences_N = self.primary.turned(np.array([pair.difference for pair in record.per_seed.values()]))
         taken = [look.seeds for look in looks]
         found = look_at(
@@ -282,17 +315,17 @@ class _Judge:
             uneven=self._uneven(record.per_seed),
             cost=cost,
         )
-        look, before = _take_in(record, found, looks, seeds, self.primary)
+        look, before = take_in(record, found, looks, seeds, self.primary)
         more = None
         is_even = self._are_even(arm)
         if look.verdict == "unresolved" and len(seeds) > 1 and is_even and not look.remarks:
             error = self.errors.of_look(arm, [*taken, len(seeds)], len(seeds) + 1)
-            per_seed = _minutes_per_seed(self.runs, arm, self.baseline, self.study)
+            per_seed = minutes_per_seed(self.runs, (arm, self.baseline), self.study)
             rng = np.random.default_rng(len(seeds))  # the same answer for the same numbers
             half, most = seeds_until_decided(differences_N, effect, error, rng)
             more = MoreTime(half * per_seed, most * per_seed)
-            record.minutes_to_resolve = _finite(more.half)
-            record.minutes_to_resolve_nine_in_ten = _finite(more.nine_in_ten)
+            record.minutes_to_resolve = finite(more.half)
+            record.minutes_to_resolve_nine_in_ten = finite(more.nine_in_ten)
         words = in_words(
             look,
             smallest_effect=effect,
@@ -345,10 +378,6 @@ def _is_early(study: StudyRecord, budget: float) -> bool:
     return budget * study.arms[study.baseline].tokens < study.pilot.past_tokens
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _rate_costs(study: StudyRecord, others: list[str]) -> dict[str, RateCost]:
     """What the searches for learning rates leave open on both sides; none where rates are as declared."""
     turned = study.primary.turned
@@ -362,11 +391,6 @@ def _rate_costs(study: StudyRecord, others: list[str]) -> dict[str, RateCost]:
     }
     costs = costs_of_rates(searches)
     return {arm: RateCost(costs.get(arm, 0.0), costs.get(study.baseline, 0.0)) for arm in others if costs}
-
-
-def _effect(primary: PrimaryNumber) -> float:
-    assert primary.smallest_effect is not None  # a record that is judged by has it
-    return primary.smallest_effect
 
 
 def _why_missing(run: RunFolder) -> str | None:
@@ -383,7 +407,7 @@ def _trends(
 ) -> dict[str, TrendRecord]:
     """How each arm's difference goes from the smallest budget to the largest, paired by seed."""
     small, large = min(judged), max(judged)
-    primary, effect = study.primary, _effect(study.primary)
+    primary, effect = study.primary, smallest_effect_of(study.primary)
     errors = _Errors(study, list(judged[1.0].arms), len(judged))
     found = {}
     for arm in judged[1.0].arms:
@@ -408,8 +432,8 @@ def _trends(
                 primary.turned(end_N - start_N), error=error, smallest_effect=effect, cost=RateCost(cost, cost)
             )
             stands = ArmVerdict()
-            _take_in(stands, taken, record.looks, record.seeds, primary)
-            way = trend(_span(ends[0].interval), _span(ends[1].interval), _span(stands.interval), effect)
+            take_in(stands, taken, record.looks, record.seeds, primary)
+            way = trend(span_of(ends[0].interval), span_of(ends[1].interval), span_of(stands.interval), effect)
             if _is_barred(ends, [judged[budget].kinds.state for budget in (small, large)]):
                 way = "unresolved"
             record.trend, record.words = way, trend_in_words(way)
@@ -421,73 +445,3 @@ def _trends(
 def _is_barred(ends: list[ArmVerdict], states: list[str | None]) -> bool:
     """Whether the intervals that a trend is deduced from do not hold: runs of two kinds, or a rate at the edge."""
     return "two" in states or any(None in (end.rate_cost.arm, end.rate_cost.baseline) for end in ends)
-
-
-def _span(interval: list[float | None] | None) -> Span:
-    low, high = interval or (None, None)
-    return Span(-math.inf if low is None else low, math.inf if high is None else high)
-
-
-def _pair(baseline: float | None, arm: float | None) -> Pair:
-    assert baseline is not None
-    assert arm is not None
-    return Pair(baseline=baseline, arm=arm, difference=arm - baseline)
-
-
-def _take_in(
-    record: ArmVerdict, look: Look, looks: list[Estimate], seeds: list[int], primary: PrimaryNumber
-) -> tuple[Look, Look | None]:
-    """Write a look down, in the number's own sign, and return the one that stands: the newest, unless it is open and an
-    earlier one was not. And the one before the newest, if the newest stands.
-
-    All intervals of a study hold together, so what an earlier look resolved stays resolved.
-    """
-    row = Estimate(
-        seeds=look.seeds,
-        of=seeds,
-        delta=primary.turned(look.delta),
-        interval=[_finite(end) for end in primary.turned_interval(look.low, look.high)],
-        error=look.error,
-        verdict=look.verdict,
-        sd=_finite(look.sd),
-        remarks=list(look.remarks),
-    )
-    earlier = [old for old in looks if old.seeds < look.seeds]
-    before = _look_of(max(earlier, key=lambda old: old.seeds), primary) if earlier else None
-    looks[:] = [*(old for old in looks if old.seeds != look.seeds), row]
-    resolved = [old for old in looks if old.verdict != "unresolved"]
-    if look.verdict == "unresolved" and resolved:
-        row, before = resolved[0], None
-        look = _look_of(row, primary)
-    record.verdict, record.delta, record.interval = look.verdict, row.delta, row.interval
-    record.seeds = row.of or seeds
-    return look, before
-
-
-def _look_of(row: Estimate, primary: PrimaryNumber) -> Look:
-    """A look as it was written down, perhaps by an earlier vslm, which kept less of it; lower is better in it."""
-    span = _span(row.interval)
-    low, high = primary.turned_interval(span.low, span.high)
-    assert row.delta is not None  # a verdict that lacks it is made anew
-    assert row.error is not None
-    sd = math.nan if row.sd is None else row.sd
-    return Look(
-        row.seeds,
-        primary.turned(row.delta),
-        low,
-        high,
-        row.error,
-        cast(Outcome, row.verdict),
-        sd,
-        tuple(row.remarks),
-    )
-
-
-def _mean(runs: dict[int, RunFolder], of: Callable[[RunEnd], float | None]) -> float | None:
-    found = [value for run in runs.values() if run.done and (value := of(run.done)) is not None]
-    return float(np.mean(found)) if found else None
-
-
-def _minutes_per_seed(runs: dict[str, dict[int, RunFolder]], arm: str, baseline: str, study: StudyRecord) -> float:
-    seconds = [_mean(runs[one], lambda end: end.seconds) or 0.0 for one in (arm, baseline)]
-    return sum(seconds) / 60 / max(1, study.settings.workers)

@@ -24,6 +24,7 @@ from vslm.report.numbers.runs import Run
 from vslm.report.numbers.tables import VERDICT_WORDS
 from vslm.report.pages import content
 from vslm.report.pages.study import Live, asset, json_in_page, render, template
+from vslm.report.sections.factors import effect_styles
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data: blob:; connect-src 'self'; "
@@ -77,6 +78,7 @@ def _card_context(entry: Entry) -> dict[str, Any]:
     study, progress = entry.study, entry.progress
     arms = list(study.arms)
     style_of = styles(arms, study.baseline)
+    style_of |= effect_styles(entry.rows) if study.factorial is not None else {}
     rows = content.cards(study.primary, [row for row in entry.rows if row.arm in style_of], style_of)
     verdicts = {row["verdict"] for row in rows}
     words = [entry.name, study.question or "", *arms, *(VERDICT_WORDS[verdict] for verdict in verdicts)]

@@ -14,7 +14,7 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.live.progress import Progress, progress_of
 from vslm.report.numbers.runs import Run, read_run
-from vslm.report.numbers.tables import Judged, judged_arms, read_verdict
+from vslm.report.numbers.tables import Judged, judged_arms, judged_effects, read_verdict
 from vslm.results.folder import ANSWERS, FAILED, LATER, LATER_RECORD, RunFolder, StudyFolder
 from vslm.results.records import StudyRecord
 
@@ -43,7 +43,7 @@ class Entry:
         name: its path below the root, with `/`.
         folder: where it is.
         study: its declaration; empty where it cannot be read.
-        rows: one per judged arm, as in verdict.json.
+        rows: one per judged arm, or effect of a factor, as in verdict.json.
         progress: None where the declaration cannot be read.
         problem: why something cannot be read, for people.
         stamp: changes with every file that the study's page is made of.
@@ -130,7 +130,9 @@ class Shelf:
             if before is not None and (before.stamp, before.progress) == (stamp, progress):
                 return before
             _, problem = read_verdict(folder)
-            entry = Entry(name, folder, folder.study, judged_arms(folder), progress, problem, stamp)
+            entry = Entry(
+                name, folder, folder.study, judged_arms(folder) or judged_effects(folder), progress, problem, stamp
+            )
         except ResultError as error:
             entry = Entry(name, folder, problem=str(error), stamp=(str(error),))
         except (OSError, UnicodeDecodeError, KeyError, TypeError, AttributeError, ValueError) as error:

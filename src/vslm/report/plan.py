@@ -1,6 +1,6 @@
 """The plan of a study for a terminal: one table first, what it could resolve, and what more would cost; then the rest.
 
-show_plan(planned, baseline)                 a row per arm, the smallest effect, the pilot, prices, notes
+show_plan(planned, baseline)                 a row per arm or factor, the smallest effect, the pilot, prices, notes
 show_plan(planned, baseline, in_full=True)   and below it every difference and block, stages, corpora and checks
 """
 
@@ -45,21 +45,24 @@ def _folded(words: str, width: int, is_terminal: bool) -> str:
 
 
 def _table(planned: dict[str, Any], baseline: str, width: int) -> list[str]:
-    """A row per arm: what differs, parameters, FLOPs and minutes of a run."""
-    arms = planned["arms"]
+    """A row per arm: what differs, parameters, FLOPs and minutes of a run. Of factors a row for each of them alone."""
+    arms, of_factors = planned["arms"], planned.get("factors")
+    if of_factors:
+        arms = {baseline: arms[baseline], **of_factors["rows"]}
     numbers = {
         arm: (_parameters(row), count(row["flops_per_token"] * row["tokens"]), _minutes(row["minutes"]))
         for arm, row in arms.items()
     }
     sizes = [max(len(head), *(len(row[i]) for row in numbers.values())) for i, head in enumerate(_NUMBERS)]
-    names = min(_LONGEST_NAME, max(len(arm) for arm in ("arm", *arms)))
+    heading = "factor" if of_factors else "arm"
+    names = min(_LONGEST_NAME, max(len(arm) for arm in (heading, *arms)))
     room = max(_NARROWEST_TEXT, width - names - sum(sizes) - 2 * (1 + len(sizes)))
 
     def line(name: str, text: str, cells: tuple[str, ...]) -> str:
         right = "".join(f"  {cell:>{size}}" for cell, size in zip(cells, sizes, strict=True))
         return f"{name:<{names}}  {text:<{room}}{right}".rstrip()
 
-    lines = [line("arm", "differs in", _NUMBERS)]
+    lines = [line(heading, "changes" if of_factors else "differs in", _NUMBERS)]
     for arm, row in arms.items():
         differs = ["(baseline)"] if arm == baseline else _differences(row["differences"], room)
         if len(arm) > names:
@@ -122,8 +125,9 @@ def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
     of_baseline = planned["arms"][baseline]
     tokens = f"{short_count(of_baseline['tokens'])} tokens a run, {passes_words(of_baseline['passes'])}"
     lines = [
-        f"{plural(len(planned['arms']), 'arm')}, {plural(planned['seeds'], 'seed')}, {tokens}: "
+        f"{_size(planned)}, {plural(planned['seeds'], 'seed')}, {tokens}: "
         f"{_time(planned['minutes'])} in all (speed: {planned['speed_from']})",
+        *_design(planned),
         *_noise(planned),
     ]
     pilot, earlier = planned["pilot"], planned["earlier_pilots"]
@@ -132,6 +136,35 @@ def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
         lines.append(f"{first}; the rest is run if its context is worth {pilot['gain_nats']:g} nats to it by then")
     lines += [f"seen on this machine ({one['date']}): {one['words']}" for one in earlier[-_MOST_EARLIER:]]
     return lines
+
+
+def _size(planned: dict[str, Any]) -> str:
+    arms, factors = plural(len(planned["arms"]), "arm"), planned.get("factors")
+    return f"{plural(len(factors['rows']), 'factor')} in {arms}" if factors else arms
+
+
+def _design(planned: dict[str, Any]) -> list[str]:
+    """Which combinations of factors are run, and why, and what is judged."""
+    factors = planned.get("factors")
+    if not factors:
+        return []
+    lines = ["; ".join(factors["words"]), f"judged together: {', '.join(factors['judged'])}"]
+    lines += [f"one number: {' = '.join([name, *others])}" for name, others in _shown_mixed(factors)]
+    if with_arms := factors["with_arms"]:
+        runs = planned["seeds"] * factors["runs_per_seed"]
+        lines.append(
+            f"an arm for each factor would need {plural(with_arms['seeds'], 'seed')}, {with_arms['runs']:,} runs, to "
+            f"resolve as much of every factor as {runs:,} runs do here"
+        )
+    return lines
+
+
+_MOST_MIXED = 4  # groups of interactions that are named
+
+
+def _shown_mixed(factors: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    mixed = list(factors["mixed"].items())
+    return mixed if len(mixed) <= _MOST_MIXED else []
 
 
 def _noise(planned: dict[str, Any]) -> list[str]:
@@ -144,8 +177,14 @@ def _noise(planned: dict[str, Any]) -> list[str]:
     return [
         f"smallest effect that this resolves: {none if effect is None else f'{effect:.4f}'}; "
         f"the declared one of {planned['smallest_effect']:g} needs {words}",
+        *_of_interactions(planned),
         f"noise SD {planned['noise_sd']:.4f} ({planned['noise_from']})",
     ]
+
+
+def _of_interactions(planned: dict[str, Any]) -> list[str]:
+    effect = (planned.get("factors") or {}).get("resolvable_interaction")
+    return [] if effect is None else [f"of an interaction it is twice that, {effect:.4f}"]
 
 
 def _prices(planned: dict[str, Any]) -> list[str]:
@@ -153,7 +192,12 @@ def _prices(planned: dict[str, Any]) -> list[str]:
     prices = planned["prices"]
     if len(planned["arms"]) < 2:
         return []
-    words = [f"an arm {_price(prices['arm'])}", f"a seed {_price(prices['seed'])}"]
+    words = [
+        f"a run {_price(prices['arm'] / planned['seeds'])}"
+        if planned.get("factors")
+        else f"an arm {_price(prices['arm'])}"
+    ]
+    words.append(f"a seed {_price(prices['seed'])}")
     words += [f"a budget of {name} {_price(minutes)}" for name, minutes in prices["budgets"].items()]
     return [f"each costs, in minutes: {', '.join(words)}"]
 

@@ -15,7 +15,7 @@ from vslm.core.numbers import plural
 from vslm.core.visible import visible
 from vslm.report.numbers.compare import Comparison
 from vslm.report.numbers.formatting import count, decimals_for, duration, ends, is_number, signed, span
-from vslm.report.numbers.tables import VERDICT_WORDS, judged_arms
+from vslm.report.numbers.tables import VERDICT_WORDS, effect_word, judged_arms, judged_effects, sides_of
 from vslm.results.console import console
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import VAL_LOSS
@@ -55,6 +55,42 @@ def verdict_table(folder: StudyFolder) -> Table:
             _more_minutes(at.minutes_to_resolve, at.minutes_to_resolve_nine_in_ten),
         )
     return table
+
+
+def effects_table(folder: StudyFolder) -> Table:
+    """The verdict of a study with factors, one row per factor and declared interaction."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (
+        ("factor", "left"),
+        ("verdict", "left"),
+        ("without", "right"),
+        ("with", "right"),
+        ("effect", "right"),
+        ("interval", "right"),
+        ("seeds", "right"),
+        ("minutes to decide", "right"),
+    ):
+        table.add_column(heading, justify=justify, no_wrap=heading != "factor")  # type: ignore[arg-type]
+    for row in judged_effects(folder):
+        at, decimals = row.at, decimals_for(row.at.smallest_effect)
+        without, with_it = sides_of(at)
+        table.add_row(
+            _named(row.arm),
+            Text(effect_word(row), style=_STYLES.get(row.verdict, "")),
+            *(_plain(_side(value, row.arm, decimals)) for value in (without, with_it)),
+            _plain(signed(at.delta, decimals)),
+            _plain(_interval(at.interval, decimals)),
+            str(len(at.seeds)),
+            _more_minutes(at.minutes_to_resolve, at.minutes_to_resolve_nine_in_ten),
+        )
+    return table
+
+
+def _side(value: float | None, effect: str, decimals: int) -> str:
+    """A loss of runs with or without a factor, or, of an interaction, the effect of its first factor."""
+    if value is None:
+        return ""
+    return signed(value, decimals) if " x " in effect else f"{value:.{max(3, decimals)}f}"
 
 
 def _more_minutes(half: float | None, most: float | None) -> str:
@@ -253,15 +289,10 @@ def show_verdict(folder: StudyFolder) -> None:
         print(f"predicted: {study.prediction}")
     if study.pilot is not None and study.pilot.words:
         print(f"pilot: {study.pilot.words}")
-    if verdict.arms:
-        if not study.primary.is_loss:
-            print(f"judged by: {study.primary.compared}")
-        show(verdict_table(folder))
-        for arm, row in verdict.arms.items():
-            print(f"{arm}: {row.words}")
-        for name, at_budget in verdict.budgets.items():
-            for arm, row in at_budget.arms.items():
-                print(f"{arm} {name}: {row.words}")
+    if (verdict.arms or verdict.effects) and not study.primary.is_loss:
+        print(f"judged by: {study.primary.compared}")
+    _show_arms(folder, verdict)
+    _show_effects(folder, verdict)
     for arm, row in verdict.trends.items():
         small, large = row.tokens
         print(f"{arm}: {row.words}, from {small:,} to {large:,} tokens with {row.num_parameters:,} parameters")
@@ -271,6 +302,27 @@ def show_verdict(folder: StudyFolder) -> None:
         print(answer)
     for gone in verdict.missing:
         print(f"missing: {gone.arm} seed {gone.seed} {_last_line(gone.why)}")
+
+
+def _show_arms(folder: StudyFolder, verdict: Verdict) -> None:
+    if verdict.arms:
+        show(verdict_table(folder))
+    for arm, row in verdict.arms.items():
+        print(f"{arm}: {row.words}")
+    for name, at_budget in verdict.budgets.items():
+        for arm, row in at_budget.arms.items():
+            print(f"{arm} {name}: {row.words}")
+
+
+def _show_effects(folder: StudyFolder, verdict: Verdict) -> None:
+    """Of a study with factors."""
+    if verdict.effects:
+        show(effects_table(folder))
+    for name, row in verdict.effects.items():
+        print(f"{name}: {row.words}")
+    for its in verdict.undeclared.values():
+        if its.words:
+            print(its.words)
 
 
 def _last_line(why: str | None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vslm.results.primary import PrimaryNumber
 from vslm.results.shapes import (
+    DESIGN,
     DIFFERENT,
     ERROR,
     FACTOR,
@@ -323,6 +324,26 @@ class PilotRecord(Record):
 
 
 @dataclass(kw_only=True)
+class FactorialRecord(Record):
+    """The factors of a study, and the combinations of them that are its arms.
+
+    Attributes:
+        factors: by name what each changes of the baseline, as `to_plain` writes it.
+        interactions: that are judged: pairs of factors.
+        kind: "full", "fraction" or "plackett-burman". words: the design in sentences.
+        cells: by arm the factors that are on in it.
+        mixed: by effect of a factor or of two, the effects of more that cannot be told from it.
+    """
+
+    factors: dict[str, dict[str, Any]] = held(OBJECT, needed_to="judge", each=OBJECT)
+    interactions: list[list[str]] = held(LIST, each=LIST)
+    kind: str | None = told(TEXT)
+    words: list[str] = told(LIST, each=TEXT)
+    cells: dict[str, list[str]] = held(OBJECT, needed_to="judge", each=LIST)
+    mixed: dict[str, list[str]] = told(OBJECT, each=LIST)
+
+
+@dataclass(kw_only=True)
 class StudyRecord(Record):
     """A study: what was declared, and what was chosen for it: study.json.
 
@@ -335,6 +356,7 @@ class StudyRecord(Record):
         budgets: multiples of the budget that arms are judged at.
         pilot: what is asked of the baseline first, and what came of it; None where nothing is.
         estimate: how long it was to take when it began. spent: what each command took that trained.
+        factorial: the factors whose combinations the arms are; None for a study of arms.
         fingerprint: of all arms.
     """
 
@@ -358,6 +380,7 @@ class StudyRecord(Record):
     pilot: PilotRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     equal: str | None = held(TEXT_OR_NOTHING)
     unequal: list[str] = held(LIST, each=TEXT)
+    factorial: FactorialRecord | None = held(OBJECT_OR_NOTHING, when_set=True, also=DESIGN)
     plan: PlanRecord = held(OBJECT, needed_to="judge", also=PLAN)
     settings: SettingsRecord = held(OBJECT, needed_to="judge")
     tokens_per_second: float = held(SIZE, needed_to="run")
@@ -449,6 +472,40 @@ class ArmVerdict(Record):
 
 
 @dataclass(kw_only=True)
+class EffectVerdict(ArmVerdict):
+    """What is known of the effect of a factor, or of how much one depends on another; as of an arm.
+
+    `per_seed` holds means over runs: of a factor those with it (`arm`) and those without (`baseline`); of an
+    interaction the effect of its first factor where the second is on, and where it is off. `flops` and `seconds` are of
+    the runs with a factor.
+
+    Attributes:
+        factors: one or two.
+    """
+
+    factors: list[str] = held(LIST, each=TEXT)
+
+
+@dataclass(kw_only=True)
+class InteractionRecord(Record):
+    """An interaction of two factors that was not declared; no verdict.
+
+    Attributes:
+        delta, interval: Student's, together with all others of them.
+        mixed: interactions that it cannot be told from.
+        is_seen: whether its interval leaves out 0.
+        words: a warning, where it is seen.
+    """
+
+    delta: float | None = told(NUMBER_OR_NOTHING)
+    interval: list[float | None] | None = told(INTERVAL)
+    seeds: list[int] = told(LIST, each=WHOLE)
+    mixed: list[str] = told(LIST, each=TEXT)
+    is_seen: bool | None = told(TRUE_OR_FALSE)
+    words: str | None = told(TEXT, when_set=True)
+
+
+@dataclass(kw_only=True)
 class ShareRecord(Record):
     """How many runs of an arm got going, of how many, with the exact 95% interval of that share."""
 
@@ -508,7 +565,12 @@ class TrendRecord(Record):
 
 @dataclass(kw_only=True)
 class Verdict(BudgetVerdict):
-    """The verdict of a study: verdict.json. What it says at a budget of one, and in `budgets` at the others by name."""
+    """The verdict of a study: verdict.json. What it says at a budget of one, and in `budgets` at the others by name.
+
+    Attributes:
+        effects: of a study with factors, in place of arms. undeclared: interactions that were not declared, by name.
+        cells: the primary number of every run of a study with factors, by arm and seed.
+    """
 
     question: str | None = told(TEXT)
     baseline: str | None = told(TEXT)
@@ -516,6 +578,9 @@ class Verdict(BudgetVerdict):
     budgets: dict[str, BudgetVerdict] = held(OBJECT)
     trends: dict[str, TrendRecord] = held(OBJECT)
     screened_out: dict[str, ScreenedArm] = told(OBJECT)
+    effects: dict[str, EffectVerdict] = held(OBJECT, when_set=True)
+    undeclared: dict[str, InteractionRecord] = told(OBJECT, when_set=True)
+    cells: dict[str, dict[str, float | None]] = told(OBJECT, when_set=True, each=OBJECT, inner=NUMBER_OR_NOTHING)
 
 
 @dataclass(kw_only=True)

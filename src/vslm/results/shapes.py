@@ -110,6 +110,27 @@ def _is_plan(value: Any) -> bool:
 
 
 PLAN = Shape(f"as many errors as looks, the looks rising, and at most {_MOST_ERROR} in all are needed", _is_plan)
+
+
+def _is_design(value: Any) -> bool:
+    """Known factors in cells and interactions, each on in half of the cells, and both of a pair in a quarter."""
+    if not isinstance(value, dict):
+        return True
+    factors, cells, pairs = value.get("factors"), value.get("cells"), value.get("interactions", [])
+    if not (isinstance(factors, dict) and isinstance(cells, dict) and isinstance(pairs, list)):
+        return True  # what is wrong with them, or missing, is said of each by its own line
+    if not all(
+        isinstance(names, list) and all(isinstance(one, str) for one in names) for names in (*cells.values(), *pairs)
+    ):
+        return False
+    are_known = all(set(names) <= set(factors) for names in (*cells.values(), *pairs))
+    are_pairs = all(len(names) == len(set(names)) == 2 for names in pairs)
+    half = [sum(name in on for on in cells.values()) * 2 == len(cells) for name in factors]
+    quarter = [sum(set(names) <= set(on) for on in cells.values()) * 4 == len(cells) for names in pairs]
+    return bool(factors) and bool(cells) and are_known and are_pairs and all(half) and all(quarter)
+
+
+DESIGN = Shape("cells of known factors, each on in half of them, and pairs of factors are needed", _is_design)
 POSITIONS = Shape("nothing, or [first, end] with 0 <= first < end, is needed", _is_stretch)
 DIFFERENT = Shape("each is named once", lambda value: not isinstance(value, list) or _are_different(value))
 INTERVAL = Shape(

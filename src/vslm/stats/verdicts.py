@@ -14,6 +14,7 @@ from vslm.stats.skewed import FEWEST, skewed_interval
 
 Verdict = Literal["better", "worse", "equivalent", "unresolved"]
 _ONE_KIND = Kinds("one", math.nan, 0.0, 0.0)
+_UNEVEN_PAIRS = "{above} pairs against {below} in which one run got going and the other did not"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class RateCost:
     baseline: float = 0.0
 
 
-_NO_COST = RateCost()
+NO_COST = RateCost()
 
 
 def judge(low: float, high: float, smallest_effect: float, *, lower_is_better: bool = True) -> Verdict:
@@ -74,7 +75,8 @@ def look_at(
     smallest_effect: float,
     kinds: Kinds = _ONE_KIND,
     uneven: tuple[int, int] | None = None,
-    cost: RateCost = _NO_COST,
+    uneven_words: str = _UNEVEN_PAIRS,
+    cost: RateCost = NO_COST,
 ) -> Look:
     """Look at one arm.
 
@@ -95,6 +97,7 @@ def look_at(
         kinds: of the study's runs.
         uneven: pairs of which the arm's run alone, and of which the baseline's run alone, ended high; default: from the
             differences, those larger than half the gap.
+        uneven_words: what they are, with places for {above} and {below}.
         cost: of the learning rates.
     """
     interval = skewed_interval(differences_N, error)
@@ -112,10 +115,8 @@ def look_at(
         above, below = uneven if uneven is not None else _uneven(np.asarray(differences_N), kinds.gap)
         if above + below and sign_probability(above, below) > error:
             verdict = "unresolved"
-            remarks.append(
-                f"runs are of two kinds, so the interval does not hold, and {above} pairs against {below} in which one "
-                "run got going and the other did not may be luck"
-            )
+            counted = uneven_words.format(above=above, below=below)
+            remarks.append(f"runs are of two kinds, so the interval does not hold, and {counted} may be luck")
     for side, value, barred in (("arm", cost.arm, "worse"), ("baseline", cost.baseline, "better")):
         if math.isinf(value):
             whose = "its" if side == "arm" else "the baseline's"
@@ -163,7 +164,7 @@ def take_look(
             error=per_arm_error(error_of_look(plan, taken, len(differences_N)), num_arms or len(differences_by_arm)),
             smallest_effect=smallest_effect,
             kinds=kinds,
-            cost=(costs or {}).get(arm, _NO_COST),
+            cost=(costs or {}).get(arm, NO_COST),
         )
         for arm, differences_N in differences_by_arm.items()
     }

@@ -7,15 +7,17 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vslm.core.bounds import Minutes, Real, Seed, Some
 from vslm.core.errors import SpecError, nearest
+from vslm.core.frozen import FrozenDict
 from vslm.core.specs import Spec
 from vslm.core.types import describe
 from vslm.results.folder import STAGE_FOLDERS, budget_name
 from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
 from vslm.study.experiment import Experiment
+from vslm.study.factors import Factorial, arms_of, check_factors, factorial_of
 from vslm.study.learning_rates import LearningRates
 from vslm.study.matching import Size
 from vslm.study.pilot import Pilot
@@ -35,7 +37,7 @@ class Study(Spec):
     Args:
         question: in words; stands at the top of the report.
         baseline: the arm that all others are compared with.
-        arms: experiments by name.
+        arms: experiments by name; with `factors` the baseline alone, and the others are made of it.
         seeds: how many (3 means 0, 1, 2), which ("3-5", or a tuple), or "auto": looks at 4, 8 and 16 seeds.
         primary: the number that decides.
         prediction: what you expect, written before the run.
@@ -54,6 +56,10 @@ class Study(Spec):
             difference grows or shrinks with training.
         pilot: whether the baseline is asked first if its runs are long enough; None: it is not, for questions about the
             first steps of training.
+        factors: in place of other arms: named changes of the baseline, each a mapping as `vary` takes it. Combinations
+            of them are trained, and what each is worth is judged over all runs.
+        interactions: pairs of factors of which it is judged, too, how much one depends on the other.
+        fraction: of all combinations that is run, 1, 1/2, 1/4, ...; None: as few as keep apart what is judged.
     """
 
     question: str
@@ -71,12 +77,25 @@ class Study(Spec):
     screen: Screen | None = None
     budgets: tuple[Real, ...] = (1.0,)
     pilot: Pilot | None = Pilot()
+    factors: Mapping[str, Mapping[str, Any]] = FrozenDict()
+    interactions: tuple[tuple[str, str], ...] = ()
+    fraction: Real | None = None
+
+    def __post_init__(self, *init_only: Any) -> None:
+        """Check what is declared, and make the arms of its factors."""
+        super().__post_init__(*init_only)
+        if (factorial := self.factorial) is not None:
+            arms = arms_of(self.baseline, self.arms[self.baseline], self.factors, factorial)
+            object.__setattr__(self, "arms", FrozenDict(arms))
+            self.check()
 
     def check(self) -> None:
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""
         if self.baseline not in self.arms:
             raise SpecError("baseline", f"{self.baseline!r} is no arm", nearest(self.baseline, self.arms))
         _check_names(self.arms)
+        if self.factors or self.interactions or self.fraction is not None:
+            _check_factors(self)
         if self.max_seeds < FEWEST_SEEDS or self.max_seeds >= _MOST_SEEDS:
             allowed = f"{FEWEST_SEEDS} or more is needed, below {_MOST_SEEDS:,}: fewer have no interval"
             raise SpecError("max_seeds", f"found {self.max_seeds}", allowed)
@@ -102,6 +121,13 @@ class Study(Spec):
     def others(self) -> list[str]:
         """The arms beside the baseline."""
         return [name for name in self.arms if name != self.baseline]
+
+    @property
+    def factorial(self) -> Factorial | None:
+        """The factors and their design; None for a study of arms."""
+        if not self.factors:
+            return None
+        return factorial_of(self.factors, self.interactions, self.fraction, self.baseline)
 
 
 def say_how_to_run(file: str | None) -> None:
@@ -133,6 +159,23 @@ def _check_names(arms: Iterable[str]) -> None:
             raise SpecError(
                 "arms", f"{seen[folded]!r} and {name!r} differ in capitals alone", "some file systems see one name"
             )
+
+
+def _check_factors(study: Study) -> None:
+    """Refuse factors that cannot be meant, and what studies with factors do not have."""
+    if not study.factors:
+        where = "interactions" if study.interactions else "fraction"
+        raise SpecError(where, "given without factors", "", "say which changes are on or off: factors={...}")
+    if study.screen is not None:
+        do = "leave screen out; a fraction of the combinations is run as it is"
+        raise SpecError("screen", "given with factors", "an effect is read from every run of the design", do)
+    if study.tune is not None:
+        do = "leave tune out, and let a factor set the learning rate that it needs"
+        raise SpecError("tune", "given with factors", "every combination would be searched by itself", do)
+    if len(study.budgets) > 1:
+        do = "leave budgets out; make a study of each budget"
+        raise SpecError("budgets", f"{len(study.budgets)} given with factors", "one is needed", do)
+    check_factors(study.baseline, study.arms, study.factors, study.interactions, study.fraction)
 
 
 def _check_stages(study: Study) -> None:

@@ -100,7 +100,7 @@ def forest_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primary
     data = []
     for place, (delta, row) in enumerate(known):
         style = style_of[row.arm]
-        error = _bars([row.at], style)
+        error = bars([row.at], style)
         trace = {
             "type": "scatter",
             "mode": "markers",
@@ -113,11 +113,16 @@ def forest_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primary
         }
         data.append({**trace, "error_x": error} if error else trace)
     figure = _by_row(data, [row.arm for _, row in known], primary)
-    effect = known[0][1].at.smallest_effect if known else None
-    if effect is not None:
-        zone = {"x0": -effect, "x1": effect, "fillcolor": "@zone", "line": {"width": 0}}
-        figure["layout"]["shapes"].insert(0, {**_ACROSS, "type": "rect", **zone})
+    figure["layout"]["shapes"][:0] = zone_across(known[0][1].at.smallest_effect if known else None)
     return figure
+
+
+def zone_across(smallest_effect: float | None) -> list[dict[str, Any]]:
+    """The differences that are too small to matter, over the whole height."""
+    if smallest_effect is None:
+        return []
+    zone = {"x0": -smallest_effect, "x1": smallest_effect, "fillcolor": "@zone", "line": {"width": 0}}
+    return [{**_ACROSS, "type": "rect", **zone}]
 
 
 def budget_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], unit: str) -> Figure:
@@ -147,7 +152,7 @@ def budget_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], unit: s
             "hovertemplate": f"{safe_text(style.arm)}: %{{y:+.4f}}<extra></extra>",
             "meta": {"arm": style.arm, "view": "difference", "part": "mean", "x": tokens},
         }
-        error = _bars(known, style)
+        error = bars(known, style)
         data.append({**trace, "error_y": error} if error else trace)
     layout = layout_of_all()
     layout["hovermode"] = "closest"
@@ -164,7 +169,7 @@ def budget_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], unit: s
     return {"data": data, "layout": layout}
 
 
-def _bars(rows: Sequence[ArmVerdict], style: Style) -> dict[str, Any] | None:
+def bars(rows: Sequence[ArmVerdict], style: Style) -> dict[str, Any] | None:
     """The intervals of some differences, as plotly.js draws them; None unless every one has both ends."""
     above, below = [], []
     for row in rows:

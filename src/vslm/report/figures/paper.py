@@ -224,7 +224,7 @@ def _set_log_ticks(axis: Any) -> None:
 
 def plain(text: str) -> str:
     """A label as a person writes it: `safe_text` undone. Here a `$` starts no formula."""
-    return html.unescape(str(text)).replace("\u200b", "").replace("＄", "$")
+    return html.unescape(str(text).replace("<br>", "\n")).replace("\u200b", "").replace("＄", "$")
 
 
 @cache

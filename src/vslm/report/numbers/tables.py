@@ -10,7 +10,7 @@ from typing import Any
 from vslm.core.errors import ResultError
 from vslm.results.folder import RUN_AGAIN, StudyFolder, find_studies
 from vslm.results.primary import VAL_LOSS
-from vslm.results.records import ArmVerdict, ScreenedArm, StudyRecord, Verdict
+from vslm.results.records import ArmVerdict, EffectVerdict, ScreenedArm, StudyRecord, Verdict
 
 VERDICT_WORDS = {
     "better": "better",
@@ -43,7 +43,7 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     | baseline | screened out, or None before the first look), `delta`, `interval`, `is_early` (whether runs end before
     the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a number), `tokens`,
     `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
-    with `arm` None.
+    with `arm` None. In a study with factors the arms have no verdict, and rows of the effects follow them.
     """
     rows: list[dict[str, Any]] = []
     for folder in find_studies(root):
@@ -80,6 +80,20 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
                 "tokens": arm.tokens if entry.tokens is None else entry.tokens,
                 "parameters": arm.num_parameters if entry.num_parameters is None else entry.num_parameters,
                 "problem": "; ".join(words for words in (problem, *damaged) if words) or None,
+            }
+        )
+    for name, entry in verdict.effects.items():
+        rows.append(
+            {
+                **_row(folder, study),
+                "arm": f"effect of {name}",
+                "verdict": entry.verdict,
+                "delta": entry.delta,
+                "interval": entry.interval,
+                "is_early": bool(verdict.is_early),
+                "seeds": len(entry.seeds),
+                "tokens": entry.tokens,
+                "problem": problem,
             }
         )
     return rows
@@ -137,6 +151,58 @@ def judged_arms(folder: StudyFolder) -> list[Judged]:
         each = [entry, *(at.arms[name] for at in verdict.budgets.values() if name in at.arms)]
         by_budget = sorted((row for row in each if row.tokens is not None), key=lambda row: row.tokens or 0)
         found.append(Judged(name, entry, tuple(by_budget)))
+    return found
+
+
+def judged_effects(folder: StudyFolder) -> list[Judged]:
+    """What verdict.json holds of every factor and declared interaction; [] before a look, and in a study of arms."""
+    verdict, _ = read_verdict(folder)
+    return [Judged(name, entry, (entry,)) for name, entry in verdict.effects.items()]
+
+
+def sides_of(at: ArmVerdict) -> tuple[float | None, float | None]:
+    """Means over seeds of both sides of an effect: without and with it; of an interaction the effect of the first
+    factor with the other off and on.
+    """
+    pairs = [pair for pair in at.per_seed.values() if pair.baseline is not None and pair.arm is not None]
+    if not pairs:
+        return None, None
+    return (
+        sum(pair.baseline or 0.0 for pair in pairs) / len(pairs),
+        sum(pair.arm or 0.0 for pair in pairs) / len(pairs),
+    )
+
+
+EFFECT_WORDS = {
+    1: {"better": "makes it better", "worse": "makes it worse", "equivalent": "makes no difference that matters"},
+    2: {
+        "better": "are worth more together than added up",
+        "worse": "are worth less together than added up",
+        "equivalent": "are worth as much together as added up",
+    },
+}
+INTERACTION_WORDS = {"better": "more together", "worse": "less together", "equivalent": "adds up"}
+
+
+def is_interaction(row: Judged) -> bool:
+    """Whether this is of two factors."""
+    return isinstance(row.at, EffectVerdict) and len(row.at.factors) == 2
+
+
+def effect_word(row: Judged) -> str:
+    """The verdict on an effect in a word or two: better and worse are words for factors, not for what two of them are
+    worth together.
+    """
+    words = INTERACTION_WORDS if is_interaction(row) else VERDICT_WORDS
+    return words.get(row.verdict, VERDICT_WORDS.get(row.verdict, "not judged"))
+
+
+def headline_of_effects(rows: list[Judged]) -> list[dict[str, str]]:
+    """The same as `headline` for factors and their interactions."""
+    found = []
+    for row in rows:
+        words = EFFECT_WORDS[2 if is_interaction(row) else 1]
+        found.append({"arm": row.arm, "verdict": row.verdict, "words": words.get(row.verdict, "is not resolved yet")})
     return found
 
 

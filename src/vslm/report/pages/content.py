@@ -29,7 +29,7 @@ from vslm.report.numbers.formatting import (
     spec_text,
 )
 from vslm.report.numbers.runs import Run
-from vslm.report.numbers.tables import VERDICT_WORDS, Judged
+from vslm.report.numbers.tables import VERDICT_WORDS, Judged, effect_word, is_interaction
 from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import ArmVerdict, BudgetVerdict, ScreenedArm, SplitRecord, StudyRecord, TrendRecord, Verdict
@@ -43,6 +43,7 @@ _SIZES = {  # what Study(equal=...) names: where it is recorded, and in words
     "non_embedding_parameters": ("num_parameters_without_embeddings", "parameters without embeddings"),
     "flops": ("flops_per_token", "useful FLOPs per token"),
 }
+_MORE_OR_LESS = {"better": "more", "worse": "less"}  # that two factors are worth together
 _MOST_PATHS = 3  # before arms with the same seeds are written as one path
 
 
@@ -64,7 +65,7 @@ def cards(primary: PrimaryNumber, rows: Sequence[Judged], style_of: Mapping[str,
                 "arm": row.arm,
                 "style": style_of[row.arm],
                 "verdict": row.verdict,
-                "label": VERDICT_WORDS[row.verdict],
+                "label": effect_word(row),
                 "words": at.words or "",
                 "delta": signed(at.delta, decimals),
                 "interval": span(*interval, decimals),
@@ -73,7 +74,7 @@ def cards(primary: PrimaryNumber, rows: Sequence[Judged], style_of: Mapping[str,
                 "minutes": at.minutes_to_resolve,
                 "bar": {
                     "ends": (signed(low, decimals), signed(high, decimals)),
-                    "sides": sides,
+                    "sides": tuple(_MORE_OR_LESS[side] for side in sides) if is_interaction(row) else sides,
                     "low": place(interval[0]),
                     "high": place(interval[1]),
                     "delta": place(at.delta),
@@ -105,6 +106,9 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
     tokens = {arm.tokens for arm in study.arms.values()}
     facts = [
         ("Compared", study.primary.compared) if is_compared else ("Arms", "one, so no verdict"),
+        ("Design", f"{len(study.factorial.factors)} factors, {len(study.factorial.cells)} combinations")
+        if study.factorial is not None
+        else None,
         ("Smallest effect that matters", f"{effect:g}") if effect is not None and is_compared else None,
         ("Seeds declared", seeds(study.seeds)),
         ("Tokens per run", count(tokens.pop()) if len(tokens) == 1 else "differ by arm, see below"),

@@ -21,9 +21,9 @@ from vslm.report.figures.surface import pictured
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import of_folder
 from vslm.report.numbers.runs import read_runs
-from vslm.report.numbers.tables import judged_arms
+from vslm.report.numbers.tables import judged_arms, judged_effects, read_verdict
 from vslm.report.pages.study import drawn_figures
-from vslm.report.sections import measured
+from vslm.report.sections import factors, measured
 from vslm.report.sections.section import Section
 from vslm.results.files import write_text, written_whole
 from vslm.results.folder import StudyFolder
@@ -80,6 +80,9 @@ def pictures(folder: StudyFolder) -> Iterator[Picture]:
         by_position = drawn["by_position"]
         by_position["layout"]["xaxis"]["type"] = "log"  # as the page shows it first
         yield from _of_views("by-position", by_position, _POSITION_VIEWS)
+    verdict, _ = read_verdict(folder)
+    if (of_factors := factors.section(study, verdict, judged_effects(folder), style_of)) is not None:
+        yield from of_section(of_factors)
     for section in measured.sections(study, rows, runs, style_of):
         yield from of_section(section)
     yield from _heat_maps(drawn)

@@ -27,10 +27,17 @@ from vslm.report.figures.style import Style, safe_text, styles
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import count, duration, formatted, seeds
 from vslm.report.numbers.runs import Run, read_runs
-from vslm.report.numbers.tables import Judged, headline, judged_arms, read_verdict
+from vslm.report.numbers.tables import (
+    Judged,
+    headline,
+    headline_of_effects,
+    judged_arms,
+    judged_effects,
+    read_verdict,
+)
 from vslm.report.numbers.token_view import token_view
 from vslm.report.pages import content
-from vslm.report.sections import measured
+from vslm.report.sections import factors, measured
 from vslm.results.files import write_text
 from vslm.results.folder import StudyFolder
 from vslm.results.records import StudyRecord
@@ -86,7 +93,11 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     style_of = styles(list(runs), study.baseline)
     edges = curves.position_edges(curves.num_positions([run for arm in runs.values() for run in arm]))
     drawn, notes = drawn_figures(study, rows, runs, style_of, edges)
+    effects = judged_effects(folder)
     found = measured.sections(study, rows, runs, style_of)
+    if (of_factors := factors.section(study, verdict, effects, style_of)) is not None:
+        found = [of_factors, *found]
+        drawn["pairs"] = factors.pair_figures(effects)
     drawn["measured"] = [drawing.plain() for section in found for drawing in section.drawings]
     drawn[_TOKENS] = token_view(folder, runs)
     names = [f"{_TOKENS}.js", *SCRIPTS] if drawn[_TOKENS] else SCRIPTS
@@ -96,8 +107,9 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         study=study,
         name=study.name or folder.path.name,
         verdict_problem=verdict_problem,
-        headline=headline(study, rows),
-        cards=content.cards(study.primary, rows, style_of),
+        headline=headline(study, rows) or headline_of_effects(effects),
+        cards=content.cards(study.primary, rows or effects, style_of if rows else factors.effect_styles(effects)),
+        is_of_effects=bool(effects),
         facts=content.facts(study, verdict),
         kinds=content.kinds(verdict),
         early=content.early(study, verdict),
@@ -106,8 +118,8 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         remarked=[run for arm in runs.values() for run in arm if run.remark],
         arms=[content.arm_row(study, name, arm, style_of[name]) for name, arm in runs.items()],
         style_of=style_of,
-        looks=content.look_rows(rows),
-        per_seed=content.seed_rows(rows),
+        looks=content.look_rows(rows or effects),
+        per_seed=content.seed_rows(rows or effects),
         screening=content.screening(study),
         tuning=content.tuning(study),
         budgets=content.budgets(study, verdict),

@@ -75,7 +75,7 @@ def test_the_states_of_a_run_find_for_another(study: Callable[..., None], vslm: 
     assert said.code == 0, said.err
     assert [*Path("store").glob("states-*")]
     study({"data.retriever": 'States(run="runs/none/seed0")'})
-    assert "runs/none/seed0" in vslm("plan", "study.py").err
+    assert "runs/none/seed0: no run; the folder of a run is needed" in vslm("plan", "study.py").err
 
 
 def test_arms_with_other_targets_are_refused(study: Callable[..., None], vslm: Any) -> None:

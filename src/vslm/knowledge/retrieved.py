@@ -140,7 +140,10 @@ class Retrieved(Source):
         text = None if is_own(type(self.source)) else self.source.identity()
         if text is None or is_own(type(self.retriever)):
             return None
-        runs = [sha256(Path(run) / "weights.safetensors") for run in self.runs()]
+        weights = [Path(run) / "weights.safetensors" for run in self.runs()]
+        if not all(path.is_file() for path in weights):  # who opens the run says what is missing
+            return None
+        runs = [sha256(path) for path in weights]
         return [_RULES, type(self.source).__name__, text, store_fingerprint(Path(self.store)), runs]
 
     def documents(self) -> Iterator[Document]:

@@ -70,6 +70,12 @@ def adapter(request: pytest.FixtureRequest) -> Adapter:
     return request.param
 
 
+@pytest.fixture(params=["lora", "cartridge"])
+def one_of_a_kind(request: pytest.FixtureRequest) -> Adapter:
+    """One adapter of each class."""
+    return ADAPTERS[request.param]
+
+
 def encode(text: str) -> np.ndarray:
     """A token for each character."""
     return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64) % VOCABULARY
@@ -99,13 +105,13 @@ def test_reads_back(adapter: Adapter) -> None:
     assert_reads_back(adapter)
 
 
-def test_the_model_is_left_as_it_is(any_model: Model, adapter: Adapter) -> None:
+def test_the_model_is_left_as_it_is(any_model: Model, one_of_a_kind: Adapter) -> None:
     """Building, putting on and a step of training write nothing to it and add no parameter; taken off, its logits are
     the same to the bit; on, they are others.
     """
     module, tokens_BT = built(any_model).requires_grad_(requires_grad=False), tokens_of(17)
     before, state = module(tokens_BT), {name: t.clone() for name, t in module.state_dict().items()}
-    weights = moved(made(adapter, module))
+    weights = moved(made(one_of_a_kind, module))
     with attached(module, weights):
         on = module(tokens_BT)
         optimizer = torch.optim.SGD(weights.parameters(), lr=0.1)
@@ -130,11 +136,11 @@ def test_all_of_it_learns(model: Model, adapter: Adapter) -> None:
         assert parameter.grad.any(), name
 
 
-def test_counted_as_built_and_drawn_by_seed(any_model: Model, adapter: Adapter) -> None:
+def test_counted_as_built_and_drawn_by_seed(any_model: Model, one_of_a_kind: Adapter) -> None:
     """Parameters are counted without building, and initial values come from the seed alone."""
     module = built(any_model)
-    one, same = made(adapter, module), made(adapter, module)
-    assert sum(p.numel() for p in one.parameters()) == adapter.num_parameters(any_model, VOCABULARY)
+    one, same = made(one_of_a_kind, module), made(one_of_a_kind, module)
+    assert sum(p.numel() for p in one.parameters()) == one_of_a_kind.num_parameters(any_model, VOCABULARY)
     for (name, p), (_, q) in zip(one.named_parameters(), same.named_parameters(), strict=True):
         assert torch.equal(p, q), name
         assert p.dtype == torch.float32
@@ -211,7 +217,7 @@ def test_views_of_a_model_have_it_on(model: Model, adapter: Adapter) -> None:
     assert torch.equal(longer(tokens_BT), without)
 
 
-def test_flops_are_what_torch_counts(model: Model, adapter: Adapter) -> None:
+def test_flops_are_what_torch_counts(model: Model, one_of_a_kind: Adapter) -> None:
     """Forward and backward beside frozen weights, masked scores included: torch counts no more, and at least 0.7 of it:
     no gradient goes back below the first matrix that is changed.
     """
@@ -219,12 +225,32 @@ def test_flops_are_what_torch_counts(model: Model, adapter: Adapter) -> None:
     always |= {where.replace("training", "gradient_loops"): None for where in always}
     model = vary(model, always)
     module, tokens_BT = built(model).requires_grad_(requires_grad=False), tokens_of(CONTEXT_TOKENS)[:1]
-    weights = moved(made(adapter, module))
+    weights = moved(made(one_of_a_kind, module))
     with attached(module, weights), FlopCounterMode(display=False) as counter:
         module(tokens_BT).logsumexp(dim=-1).sum().backward()
     masked = model.executed_flops_per_token(VOCABULARY) - model.flops_per_token(VOCABULARY)
-    declared = (adapter.training_flops_per_token(model, VOCABULARY) + masked) * CONTEXT_TOKENS
+    declared = (one_of_a_kind.training_flops_per_token(model, VOCABULARY) + masked) * CONTEXT_TOKENS
     assert 0.7 < counter.get_total_flops() / declared <= 1.001
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler still uses it
+def test_compiles_whole(one_of_a_kind: Adapter) -> None:
+    """A model with it on is one graph, with the loss and the gradients of the eager one."""
+    tokens_BT, found = tokens_of(CONTEXT_TOKENS), []
+    for is_compiled in (False, True):
+        module = built(MODELS["window"]).requires_grad_(requires_grad=False)
+        weights = moved(made(one_of_a_kind, module))
+        weights.attach(module)
+
+        def loss(tokens_BT: torch.Tensor, targets_BT: torch.Tensor, module: LanguageModel = module) -> torch.Tensor:
+            return token_loss(module, tokens_BT, targets_BT)
+
+        made_of_it = torch.compile(loss, fullgraph=True, backend="aot_eager", dynamic=False) if is_compiled else loss
+        made_of_it(tokens_BT[:, :-1].contiguous(), tokens_BT[:, 1:].contiguous()).mean().backward()
+        found.append([parameter.grad for parameter in weights.parameters()])
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-6)
 
 
 def test_mixed_precision_stays_near(adapter: Adapter) -> None:

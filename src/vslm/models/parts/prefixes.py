@@ -68,6 +68,15 @@ class Behind(Past):
         there._visit = self._visits[place] if isinstance(place, int) else (*self._visit, place)
         return there
 
+    def _found(self) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values at this visit, of every prefix that has some."""
+        found = []
+        for prefix in self._prefixes:
+            pair = prefix.keys_and_values(self._visit)
+            if pair is not None:
+                found.append(pair)
+        return found
+
     def rest(self, x_BTD: Tensor) -> Tensor:
         return self._past.rest(x_BTD)
 
@@ -81,7 +90,7 @@ class Behind(Past):
         self, kernel: nn.Module, q_BTHK: Tensor, k_BTHK: Tensor, v_BTHK: Tensor, normalizer: nn.Module
     ) -> Tensor:
         """Whole rows over prefixes, what was kept and the text; the kernel's where no prefix has keys here."""
-        found = [pair for prefix in self._prefixes if (pair := prefix.keys_and_values(self._visit)) is not None]
+        found = self._found()
         if not found:
             return self._past.attend(kernel, q_BTHK, k_BTHK, v_BTHK, normalizer)
         window_tokens: int | None = kernel.window_tokens  # type: ignore[assignment]

@@ -9,10 +9,14 @@ import torch
 from model_facts import final_classes
 
 import vslm.measure
+from vslm.core.errors import SpecError
+from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import Corpus, TokenFile, prepare
-from vslm.data.sources import AssociativeRecall
+from vslm.data.sources import AssociativeRecall, Worlds
 from vslm.data.splits import SplitName
+from vslm.data.worlds.universe import Universe
+from vslm.measure.answer_accuracy import AnswerAccuracy
 from vslm.measure.declared import read_declared
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
@@ -29,33 +33,46 @@ from vslm.training.loop import Taken
 
 CONTEXT_TOKENS = 20
 SOURCE = AssociativeRecall(num_pairs=3, document_tokens=CONTEXT_TOKENS, num_letters=5, num_documents=211)
+UNIVERSE = Universe(people=17, relations=("job", "lives_in", "country", "friend"), first_names=16, last_names=32)
+WORLDS = Worlds(universe=UNIVERSE, facts=(2,), num_documents=211, context_tokens=71)
 
-
-GIVEN: list[Measure] = [ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight"))]
+ABOUT_WORLDS = AnswerAccuracy(universe=UNIVERSE, facts=(2, 3), num_examples=5, num_facts=11)
+GIVEN: list[Measure] = [ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight")), ABOUT_WORLDS]
 MEASURES = GIVEN + [
     cls()
     for cls in sorted(final_classes(Measure, vslm.measure) - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)
 ]
 
 
-def spec() -> Model:
+def context_of(measure: Measure) -> int:
+    """Of the model that it is taken of."""
+    return WORLDS.context_tokens if measure is ABOUT_WORLDS else CONTEXT_TOKENS
+
+
+def spec(context_tokens: int = CONTEXT_TOKENS) -> Model:
     """Three visits of two blocks, one of them looped, with dropout that must be off while something is measured."""
-    plain = uniform(depth=2, width=12, heads=2, context_tokens=CONTEXT_TOKENS, dropout=0.2)
+    plain = uniform(depth=2, width=12, heads=2, context_tokens=context_tokens, dropout=0.2)
     return dataclasses.replace(plain, path=("0", Repeat(body=("1",), times=2)))
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    """Of `SOURCE`."""
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
+    """Of `SOURCE` and of `WORLDS`."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("VSLM_HOME", str(tmp_path_factory.mktemp("home")))
-        return prepare(SOURCE)
+        return prepare(SOURCE), prepare(WORLDS)
 
 
 @pytest.fixture
-def model(corpus: Corpus) -> LanguageModel:
+def corpus(measure: Measure, corpora: tuple[Corpus, Corpus]) -> Corpus:
+    """That a measure has something to ask about."""
+    return corpora[measure is ABOUT_WORLDS]
+
+
+@pytest.fixture
+def model(measure: Measure, corpus: Corpus) -> LanguageModel:
     """In training mode, as the loop has it."""
-    return spec().build(vocabulary=corpus.vocabulary, init=Init(5)).train()
+    return spec(context_of(measure)).build(vocabulary=corpus.vocabulary, init=Init(5)).train()
 
 
 @pytest.fixture(params=MEASURES, ids=lambda measure: type(measure).__name__)
@@ -75,7 +92,7 @@ def _logits(model: LanguageModel) -> torch.Tensor:
 def test_nothing_changes_when_it_is_taken(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
     """Logits bitwise, weights, mode, gradients and torch's generator; and no hook stays."""
     before = _logits(model)
-    take = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)
+    take = measure.build(model=model, corpus=corpus, context_tokens=context_of(measure))
     state = torch.random.get_rng_state()
     take(model)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -88,7 +105,7 @@ def test_nothing_changes_when_it_is_taken(measure: Measure, model: LanguageModel
 
 def test_taken_twice_it_is_the_same_and_its_shapes_stay(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
     """A function of weights and windows: other weights change numbers and no shape."""
-    take = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)
+    take = measure.build(model=model, corpus=corpus, context_tokens=context_of(measure))
     first, again = take(model), take(model)
     assert first
     for name, values in first.items():
@@ -105,12 +122,14 @@ def test_taken_twice_it_is_the_same_and_its_shapes_stay(measure: Measure, model:
 
 def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
     """Plain numbers, names that end with as many letters as there are axes, rows that are JSON."""
-    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    values = measure.build(model=model, corpus=corpus, context_tokens=context_of(measure))(model)
     for name, value in values.items():
         assert np.issubdtype(value.dtype, np.number), name
         axes = recorded_name("m", name).rsplit("_", 1)[1]
         assert len(axes) == 1 + value.ndim, f"{name} has shape {value.shape}"
-        assert np.isfinite(value).any(), f"{name} holds no number"
+        # What no split asks, or no answer tells, has no number.
+        may_lack = measure is ABOUT_WORLDS and value.ndim == 0
+        assert may_lack or np.isfinite(value).any(), f"{name} holds no number"
     taken = [Taken(measure.recorded_as, step, values) for step in (0, 7)]
     assert all(len(array) == 2 for array in measured_arrays(taken).values())
     assert measured_arrays(taken)[f"{measure.recorded_as}.steps_S"].tolist() == [0, 7]
@@ -119,7 +138,7 @@ def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, c
 
 def test_it_declares_the_numbers_that_it_records(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
     """Every one without axes, and no other, so that whatever is recorded can be judged by; with words for people."""
-    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    values = measure.build(model=model, corpus=corpus, context_tokens=context_of(measure))(model)
     assert set(measure.numbers) == {name for name, value in values.items() if value.ndim == 0}
     for name, number in measure.numbers.items():
         assert number.unit, name
@@ -128,7 +147,7 @@ def test_it_declares_the_numbers_that_it_records(measure: Measure, model: Langua
 
 def test_the_arrays_that_it_declares_are_recorded(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
     """With as many axes, and with the arrays that hold their places; the declaration is read back from a record."""
-    values = measure.build(model=model, corpus=corpus, context_tokens=CONTEXT_TOKENS)(model)
+    values = measure.build(model=model, corpus=corpus, context_tokens=context_of(measure))(model)
     for name, array in measure.arrays.items():
         assert values[name].ndim == len(array.axes), name
         for axis, size in zip(array.axes, values[name].shape, strict=True):
@@ -152,7 +171,7 @@ def test_it_reads_the_split_that_it_is_opened_for(measure: Measure, model: Langu
             return super().split(name)
 
     opened = Watched(corpus.folder, corpus.meta, "select")
-    measure.build(model=model, corpus=opened, context_tokens=CONTEXT_TOKENS)
+    measure.build(model=model, corpus=opened, context_tokens=context_of(measure))
     assert "val" not in read
 
 
@@ -180,8 +199,15 @@ def test_every_measure_is_here_under_a_name_of_its_own() -> None:
 
 def test_all_of_them_fit_one_experiment() -> None:
     """Beside each other; and two of a kind are refused."""
-    experiment = Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1000), measures=tuple(MEASURES))
+    beside = tuple(measure for measure in MEASURES if measure is not ABOUT_WORLDS)  # which asks about other data
+    experiment = Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1000), measures=beside)
     experiment.validate()
+    other = vary(experiment, {"data": WORLDS, "model": spec(71), "measures": (LossByPosition(), ABOUT_WORLDS)})
+    other.validate()
+    with pytest.raises(SpecError, match="only Worlds has such questions"):
+        vary(experiment, {"measures": (LossByPosition(), ABOUT_WORLDS)}).validate()
+    with pytest.raises(SpecError, match="the same universe is needed"):
+        vary(other, {"data.universe.seed": 3}).validate()
     assert isinstance(experiment.loss_by_position, LossByPosition)
     with pytest.raises(Exception, match=r"measures\.1: a second LossByPosition"):
         Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1), measures=(LossByPosition(), LossByPosition()))

@@ -21,7 +21,7 @@ from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.windows import evaluation_windows, training_batch
-from vslm.data.word_tokenizer import Words
+from vslm.data.word_tokenizer import WorldWords
 from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 from vslm.knowledge.passages import cut_passages
@@ -30,7 +30,7 @@ from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.store import build_store
 
 _CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Retrieved, Random)
-_KINDS = {kind.__name__: kind for kind in (*_CLASSES, Splits, BPE, Characters, Words, Universe, Mix)}
+_KINDS = {kind.__name__: kind for kind in (*_CLASSES, Splits, BPE, Characters, WorldWords, Universe, Mix)}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -207,7 +207,7 @@ from vslm.data.corpus import prepare
 from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
-from vslm.data.word_tokenizer import Words
+from vslm.data.word_tokenizer import WorldWords
 from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 from vslm.knowledge.random_passages import Random
@@ -215,7 +215,7 @@ from vslm.knowledge.retrieved import Retrieved
 if "VSLM_TEST_LIBRARY" in os.environ:
     sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
 sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Worlds)
-kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, Words, Mix, Universe)}
+kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, WorldWords, Mix, Universe)}
 corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, flush=True)
 """

@@ -11,7 +11,7 @@ from vslm.core.errors import SpecError
 from vslm.data.corpus import prepare
 from vslm.data.sources import Worlds
 from vslm.data.tokenizers import BPE, load_tokenizer
-from vslm.data.word_tokenizer import Words
+from vslm.data.word_tokenizer import Words, WorldWords
 from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 
@@ -91,11 +91,17 @@ def test_a_value_is_one_token_and_other_words_are_bytes() -> None:
     assert words[0] == "<ctx>"
     assert {" <q>", " <a>"} <= {*words}
     assert "".join(words) == text
-    assert np.mean([len(word) > 1 or word in ".?,>" for word in words]) > 0.97  # but for words of val alone
+    assert np.mean([len(word) > 1 or word in ".?,>" for word in words]) > 0.99
     odd = "ádám\n<|endoftext|> <q>\x00 10_000 日本"
     assert tokenizer.decode(tokenizer.encode(odd)) == odd
     assert 0 not in tokenizer.encode(odd)
     assert tokenizer.fingerprint == corpus.tokenizer_fingerprint
+    for other in (replace(SOURCE, world="fixed", context_share=0.0), replace(SOURCE, counts="all")):
+        assert other.tokenizer == WorldWords(universe=UNIVERSE)
+        assert prepare(other).tokenizer_fingerprint == corpus.tokenizer_fingerprint
+    assert corpus.vocabulary == WorldWords(universe=UNIVERSE).known_vocabulary
+    fewer = Universe(people=61, first_names=16, last_names=32, relations=("job",))
+    assert replace(SOURCE, universe=fewer).tokenizer == WorldWords(universe=fewer)
 
 
 def test_words_are_the_commonest_ones_and_no_more_than_asked_for() -> None:

@@ -137,8 +137,12 @@ def _check_comparable(study: Study, corpora: Mapping[str, Corpus]) -> None:
 
 def _check_same_val(study: Study, corpora: Mapping[str, Corpus]) -> None:
     """Refuse arms that would be judged on other text than the baseline: seeds share what that makes of a difference,
-    so no interval would show it.
+    so no interval would show it. A measure that asks questions of its own judges all arms by the same ones, whatever
+    their corpora hold.
     """
+    judging = study.primary.of(study.arms[study.baseline])
+    if judging is not None and judging.asks_its_own:
+        return
     base = corpora[study.baseline]
     for arm, corpus in corpora.items():
         if "judged" in base.meta and "judged" in corpus.meta:  # what is in front of what counts may differ

@@ -68,6 +68,9 @@ class Measure(Spec):
     """Whether it watches the weights of attention, which not every adapter lets be seen."""
     shown: ClassVar[Shown | None] = None
     """The title of its section on a page, and how to read it."""
+    asks_its_own: ClassVar[bool] = False
+    """Whether it asks questions of its own, the same whatever text a corpus holds: arms that are judged by it may be
+    trained, and have their validation loss, on different texts with the same ids."""
 
     def declared(self) -> Declared:
         """What it says of all that it records. Raises: SpecError where that cannot be meant."""

@@ -155,6 +155,87 @@ TOKEN_PROBE = Declared(
     },
 )
 
+JUDGED_SPLITS = tuple(f"S{number}" for number in range(1, 13))
+_SPLITS = Axis(
+    title="split",
+    names=(
+        "S1 closed book, fixed world",
+        "S2 closed book, fresh worlds",
+        "S3 open book, fixed world",
+        "S4 open book, fresh worlds",
+        "S5 counter to the fixed world",
+        "S6 what would answer left out",
+        "S7 by distractors",
+        "S8 long contexts",
+        "S9 other sentences",
+        "S10 other names",
+        "S11 other chains",
+        "S12 no names",
+    ),
+)
+_ASKED = Axis(
+    title="type",
+    names=("one hop", "inverse", "two hops", "three hops", "comparison", "negation", "counting", "unknown"),
+)
+_SHARE = "of the questions"
+
+
+def _share(title: str, *, is_better: bool | None = None) -> Number:
+    return Number(unit=_SHARE, higher_is_better=is_better, title=title)
+
+
+ANSWERS = Declared(
+    shown=Shown(
+        title="What is answered, from weights and from the context",
+        short="Answers",
+        read="The share of questions whose whole answer is the likeliest text. Knowledge in weights shows in S1, "
+        "reading in S4; S2 must be at chance, since nobody can know a fresh world without its facts. Where S3 is above "
+        "S4, weights are read through the context; in S5 the two contradict each other. Chance is that of a guess by "
+        "who reads the question alone.",
+    ),
+    arrays={
+        "accuracy_P": Array(axes=(_SPLITS,), unit=_SHARE, title="answered right", button="right", from_zero=True),
+        "chance_P": Array(axes=(_SPLITS,), unit=_SHARE, title="right by a guess", button="chance", from_zero=True),
+        "nats_P": Array(axes=(_SPLITS,), unit="nats", title="loss of the answer", button="loss", from_zero=True),
+        "accuracy_PQ": Array(axes=(_SPLITS, _ASKED), unit=_SHARE, title="answered right by type", button="by type"),
+        "accuracy_PH": Array(
+            axes=(_SPLITS, Axis(title="hops", names=("1 hop", "2 hops", "3 hops"))),
+            unit=_SHARE,
+            title="answered right by hops",
+            button="by hops",
+        ),
+    },
+    numbers={
+        **{
+            f"accuracy_s{place}": _share(f"right in {name}", is_better=True)
+            for place, name in enumerate(_SPLITS.names, start=1)
+        },
+        "nats_s1": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S1, closed book"),
+        "nats_s4": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S4, open book"),
+        "knowledge_in_weights": _share("above chance, closed book, fixed world", is_better=True),
+        "context_reading": _share("above chance, open book, fresh worlds", is_better=True),
+        "separation": _share("reading without knowing: S4 (1 - S1), above chance", is_better=True),
+        "gap": _share("above chance, open book less closed book", is_better=True),
+        "through_context": _share("weights read through the context: S3 less S4", is_better=False),
+        "follows_context": _share("answered by a context counter to the fixed world", is_better=True),
+        "memorization_ratio": Number(
+            unit="of answers by either", higher_is_better=False, title="answered by the fixed world, not by the context"
+        ),
+        "composition": Number(
+            unit="of those with both hops right", higher_is_better=True, title="two hops right where each alone is"
+        ),
+        "unknown_rate": _share('said "unknown" where what would answer is left out', is_better=True),
+        "memory_rate": _share("by the fixed world where what would answer is left out", is_better=False),
+        "copy_rate": _share("a value of the context where what would answer is left out", is_better=False),
+        "bits_stored": Number(unit="bits", higher_is_better=True, title="bits of the fixed world in the weights"),
+        "bits_asked": Number(unit="bits", higher_is_better=True, title="bits of the fixed world, when asked for"),
+        "bits_never_seen": Number(unit="bits", higher_is_better=None, title="the same of facts that nobody saw"),
+        "bits_per_parameter": Number(
+            unit="bits per parameter", higher_is_better=True, title="bits of the fixed world in the weights"
+        ),
+    },
+)
+
 RECORDED_AS = {
     "loss_by_loops": LOSS_BY_LOOPS,
     "beyond_context": BEYOND_CONTEXT,
@@ -163,5 +244,6 @@ RECORDED_AS = {
     "residual_norms": RESIDUAL_NORMS,
     "prefix_matching": PREFIX_MATCHING,
     "token_probe": TOKEN_PROBE,
+    "answers": ANSWERS,
 }
 """By the name that runs have them under, in the order of the page."""

@@ -6,7 +6,7 @@ A study may use a class of its own that is in no table: it runs, and is read bac
 from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
-from vslm.data.word_tokenizer import Words
+from vslm.data.word_tokenizer import Words, WorldWords
 from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 from vslm.knowledge.bm25 import BM25
@@ -15,6 +15,7 @@ from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.states import States
+from vslm.measure.answer_accuracy import AnswerAccuracy
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
 from vslm.measure.beyond_context import BeyondContext
@@ -176,6 +177,7 @@ DATA = {
     "BPE": BPE,
     "Characters": Characters,
     "Words": Words,
+    "WorldWords": WorldWords,
 }
 RETRIEVERS = {
     "BM25": BM25,
@@ -210,6 +212,7 @@ MEASURES = {
     "PositionProfile": PositionProfile,
     "PromptEffect": PromptEffect,
     "RecallAccuracy": RecallAccuracy,
+    "AnswerAccuracy": AnswerAccuracy,
     "ResidualNorms": ResidualNorms,
     "CopyGain": CopyGain,
     "PrefixMatching": PrefixMatching,

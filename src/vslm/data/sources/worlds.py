@@ -9,7 +9,7 @@ from vslm.core.errors import SpecError
 from vslm.data.documents import Document, Scored
 from vslm.data.sources.source import Source
 from vslm.data.tokenizers import Tokenizer
-from vslm.data.word_tokenizer import Words
+from vslm.data.word_tokenizer import WorldWords
 from vslm.data.worlds.contexts import Diversity
 from vslm.data.worlds.draws import key_of, rows
 from vslm.data.worlds.examples import Example, Examples
@@ -41,7 +41,8 @@ class Worlds(Source):
     ("novalue"), which nobody can foresee in a fresh world, and which are learned by heart in a fixed one.
 
     Args:
-        tokenizer: `Words()`, so that a value is one token; any other will do.
+        tokenizer: `WorldWords` of the universe, so that a value is one token and all arms have the same ids; any other
+            will do.
         universe: people and relations; the measure's must be the same.
         world: "fresh" worlds, the "fixed" one, or "both" in turn.
         mix: of questions.
@@ -58,7 +59,7 @@ class Worlds(Source):
     Raises: SpecError for what cannot be asked about the universe, or numbers that nothing can be made of.
     """
 
-    tokenizer: Tokenizer = Words()
+    tokenizer: Tokenizer = WorldWords()
     universe: Universe = Universe()
     world: Literal["fresh", "fixed", "both"] = "fresh"
     mix: Mix = Mix()
@@ -72,6 +73,12 @@ class Worlds(Source):
     num_documents: Documents = 65_536
     context_tokens: Context = 256
     seed: Seed = 0
+
+    def __post_init__(self, vocabulary: int | None) -> None:
+        """Fill in whose words the tokenizer has, then check."""
+        if isinstance(self.tokenizer, WorldWords) and isinstance(self.universe, Universe):
+            object.__setattr__(self, "tokenizer", WorldWords(universe=self.universe))
+        super().__post_init__(vocabulary)
 
     def check(self) -> None:
         """Refuse what cannot be made."""

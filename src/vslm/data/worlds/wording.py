@@ -7,6 +7,8 @@ subject and `{v}` the value; a statement that begins with its subject can be joi
 """
 
 import functools
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -543,3 +545,11 @@ FRAMES: dict[str, tuple[str, ...]] = {
 def frames_of(name: str, wording: Wording) -> tuple[str, ...]:
     """The frames of a wording."""
     return FRAMES[name][_QUESTIONS[wording]]
+
+
+def words_of(relations: Iterable[Relation]) -> list[str]:
+    """The words, in order, that sentences and questions about some relations are made of, without values and names."""
+    texts = [text for frames in FRAMES.values() for text in frames]
+    for one in relations:
+        texts += [*one.statements, *one.questions, *one.phrases, *one.clause, one.same]
+    return sorted({word for text in texts for word in re.findall(r"[a-z]+", re.sub(r"\{[a-z]\}", "", text))})

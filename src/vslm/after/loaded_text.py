@@ -1,7 +1,8 @@
 """A text that somebody typed, as stored models see it with passages of a store in front of it.
 
-Passages are found for the beginning of the text: its first line, where there are more, else the first half of its
-words. What stands behind it was used by nobody: there one sees tokens turn from surprising to expected.
+Passages are found for the beginning of the text: what stands before `<a>`, its first line, where there are more, else
+the first half of its words. What stands behind it was used by nobody: there one sees tokens turn from surprising to
+expected.
 """
 
 import re
@@ -14,7 +15,7 @@ from vslm.after.loading import loader_of
 from vslm.after.typed_text import TOP, TextReader
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.knowledge.choosing import chosen
-from vslm.knowledge.preloading import Loaded, laid_out
+from vslm.knowledge.preloading import ANSWER, Loaded, laid_out, searched
 from vslm.knowledge.retriever import Finder, ReadyModel
 from vslm.knowledge.store import Store
 from vslm.measure.token_table import TokenTable, token_table
@@ -91,8 +92,12 @@ def beginning(text: str) -> str:
 
     >>> beginning("Where is Anna?\nIn Riga."), beginning("Anna lives in Riga.")
     ('Where is Anna?', 'Anna lives')
+    >>> beginning("<ctx> <q> where is anna? <a> riga.")
+    'where is anna?'
     """
     text = laid_out(text, []).text.lstrip()
+    if ANSWER in text:
+        return searched(text.partition(ANSWER)[0])
     line, _, more = text.partition("\n")
     if more.strip():
         return line

@@ -9,6 +9,7 @@ examples of worlds do, has a place for them: right behind it, with a space befor
     Layout(front='<ctx> a fox ran.', text=' <q> where?')
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,8 +22,19 @@ from vslm.data.tokenizers import FittedTokenizer
 from vslm.knowledge.retriever import Finder, Found, Query
 
 PLACE = "<ctx>"  # in a text that has a place for what is loaded
+ANSWER = "<a>"  # behind which its answer stands
 MOST_PASSAGES = 100
+_MARK = re.compile(r"<\w+>")
 _OTHERS = 3  # times as many passages as wanted are looked at, where those found first have no room
+
+
+def searched(text: str) -> str:
+    """What of a text is searched with: all but marks such as `<q>`, which no passage has.
+
+    >>> searched("<q> who sleeps? <a>")
+    'who sleeps?'
+    """
+    return " ".join(_MARK.sub(" ", text).split())
 
 
 def check_passages(passages: int) -> None:
@@ -98,7 +110,7 @@ class Loader:
 
         Raises: DataError where something is found and nothing of it has room.
         """
-        candidates = self._finder.find(Query(query), _OTHERS * self._passages)
+        candidates = self._finder.find(Query(searched(query)), _OTHERS * self._passages)
         taken: list[tuple[Found, str]] = []
         passed_over: list[Found] = []
         shortest = None

@@ -1,7 +1,6 @@
 """A source that wraps another: each stretch of its documents with the passages of a store that are found for it."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from vslm.data.sources.source import OpenModel, Source
 from vslm.data.splits import Splits, cut_into_blocks
 from vslm.knowledge.bm25 import BM25
 from vslm.knowledge.passages import cut_text, document_key, nth_word
-from vslm.knowledge.preloading import MOST_PASSAGES, laid_out
+from vslm.knowledge.preloading import MOST_PASSAGES, laid_out, searched
 from vslm.knowledge.retriever import Finder, Found, Query, Retriever, no_models
 from vslm.knowledge.store import open_store, store_fingerprint
 from vslm.results.files import sha256
@@ -26,7 +25,6 @@ _RULES = 1  # by which documents are made; other ones are another number
 _BLOCK_CHARACTERS = 16_384  # of a long document that are in one split, as where a corpus has few documents
 _AT_A_TIME = 256  # stretches that are searched for together
 _SPARE = 8  # passages more than wanted that are looked at, where some are in the document itself
-_MARK = re.compile(r"<\w+>")
 
 
 class _Stretch(NamedTuple):
@@ -203,9 +201,7 @@ class Retrieved(Source):
         """The texts of the passages of each stretch, best first."""
         if finder is None:
             return [[] for _ in some]
-        queries = [
-            Query(_MARK.sub(" ", one.query), one.document, answer=one.text[one.scored[0].first :]) for one in some
-        ]
+        queries = [Query(searched(one.query), one.document, answer=one.text[one.scored[0].first :]) for one in some]
         rows = finder.find_many(queries, self.passages + _SPARE)
         return [self._outside(finder, row, one.whole) for row, one in zip(rows, some, strict=True)]
 

@@ -11,12 +11,14 @@ from opened import Opener
 from vslm.report.figures.factors import _two_lines
 from vslm.report.figures.style import styles
 from vslm.report.numbers.tables import judged_effects, list_arms
+from vslm.report.pages.content import kinds
 from vslm.report.pages.images import pictures
 from vslm.report.pages.study import render, write_report
 from vslm.report.sections.factors import section
 from vslm.report.sections.section import Section
 from vslm.report.terminal import show_verdict
 from vslm.results.folder import VERDICT_SEAL, StudyFolder
+from vslm.results.records import KindsRecord, ShareRecord, Verdict
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +125,15 @@ def test_the_page_opens_at_any_width(declared: Path, tmp_path: Path, open_page: 
         rows = opened.page.locator("[id='plot-factors.effects'] .ytick")
         assert rows.all_text_contents() == ["norm", "muon", "half-batch", "norm x muon"]
         assert opened.page.locator("[id='plot-factors.cells'] .ytick").count() == 8
+
+
+def test_runs_of_two_kinds_are_counted_by_combination() -> None:
+    """Without a number between them, which no two combinations share."""
+    share = ShareRecord(going=2, seeds=3, interval=[0.09, 0.99])
+    verdict = Verdict(kinds=KindsRecord(state="two", arms={"plain": share, "norm+muon": share}))
+    said = kinds(verdict)
+    assert said is not None
+    assert "Got going: plain 2 of 3 (9% to 99%) and norm+muon 2 of 3" in said
 
 
 def test_long_names_have_two_lines() -> None:

@@ -170,10 +170,12 @@ def kinds(verdict: Verdict) -> str | None:
         low, high = ends(row.interval)
         if low is not None and high is not None:
             shares.append(f"{arm} {row.going} of {row.seeds} ({low:.0%} to {high:.0%})")
-    if kinds.state != "two" or not shares or kinds.between is None:
+    if kinds.state != "two" or not shares:
         return None
     side = "Above" if verdict.primary.higher_is_better else "Below"
-    ended = f"{side} {kinds.between:.3g} ended: {listing(shares)}"
+    # Of factors a run is compared with the best of its own combination, so no one number parts the kinds.
+    where = "Got going" if kinds.between is None else f"{side} {kinds.between:.3g} ended"
+    ended = f"{where}: {listing(shares)}"
     return f"Runs are of two kinds. {ended}. Exact 95 % intervals of each share."
 
 

@@ -20,6 +20,7 @@ _HOMES = {
     "vslm.data.word_tokenizer": ("Words", "WorldWords"),
     "vslm.data.worlds.shards": ("Mix",),
     "vslm.data.worlds.universe": ("Universe",),
+    "vslm.data.tokenizer_of_run": ("TokenizerOf",),
     "vslm.data.tokenizers": ("BPE", "Characters", "Tokenizer", "FittedTokenizer"),
     "vslm.knowledge.passages": ("Fact", "Passage"),
     "vslm.knowledge.store": ("Store", "open_store", "store_of"),

@@ -279,6 +279,12 @@ def _folder(source: Source, known: _Known) -> Path:
     most = source.tokenizer.most_train_bytes
     if most is not None and known.num_bytes > most:  # as well
         made_by.append({"most_train_bytes": most})
+    try:
+        made_of = source.tokenizer.content
+    except SpecError as error:
+        raise error.within("data.tokenizer") from None
+    if made_of is not None:
+        made_by.append({"tokenizer": made_of})
     if is_own(type(source.tokenizer)):
         made_by.append({"own_code": parts_of_class(type(source.tokenizer))})
     return home() / "corpora" / hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]

@@ -145,6 +145,11 @@ class Tokenizer(Spec, ABC):
         return None
 
     @property
+    def content(self) -> str | None:
+        """What it is made of beside the texts, by a digest, which names the corpus, too; None: of nothing else."""
+        return None
+
+    @property
     def most_train_bytes(self) -> int | None:
         """How much of the training split it is fitted on at most; of more, documents are chosen by hash. None: all."""
         return None

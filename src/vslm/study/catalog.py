@@ -5,6 +5,7 @@ A study may use a class of its own that is in no table: it runs, and is read bac
 
 from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
+from vslm.data.tokenizer_of_run import TokenizerOf
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.word_tokenizer import Words, WorldWords
 from vslm.data.worlds.shards import Mix
@@ -176,6 +177,7 @@ DATA = {
     "Splits": Splits,
     "BPE": BPE,
     "Characters": Characters,
+    "TokenizerOf": TokenizerOf,
     "Words": Words,
     "WorldWords": WorldWords,
 }

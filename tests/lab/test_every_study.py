@@ -36,7 +36,15 @@ from vslm.study.study_file import load_study
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))
 # Every cell of a grid, every pattern's curve, and two others for one answer: nothing there may be left out.
-UNSCREENED = {"recipe", "recipe_factors", "root_width", "recursion", "windows_recall", "group_diamond"}
+UNSCREENED = {
+    "recipe",
+    "recipe_factors",
+    "root_width",
+    "recursion",
+    "windows_recall",
+    "group_diamond",
+    "where_facts_live",
+}
 MOST_PLAN_SECONDS = 2.0
 VOCABULARY = 1024
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from vslm.core.bounds import Some
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import Spec, from_plain, to_plain
 from vslm.data.worlds.examples import Example, Examples
@@ -45,14 +46,14 @@ class Mix(Spec):
     Raises: SpecError where nothing is asked.
     """
 
-    one_hop: int = 40
-    inverse: int = 10
-    two_hop: int = 25
-    three_hop: int = 0
-    comparison: int = 10
-    negation: int = 8
-    counting: int = 5
-    unknown: int = 2
+    one_hop: Some = 40
+    inverse: Some = 10
+    two_hop: Some = 25
+    three_hop: Some = 0
+    comparison: Some = 10
+    negation: Some = 8
+    counting: Some = 5
+    unknown: Some = 2
 
     def check(self) -> None:
         """Refuse weights below 0, and none above."""

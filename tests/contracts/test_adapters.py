@@ -117,6 +117,8 @@ def test_the_model_is_left_as_it_is(any_model: Model, one_of_a_kind: Adapter) ->
         optimizer = torch.optim.SGD(weights.parameters(), lr=0.1)
         token_loss(module, tokens_BT[:, :-1], tokens_BT[:, 1:]).mean().backward()
         optimizer.step()
+        assert module.beside == [weights]
+    assert module.beside == []
     assert not torch.equal(on, before)
     assert torch.equal(module(tokens_BT), before)
     assert state.keys() == module.state_dict().keys()

@@ -140,7 +140,9 @@ class AnswerAccuracy(Measure):
             asked += found
         pool: Pool = "val" if is_choosing else "test"
         facts = facts_asked(self.universe, tokenizer, count=self.num_facts, seed=self.seed, pool=pool)
-        num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        # What an adapter knows is in its own parameters; the model beside it was there before.
+        trained = model.beside or [model]
+        num_parameters = sum(parameter.numel() for module in trained for parameter in module.parameters())
         num_facts = self.universe.people * len(self.universe.used("person"))
         return AnswerAccuracyEvaluator(asked, list(facts), context_tokens, num_facts, num_parameters)
 
@@ -163,7 +165,7 @@ class AnswerAccuracyEvaluator(Evaluator):
         facts: whose bits are counted.
         context_tokens: of the model; what is longer is left out.
         num_facts: of people in the fixed world.
-        num_parameters: of the model.
+        num_parameters: of the model, or of the adapters that are on.
     """
 
     def __init__(

@@ -208,6 +208,7 @@ class LanguageModel(nn.Module):
         self.context_tokens = context_tokens
         self.can_continue = can_continue
         self.prefixes: list[Prefix] = []  # that every text stands behind
+        self.beside: list[nn.Module] = []  # adapters that are on; no part of the model and its weights
         self._route = route
         self._steps = steps_of(route)
 

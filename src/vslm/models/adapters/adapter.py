@@ -13,8 +13,8 @@ A compiled graph does not see an adapter that is put on later. Put it on first; 
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterator, MutableSequence
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from torch import nn
@@ -42,17 +42,43 @@ class AdapterModule(nn.Module, ABC):
     merges: ClassVar[bool] = False
     """Whether `merge` can write what it does into the model's own weights."""
 
-    @abstractmethod
     def attach(self, model: LanguageModel) -> Attachment:
         """Let the model compute with these weights, beside whatever else is attached.
 
         Args:
-            model: that it was built for, or one of the same spec.
+            model: that it was built for, or one of the same spec. Its `beside` lists what is attached.
         """
+        taken_off = self.put_on(model)
+        model.beside.append(self)
+        return _Attached(model, self, taken_off)
+
+    @abstractmethod
+    def put_on(self, model: LanguageModel) -> Attachment:
+        """What `attach` does to the model's computation, and how it is undone."""
 
     def merge(self, model: LanguageModel) -> None:
         """Write what it does into the model's weights, for good. Only where `merges`."""
         raise NotImplementedError
+
+
+class _Attached:
+    """An adapter that a model lists."""
+
+    def __init__(self, model: LanguageModel, module: AdapterModule, put_on: Attachment) -> None:
+        self._model, self._module, self._put_on = model, module, put_on
+
+    def remove(self) -> None:
+        """Once; afterwards it does nothing."""
+        self._put_on.remove()
+        remove_first(self._model.beside, self._module)
+
+
+def remove_first(found: MutableSequence[Any], one: object) -> None:
+    """Take an object out of a list, by identity; nothing where it is not in it."""
+    for place, other in enumerate(found):
+        if other is one:
+            del found[place]
+            return
 
 
 class Adapter(Spec):

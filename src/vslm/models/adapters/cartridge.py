@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vslm.core.bounds import Context, Real
 from vslm.core.errors import SpecError
-from vslm.models.adapters.adapter import Adapter, AdapterModule, Attachment, Encode, grow
+from vslm.models.adapters.adapter import Adapter, AdapterModule, Attachment, Encode, grow, remove_first
 from vslm.models.elements.element import Mixing
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
@@ -127,7 +127,7 @@ class CartridgeModule(AdapterModule):
             grow(self, _path_of(visit), pair)
             self._last[_apart_from_count(visit)] = int(visit[1])
 
-    def attach(self, model: LanguageModel) -> Attachment:
+    def put_on(self, model: LanguageModel) -> Attachment:
         """Let every text stand behind it."""
         found = set(names_of(model.visits))
         assert all(visit[:2] in found for visit in self._paths), "an adapter is put on the model that it was built for"
@@ -151,10 +151,7 @@ class _Standing:
         self._prefixes, self._prefix = prefixes, prefix
 
     def remove(self) -> None:
-        for place, prefix in enumerate(self._prefixes):
-            if prefix is self._prefix:
-                del self._prefixes[place]
-                return
+        remove_first(self._prefixes, self._prefix)
 
 
 class _Reading(WholeText):

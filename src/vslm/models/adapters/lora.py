@@ -174,7 +174,7 @@ class LoRAModule(AdapterModule):
         for name, change in changes.items():
             grow(self, name, change)
 
-    def attach(self, model: LanguageModel) -> Attachment:
+    def put_on(self, model: LanguageModel) -> Attachment:
         """Add to the output of every module that holds one of the matrices."""
         handles = []
         for name, layers in self._checked(model):

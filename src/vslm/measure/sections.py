@@ -156,22 +156,20 @@ TOKEN_PROBE = Declared(
 )
 
 JUDGED_SPLITS = tuple(f"S{number}" for number in range(1, 13))
-_SPLITS = Axis(
-    title="split",
-    names=(
-        "S1 closed book, fixed world",
-        "S2 closed book, fresh worlds",
-        "S3 open book, fixed world",
-        "S4 open book, fresh worlds",
-        "S5 counter to the fixed world",
-        "S6 what would answer left out",
-        "S7 by distractors",
-        "S8 long contexts",
-        "S9 other sentences",
-        "S10 other names",
-        "S11 other chains",
-        "S12 no names",
-    ),
+_SPLITS = Axis(title="split", names=JUDGED_SPLITS)
+_ABOUT_SPLITS = (
+    "S1 closed book, fixed world",
+    "S2 closed book, fresh worlds",
+    "S3 open book, fixed world",
+    "S4 open book, fresh worlds",
+    "S5 counter to the fixed world",
+    "S6 what would answer left out",
+    "S7 by distractors",
+    "S8 long contexts",
+    "S9 other sentences",
+    "S10 other names",
+    "S11 other chains",
+    "S12 no names",
 )
 _ASKED = Axis(
     title="type",
@@ -190,25 +188,20 @@ ANSWERS = Declared(
         short="Answers",
         read="The share of questions whose whole answer is the likeliest text. Knowledge in weights shows in S1, "
         "reading in S4; S2 must be at chance, since nobody can know a fresh world without its facts. Where S3 is above "
-        "S4, weights are read through the context; in S5 the two contradict each other. Chance is that of a guess by "
-        "who reads the question alone.",
+        "S4, weights are read through the context; in S5 the two contradict each other, and in S6 the facts that would "
+        "answer are left out. S7 to S12 are fresh worlds with other distractors, long contexts, other sentences, other "
+        "names, other chains, no names. Chance is that of a guess by who reads the question alone.",
     ),
     arrays={
         "accuracy_P": Array(axes=(_SPLITS,), unit=_SHARE, title="answered right", button="right", from_zero=True),
         "chance_P": Array(axes=(_SPLITS,), unit=_SHARE, title="right by a guess", button="chance", from_zero=True),
         "nats_P": Array(axes=(_SPLITS,), unit="nats", title="loss of the answer", button="loss", from_zero=True),
         "accuracy_PQ": Array(axes=(_SPLITS, _ASKED), unit=_SHARE, title="answered right by type", button="by type"),
-        "accuracy_PH": Array(
-            axes=(_SPLITS, Axis(title="hops", names=("1 hop", "2 hops", "3 hops"))),
-            unit=_SHARE,
-            title="answered right by hops",
-            button="by hops",
-        ),
     },
     numbers={
         **{
             f"accuracy_s{place}": _share(f"right in {name}", is_better=True)
-            for place, name in enumerate(_SPLITS.names, start=1)
+            for place, name in enumerate(_ABOUT_SPLITS, start=1)
         },
         "nats_s1": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S1, closed book"),
         "nats_s4": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S4, open book"),

@@ -34,6 +34,7 @@ class Answering(nn.Module):
     def __init__(self, corpus: Corpus, answer) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(3, 5))
+        self.beside: list[nn.Module] = []  # adapters that are on
         self.tokenizer, self.answer = corpus.tokenizer, answer
 
     def forward(self, tokens_BT: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ verdicts: $(VENV)/developed  ## the simulated cells of docs/verdicts.md again; t
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/cells.py --trials 2000 --out docs/verdicts/cells.csv
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/tuned_cells.py --trials 500 --out docs/verdicts/tuned.csv
 	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/factor_cells.py --out docs/verdicts/factors.csv --savings docs/verdicts/savings.csv
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/counted_cells.py --trials 300 --out docs/verdicts/counted.csv
+	OMP_NUM_THREADS=1 $(BIN)/python tests/stats/race_cells.py --trials 400 --out docs/verdicts/race.csv
 
 damage: $(VENV)/developed  ## N damaged folders of a study, each read in every way: words or a page, never a traceback
 	OMP_NUM_THREADS=1 $(BIN)/python tests/damage/folders.py $(or $(N),1000) $(or $(SEED),7)

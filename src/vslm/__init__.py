@@ -175,8 +175,9 @@ _HOMES = {
     "vslm.study.matching": ("matched",),
     "vslm.after.rematch": ("rematch",),
     "vslm.study.changes": ("Change", "Depth", "WidthScale", "FeedforwardMultiplier", "Loops"),
+    "vslm.study.race": ("Race",),
     "vslm.study.screening": ("Screen",),
-    "vslm.study.learning_rates": ("LearningRates",),
+    "vslm.study.learning_rates": ("CountedRates", "LearningRates"),
     "vslm.results.folder": ("StudyFolder",),
     "vslm.cli.studies": ("run",),
 }

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_this_process import BATCH_TOKENS, CONTEXT_TOKENS, InThisProcess
 from small_study import STUDY, Said, carry_out, made_up_text
 
 from vslm import cli
+from vslm.data.sources import Text
 from vslm.lab import budgets, machine_card, runner
 from vslm.lab import remembered as remembered_settings
+from vslm.measure.loss_by_position import LossByPosition
+from vslm.models.layouts.plain import uniform
+from vslm.optim.adamw import AdamW
 from vslm.runs import timing
 from vslm.runs.pool import OnMessage, Order, WorkerPool
+from vslm.study.experiment import Budget, Experiment
 
 
 @pytest.fixture
@@ -62,6 +68,29 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     monkeypatch.setattr(timing, "_TURNS_OF_TWO", 1)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     return orders
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> InThisProcess:
+    """Workers without processes."""
+    found = InThisProcess()
+    for room in (budgets, runner):
+        monkeypatch.setattr(room, "run_orders", found)
+    return found
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Experiment:
+    """A run of 5 steps."""
+    (tmp_path / "corpus.txt").write_text(made_up_text())
+    return Experiment(
+        model=uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS),
+        data=Text(str(tmp_path / "corpus.txt"), vocabulary=300),
+        budget=Budget(tokens=BATCH_TOKENS * 5),
+        batch_tokens=BATCH_TOKENS,
+        optimizer=AdamW(learning_rate=0.004),
+        measures=(LossByPosition(num_evaluations=3, num_tokens=95, num_final_tokens=190),),
+    )
 
 
 @pytest.fixture(autouse=True)

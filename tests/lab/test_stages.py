@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_study import made_up_timing
+from in_this_process import BATCH_TOKENS, CONTEXT_TOKENS, InThisProcess, Quiet, run
 
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
@@ -25,8 +25,7 @@ from vslm.report.pages.study import render
 from vslm.results.files import read_json
 from vslm.results.folder import StudyFolder
 from vslm.results.records import StudyRecord
-from vslm.runs.pool import Order, WorkerPool
-from vslm.runs.run import run_job
+from vslm.runs.pool import Order
 from vslm.study.experiment import Budget, Experiment
 from vslm.study.learning_rates import TUNING_SEED, LearningRates
 from vslm.study.matching import relative_sizes
@@ -34,42 +33,7 @@ from vslm.study.pilot import Pilot
 from vslm.study.screening import SCREEN_SEED, Screen
 from vslm.study.study import Primary, Study
 
-CONTEXT_TOKENS, BATCH_TOKENS, STEPS = 19, 19 * 5, 12
-
-
-class Quiet:
-    """Hears everything and says nothing."""
-
-    def say(self, text: str) -> None:
-        """Nothing."""
-
-    def started(self, tokens: Any) -> None:
-        """Nothing."""
-
-    def on_message(self, arm: str, seed: int, message: Any) -> None:
-        """Nothing."""
-
-
-class InThisProcess:
-    """Runs orders one after the other here, and can be made to stop before the next one, as a power cut would."""
-
-    def __init__(self) -> None:
-        self.trained: list[str] = []
-        self.stop_after: int | None = None
-
-    def __call__(
-        self, orders: Iterable[Order], *, workers: int, on_message: Any, pool: WorkerPool | None = None
-    ) -> None:
-        """In the place of `run_orders`."""
-        for order in orders:
-            if order.task != "train":
-                on_message(order, {"timing": made_up_timing()})
-                order.folder.mkdir(parents=True, exist_ok=True)
-                continue
-            if self.stop_after is not None and len(self.trained) >= self.stop_after:
-                raise KeyboardInterrupt
-            on_message(order, {"done": run_job(order.job, order.folder, lambda message: None)})
-            self.trained.append(str(order.folder))
+STEPS = 12
 
 
 @pytest.fixture
@@ -108,11 +72,6 @@ def study_of(plain: Experiment, **fields: Any) -> Study:
         "fast": vary(plain, {"optimizer.learning_rate": 0.016}),
     }
     return Study(question="?", baseline="plain", arms=arms, seeds=2, **{"pilot": None, **fields})
-
-
-def run(study: Study, out: Path) -> StudyFolder:
-    """Run without a study file, and on from a pilot whatever it says."""
-    return run_study(study, out, Quiet(), study_file=None, options=Options(early=True))
 
 
 def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(

@@ -35,6 +35,9 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     for odd in (odd for part in parts for odd in odd_below(part)):
         checked(odd)  # left out, the study would be another one
     first = folders[0].study_to("run")
+    if first.race is not None:
+        found = "a race: which runs it has follows from the runs before"
+        raise ResultError(str(parts[0]), found, "studies without a race are merged", "run all its seeds in one place")
     for folder in folders:
         _check_whole(folder)
     for folder in folders[1:]:

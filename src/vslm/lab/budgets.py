@@ -26,6 +26,7 @@ from vslm.results.records import SettingsRecord
 from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.runs.timing import START_SECONDS, Extent, has_compiler
 from vslm.study.job import Job, Settings, objective_checksums, start_checksum
+from vslm.study.learning_rates import CountedRates
 from vslm.study.own_classes import OwnCode
 from vslm.study.study import Study
 
@@ -238,7 +239,8 @@ def seconds_whatever_the_tokens(
     measure, seconds = study.arms[study.baseline].loss_by_position, compile_seconds
     at_once = min(workers, available_cores())  # more than that make none of them faster
     for size in sizes:
-        evaluated = measure.tokens_of_a_run(is_made_to_choose=size.stage != "judged")
+        is_judged = size.stage == "judged" or (size.stage == "tuning" and isinstance(study.tune, CountedRates))
+        evaluated = measure.tokens_of_a_run(is_made_to_choose=not is_judged)
         of_a_run = START_SECONDS + evaluated / (_EVALUATION_SPEED * rate)
         seconds += math.ceil(size.num_runs / at_once) * of_a_run
     return seconds

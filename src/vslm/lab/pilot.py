@@ -35,7 +35,7 @@ from vslm.data.batches import Windows, evaluation_windows_of, mean_over_position
 from vslm.data.corpus import Corpus, home
 from vslm.lab.options import Options, Watcher
 from vslm.lab.stages import Train, describe_arms, judged_job, name_runs, save
-from vslm.lab.tuning import tune_arms, with_chosen_rates
+from vslm.lab.tuning import count_runs, tune_arms, with_chosen_rates
 from vslm.measure.context_gain import Gain, alone_nats, context_gain, num_windows
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
@@ -112,6 +112,7 @@ class PilotOfStudy:
     def _at_its_rate(self, arms: Mapping[str, Experiment], train: Train) -> Mapping[str, Experiment]:
         study, record, baseline = self.study, self.record, self.study.baseline
         if study.tune is None or baseline in record.tuning:
+            count_runs(record, self.out)
             return arms
         own = {baseline: arms[baseline]}
         record.tuning = {**record.tuning, **tune_arms(study.tune, own, record, self.out, train)}
@@ -119,6 +120,7 @@ class PilotOfStudy:
         describe_arms(tuned, baseline, record)
         name_runs(tuned, record)
         save(record, self.out)
+        count_runs(record, self.out)
         return {**arms, **tuned}
 
     def _train(self, arms: Mapping[str, Experiment], train: Train) -> None:

@@ -164,6 +164,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "equal": study.equal,
         "unequal": list(study.unequal),
         "minutes": sum(stage["minutes"] for stage in stages),
+        "race": _race(study, stages, len(seeds)),
         "prices": _prices(study, stages, len(seeds)),
         "speed_from": speed_from,
         "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
@@ -292,6 +293,25 @@ def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -
     }
 
 
+def _race(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -> dict[str, Any] | None:
+    """How few runs and minutes a race may come to, if all others are behind the baseline after the first seeds, and how
+    many if nothing is dropped; None where there is none.
+    """
+    if study.race is None:
+        return None
+    minutes, most = sum(stage["minutes"] for stage in stages), len(study.arms) * num_seeds
+    judged = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged")
+    first = min(study.race.first, num_seeds)
+    least = len(study.arms) * first
+    return {
+        "first": first,
+        "least_runs": least,
+        "most_runs": most,
+        "least_minutes": minutes - judged * (1 - least / most),
+        "most_minutes": minutes,
+    }
+
+
 def _pilot(study: Study, num_seeds: int) -> dict[str, Any] | None:
     if study.pilot is None or not study.others:
         return None
@@ -354,8 +374,11 @@ def _lints(study: Study, arms: Mapping[str, Any], seeds: Sequence[int], resolvab
             yield f"the budget of arm {arm!r} is not used: it derives from the baseline's (match={study.match!r})"
         if not arms[arm]["differences"]:
             yield f"arm {arm!r} equals the baseline"
-    if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None and study.factorial is None:
-        yield f"{len(arms)} arms and no screen: Screen(...) runs each once and briefly, and judges the best of them"
+    if len(arms) > _MOST_ARMS_UNSCREENED and study.screen is None and study.race is None and study.factorial is None:
+        yield (
+            f"{len(arms)} arms and no screen: Screen(...) runs each once and briefly, and judges the best of them; "
+            "Race() runs all at full length, and gives those that are behind no further seeds"
+        )
     if len(study.budgets) > 1 and study.tune is not None:
         yield "learning rates are searched at the budget of one and used at all of them"
     yield from _lints_of_starts(study, seeds)

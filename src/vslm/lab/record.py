@@ -40,6 +40,7 @@ from vslm.results.records import (
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 from vslm.study.job import objective_checksums, start_checksum
+from vslm.study.learning_rates import CountedRates
 from vslm.study.own_classes import changed_parts, parts_of_copy
 from vslm.study.primary import primary_number
 from vslm.study.study import Study, auto_looks, names_seeds, parse_seeds, planned_seeds
@@ -192,7 +193,11 @@ def _seeds_and_plan(study: Study, options: Options, before: StudyRecord | None) 
     looks = auto_looks(study) if asked == "auto" else ()
     seeds = list(range(looks[0])) if looks else list(parse_seeds(asked))
     if before is not None:
-        return sorted({*before.seeds, *seeds}), look_plan(before)
+        seeds = sorted({*before.seeds, *seeds})
+    if isinstance(study.tune, CountedRates):
+        study.tune.check_seeds(len(seeds), "--seeds")
+    if before is not None:
+        return seeds, look_plan(before)
     if looks:
         return seeds, sequential_plan(looks)
     # Named seeds ("3-5") are a part of the declared study, to be merged; a count is what one look is planned for.

@@ -17,11 +17,12 @@ from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.pilot import PilotOfStudy, as_declared
+from vslm.lab.race import race_arms
 from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.spent import Spent, say
-from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save
-from vslm.lab.tuning import tune_arms, tuned_before, with_chosen_rates
+from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save, shown_name
+from vslm.lab.tuning import count_runs, tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_text
 from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
@@ -76,8 +77,11 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
                 record.seeds = sorted({*record.seeds, *new})
                 name_runs(arms, record)
                 save(record, out)
-            train(judged_tasks(arms, record, out, seeds))
-            if is_resolved(write_verdict(StudyFolder(out), watcher.say)):
+            if study.race is None:
+                train(judged_tasks(arms, record, out, seeds))
+            else:
+                race_arms(study.race, arms, record, out, seeds, train)
+            if is_resolved(write_verdict(StudyFolder(out), watcher.say)) or not record.in_race:
                 break
         _keep_spent(spent, record, out, watcher)
     return StudyFolder(out)
@@ -137,6 +141,7 @@ def _chosen(
         describe_arms(arms, study.baseline, record)
         name_runs(arms, record)
         save(record, out)
+    count_runs(record, out)
     return arms
 
 
@@ -182,11 +187,11 @@ def _train(
     Raises: RunError when the disk is full: no other run could do better.
     """
     orders = []
-    watcher.started({(job.arm, job.data_seed): sum(job.stages_tokens) for job, _ in tasks})
+    watcher.started({(shown_name(job, path), job.data_seed): sum(job.stages_tokens) for job, path in tasks})
     for job, path in tasks:
         done = RunFolder(path, job.arm, job.data_seed).ended_whole_as(job.fingerprint, watcher.say)
         if done is not None:
-            watcher.on_message(job.arm, job.data_seed, {"done": done, "was_there": True})
+            watcher.on_message(shown_name(job, path), job.data_seed, {"done": done, "was_there": True})
         else:
             remove_file(path / FAILED)
             orders.append(Order(job, path, study_file, samples=options.samples))
@@ -197,7 +202,7 @@ def _train(
             return  # its process ends with a code beside what it said already
         if "done" in message:
             message = {**message, "done": RunEnd.from_plain(message["done"])}
-        watcher.on_message(order.job.arm, order.job.data_seed, message)
+        watcher.on_message(shown_name(order.job, order.folder), order.job.data_seed, message)
         if "done" in message:
             remove_file(order.folder / "order.json")
             if order.job.is_made_to_choose:  # nobody goes on with it

@@ -16,7 +16,7 @@ from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
-from vslm.results.records import ScreeningRecord, SearchRecord, SettingsRecord, StudyRecord
+from vslm.results.records import RacingRecord, ScreeningRecord, SearchRecord, SettingsRecord, StudyRecord
 from vslm.results.seals import sealed
 from vslm.study.experiment import Experiment
 from vslm.study.job import Job, Settings, digest_of
@@ -89,6 +89,19 @@ def job_of(
     )
 
 
+def shown_name(job: Job, folder: Path) -> str:
+    """What messages call a run: its arm; with the learning rate, where it is one of several that may come to be judged.
+
+    >>> from types import SimpleNamespace
+    >>> job = SimpleNamespace(arm="full")
+    >>> shown_name(job, Path("tuning/full/rate-0.004/seed0")), shown_name(job, Path("full/seed0"))
+    ('full rate 0.004', 'full')
+    """
+    rate = folder.parent
+    is_search = rate.parent.name == job.arm and rate.name.startswith("rate-") and rate.parent.parent.name == "tuning"
+    return f"{job.arm} {rate.name.replace('-', ' ', 1)}" if is_search else job.arm
+
+
 def judged_job(record: StudyRecord, arm: str, experiment: Experiment, seed: int, budget: float) -> Job:
     """The job of a run that a verdict is read from."""
     label = arm if budget == 1 else f"{arm} {budget_name(budget)}"
@@ -125,7 +138,7 @@ def name_runs(arms: Mapping[str, Experiment], record: StudyRecord) -> None:
         by_budget = {
             budget_name(budget): {
                 str(seed): judged_job(record, arm, experiment, seed, budget).fingerprint
-                for seed in record.seeds
+                for seed in record.seeds_of(arm)
                 if arm in confirmed
             }
             for budget in record.budgets
@@ -192,9 +205,11 @@ class StagesOfRecord:
 
     screen: dict[str, Any] | None
     tune: dict[str, Any] | None
+    race: dict[str, Any] | None
     budgets: list[float]
     screening: ScreeningRecord | None
     tuning: dict[str, SearchRecord]
+    racing: RacingRecord | None
     estimate: dict[str, Any]
     tuned: bool
     equal: str | None
@@ -206,19 +221,29 @@ def stage_record(study: Any, before: StudyRecord | None, out: Path) -> StagesOfR
 
     Raises: SpecError when a study that has begun is to go through other stages.
     """
-    declared = {"screen": to_plain(study.screen), "tune": to_plain(study.tune), "budgets": list(study.budgets)}
+    declared = {
+        "screen": to_plain(study.screen),
+        "tune": to_plain(study.tune),
+        "race": to_plain(study.race),
+        "budgets": list(study.budgets),
+    }
     if before is not None:
-        old = {"screen": before.screen, "tune": before.tune, "budgets": before.budgets or [1.0]}
+        old = {"screen": before.screen, "tune": before.tune, "race": before.race, "budgets": before.budgets or [1.0]}
         changed = [path for path, _, _ in differences(old, declared)]
         if changed:
             found = f"this study was begun with other values of {', '.join(changed)}"
             raise SpecError(str(out), found, "stages are declared before the first run", "choose another --out")
     kept = before or StudyRecord()
+    new = [] if kept.racing is None else [arm for arm in study.arms if arm not in kept.arms]
+    if new:
+        found = f"arm {new[0]!r} was added after the race had begun"
+        raise SpecError(str(out), found, "all arms of a race begin together", "choose another place with --out")
     confirmed = list(study.arms) if kept.screening is None else kept.screening.confirmed
     return StagesOfRecord(
         **declared,
         screening=kept.screening,
         tuning=kept.tuning,
+        racing=kept.racing,
         estimate=kept.estimate,
         tuned=study.tune is not None and set(confirmed) <= set(kept.tuning),
         equal=study.equal,

@@ -9,24 +9,38 @@ Why not the best of the grid: with one run a rate it is often the neighbor of th
 the same are judged at rates that are an octave apart, and the verdict finds the difference that the rates make. By
 simulation (`LOG.md`, `tests/stats/test_tuning.py`) 4% to 23% of studies of arms without an effect said something false.
 
+A search whose runs count (`CountedRates`) has the first seeds of the study, and is evaluated as judged runs are, since
+those at the chosen rate are judged: then they are moved to where the judged runs lie. Why its bias is small enough:
+`docs/verdicts.md`.
+
     runs/<study>/tuning/<arm>/rate-0.004/seed20000/
     study.json: "tuning"                                each arm's curve, and the rate that was chosen; decided once
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vslm.core.errors import RunError, SpecError
-from vslm.lab.stages import Task, Train, job_of, select_value
+from vslm.lab.stages import Task, Train, job_of, judged_job, select_value
+from vslm.lab.verdict import primary_value
 from vslm.results.folder import RunFolder, StudyFolder
+from vslm.results.places import move_folder, remove_folder
 from vslm.results.primary import VAL_LOSS, PrimaryNumber
 from vslm.results.records import SearchRecord, StudyRecord, TriedRate
 from vslm.study.experiment import Experiment
 from vslm.study.job import Job
-from vslm.study.learning_rates import MOST_MOVES, TUNING_SEED, LearningRates, rate_of, short_rate, with_rate
+from vslm.study.learning_rates import (
+    MOST_MOVES,
+    TUNING_SEED,
+    CountedRates,
+    LearningRates,
+    rate_of,
+    short_rate,
+    with_rate,
+)
 
 
 @dataclass
@@ -36,6 +50,7 @@ class Curve:
     grid: LearningRates
     center: float
     primary: PrimaryNumber = VAL_LOSS
+    is_counted: bool = False  # judged at the best of the grid, where its runs are
     values: dict[float, list[float | None]] = dataclasses.field(default_factory=dict)
     num_moves: int = 0
 
@@ -91,6 +106,8 @@ class Curve:
         best = self.best
         if best is None or (there := self.mean(best)) is None:
             return None
+        if self.is_counted:
+            return best, there
         place = min(max(self.rates.index(best), 1), len(self.rates) - 2)
         means = [self.mean(rate) for rate in self.rates[place - 1 : place + 2]]
         if None in means:
@@ -109,13 +126,13 @@ class Curve:
             return "low"
         return "high" if self.best == self.rates[-1] else None
 
-    def record(self) -> SearchRecord:
-        """As recorded."""
+    def record(self, seeds: Sequence[int] | None = None) -> SearchRecord:
+        """As recorded; `seeds`: of runs that count."""
         chosen, expected = self.choice() or (None, None)
         assert chosen is not None  # who records a search has seen that a rate ended well
         return SearchRecord(
-            split="select",
-            seeds=[TUNING_SEED + i for i in range(max(len(found) for found in self.values.values()))],
+            split="val" if seeds else "select",
+            seeds=list(seeds or (TUNING_SEED + i for i in range(max(len(found) for found in self.values.values())))),
             center=self.center,
             chosen=chosen,
             expected=expected,
@@ -138,7 +155,7 @@ class Curve:
 
 
 def tune_arms(
-    grid: LearningRates, arms: Mapping[str, Experiment], record: StudyRecord, out: Path, train: Train
+    tune: LearningRates | CountedRates, arms: Mapping[str, Experiment], record: StudyRecord, out: Path, train: Train
 ) -> dict[str, SearchRecord]:
     """The curve of every arm as recorded, by running what is not done. A killed tuning goes on where it was.
 
@@ -146,21 +163,27 @@ def tune_arms(
 
     Raises: RunError when a run has not ended, or when no rate of an arm ended well.
     """
-    primary = record.primary
-    curves = {arm: Curve(grid, rate_of(experiment), primary) for arm, experiment in arms.items()}
+    primary, counted = record.primary, _counted_seeds(tune, record)
+    grid = tune.search if isinstance(tune, CountedRates) else tune
+    curves = {
+        arm: Curve(grid, rate_of(experiment), primary, is_counted=bool(counted)) for arm, experiment in arms.items()
+    }
     while wanted := {arm: rates for arm, curve in curves.items() if (rates := curve.wanted())}:
         jobs = {
-            (arm, rate, i): _job(record, arm, arms[arm], rate, i)
+            (arm, rate, i): _job(record, arm, arms[arm], rate, i, counted)
             for arm, rates in wanted.items()
             for rate, seeds in rates.items()
             for i in seeds
         }
-        tasks: list[Task] = [(job, _folder(out, arm, rate, i)) for (arm, rate, i), job in jobs.items()]
+        tasks: list[Task] = [(job, _folder(out, arm, rate, job.data_seed)) for (arm, rate, _), job in jobs.items()]
         train(tasks)
         for arm, rates in wanted.items():
             curves[arm].take(
                 {
-                    rate: [_value(record, arm, jobs[arm, rate, i], _folder(out, arm, rate, i)) for i in seeds]
+                    rate: [
+                        _value(record, arm, job := jobs[arm, rate, i], _folder(out, arm, rate, job.data_seed))
+                        for i in seeds
+                    ]
                     for rate, seeds in rates.items()
                 }
             )
@@ -169,7 +192,24 @@ def tune_arms(
             found = f"arm {arm!r} diverged at every learning rate, {curve.rates[0]:g} to {curve.rates[-1]:g}"
             do = "give its optimizer a smaller learning_rate, which the grid is laid around"
             raise RunError(str(out / "tuning" / arm), found, "", do)
-    return {arm: curve.record() for arm, curve in curves.items()}
+    return {arm: curve.record(counted) for arm, curve in curves.items()}
+
+
+def count_runs(record: StudyRecord, out: Path) -> None:
+    """Move the runs at the chosen rates, of searches whose runs count, to where judged runs lie; what only the others
+    need to go on is removed. To be done after the choice is written down, and again whenever a study goes on.
+    """
+    for arm, row in record.tuning.items():
+        if row.split != "val":
+            continue
+        for tried in row.rates:
+            for seed in row.seeds:
+                source = _folder(out, arm, tried.rate, seed)
+                target = StudyFolder(out).run(arm, seed).path
+                if tried.rate == row.chosen and source.is_dir() and not target.exists():
+                    move_folder(source, target)
+                else:
+                    remove_folder(source / "checkpoints")
 
 
 def with_chosen_rates(arms: Mapping[str, Experiment], tuning: Mapping[str, SearchRecord]) -> dict[str, Experiment]:
@@ -196,13 +236,20 @@ def tuned_before(study: Any, out: Path) -> Mapping[str, Experiment]:
     return with_chosen_rates(study.arms, StudyFolder(out).study_to("run").tuning)
 
 
-def _job(record: StudyRecord, arm: str, experiment: Experiment, rate: float, i: int) -> Job:
+def _counted_seeds(tune: LearningRates | CountedRates, record: StudyRecord) -> list[int]:
+    """The seeds of a search whose runs count; none of one whose runs are apart."""
+    return record.seeds[: tune.num_seeds] if isinstance(tune, CountedRates) else []
+
+
+def _job(record: StudyRecord, arm: str, experiment: Experiment, rate: float, i: int, counted: Sequence[int]) -> Job:
+    if counted:
+        return judged_job(record, arm, with_rate(experiment, rate), counted[i], 1.0)
     label = f"{arm} rate {rate:g}"
     return job_of(record, arm, with_rate(experiment, rate), seed=TUNING_SEED + i, split="select", label=label)
 
 
-def _folder(out: Path, arm: str, rate: float, i: int) -> Path:
-    return out / "tuning" / arm / f"rate-{rate:g}" / f"seed{TUNING_SEED + i}"
+def _folder(out: Path, arm: str, rate: float, seed: int) -> Path:
+    return out / "tuning" / arm / f"rate-{rate:g}" / f"seed{seed}"
 
 
 def _value(record: StudyRecord, arm: str, job: Job, folder: Path) -> float | None:
@@ -210,4 +257,6 @@ def _value(record: StudyRecord, arm: str, job: Job, folder: Path) -> float | Non
     if run.ended_as(job.fingerprint) is None:
         found, do = "did not finish", "its worker.log says why; the same command goes on"
         raise RunError(str(folder), found, "no learning rate is chosen before every one was seen", do)
+    if job.split == "val":
+        return primary_value(run, record.primary, record.arms[arm].bytes_per_token)
     return select_value(run, record, arm)

@@ -158,11 +158,12 @@ def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdic
         for budget in budgets
     }
     screened = {} if study.screening is None else study.screening.arms
+    arms = judged[1.0].arms
     return Verdict(
         question=study.question,
         baseline=study.baseline,
         primary=study.primary,
-        arms=judged[1.0].arms,
+        arms=arms,
         baseline_per_seed=judged[1.0].baseline_per_seed,
         kinds=judged[1.0].kinds,
         is_early=judged[1.0].is_early,
@@ -174,6 +175,7 @@ def _verdict(folder: StudyFolder, study: StudyRecord, before: Verdict) -> Verdic
             for arm, row in screened.items()
             if row.role == "screened out"
         },
+        dropped={arm: row for arm, row in study.dropped.items() if arm not in arms},
     )
 
 
@@ -240,9 +242,18 @@ class _Judge:
         self.kinds = clearest({arm: np.array(self._known(arm)) for arm in self.values})
 
     def judge(self, before: BudgetVerdict) -> BudgetVerdict:
-        """The arms' records. Looks taken before are kept."""
+        """The arms' records. Looks taken before are kept; an arm that a race has dropped is looked at no more, and is
+        what a planned look has made of it before, if that was something.
+        """
+        arms = {}
+        for arm in self.others:
+            known = before.arms.get(arm, ArmVerdict())
+            if arm not in self.study.dropped:
+                arms[arm] = self._arm(arm, known.looks)
+            elif known.verdict not in (None, "unresolved"):
+                arms[arm] = known
         return BudgetVerdict(
-            arms={arm: self._arm(arm, before.arms.get(arm, ArmVerdict()).looks) for arm in self.others},
+            arms=arms,
             baseline_per_seed=self.baseline_per_seed(),
             kinds=self._kinds(),
             missing=self.missing(),
@@ -259,7 +270,7 @@ class _Judge:
         return [
             MissingRun(arm=f"{arm}{name}", seed=seed, why=_why_missing(self.folder.run(arm, seed, self.budget)))
             for arm in self.arms
-            for seed in self.study.seeds
+            for seed in self.study.seeds_of(arm)
             if seed not in self.runs[arm]
         ]
 

@@ -70,7 +70,7 @@ def progress_of(folder: StudyFolder) -> Progress:
         for arm in folder.judged_arms:
             tokens = study.arms[arm].tokens
             found = {run.seed: run for run in folder.runs(arm, budget)}
-            for seed in {*study.seeds, *found}:
+            for seed in {*study.seeds_of(arm), *found}:
                 num_runs += 1
                 if seed not in found:
                     continue

@@ -130,6 +130,12 @@ def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
         *_design(planned),
         *_noise(planned),
     ]
+    if (race := planned["race"]) is not None:
+        runs = f"{race['least_runs']:,} to {race['most_runs']:,} runs"
+        minutes = f"{_price(race['least_minutes'])} to {_price(race['most_minutes'])} minutes"
+        lines.append(
+            f"race: {runs}, {minutes}: every arm gets {plural(race['first'], 'seed')}, then those that are not behind"
+        )
     pilot, earlier = planned["pilot"], planned["earlier_pilots"]
     if pilot is not None:
         first = f"pilot: {baseline} with {plural(pilot['seeds'], 'seed')} first"
@@ -248,7 +254,8 @@ def _show_rest(planned: dict[str, Any]) -> None:
         print(f"equal within 0.5%: {planned['equal'].replace('_', ' ')}{off}")
     for stage in planned["stages"]:
         runs = f"{plural(stage['num_runs'], 'run')} of {stage['budget']:g} of the budget"
-        limit = "at most " if stage["stage"] == "tuning" else ""
+        is_most = stage["stage"] == "tuning" or (stage["stage"] == "judged" and planned["race"] is not None)
+        limit = "at most " if is_most else ""
         print(f"{stage['stage']}: {limit}{runs}, {_time(stage['minutes'], limit or 'about ')}")
     print(f"precision: {planned['precision']}")
     print(planned["checked"])

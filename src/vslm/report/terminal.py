@@ -296,7 +296,7 @@ def show_verdict(folder: StudyFolder) -> None:
     for arm, row in verdict.trends.items():
         small, large = row.tokens
         print(f"{arm}: {row.words}, from {small:,} to {large:,} tokens with {row.num_parameters:,} parameters")
-    for arm, row in verdict.screened_out.items():
+    for arm, row in (*verdict.screened_out.items(), *verdict.dropped.items()):
         print(f"{arm}: {row.words}")
     for answer in folder.answers:
         print(answer)

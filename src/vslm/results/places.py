@@ -170,6 +170,16 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)  # which follows no link
 
 
+def move_folder(path: Path, target: Path) -> None:
+    """Move a folder to where nothing is yet, with the folders above it.
+
+    Raises: RunError where a link inside a study's folder leads to either.
+    """
+    refuse_links(path, RunError, itself=True)
+    make_folder(target.parent)
+    path.rename(target)
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Every file in a folder and below it, by name; none where there is no folder. Links are passed over, and so is
     what is no file.

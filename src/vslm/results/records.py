@@ -245,6 +245,42 @@ class ScreeningRecord(Record):
 
 
 @dataclass(kw_only=True)
+class RaceStanding(Record):
+    """A race after some seeds. `leader`: the arm that was ahead; None where no two runs could be compared."""
+
+    seeds: list[int] = held(LIST, needed_to="run", each=SEED, also=DIFFERENT)
+    leader: str | None = told(TEXT_OR_NOTHING)
+
+
+@dataclass(kw_only=True)
+class DroppedArm(Record):
+    """An arm of a race that got no further seeds, and has no verdict for it.
+
+    Attributes:
+        seeds: those that it had. leader: the arm that was ahead then.
+        behind: how far it was behind the leader, mean over these seeds, above 0; None where a run diverged.
+        least: how far it was behind at the least; below 0 it could have been ahead, by less than the smallest effect.
+        difference: from the baseline, mean over these seeds, in the number's own sign.
+        words: all that as a sentence.
+    """
+
+    seeds: list[int] = held(SOME, needed_to="judge", each=SEED, also=DIFFERENT)
+    leader: str | None = told(TEXT_OR_NOTHING)
+    behind: float | None = told(NUMBER_OR_NOTHING)
+    least: float | None = told(NUMBER_OR_NOTHING)
+    difference: float | None = told(NUMBER_OR_NOTHING)
+    words: str | None = told(TEXT)
+
+
+@dataclass(kw_only=True)
+class RacingRecord(Record):
+    """What a race came to so far; each standing is decided once. `dropped`: by arm."""
+
+    standings: list[RaceStanding] = held(LIST, needed_to="run")
+    dropped: dict[str, DroppedArm] = held(OBJECT, needed_to="judge")
+
+
+@dataclass(kw_only=True)
 class TriedRate(Record):
     """One learning rate of a search: the primary number of each run, None where it diverged, and their mean."""
 
@@ -351,7 +387,7 @@ class StudyRecord(Record):
         primary: what it is judged by.
         match: what arms have equal: "tokens", "flops" or "time".
         equal: what their models have equal; unequal: arms that are let off it.
-        screen, tune: as declared, as `to_plain` writes them. screening, tuning: what came of them.
+        screen, tune, race: as declared, as `to_plain` writes them. screening, tuning, racing: what came of them.
         tuned: whether every arm that is judged has its learning rate.
         budgets: multiples of the budget that arms are judged at.
         pilot: what is asked of the baseline first, and what came of it; None where nothing is.
@@ -371,9 +407,11 @@ class StudyRecord(Record):
     match: str | None = held(TEXT_OR_NOTHING, needed_to="run")
     screen: dict[str, Any] | None = told(OBJECT_OR_NOTHING)
     tune: dict[str, Any] | None = told(OBJECT_OR_NOTHING)
+    race: dict[str, Any] | None = told(OBJECT_OR_NOTHING, when_set=True)
     budgets: list[float] = held(LIST, each=FACTOR, also=DIFFERENT)
     screening: ScreeningRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     tuning: dict[str, SearchRecord] = held(OBJECT, when_set=True)
+    racing: RacingRecord | None = held(OBJECT_OR_NOTHING, when_set=True)
     estimate: dict[str, Any] = told(OBJECT, when_set=True)
     spent: list[SpentRecord] = held(LIST, when_set=True)
     tuned: bool | None = told(TRUE_OR_FALSE)
@@ -398,6 +436,25 @@ class StudyRecord(Record):
     def confirmed(self) -> list[str]:
         """The arms that are judged: those that a screening kept, or all."""
         return list(self.arms) if self.screening is None else self.screening.confirmed
+
+    @property
+    def dropped(self) -> dict[str, DroppedArm]:
+        """The arms that a race has dropped."""
+        return {} if self.racing is None else self.racing.dropped
+
+    @property
+    def in_race(self) -> list[str]:
+        """The judged arms that get further seeds: none when nothing is left to be judged against the baseline."""
+        left = [arm for arm in self.confirmed if arm not in self.dropped]
+        return [] if self.dropped and left == [self.baseline] else left
+
+    def seeds_of(self, arm: str) -> list[int]:
+        """The seeds that an arm is run with: all, or those of an arm that a race has dropped."""
+        if arm in self.dropped:
+            return self.dropped[arm].seeds
+        if arm in self.confirmed and arm not in self.in_race:  # the baseline, when all others were dropped
+            return max((row.seeds for row in self.dropped.values()), key=len)
+        return self.seeds
 
 
 @dataclass(kw_only=True)
@@ -581,6 +638,7 @@ class Verdict(BudgetVerdict):
     effects: dict[str, EffectVerdict] = held(OBJECT, when_set=True)
     undeclared: dict[str, InteractionRecord] = told(OBJECT, when_set=True)
     cells: dict[str, dict[str, float | None]] = told(OBJECT, when_set=True, each=OBJECT, inner=NUMBER_OR_NOTHING)
+    dropped: dict[str, DroppedArm] = told(OBJECT, when_set=True)
 
 
 @dataclass(kw_only=True)

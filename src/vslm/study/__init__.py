@@ -3,6 +3,7 @@
     experiment.py   one training: model, data, objective, optimizer, budget
     study.py        arms against a baseline, seeds, and the number that decides (primary.py)
     screening.py, learning_rates.py   what comes before judging: fewer arms, a learning rate for each
+    race.py         what goes along with it: fewer seeds for arms that are behind
     matching.py, changes.py           arms of equal size
     job.py          one arm with one seed, as a record
     study_file.py, study_module.py, own_classes.py, trust.py   the file of a study and the user's classes in it

@@ -88,9 +88,10 @@ from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.study.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.study.job import Job, Settings
-from vslm.study.learning_rates import LearningRates
+from vslm.study.learning_rates import CountedRates, LearningRates
 from vslm.study.pilot import Pilot
 from vslm.study.primary import Primary
+from vslm.study.race import Race
 from vslm.study.screening import Screen
 from vslm.study.study import Study
 
@@ -236,7 +237,9 @@ LAB = {
     "Primary": Primary,
     "Pilot": Pilot,
     "Screen": Screen,
+    "Race": Race,
     "LearningRates": LearningRates,
+    "CountedRates": CountedRates,
 }
 CHANGES = {
     "Depth": Depth,

@@ -18,10 +18,11 @@ from vslm.results.folder import STAGE_FOLDERS, budget_name
 from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
 from vslm.study.experiment import Experiment
 from vslm.study.factors import Factorial, arms_of, check_factors, factorial_of
-from vslm.study.learning_rates import LearningRates
+from vslm.study.learning_rates import CountedRates, LearningRates
 from vslm.study.matching import Size
 from vslm.study.pilot import Pilot
 from vslm.study.primary import Primary, check_primary
+from vslm.study.race import Race
 from vslm.study.screening import Screen
 
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
@@ -50,8 +51,10 @@ class Study(Spec):
             "non_embedding_parameters" or "flops" (useful FLOPs per token); None: nothing is promised. `matched` makes
             such arms.
         unequal: arms that are let off that promise, and shown so.
-        tune: a search for every arm's learning rate before it is judged; None: rates as declared.
+        tune: a search for every arm's learning rate before it is judged, or, with `CountedRates`, by runs that are
+            judged; None: rates as declared.
         screen: a first, short run of every arm that chooses which are judged; None: all are.
+        race: seed after seed, arms that are behind get no further seeds; None: all arms get all seeds.
         budgets: multiples of the budget at which arms are judged, 1 among them; more than one tells whether a
             difference grows or shrinks with training.
         pilot: whether the baseline is asked first if its runs are long enough; None: it is not, for questions about the
@@ -73,8 +76,9 @@ class Study(Spec):
     max_minutes: Minutes | None = None
     equal: Size | None = None
     unequal: tuple[str, ...] = ()
-    tune: LearningRates | None = None
+    tune: LearningRates | CountedRates | None = None
     screen: Screen | None = None
+    race: Race | None = None
     budgets: tuple[Real, ...] = (1.0,)
     pilot: Pilot | None = Pilot()
     factors: Mapping[str, Mapping[str, Any]] = FrozenDict()
@@ -172,6 +176,9 @@ def _check_factors(study: Study) -> None:
     if study.tune is not None:
         do = "leave tune out, and let a factor set the learning rate that it needs"
         raise SpecError("tune", "given with factors", "every combination would be searched by itself", do)
+    if study.race is not None:
+        do = "leave race out; all combinations get all seeds"
+        raise SpecError("race", "given with factors", "an effect is read from every run of the design", do)
     if len(study.budgets) > 1:
         do = "leave budgets out; make a study of each budget"
         raise SpecError("budgets", f"{len(study.budgets)} given with factors", "one is needed", do)
@@ -197,6 +204,34 @@ def _check_stages(study: Study) -> None:
     names = {budget_name(budget) for budget in study.budgets}  # of their folders
     if 1.0 not in study.budgets or min(study.budgets) <= 0 or len(names) < len(study.budgets):
         raise SpecError("budgets", f"found {study.budgets}", "different numbers above 0 with 1 among them are needed")
+    if study.race is not None:
+        _check_race(study, study.race)
+    if isinstance(study.tune, CountedRates):
+        _check_counted(study, study.tune)
+
+
+def _check_race(study: Study, race: Race) -> None:
+    """Refuse a race that has nothing to drop, or that another stage would decide for."""
+    if study.screen is not None:
+        found = "given together with screen"
+        raise SpecError("race", found, "both choose which arms are judged", "leave one of them out")
+    if len(study.budgets) > 1:
+        found = f"given with {len(study.budgets)} budgets"
+        raise SpecError("race", found, "a race is run at one budget", "leave race or the other budgets out")
+    if len(study.others) < 2:
+        raise SpecError("race", "one arm beside the baseline", "two or more are needed to drop one", "leave race out")
+    if race.first >= (num := len(planned_seeds(study))):
+        found = f"every arm gets the first {race.first} seeds, and the study has {num}"
+        allowed = "fewer than the study has are needed"
+        raise SpecError("race.first", found, allowed, "declare more seeds, or leave race out")
+
+
+def _check_counted(study: Study, tune: CountedRates) -> None:
+    """Refuse what does not hold, or was not simulated: other numbers of seeds, and runs at other budgets."""
+    tune.check_seeds(len(planned_seeds(study)))
+    if len(study.budgets) > 1:
+        found = f"runs that choose would be judged at one of {len(study.budgets)} budgets"
+        raise SpecError("tune", found, "CountedRates goes with one budget", "take LearningRates(), or one budget")
 
 
 def planned_seeds(study: Study) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ def read_runs(folder: StudyFolder, read: Callable[[RunFolder], Run] | None = Non
     read = read or read_run
     runs = {}
     for arm in folder.judged_arms:
-        seeds = sorted({*folder.study.seeds, *(found.seed for found in folder.runs(arm))})
+        seeds = sorted({*folder.study.seeds_of(arm), *(found.seed for found in folder.runs(arm))})
         runs[arm] = [read(folder.run(arm, seed)) for seed in seeds]
     return runs
 

@@ -19,6 +19,7 @@ VERDICT_WORDS = {
     "unresolved": "not resolved yet",
     "baseline": "baseline",
     "screened out": "screened out",
+    "dropped": "dropped",
 }
 
 
@@ -40,8 +41,8 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
 
     Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
-    | baseline | screened out, or None before the first look), `delta`, `interval`, `is_early` (whether runs end before
-    the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a number), `tokens`,
+    | baseline | screened out | dropped, or None before the first look), `delta`, `interval`, `is_early` (whether runs
+    end before the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a number), `tokens`,
     `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
     with `arm` None. In a study with factors the arms have no verdict, and rows of the effects follow them.
     """
@@ -68,12 +69,13 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
             continue
         entry = verdict.arms.get(name, ArmVerdict())
         is_baseline = name == study.baseline and len(study.arms) > 1
+        is_dropped = name in study.dropped and name not in verdict.arms
         rows.append(
             {
                 **_row(folder, study),
                 "arm": name,
-                "verdict": "baseline" if is_baseline else entry.verdict,
-                "delta": entry.delta,
+                "verdict": "baseline" if is_baseline else "dropped" if is_dropped else entry.verdict,
+                "delta": study.dropped[name].difference if is_dropped else entry.delta,
                 "interval": entry.interval,
                 "is_early": bool(verdict.is_early) and not is_baseline,
                 "seeds": sum(run.is_done and run.damage is None for run in runs),

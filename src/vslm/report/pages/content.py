@@ -32,7 +32,16 @@ from vslm.report.numbers.runs import Run
 from vslm.report.numbers.tables import VERDICT_WORDS, Judged, effect_word, is_interaction
 from vslm.results.folder import budget_name
 from vslm.results.primary import PrimaryNumber
-from vslm.results.records import ArmVerdict, BudgetVerdict, ScreenedArm, SplitRecord, StudyRecord, TrendRecord, Verdict
+from vslm.results.records import (
+    ArmVerdict,
+    BudgetVerdict,
+    RacingRecord,
+    ScreenedArm,
+    SplitRecord,
+    StudyRecord,
+    TrendRecord,
+    Verdict,
+)
 from vslm.stats.intervals import student_interval
 from vslm.stats.pilot import early_in_words
 
@@ -116,11 +125,21 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
         _pilot(study),
         ("Matched by", str(study.match)) if study.match and is_compared else None,
         ("Equal in", _equality(study)) if study.equal else None,
+        _dropped(study),
     ]
     missing = verdict.missing
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
+
+
+def _dropped(study: StudyRecord) -> tuple[str, str] | None:
+    """How many arms a race has dropped, and how many runs they were spared; None for a study without a race."""
+    if study.racing is None:
+        return None
+    spared = sum(len(study.seeds) - len(study.seeds_of(arm)) for arm in study.confirmed)
+    runs = f"{spared} run{'s' if spared != 1 else ''} not needed"
+    return "Dropped from the race", f"{len(study.dropped)} of {len(study.confirmed) - 1} arms, {runs}"
 
 
 def _pilot(study: StudyRecord) -> tuple[str, str] | None:
@@ -224,6 +243,47 @@ def screening(study: StudyRecord) -> dict[str, Any] | None:
         "seed": found.seed,
         "budget_fraction": found.budget_fraction,
     }
+
+
+def race(study: StudyRecord) -> dict[str, Any] | None:
+    """Who was dropped from a race, the first first, and who led it after which seeds; None for a study without one."""
+    found = study.racing
+    if found is None:
+        return None
+    decimals, unit = decimals_for(study.primary.smallest_effect), study.primary.unit
+    judged = [arm for arm in study.confirmed if arm != study.baseline]
+    order = sorted(judged, key=lambda arm: (arm not in found.dropped, len(study.seeds_of(arm))))
+    rows = []
+    for arm in order:
+        row = found.dropped.get(arm)
+        left = "a run diverged" if row is not None and row.behind is None else "dropped, no verdict"
+        rows.append(
+            {
+                "arm": arm,
+                "seeds": len(study.seeds_of(arm)),
+                "leader": None if row is None or row.behind is None else row.leader,
+                "behind": "" if row is None else "none" if row.behind is None else f"{row.behind:.{decimals}f}",
+                "least": "" if row is None or row.least is None else signed(row.least, decimals),
+                "became": "stayed" if row is None else left,
+            }
+        )
+    return {
+        "rows": rows,
+        "unit": unit,
+        "leaders": _leaders(found),
+        "smallest_effect": f"{study.primary.smallest_effect:g}",
+    }
+
+
+def _leaders(racing: RacingRecord) -> list[tuple[str, str]]:
+    """After how many seeds who was ahead, with what follows one another joined."""
+    found: list[tuple[str, list[int]]] = []
+    for one in racing.standings:
+        if one.leader and found and found[-1][0] == one.leader:
+            found[-1][1].append(len(one.seeds))
+        elif one.leader:
+            found.append((one.leader, [len(one.seeds)]))
+    return [(f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}", arm) for arm, counts in found]
 
 
 def tuning(study: StudyRecord) -> list[dict[str, Any]]:

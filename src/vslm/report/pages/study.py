@@ -121,6 +121,7 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         looks=content.look_rows(rows or effects),
         per_seed=content.seed_rows(rows or effects),
         screening=content.screening(study),
+        race=content.race(study),
         tuning=content.tuning(study),
         budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],

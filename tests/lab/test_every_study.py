@@ -196,7 +196,7 @@ def arms_drawn(section: Section) -> set[str]:
 
 def test_roots_show_the_current_token_layer_by_layer(shown: Callable[..., dict[str, Section]]) -> None:
     """Also of a stream that starts learned, and of one whose readout goes through a matrix."""
-    layers = shown("root", ("learned", "widened"))["logit_lens"]
+    layers = shown("root_variants", ("learned", "widened"))["logit_lens"]
     assert "p_current" in layers.drawings[0].views
     assert arms_drawn(layers) == {"token", "learned", "widened"}
 

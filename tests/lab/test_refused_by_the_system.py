@@ -37,6 +37,16 @@ COMMANDS = [
     ("prompts", LONG, "--prompts", "corpus.txt"),
     ("rematch", LONG),
     ("data", "show", LONG),
+    ("worlds", "write", LONG, "--people", "64", "--train", "7", "--examples", "7", "--stories", "7"),
+    ("worlds", "write", "corpus.txt/deeper", "--people", "64", "--train", "7", "--examples", "7", "--stories", "7"),
+    ("worlds", "check", LONG),
+    ("worlds", "check", "corpus.txt/deeper"),
+    ("store", "build", LONG, "out"),
+    ("store", "build", "corpus.txt", LONG),
+    ("store", "build", "corpus.txt", "corpus.txt/deeper"),
+    ("store", "search", LONG, "words"),
+    ("store", "search", "corpus.txt/deeper", "words"),
+    ("store", "recall", LONG, "corpus.txt"),
 ]
 
 

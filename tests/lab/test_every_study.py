@@ -36,7 +36,8 @@ from vslm.study.study_file import load_study
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))
 # Every cell of a grid, every pattern's curve, and two others for one answer: nothing there may be left out.
-UNSCREENED = {"rates", 
+UNSCREENED = {
+    "rates",
     "recipe",
     "recipe_factors",
     "root_width",

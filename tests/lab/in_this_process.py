@@ -51,6 +51,24 @@ class InThisProcess:
             self.trained.append(str(order.folder))
 
 
+def stopped_everywhere(study: Study, out: Path, workers: InThisProcess, every: int) -> StudyFolder:
+    """Run a study that is stopped after every so many runs, until it is through: with as many runs as it took when it
+    was not stopped, just before, and none of them twice.
+    """
+    num_runs, stops = len(workers.trained), 0
+    workers.trained = []
+    while True:
+        workers.stop_after = len(workers.trained) + every
+        try:
+            folder = run(study, out)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+            assert stops <= num_runs
+    assert len(workers.trained) == len(set(workers.trained)) == num_runs
+    return folder
+
+
 def run(study: Study, out: Path) -> StudyFolder:
     """Run without a study file, and on from a pilot whatever it says."""
     return run_study(study, out, Quiet(), study_file=None, options=Options(early=True))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_this_process import InThisProcess, Quiet, run
+from in_this_process import InThisProcess, Quiet, run, stopped_everywhere
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
@@ -59,17 +59,7 @@ def test_it_is_stopped_anywhere_and_goes_on_to_the_same_answer(
     """Nothing is trained twice, and what was moved is found."""
     study = study_of(base, pilot=pilot)
     whole = run(study, tmp_path / "whole")
-    num_runs, broken = len(workers.trained), tmp_path / "broken"
-    workers.trained, stops = [], 0
-    while True:
-        workers.stop_after = len(workers.trained) + 3
-        try:
-            folder = run(study, broken)
-            break
-        except KeyboardInterrupt:
-            stops += 1
-            assert stops <= num_runs
-    assert len(workers.trained) == len(set(workers.trained)) == num_runs
+    folder = stopped_everywhere(study, tmp_path / "broken", workers, every=3)
     assert folder.study.tuning == whole.study.tuning
     assert folder.verdict.arms["slow"].looks == whole.verdict.arms["slow"].looks
 

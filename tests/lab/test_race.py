@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_this_process import BATCH_TOKENS, InThisProcess, run
+from in_this_process import BATCH_TOKENS, InThisProcess, run, stopped_everywhere
 
 from vslm.after.merging import merge_studies
 from vslm.core.errors import ResultError, SpecError
@@ -86,17 +86,8 @@ def test_a_race_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     """Nothing is trained twice, the same arms are dropped after the same seeds, and the verdict is equal."""
     study = race_of(base)
     whole = run(study, tmp_path / "whole")
-    num_runs, broken = len(workers.trained), tmp_path / "broken"
-    workers.trained, stops = [], 0
-    while True:
-        workers.stop_after = len(workers.trained) + every
-        try:
-            folder = run(study, broken)
-            break
-        except KeyboardInterrupt:
-            stops += 1
-            assert stops <= num_runs
-    assert len(workers.trained) == len(set(workers.trained)) == num_runs
+    broken = tmp_path / "broken"
+    folder = stopped_everywhere(study, broken, workers, every)
     assert folder.study.racing == whole.study.racing
     assert folder.verdict.arms["fast"].looks == whole.verdict.arms["fast"].looks
     workers.stop_after = len(workers.trained)

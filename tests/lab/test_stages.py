@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_this_process import BATCH_TOKENS, CONTEXT_TOKENS, InThisProcess, Quiet, run
+from in_this_process import BATCH_TOKENS, CONTEXT_TOKENS, InThisProcess, Quiet, run, stopped_everywhere
 
 from vslm.core.errors import RunError, SpecError
 from vslm.core.paths import vary
 from vslm.data.sources import Text
-from vslm.lab import budgets, runner
+from vslm.lab import runner
 from vslm.lab.options import Options
 from vslm.lab.runner import run_study
 from vslm.lab.screening import kept
@@ -37,12 +37,9 @@ STEPS = 12
 
 
 @pytest.fixture
-def pool(monkeypatch: pytest.MonkeyPatch) -> InThisProcess:
+def pool(workers: InThisProcess) -> InThisProcess:
     """Workers without processes."""
-    found = InThisProcess()
-    for room in (budgets, runner):
-        monkeypatch.setattr(room, "run_orders", found)
-    return found
+    return workers
 
 
 @pytest.fixture
@@ -173,18 +170,9 @@ def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     rates = LearningRates(values=3, max_widenings=1)
     study = study_of(plain, screen=Screen(keep=1), tune=rates, budgets=(0.5, 1), pilot=pilot)
     whole = run(study, tmp_path / "whole")
-    num_runs, broken = len(pool.trained), tmp_path / "broken"
-    assert len(set(pool.trained)) == num_runs
-    pool.trained, stops = [], 0
-    while True:
-        pool.stop_after = len(pool.trained) + every
-        try:
-            folder = run(study, broken)
-            break
-        except KeyboardInterrupt:
-            stops += 1
-            assert stops <= num_runs
-    assert len(pool.trained) == len(set(pool.trained)) == num_runs
+    broken = tmp_path / "broken"
+    assert len(set(pool.trained)) == len(pool.trained)
+    folder = stopped_everywhere(study, broken, pool, every)
     assert folder.plain_verdict["arms"].keys() == whole.plain_verdict["arms"].keys()
     for key in ("screening", "tuning", "tuned", "arms", "fingerprint"):
         assert folder.study.plain()[key] == whole.study.plain()[key], key

@@ -4,17 +4,15 @@ python tests/stats/cells.py --trials 4000 --out docs/verdicts.csv     # all cell
 python tests/stats/cells.py --trials 2000 --noise "two kinds, piloted, 0.5" --out piloted.csv   # not one of the table
 """
 
-import argparse
-import csv
 import dataclasses
 import itertools
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from simulated_tables import columns_of, parser_of, write_table
 
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 from vslm.stats.verdicts import take_look
@@ -103,8 +101,28 @@ PILOTED: dict[str, Draw] = {
 }
 
 
+class Planned:
+    """Looks of a study, from its number of seeds.
+
+    Args:
+        seeds: of one planned look; 0: "auto", looks at 4, 8 and 16 until every arm is resolved.
+    """
+
+    seeds: int
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds that are looked at."""
+        return (self.seeds,) if self.seeds else AUTO
+
+    @property
+    def plan(self) -> LookPlan:
+        """As a study of these seeds has it."""
+        return fixed_plan(self.seeds) if self.seeds else sequential_plan(AUTO)
+
+
 @dataclass(frozen=True)
-class Cell:
+class Cell(Planned):
     """One way to run a study.
 
     Args:
@@ -116,16 +134,6 @@ class Cell:
     noise: str
     seeds: int
     arms: int
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """Numbers of seeds that are looked at."""
-        return (self.seeds,) if self.seeds else AUTO
-
-    @property
-    def plan(self) -> LookPlan:
-        """As a study of these seeds has it."""
-        return fixed_plan(self.seeds) if self.seeds else sequential_plan(AUTO)
 
 
 @dataclass(frozen=True)
@@ -197,27 +205,16 @@ def cells(noise: str | None = None) -> Iterator[Cell]:
 
 def main(arguments: list[str]) -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=4000)
-    parser.add_argument("--out", type=Path, default=Path("docs/verdicts.csv"))
+    parser = parser_of(__doc__, trials=4000, out="docs/verdicts.csv")
     parser.add_argument("--noise", default=None)
     asked = parser.parse_args(arguments)
-    with asked.out.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow([*(field.name for field in dataclasses.fields(Cell)), *_columns(), "trials"])
-        for number, cell in enumerate(cells(asked.noise)):
-            found = worst(cell, asked.trials, np.random.default_rng([20261130, number]))
-            rows.writerow([*dataclasses.astuple(cell), *map(_short, dataclasses.astuple(found)), asked.trials])
-            file.flush()
-            print(cell, found, flush=True)
-
-
-def _columns() -> Iterable[str]:
-    return [field.name for field in dataclasses.fields(Found)]
-
-
-def _short(share: float) -> str:
-    return f"{share:.4f}"
+    write_table(
+        asked.out,
+        columns_of(Cell, Found),
+        cells(asked.noise),
+        lambda *of: dataclasses.astuple(worst(*of)),
+        asked.trials,
+    )
 
 
 if __name__ == "__main__":

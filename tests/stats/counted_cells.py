@@ -4,17 +4,15 @@ simulation, and what that saves: a table of `docs/verdicts.md`. The searches are
 python tests/stats/counted_cells.py --trials 300 --out docs/verdicts/counted.csv     # some minutes
 """
 
-import argparse
-import csv
 import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from simulated_tables import columns_of, parser_of, write_table
 
 from vslm.lab.tuning import Curve
 from vslm.stats.looks import fixed_plan
@@ -181,18 +179,8 @@ def cells() -> Iterator[Cell]:
 
 def main(arguments: list[str]) -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=300)
-    parser.add_argument("--out", type=Path, default=Path("docs/verdicts/counted.csv"))
-    asked = parser.parse_args(arguments)
-    with asked.out.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow([field.name for kind in (Cell, Found) for field in fields(kind)] + ["trials"])
-        for number, cell in enumerate(cells()):
-            found = rates(cell, asked.trials, np.random.default_rng([20261130, number]))
-            rows.writerow([*astuple(cell), *(f"{share:.4f}" for share in astuple(found)), asked.trials])
-            file.flush()
-            print(cell, found, flush=True)
+    asked = parser_of(__doc__, trials=300, out="docs/verdicts/counted.csv").parse_args(arguments)
+    write_table(asked.out, columns_of(Cell, Found), cells(), lambda *of: astuple(rates(*of)), asked.trials)
 
 
 if __name__ == "__main__":

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cells import EFFECTS, GAP, Found
+from cells import EFFECTS, GAP, Found, Planned
 
 from vslm.stats.designs import Design, choose_design
 from vslm.stats.effects import kinds_of_cells, look_at_effect, weights_of
 from vslm.stats.intervals import per_arm_error
-from vslm.stats.looks import LookPlan, error_of_look, fixed_plan, sequential_plan
+from vslm.stats.looks import error_of_look, fixed_plan
 from vslm.stats.power import usual_multiplier
 
-AUTO = (4, 8, 16)
 HIDDEN = 4.0
 """An interaction that nobody declared, in SDs of an effect."""
 SHARED = 1.0
@@ -137,7 +136,7 @@ ONLY_TRUE = ("two kinds, a factor fails", "two kinds, one run fails")  # noises 
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(Planned):
     """One way to run a study with factors. Two factors that were not declared to act on each other always do, by four
     times the SD of an effect.
     """
@@ -145,16 +144,6 @@ class Cell:
     noise: str
     design: str
     seeds: int
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """Numbers of seeds that are looked at."""
-        return (self.seeds,) if self.seeds else AUTO
-
-    @property
-    def plan(self) -> LookPlan:
-        """As a study of these seeds has it."""
-        return fixed_plan(self.seeds) if self.seeds else sequential_plan(AUTO)
 
 
 def design_of(cell: Cell) -> tuple[Design, list[tuple[int, ...]]]:

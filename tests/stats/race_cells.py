@@ -4,16 +4,14 @@
 python tests/stats/race_cells.py --trials 500 --out docs/verdicts/race.csv     # some minutes
 """
 
-import argparse
-import csv
 import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import astuple, dataclass
 
 import numpy as np
+from simulated_tables import columns_of, parser_of, write_table
 
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.racing import standing
@@ -178,18 +176,8 @@ def cells() -> Iterator[Cell]:
 
 def main(arguments: list[str]) -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=Path("docs/verdicts/race.csv"))
-    asked = parser.parse_args(arguments)
-    with asked.out.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow([field.name for kind in (Cell, Found) for field in fields(kind)] + ["trials"])
-        for number, cell in enumerate(cells()):
-            found = rates(cell, asked.trials, np.random.default_rng([20261130, number]))
-            rows.writerow([*astuple(cell), *(f"{share:.4f}" for share in astuple(found)), asked.trials])
-            file.flush()
-            print(cell, found, flush=True)
+    asked = parser_of(__doc__, trials=500, out="docs/verdicts/race.csv").parse_args(arguments)
+    write_table(asked.out, columns_of(Cell, Found), cells(), lambda *of: astuple(rates(*of)), asked.trials)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@
 python tests/stats/tuned_cells.py --trials 1000 --out docs/verdicts-tuned.csv     # some minutes
 """
 
-import argparse
-import csv
 import itertools
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import astuple, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
+from simulated_tables import parser_of, write_table
 
 from vslm.lab.tuning import Curve
 from vslm.stats.looks import fixed_plan
@@ -130,18 +128,9 @@ def cells() -> Iterator[Cell]:
 
 def main(arguments: list[str]) -> None:
     """Write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=Path("docs/verdicts-tuned.csv"))
-    asked = parser.parse_args(arguments)
-    with asked.out.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["curve", "seeds", "tuning", "judging", "beyond", "sd", "false", "false_first", "trials"])
-        for number, cell in enumerate(cells()):
-            found = false_share(cell, asked.trials, np.random.default_rng([20261130, number]))
-            rows.writerow([*astuple(cell), *(f"{share:.4f}" for share in found), asked.trials])
-            file.flush()
-            print(cell, found, flush=True)
+    asked = parser_of(__doc__, trials=1000, out="docs/verdicts-tuned.csv").parse_args(arguments)
+    columns = ["curve", "seeds", "tuning", "judging", "beyond", "sd", "false", "false_first"]
+    write_table(asked.out, columns, cells(), false_share, asked.trials)
 
 
 if __name__ == "__main__":

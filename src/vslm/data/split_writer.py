@@ -52,7 +52,7 @@ class SplitWriter:
         own_row_tokens: int | None = None,
         row_tokens: int | None = None,
     ) -> None:
-        self._tokenizer, self._dtype, self._row_tokens = tokenizer, dtype, own_row_tokens
+        self._tokenizer, self._dtype, self._own_row_tokens = tokenizer, dtype, own_row_tokens
         self._ids = _Digested(path)
         self._weights = _Digested(path.with_suffix(".weights")) if has_weights else None
         self._rows = None if row_tokens is None else Rows(row_tokens, tokenizer.end_of_text or 0)
@@ -90,8 +90,8 @@ class SplitWriter:
 
     @property
     def judged(self) -> str:
-        """The SHA-256 of the tokens that count, with how much they do: equal for two corpora that are judged by the
-        same targets, whatever else stands in them.
+        """The SHA-256 of the tokens that count, with how much they do, where each text has a row of its own: equal for
+        two corpora that are judged by the same targets, whatever else stands in them.
         """
         return self._judged.hexdigest()
 
@@ -122,8 +122,8 @@ class SplitWriter:
                 weights = np.full(len(row), float(part.scored is None), dtype=np.float32)
                 if part.scored is not None:  # the separator behind it does not count
                     weights[: len(ids)] = token_weights(part.text, part.scored, tokenizer.token_num_bytes[ids])
-            if self._row_tokens is not None:
-                row, weights = self._filled(row, weights, self._row_tokens)
+            if self._own_row_tokens is not None:
+                row, weights = self._filled(row, weights, self._own_row_tokens)
                 num_bytes = int(tokenizer.token_num_bytes[row].sum())
             self.num_bytes += num_bytes
             self.num_documents += 1
@@ -143,7 +143,8 @@ class SplitWriter:
         if self._weights is not None and weights is not None:
             self._weights.write(weights.astype("<f4").tobytes())
             self.weight += float(weights.sum(dtype=np.float64))
-            self._judge(ids, weights)
+            if self._own_row_tokens is not None:
+                self._judge(ids, weights)
 
     def _filled(
         self, row: np.ndarray, weights: np.ndarray | None, own_row_tokens: int

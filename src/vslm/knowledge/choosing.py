@@ -18,7 +18,7 @@ def chosen(by: str, *, run: str | None = None, layer: str | None = None, seed: i
         run: whose states; needed by "states" and by no other.
         layer: of it.
         seed: of "random".
-        hops: searches, each with what was found before it behind the query; 1: one.
+        hops: searches, see `Hops`; 1: one.
     Raises: SpecError for another name, and "states" without a run.
     """
     if hops != 1:

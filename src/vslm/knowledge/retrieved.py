@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from vslm.core.bounds import Context, Some
 from vslm.core.errors import SpecError
+from vslm.core.groups import in_groups
 from vslm.core.user_modules import is_own
 from vslm.data.documents import Document, Scored
 from vslm.data.reading.notes import Notes
@@ -115,11 +116,6 @@ class Retrieved(Source):
         if self.own_row_tokens < 2:
             raise SpecError("own_row_tokens", f"found {self.own_row_tokens}", "2 or more are needed")
 
-    @property
-    def align_tokens(self) -> int:
-        """Windows start where rows do."""
-        return self.own_row_tokens
-
     def describe(self) -> str:
         """What a person calls this corpus."""
         found = f"{self.passages} passages of {self.store} by {type(self.retriever).__name__}"
@@ -159,7 +155,7 @@ class Retrieved(Source):
         """
         finder = self._finder(models)
         num_stretches, num_without = 0, 0
-        for some in _in_groups(self._stretches(self.source.read_with(notes, models))):
+        for some in in_groups(self._stretches(self.source.read_with(notes, models)), _AT_A_TIME):
             found = self._found(finder, some)
             for stretch, texts in zip(some, found, strict=True):
                 num_stretches += 1
@@ -215,14 +211,3 @@ def _document(stretch: _Stretch, texts: Sequence[str]) -> Document:
     moved = len(front) - (len(stretch.text) - len(rest))
     scored = tuple(Scored(one.first + moved, one.end + moved, one.weight) for one in stretch.scored)
     return Document(stretch.name, front + rest, scored, front=len(front), group=stretch.group)
-
-
-def _in_groups(stretches: Iterable[_Stretch]) -> Iterator[list[_Stretch]]:
-    group: list[_Stretch] = []
-    for stretch in stretches:
-        group.append(stretch)
-        if len(group) == _AT_A_TIME:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -1,7 +1,7 @@
 """Passages by the model's own states: what it makes of a passage, against what it makes of the query."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vslm.core.errors import SpecError
+from vslm.core.groups import in_groups
 from vslm.core.specs import fingerprint
 from vslm.knowledge.kept import kept
 from vslm.knowledge.retriever import Finder, Found, OpenModel, Query, ReadyModel, Retriever, best, no_models
@@ -132,7 +133,7 @@ class StateEncoder:
     def __call__(self, texts: Iterable[str]) -> np.ndarray:
         """fp32 [number of texts, D]; zeros for a text without a token."""
         means: list[np.ndarray] = []
-        for some in _in_groups(texts, _TEXTS_AT_A_TIME):
+        for some in in_groups(texts, _TEXTS_AT_A_TIME):
             means.append(self._means(self._tokenizer.encode_many(some)))
         return np.concatenate(means)
 
@@ -156,21 +157,32 @@ class StateEncoder:
         return (sums_ND / counts_N[:, None]).astype(np.float32)
 
     def _sums(self, rows: list[np.ndarray], begin: list[int]) -> np.ndarray:
-        """The sum of the states over each row's own tokens, [B, D]. What fills up a row stands behind it, where no
-        token of it looks.
-        """
-        longest = max(map(len, rows))
-        tokens_BT = torch.zeros(len(rows), len(begin) + longest, dtype=torch.long)
-        own_BT = torch.zeros(len(rows), len(begin) + longest)
-        for b, row in enumerate(rows):
-            tokens_BT[b, : len(begin)] = torch.tensor(begin, dtype=torch.long)
-            tokens_BT[b, len(begin) : len(begin) + len(row)] = torch.from_numpy(row)
-            own_BT[b, len(begin) : len(begin) + len(row)] = 1
+        """The sum of the states over each row's own tokens, [B, D]."""
+        tokens_BT, own_BT = filled_rows(rows, begin, len(begin) + max(map(len, rows)))
         device = next(self._model.parameters()).device
         with evaluating(self._model), watch(self._model, self.layer) as seen:
             self._model.stream(tokens_BT.to(device))
         states_BTD: Tensor = seen[self.layer].float().cpu()
         return torch.einsum("btd,bt->bd", states_BTD, own_BT).double().numpy()
+
+
+def filled_rows(rows: Sequence[np.ndarray], begin: list[int], length: int) -> tuple[Tensor, Tensor]:
+    """Texts as rows of one length, and where their own tokens stand. What fills up a row stands behind them, where no
+    token of it looks.
+
+    Args:
+        rows: ids of each; what is too long is cut off at its end.
+        begin: ids in front of each, which are not its own.
+        length: tokens of a row.
+    Shapes: int64 and fp32, [number of rows, length].
+    """
+    tokens_NT, own_NT = torch.zeros(len(rows), length, dtype=torch.long), torch.zeros(len(rows), length)
+    tokens_NT[:, : len(begin)] = torch.tensor(begin, dtype=torch.long)
+    for n, row in enumerate(rows):
+        taken = slice(len(begin), min(length, len(begin) + len(row)))
+        tokens_NT[n, taken] = torch.from_numpy(np.asarray(row[: length - len(begin)], dtype=np.int64))
+        own_NT[n, taken] = 1
+    return tokens_NT, own_NT
 
 
 def _digest(model: LanguageModel) -> str:
@@ -187,14 +199,3 @@ def _units(vectors_ND: np.ndarray, mean_D: np.ndarray) -> np.ndarray:
     vectors_ND = vectors_ND - mean_D
     lengths_N = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
     return np.where(lengths_N > _SMALLEST, vectors_ND / np.maximum(lengths_N, _SMALLEST), 0).astype(np.float32)
-
-
-def _in_groups(texts: Iterable[str], most: int) -> Iterator[list[str]]:
-    group: list[str] = []
-    for text in texts:
-        group.append(text)
-        if len(group) == most:
-            yield group
-            group = []
-    if group:
-        yield group

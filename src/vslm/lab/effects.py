@@ -12,7 +12,7 @@ import numpy as np
 
 from vslm.core.errors import ResultError
 from vslm.core.specs import to_plain
-from vslm.lab.standing import finite, mean_of, minutes_per_seed, smallest_effect_of, take_in
+from vslm.lab.standing import finite, mean_of, minutes_per_seed, say_more_time, smallest_effect_of, take_in
 from vslm.results.folder import RunFolder
 from vslm.results.records import (
     EffectVerdict,
@@ -30,8 +30,7 @@ from vslm.stats.intervals import per_arm_error
 from vslm.stats.kinds import share_interval
 from vslm.stats.looks import LookPlan, error_of_look
 from vslm.stats.pilot import early_in_words
-from vslm.stats.power import seeds_until_decided
-from vslm.stats.verdicts import MoreTime, in_words
+from vslm.stats.verdicts import in_words
 from vslm.study.factors import Factorial, interaction_name
 
 _ANEW = "begin the study anew in another place with --out"
@@ -214,11 +213,8 @@ class Effects:
         if look.verdict == "unresolved" and count > 1 and self.kinds.state != "two" and not look.remarks:
             error = per_arm_error(error_of_look(self.plan, [*taken, count], count + 1), num_effects)
             per_seed = minutes_per_seed(self.runs, self.cells, self.study)
-            rng = np.random.default_rng(count)  # the same answer for the same numbers
-            half, most = seeds_until_decided(weights_R @ self.values_RN, effect, error, rng)
-            more = MoreTime(half * per_seed, most * per_seed)
-            record.minutes_to_resolve = finite(more.half)
-            record.minutes_to_resolve_nine_in_ten = finite(more.nine_in_ten)
+            differences_N = weights_R @ self.values_RN
+            more = say_more_time(record, differences_N, effect, error=error, minutes_per_seed=per_seed)
         tokens, unit = record.tokens or 0, self.primary.unit
         words = [in_words(look, smallest_effect=effect, tokens=tokens, more=more, unit=unit, before=before)]
         if len(record.factors) == 2 and look.verdict in _TOGETHER:

@@ -6,13 +6,13 @@ decided after some seeds is decided when further seeds are asked for, so a plann
     study.json: "racing"      who was ahead after which seeds, and who was dropped; decided once
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vslm.lab.stages import Train, judged_tasks, name_runs, save
+from vslm.lab.standing import finite, smallest_effect_of
 from vslm.lab.verdict import primary_value
 from vslm.results.folder import StudyFolder
 from vslm.results.records import DroppedArm, RaceStanding, RacingRecord, StudyRecord
@@ -58,8 +58,7 @@ def _who_runs(record: StudyRecord, seeds: Sequence[int]) -> list[str]:
 def _decide(race: Race, record: StudyRecord, out: Path, seeds: list[int]) -> None:
     """Look at who is behind after these seeds, and write it down."""
     assert record.racing is not None
-    primary, effect = record.primary, record.primary.smallest_effect
-    assert effect is not None  # a record that is judged by has it
+    primary = record.primary
     values = _values(record, out, seeds)
     turned = {
         arm: {seed: None if value is None else primary.turned(value) for seed, value in row.items()}
@@ -69,7 +68,7 @@ def _decide(race: Race, record: StudyRecord, out: Path, seeds: list[int]) -> Non
         turned,
         baseline=record.baseline,
         seeds=len(seeds),
-        smallest_effect=effect,
+        smallest_effect=smallest_effect_of(primary),
         error=race.error,
     )
     record.racing.standings.append(RaceStanding(seeds=seeds, leader=found.leader))
@@ -97,12 +96,12 @@ def _record_of(
     baseline: Mapping[int, float | None],
 ) -> DroppedArm:
     pairs = [a - b for seed in seeds if (a := own.get(seed)) is not None and (b := baseline.get(seed)) is not None]
-    assert record.primary.smallest_effect is not None
+    effect, unit = smallest_effect_of(record.primary), record.primary.unit
     return DroppedArm(
         seeds=seeds,
         leader=row.leader,
-        behind=row.by if math.isfinite(row.by) else None,
-        least=row.least if math.isfinite(row.least) else None,
+        behind=finite(row.by),
+        least=finite(row.least),
         difference=float(np.mean(pairs)) if pairs else None,
-        words=in_words(row, seeds=len(seeds), smallest_effect=record.primary.smallest_effect, unit=record.primary.unit),
+        words=in_words(row, seeds=len(seeds), smallest_effect=effect, unit=unit),
     )

@@ -9,8 +9,9 @@ import numpy as np
 from vslm.results.folder import RunFolder
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import ArmVerdict, Estimate, Pair, RunEnd, StudyRecord
+from vslm.stats.power import seeds_until_decided
 from vslm.stats.trends import Span
-from vslm.stats.verdicts import Look
+from vslm.stats.verdicts import Look, MoreTime
 from vslm.stats.verdicts import Verdict as Outcome
 
 
@@ -42,6 +43,25 @@ def take_in(
     record.verdict, record.delta, record.interval = look.verdict, row.delta, row.interval
     record.seeds = row.of or seeds
     return look, before
+
+
+def say_more_time(
+    record: ArmVerdict, differences_N: np.ndarray, effect: float, *, error: float, minutes_per_seed: float
+) -> MoreTime:
+    """How many minutes more would decide it, by the differences of its seeds, and write that down.
+
+    Args:
+        record: of a comparison that is open.
+        differences_N: of each seed, lower is better.
+        effect: the smallest that matters.
+        error: of a look with one seed more.
+        minutes_per_seed: that one more takes.
+    """
+    rng = np.random.default_rng(len(differences_N))  # the same answer for the same numbers
+    half, most = seeds_until_decided(differences_N, effect, error, rng)
+    more = MoreTime(half * minutes_per_seed, most * minutes_per_seed)
+    record.minutes_to_resolve, record.minutes_to_resolve_nine_in_ten = finite(more.half), finite(more.nine_in_ten)
+    return more
 
 
 def look_of(row: Estimate, primary: PrimaryNumber) -> Look:

@@ -19,6 +19,7 @@ from vslm.lab.standing import (
     mean_of,
     minutes_per_seed,
     pair_of,
+    say_more_time,
     smallest_effect_of,
     span_of,
     take_in,
@@ -45,11 +46,10 @@ from vslm.stats.intervals import per_arm_error
 from vslm.stats.kinds import clearest, share_interval
 from vslm.stats.looks import LookPlan, error_of_look, plan_of_added_arms
 from vslm.stats.pilot import early_in_words
-from vslm.stats.power import seeds_until_decided
 from vslm.stats.trends import in_words as trend_in_words
 from vslm.stats.trends import trend
 from vslm.stats.tuned_rates import Search, costs_of_rates
-from vslm.stats.verdicts import MoreTime, RateCost, in_words, look_at
+from vslm.stats.verdicts import RateCost, in_words, look_at
 
 
 def primary_value(
@@ -332,11 +332,7 @@ class _Judge:
         if look.verdict == "unresolved" and len(seeds) > 1 and is_even and not look.remarks:
             error = self.errors.of_look(arm, [*taken, len(seeds)], len(seeds) + 1)
             per_seed = minutes_per_seed(self.runs, (arm, self.baseline), self.study)
-            rng = np.random.default_rng(len(seeds))  # the same answer for the same numbers
-            half, most = seeds_until_decided(differences_N, effect, error, rng)
-            more = MoreTime(half * per_seed, most * per_seed)
-            record.minutes_to_resolve = finite(more.half)
-            record.minutes_to_resolve_nine_in_ten = finite(more.nine_in_ten)
+            more = say_more_time(record, differences_N, effect, error=error, minutes_per_seed=per_seed)
         words = in_words(
             look,
             smallest_effect=effect,

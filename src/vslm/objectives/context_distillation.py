@@ -7,11 +7,9 @@ from torch import Tensor
 
 from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
-from vslm.data.batches import Batch
-from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
-from vslm.objectives.distillation import check_weighing, divergence
-from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
+from vslm.objectives.distillation import check_weighing, taught_by
+from vslm.objectives.objective import Lowers, Objective, Passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +70,8 @@ class ContextDistillation(Objective):
             read = torch.cat((ids_1C.expand(len(tokens_BT), -1), tokens_BT), dim=1)
             return teacher(read)[:, num_before:]
 
-        def losses(tokens_BT: Tensor, targets_BT: Tensor, taught_BTV: Tensor) -> tuple[Tensor, Tensor]:
-            logits_BTV = model(tokens_BT)
-            return loss_of_logits(logits_BTV, targets_BT), divergence(taught_BTV, logits_BTV, self.temperature)
-
-        taught, student = passes.made(behind, teacher), passes.made(losses, model)
-
-        def lowers(batch: Batch, step: int) -> Lowered:
-            del step
-            with torch.no_grad():
-                taught_BTV = taught(batch.tokens_BT)
-            loss_nats_BT, divergence_BT = student(batch.tokens_BT, batch.targets_BT, taught_BTV)
-            lowered = (1 - self.weight) * batch.mean(loss_nats_BT)
-            lowered = lowered + self.weight * self.temperature**2 * batch.mean(divergence_BT)
-            return Lowered(lowered, loss_nats_BT)
-
-        return lowers
+        taught = passes.made(behind, teacher)
+        return taught_by(taught, model, passes, temperature=self.temperature, weight=self.weight)
 
     @property
     def reads_start(self) -> bool:

@@ -1,5 +1,6 @@
 """The predictions of a finished run, taught to another model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,23 +52,7 @@ class Distillation(Objective):
             found = f"{self.teacher} sees {teacher.context_tokens} tokens, the student {model.context_tokens}"
             raise SpecError("objective.teacher", found, "a teacher needs a context as long", "choose another one")
         taught = passes.made(lambda tokens_BT: teacher(tokens_BT), teacher)
-
-        def losses(tokens_BT: Tensor, targets_BT: Tensor, taught_BTV: Tensor) -> tuple[Tensor, Tensor]:
-            logits_BTV = model(tokens_BT)
-            return loss_of_logits(logits_BTV, targets_BT), divergence(taught_BTV, logits_BTV, self.temperature)
-
-        student = passes.made(losses, model)
-
-        def lowers(batch: Batch, step: int) -> Lowered:
-            del step
-            with torch.no_grad():
-                taught_BTV = taught(batch.tokens_BT)
-            loss_nats_BT, divergence_BT = student(batch.tokens_BT, batch.targets_BT, taught_BTV)
-            lowered = (1 - self.weight) * batch.mean(loss_nats_BT)
-            lowered = lowered + self.weight * self.temperature**2 * batch.mean(divergence_BT)
-            return Lowered(lowered, loss_nats_BT)
-
-        return lowers
+        return taught_by(taught, model, passes, temperature=self.temperature, weight=self.weight)
 
     def runs(self) -> tuple[str, ...]:
         """The teacher's."""
@@ -83,6 +68,36 @@ def check_weighing(temperature: float, weight: float) -> None:
         raise SpecError("temperature", f"found {temperature}", "a number above 0 is needed")
     if not 0 < weight <= 1:
         raise SpecError("weight", f"found {weight}", "a number above 0 and at most 1 is needed")
+
+
+def taught_by(
+    taught: Callable[[Tensor], Tensor], model: LanguageModel, passes: Passes, *, temperature: float, weight: float
+) -> Lowers:
+    """What lowers the loss of the text, and the distance to what a teacher makes of it; see `Distillation`.
+
+    Args:
+        taught: tokens_BT -> the teacher's logits_BTV; called without gradients.
+        model: the student.
+        passes: its passes.
+        temperature, weight: of the teacher.
+    """
+
+    def losses(tokens_BT: Tensor, targets_BT: Tensor, taught_BTV: Tensor) -> tuple[Tensor, Tensor]:
+        logits_BTV = model(tokens_BT)
+        return loss_of_logits(logits_BTV, targets_BT), divergence(taught_BTV, logits_BTV, temperature)
+
+    student = passes.made(losses, model)
+
+    def lowers(batch: Batch, step: int) -> Lowered:
+        del step
+        with torch.no_grad():
+            taught_BTV = taught(batch.tokens_BT)
+        loss_nats_BT, divergence_BT = student(batch.tokens_BT, batch.targets_BT, taught_BTV)
+        lowered = (1 - weight) * batch.mean(loss_nats_BT)
+        lowered = lowered + weight * temperature**2 * batch.mean(divergence_BT)
+        return Lowered(lowered, loss_nats_BT)
+
+    return lowers
 
 
 def divergence(teacher_BTV: Tensor, student_BTV: Tensor, temperature: float) -> Tensor:

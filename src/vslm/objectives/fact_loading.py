@@ -15,6 +15,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.batches import Batch
 from vslm.knowledge.recall import facts_by_number, read_questions
+from vslm.knowledge.states import filled_rows
 from vslm.knowledge.store import Store, open_store
 from vslm.models.language_model import LanguageModel
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
@@ -135,7 +136,8 @@ class FactLoading(Objective):
         def lowers(batch: Batch, step: int) -> Lowered:
             loss_nats_BT = passes.token_loss(batch.tokens_BT, batch.targets_BT)
             texts, is_other_gold_IJ = self._drawn(read, derive_seed("fact loading", passes.data_seed, step))
-            tokens_NT, own_NT = _rows([encode(text) for text in texts], begin, context_tokens)
+            ids = [encode(text) for text in texts]
+            tokens_NT, own_NT = filled_rows(ids, begin, _row_tokens(ids, begin, context_tokens))
             states_ND = made(tokens_NT.to(device), own_NT.to(device))
             share = len(batch) / len(batch.whole or batch)  # of a batch that is passed in parts
             told = told_apart(states_ND, is_other_gold_IJ.to(device), self.temperature)
@@ -148,7 +150,7 @@ class FactLoading(Objective):
         draw = iter(np.random.Philox(key=seed).random_raw(self.pairs * (2 + self.same_relation)).tolist())
         asked = [read.pairs[next(draw) % len(read.pairs)] for _ in range(self.pairs)]
         facts = [pair.gold[next(draw) % len(pair.gold)] for pair in asked]
-        for gold in facts[: self.pairs]:
+        for gold in [*facts]:
             others = read.by_relation[read.relation[gold]]
             facts += [others[next(draw) % len(others)] for _ in range(self.same_relation)]
         is_gold_IJ = torch.tensor([[number in pair.gold for number in facts] for pair in asked])
@@ -171,14 +173,6 @@ def told_apart(states_ND: Tensor, is_other_gold_IJ: Tensor, temperature: float) 
     return functional.cross_entropy(scores_IJ, torch.arange(num_questions, device=states_ND.device))
 
 
-def _rows(ids: Sequence[np.ndarray], begin: list[int], context_tokens: int) -> tuple[Tensor, Tensor]:
-    """Texts as rows of one length, and where their own tokens stand; no token looks at what fills up behind them."""
+def _row_tokens(ids: Sequence[np.ndarray], begin: list[int], context_tokens: int) -> int:
     longest = max(map(len, ids)) + len(begin)
-    length = min(context_tokens, -(-longest // _ROW_TOKENS) * _ROW_TOKENS)
-    tokens_NT, own_NT = torch.zeros(len(ids), length, dtype=torch.long), torch.zeros(len(ids), length)
-    for n, row in enumerate(ids):
-        taken = row[: length - len(begin)]
-        tokens_NT[n, : len(begin)] = torch.tensor(begin, dtype=torch.long)
-        tokens_NT[n, len(begin) : len(begin) + len(taken)] = torch.from_numpy(np.asarray(taken, dtype=np.int64))
-        own_NT[n, len(begin) : len(begin) + len(taken)] = 1
-    return tokens_NT, own_NT
+    return min(context_tokens, -(-longest // _ROW_TOKENS) * _ROW_TOKENS)

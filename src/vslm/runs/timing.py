@@ -118,7 +118,7 @@ def choose_settings(
     return {
         "settings": dataclasses.asdict(chooser.best),
         "workers": chooser.workers,
-        "tokens_per_second": chooser.best_rate * chooser.share_of_core,
+        "tokens_per_second": chooser.rate_here,
         "compile_seconds": chooser.compile_seconds,
         "compiled_from_tokens": chooser.compiled_from_tokens,
         "rates": chooser.rates,
@@ -147,12 +147,23 @@ class _Chooser:
         self.rates: dict[str, float] = {}
         self.remarks: list[str] = []
         self.workers = workers or (min(cores, extent.num_runs) if job.settings.device == "cpu" else 1)
-        self.is_busy = False
         self.share_of_core = 1.0  # that runs will get, as far as can be told
         self.best = dataclasses.replace(job.settings, threads=1, compiled=False, precision=precision)
         self.stepper: _Stepper | None = None  # in the best settings so far
         self.best_rate = self._read(self.best)
         self.other: tuple[Settings, float] = self.best, 0.0  # the slower precision and its rate
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other work took much of a core in all readings of some settings."""
+        return self.share_of_core < 1
+
+    @property
+    def rate_here(self) -> float:
+        """Tokens per second of the best settings beside what else the machine does: a reading of several threads is by
+        the clock and knows it already.
+        """
+        return self.best_rate * (self.share_of_core if self.best.threads == 1 else 1.0)
 
     def keep_within_memory(self) -> None:
         """Fewer runs at the same time where the limit of a container does not hold as many."""
@@ -274,7 +285,7 @@ class _Chooser:
                 break
             self.rates[name] = max(self.rates[name], stepper.rate())
         if stepper.share_of_core < _UNDISTURBED:
-            self.is_busy, self.share_of_core = True, min(self.share_of_core, stepper.share_of_core)
+            self.share_of_core = min(self.share_of_core, stepper.share_of_core)
         if settings == self.best:
             self.stepper = stepper
         return self.rates[name]

@@ -75,7 +75,7 @@ class Source(Spec, ABC):
         """Windows start at multiples of this many tokens: the length of every document where all have the same, or of
         a row.
         """
-        return self.row_tokens or 1
+        return self.row_tokens or self.own_row_tokens or 1
 
     @property
     def row_tokens(self) -> int | None:

@@ -46,7 +46,7 @@ class Worlds(Source):
         universe: people and relations; the measure's must be the same.
         world: "fresh" worlds, the "fixed" one, or "both" in turn.
         mix: of questions.
-        facts: of a context, each as often: 4 to 128.
+        facts: of a context, each as often: 1 to 128.
         levels: of what else is in a context, each as often.
         counts: see above.
         context_share: of documents that have a context: 1 always, 0 never.

@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 DEMO ?= --minutes 7
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check fix smoke mutate fuzz damage kills verdicts
+.PHONY: demo test slow check fix smoke mutate fuzz damage kills verdicts
 
 demo: $(VENV)/installed  ## the main job: a question, three arms, three seeds, a verdict
 	$(BIN)/vslm run studies/quickstart.py --early $(DEMO)
 
-test: check  ## everything that must hold
-	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto
+test: check  ## every room, in minutes: all that is not marked slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto -m 'not slow'
+
+slow: $(VENV)/developed  ## the rest: whole studies, kills, browsers, simulations; CI runs both
+	OMP_NUM_THREADS=1 $(BIN)/pytest --quiet --numprocesses auto -m slow
 
 check: $(VENV)/developed  ## format, lint, types, walls between rooms
 	$(BIN)/ruff format --check src tests studies

@@ -1,5 +1,8 @@
-"""What every test gets: no network, one thread of torch, warnings as errors (see pyproject.toml); and a browser."""
+"""What every test gets: no network, one thread of torch, warnings as errors (see pyproject.toml), a limit to what it
+may take if it is not marked slow; and a browser.
+"""
 
+import itertools
 import os
 import shutil
 import socket
@@ -9,12 +12,16 @@ from typing import Any
 
 import pytest
 
+from time_limit import pytest_runtest_call, pytest_runtest_setup
+
+__all__ = ["pytest_runtest_call", "pytest_runtest_setup"]  # hooks: pytest finds them here
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 _ARGUMENTS = (
     "--no-sandbox --headless --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
 _KEPT_BY_CONTENT = ("corpora", "settings", "machine")
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +52,9 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     """A home for each test: what an earlier test trusted, measured or saw in a pilot is not there, so that no test
     depends on the order. Corpora and settings are looked up by content and slow to make: those are shared.
     """
-    place = tmp_path_factory.mktemp("home", numbered=True)
+    # In a folder of their own and numbered here: pytest looks through all there are to find the next number.
+    place = tmp_path_factory.getbasetemp() / "homes" / str(next(_NUMBERS))
+    place.mkdir(parents=True)
     for name in _KEPT_BY_CONTENT:
         (place / name).symlink_to(_shared_home / name)
     monkeypatch.setenv("VSLM_HOME", str(place))

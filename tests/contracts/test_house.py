@@ -1,18 +1,25 @@
 """The house itself: every spec is in the catalog, and quick commands stay quick."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import time_limit
 import vslm
 from vslm.core.specs import Spec
 from vslm.study.catalog import KINDS
+
+ROOT = Path(__file__).parents[2]
+ROOMS = sorted(path.name for path in (ROOT / "src" / "vslm").iterdir() if (ROOT / "tests" / path.name).is_dir())
 
 
 def specs_of_the_package() -> dict[str, type]:
@@ -46,7 +53,45 @@ def test_help_and_ls_never_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-ROOT = Path(__file__).parents[2]
+@pytest.mark.parametrize("hook", [time_limit.pytest_runtest_setup, time_limit.pytest_runtest_call])
+def test_a_test_that_takes_long_and_is_not_marked_slow_fails(
+    hook: Callable, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it used of a core, in what is made for it and in itself; with its name and with what to do."""
+    monkeypatch.setattr(time_limit, "MOST_SECONDS", 0.05)
+
+    def taking(seconds: float) -> None:
+        item, start = hook(request.node), time.process_time()
+        next(item)
+        while time.process_time() < start + seconds:
+            pass
+        next(item, None)
+
+    taking(0.0)
+    with pytest.raises(pytest.fail.Exception, match=rf"{request.node.name.partition('[')[0]}.* or mark it"):
+        taking(0.1)
+    request.node.add_marker("slow")
+    taking(0.1)
+
+
+def is_slow(node: ast.AST) -> bool:
+    """Whether a mark says so."""
+    return any(isinstance(part, ast.Attribute) and part.attr == "slow" for part in ast.walk(node))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_tried_by_tests_that_are_not_slow(room: str) -> None:
+    """Who runs `make test` alone has been everywhere."""
+    quick: list[str] = []
+    for path in (ROOT / "tests" / room).glob("test_*.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        marks = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark"]
+        if not any(map(is_slow, marks)):
+            tests = [node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
+            quick += [test.name for test in tests if not any(map(is_slow, test.decorator_list))]
+    assert len(quick) >= 5
+
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 

@@ -207,6 +207,7 @@ class Cheap(Made):
             yield Document(str(number), f"{number} {self.text[number : number + 10_000]}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokenizer", [Characters(), BPE(vocabulary=260)])
 def test_memory_does_not_grow_with_the_corpus(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four times the text, 0.7 MB to 2.8, Python holds at most 100 KB more; held, it would be 2 MB."""

@@ -63,6 +63,7 @@ def _made(studies: list[Study], number: int) -> str:
         return f"{number}: {error}"
 
 
+@pytest.mark.slow
 def test_a_number_makes_the_same_again() -> None:
     """So that a fault can be looked at."""
     words = [_made(valid_studies(), number) for number in range(40)]

@@ -212,6 +212,7 @@ STUDY = Study(
 """
 
 
+@pytest.mark.slow
 def test_a_study_of_adapters_from_the_command_line(place: Path, vslm: Callable, in_process: list) -> None:
     """Planned with what is trained, run, sampled with several on, read as typed text, compared; what does not fit is
     refused before any compute.

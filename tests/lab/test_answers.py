@@ -35,6 +35,7 @@ def test_answers_are_printed_written_and_shown(place: Path, vslm: Callable, in_p
     assert not WRITTEN.exists()
 
 
+@pytest.mark.slow
 def test_a_rematch_asks_nothing(place: Path, vslm: Callable, in_process: list[Order]) -> None:
     """It is a study of other arms, so the function of the first one's file is not called."""
     nearly_full = STUDY.replace('window_tokens": 3', 'window_tokens": 16')  # as large as the baseline in every way

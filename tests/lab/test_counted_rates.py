@@ -52,6 +52,7 @@ def test_runs_at_the_chosen_rate_are_judged_runs(base: Experiment, tmp_path: Pat
     assert "these first runs of it are judged with the others" in render(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pilot", [None, Pilot(seeds=1)])
 def test_it_is_stopped_anywhere_and_goes_on_to_the_same_answer(
     base: Experiment, tmp_path: Path, workers: InThisProcess, pilot: Pilot | None

@@ -73,6 +73,7 @@ def test_what_is_damaged_is_said_and_made_again_to_the_same_bits(place: Path, vs
         assert numbers_of(StudyFolder(Path("runs/study")).plain_verdict or {}) == numbers
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_verdict_that_is_torn_or_edited_is_made_anew_and_a_corpus_from_its_text(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch

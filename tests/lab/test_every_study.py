@@ -195,6 +195,7 @@ def arms_drawn(section: Section) -> set[str]:
     return {trace["meta"]["arm"] for drawing in section.drawings for trace in drawing.figure["data"]} - {None}
 
 
+@pytest.mark.slow
 def test_roots_show_the_current_token_layer_by_layer(shown: Callable[..., dict[str, Section]]) -> None:
     """Also of a stream that starts learned, and of one whose readout goes through a matrix."""
     layers = shown("root_variants", ("learned", "widened"))["logit_lens"]
@@ -209,6 +210,7 @@ def test_recall_is_shown_by_distance(shown: Callable[..., dict[str, Section]]) -
     assert recall.drawings[0].figure["layout"]["shapes"][0]["y0"] == 1 / 8
 
 
+@pytest.mark.slow
 def test_learned_exponents_are_shown_through_training(shown: Callable[..., dict[str, Section]]) -> None:
     """By block and head, of the arms that have them."""
     drawings = shown("attention_power", ("power-learned", "head-gain"))["parameters"].drawings
@@ -216,6 +218,7 @@ def test_learned_exponents_are_shown_through_training(shown: Callable[..., dict[
     assert len(drawings[0].figure["data"][0]["z"]) == 4 * 4
 
 
+@pytest.mark.slow
 def test_a_shape_that_was_screened_out_is_still_in_the_picture(shown: Callable[..., dict[str, Section]]) -> None:
     """Of four arms two are judged."""
     judged, screened = shown("layer_sizes", ("increasing", "decreasing"), Screen(keep=1))["forest"].drawings
@@ -223,6 +226,7 @@ def test_a_shape_that_was_screened_out_is_still_in_the_picture(shown: Callable[.
     assert {trace["meta"]["arm"] for trace in screened.figure["data"]} == {"increasing", "decreasing"}
 
 
+@pytest.mark.slow
 def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str, Section]]) -> None:
     """Arms of equal cost are joined."""
     drawing = shown("recursion", ("core2-loops2", "depth-6"))["costs"].drawings[0]
@@ -231,6 +235,7 @@ def test_loops_are_shown_against_unique_parameters(shown: Callable[..., dict[str
     assert len(joined[0]["x"]) == 2
 
 
+@pytest.mark.slow
 def test_trained_loops_are_shown_at_other_numbers(shown: Callable[..., dict[str, Section]]) -> None:
     """Of the arms with loops alone: fewer and more than they were trained with."""
     section = shown("recursion_variants", ("loop-random", "shifted", "ahead"))["loss_by_loops"]

@@ -338,6 +338,7 @@ STUDY = Study(
 """
 
 
+@pytest.mark.slow
 def test_a_study_with_factors_is_planned_run_shown_and_goes_on(
     place: Path, vslm: Callable[..., Said], in_process: list[Order]
 ) -> None:

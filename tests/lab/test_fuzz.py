@@ -151,6 +151,7 @@ def test_any_change_of_an_experiment_plans_or_is_refused(path: str, value: Any) 
         plan_in_json(dataclasses.replace(STUDY, arms={"full": FULL, "changed": arm}))
 
 
+@pytest.mark.slow
 @fuzz
 @given(path=paths, text=written, one_arm=st.booleans())
 def test_any_change_on_the_command_line_plans_or_is_refused(path: str, text: str, one_arm: bool) -> None:
@@ -160,6 +161,7 @@ def test_any_change_on_the_command_line_plans_or_is_refused(path: str, text: str
         plan_in_json(changed_as_typed(STUDY, (f"{'arms.short.' if one_arm else ''}{path}={text}",), None, None))
 
 
+@pytest.mark.slow
 @fuzz
 @given(name=st.sampled_from([field.name for field in dataclasses.fields(Study)]), value=values)
 def test_any_change_of_a_study_plans_or_is_refused(name: str, value: Any) -> None:
@@ -169,6 +171,7 @@ def test_any_change_of_a_study_plans_or_is_refused(name: str, value: Any) -> Non
         plan_in_json(dataclasses.replace(STUDY, **{name: value}))
 
 
+@pytest.mark.slow
 @fuzz
 @given(
     name=st.sampled_from(["seeds", "tokens", "minutes", "workers", "more_tokens"]),

@@ -71,6 +71,7 @@ def test_what_counts_alone_is_in_every_loss(place: Path, vslm: Callable) -> None
     assert "full" in Path("runs/s/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_all_of_a_text_is_another_corpus(place: Path, vslm: Callable) -> None:
     """The same letters of which all count; the losses are others."""
     losses = []
@@ -81,6 +82,7 @@ def test_all_of_a_text_is_another_corpus(place: Path, vslm: Callable) -> None:
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
 def test_the_study_on_the_page_runs(place: Path, vslm: Callable) -> None:
     """As it stands there, on a smaller budget; its objective is tried before anything is trained."""
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)[0]

@@ -105,6 +105,7 @@ def test_what_is_wrong_in_a_helper_is_named_there(own: Path, vslm: Callable[...,
     assert "put shared.py beside it, or install it" in said.err
 
 
+@pytest.mark.slow
 def test_edited_code_is_refused_with_what_changed(own: Path, vslm: Callable[..., Any], in_process: list) -> None:
     """The class, or a helper beside it; the folder keeps the code that was run, and what is not code may change."""
     assert vslm("run", "study.py", "--seeds", "1").code == 0
@@ -150,6 +151,7 @@ def test_a_folder_with_own_code_is_read_without_its_origin(
     assert vslm("measure", str(run), "ResidualNorms(num_evaluations=1, num_tokens=170)").code == 0
 
 
+@pytest.mark.slow
 def test_a_folder_from_before_code_was_recorded_goes_on(own: Path, vslm: Callable[..., Any], in_process: list) -> None:
     """Its runs keep their names, and the copy of the study file says what was run."""
     assert vslm("run", "study.py", "--seeds", "1").code == 0
@@ -186,6 +188,7 @@ def as_main(monkeypatch: pytest.MonkeyPatch, path: Path, text: str | None = None
     return main
 
 
+@pytest.mark.slow
 def test_a_class_in_a_script_is_found_by_workers(own: Path, monkeypatch: pytest.MonkeyPatch, in_process: list) -> None:
     """Without a guard: the folder holds what the class reaches, and nothing that starts a study."""
     import vslm
@@ -215,6 +218,7 @@ def test_a_class_in_a_script_is_found_by_workers(own: Path, monkeypatch: pytest.
         vslm.run(study, out="ran", seeds=1)
 
 
+@pytest.mark.slow
 def test_reading_a_script_ends_where_it_runs_a_study(own: Path, vslm: Callable[..., Any], in_process: list) -> None:
     """`vslm plan` of a file that calls `vslm.run` trains nothing, and `vslm run` of it trains once."""
     path = own / "study.py"

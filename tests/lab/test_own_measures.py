@@ -115,6 +115,7 @@ def test_it_is_drawn_from_what_it_declares(own: Path, vslm: Callable[..., Said],
     assert (rows[1].split(",")[0], rows[1].split(",")[2]) == ("full", "first half")
 
 
+@pytest.mark.slow
 def test_taken_afterwards_it_is_drawn_likewise(own: Path, vslm: Callable[..., Said], in_process: list[Order]) -> None:
     """From stored weights; the declaration stands beside its numbers."""
     assert vslm("run", "study.py", "--out", "runs/own", "--seeds", "1").code == 0

@@ -43,6 +43,7 @@ def trained(orders: list[Order]) -> list[str]:
     return [f"{order.job.arm}/{order.folder.name}" for order in orders if order.task == "train"]
 
 
+@pytest.mark.slow
 def test_a_study_whose_baseline_has_not_begun_stops_and_goes_on_early(
     piloted: Path, vslm: Callable, in_process: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_one_seed_that_has_not_begun_is_enough_to_stop(
     assert (record["basis"], record["enough_tokens"], record["past_tokens"]) == ("some", 5300, 5300)
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_what_it_began_with(piloted: Path, vslm: Callable, in_process: list[Order]) -> None:
     """One that began without a pilot, as all did once, has none later; and one that began with it is not let off."""
     piloted_text = (piloted / "study.py").read_text(encoding="utf-8")
@@ -185,6 +187,7 @@ def test_of_merged_parts_the_one_that_has_not_begun_counts() -> None:
     assert merged_pilot([None, PilotRecord(seeds=2)]) == PilotRecord(seeds=2)
 
 
+@pytest.mark.slow
 def test_merged_halves_have_the_pilots_of_both(piloted: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each asked its own seeds; what is early in one is early in the whole."""
     gains(monkeypatch, 0.8, 0.7, 0.1, 0.6)

@@ -263,6 +263,7 @@ def test_the_command(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[st
     assert not page.exists()
 
 
+@pytest.mark.slow
 def test_figures_are_written_without_a_page(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -79,6 +79,7 @@ def test_arms_that_are_behind_get_no_further_seeds(
     assert rows["slow"]["seeds"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [3])
 def test_a_race_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     base: Experiment, tmp_path: Path, workers: InThisProcess, every: int
@@ -108,6 +109,7 @@ def test_a_race_that_only_the_baseline_survives_is_over(
     assert "Every other arm was dropped" in render(folder)
 
 
+@pytest.mark.slow
 def test_what_a_planned_look_has_resolved_stays(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """A look at four seeds comes before the drop, so its verdict is one; a dropped arm holds up no study."""
     changes = {"seeds": "auto", "max_seeds": 5, "race.first": 4, "arms.base.budget.tokens": BATCH_TOKENS * 24}
@@ -119,6 +121,7 @@ def test_what_a_planned_look_has_resolved_stays(base: Experiment, tmp_path: Path
     assert "slow" not in folder.verdict.dropped
 
 
+@pytest.mark.slow
 def test_an_arm_that_diverged_is_dropped_and_one_that_is_missing_waits(
     base: Experiment, tmp_path: Path, workers: InThisProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_race_that_cannot_be_meant_is_refused(base: Experiment, fields: dict[s
         Race(error=0.5)
 
 
+@pytest.mark.slow
 def test_a_race_is_declared_once_and_run_in_one_place(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """Another race, an arm that comes later, and folders to be joined are refused."""
     folder = run(race_of(base), tmp_path / "s")
@@ -173,6 +177,7 @@ def test_a_race_is_declared_once_and_run_in_one_place(base: Experiment, tmp_path
         merge_studies([folder.path, folder.path], tmp_path / "merged")
 
 
+@pytest.mark.slow
 def test_more_seeds_go_to_those_that_are_left(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """Their look is one that nobody planned."""
     run(race_of(base), tmp_path / "s")
@@ -183,6 +188,7 @@ def test_more_seeds_go_to_those_that_are_left(base: Experiment, tmp_path: Path, 
     assert folder.verdict.missing == []
 
 
+@pytest.mark.slow
 def test_a_race_goes_with_a_search_for_learning_rates(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """Arms race at the rates that were found for them."""
     rates = LearningRates(values=3, more_seeds=0, max_widenings=0)

@@ -55,6 +55,7 @@ def with_verdicts(folder: StudyFolder, **of_arms: tuple[str, float]) -> StudyFol
     return StudyFolder(folder.path)
 
 
+@pytest.mark.slow
 def test_the_winner_is_matched_in_every_way_on_new_seeds(folder: StudyFolder, tmp_path: Path):
     """Equal sizes within the tolerance, nothing but the feedforward changed, and it runs."""
     first = with_verdicts(folder, large=("better", -0.2), slow=("worse", 2.0))
@@ -90,6 +91,7 @@ def test_no_seed_that_chose_the_winner_judges_it_again(folder: StudyFolder):
         rematch(first, change=FeedforwardMultiplier(), seeds="1-4")
 
 
+@pytest.mark.slow
 def test_arms_get_the_budgets_that_they_were_judged_at(
     plain: Experiment,  # noqa: F811
     tmp_path: Path,

@@ -48,6 +48,7 @@ def study(place: Path, vslm: Callable[..., Any]) -> Callable[..., None]:
     return write
 
 
+@pytest.mark.slow
 def test_arms_with_other_passages_are_compared(study: Callable[..., None], vslm: Any, in_process: Any) -> None:
     """On the same targets; a store that was built anew since is another corpus, which is said and refused."""
     study({"data.passages": "0"})
@@ -66,6 +67,7 @@ def test_arms_with_other_passages_are_compared(study: Callable[..., None], vslm:
     assert "the corpus of arm 'random' has changed" in again.err
 
 
+@pytest.mark.slow
 def test_the_states_of_a_run_find_for_another(study: Callable[..., None], vslm: Any, in_process: Any) -> None:
     """Its weights are opened when the corpus is prepared; a run that is not there is said."""
     study({"data.passages": "0"})

@@ -88,6 +88,7 @@ def _without_clock(rows: list[dict]) -> list[dict]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in rows]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     """SIGKILL at whatever step it is at, twice; then weights, arrays and measures are those of a run left alone."""
     job = job_for(tmp_path)

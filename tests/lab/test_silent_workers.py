@@ -13,7 +13,10 @@ from vslm.runs import pool
 from vslm.runs.pool import Order, run_orders
 from vslm.study.job import Job, Settings
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system stops no processes"),
+]
 
 # Answers an order, and stops itself before it in the folders that say so; each try leaves a letter there.
 WORKER = """

@@ -103,6 +103,7 @@ def test_a_screening_confirms_baseline_controls_and_the_best_on_fresh_seeds(
     assert "screened out, no verdict" in render(folder)
 
 
+@pytest.mark.slow
 def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_path: Path, pool: InThisProcess) -> None:
     """A rate that is far too small is widened upwards as often as allowed, recorded, marked, and used."""
     arms = {"plain": plain, "slow": vary(plain, {"optimizer.learning_rate": 1e-6})}
@@ -136,6 +137,7 @@ def test_a_tuning_gives_each_arm_its_rate_and_runs_it(plain: Experiment, tmp_pat
         run(vary(study, {"arms.slow.optimizer.learning_rate": 2e-6}), tmp_path / "s")
 
 
+@pytest.mark.slow
 def test_budgets_are_judged_together_and_say_how_the_difference_goes(
     plain: Experiment, tmp_path: Path, pool: InThisProcess
 ) -> None:
@@ -162,6 +164,7 @@ def test_budgets_are_judged_together_and_say_how_the_difference_goes(
         run(Study(question="?", baseline="plain", arms=arms, seeds=2, pilot=None), tmp_path / "s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "pilot"), [(1, None), (4, None), (1, Pilot()), (5, Pilot())])
 def test_a_study_that_is_stopped_anywhere_goes_on_to_the_same_answer(
     plain: Experiment, tmp_path: Path, pool: InThisProcess, every: int, pilot: Pilot | None
@@ -189,6 +192,7 @@ def without_times(folder: StudyFolder) -> dict[str, Any] | None:
     return pilot and {key: value for key, value in pilot.items() if key != "more_minutes"}
 
 
+@pytest.mark.slow
 def test_a_pilot_changes_the_order_of_the_runs_and_nothing_else(
     plain: Experiment, tmp_path: Path, pool: InThisProcess
 ) -> None:

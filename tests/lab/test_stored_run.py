@@ -81,6 +81,7 @@ def test_runs_that_choose_keep_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "weights").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_the_end_of_its_first_stage(tmp_path: Path) -> None:
     """The last weights of one stage are the first of the next, which are kept when it begins."""
     job = kept_job(tmp_path)
@@ -132,6 +133,7 @@ def test_counts_that_mean_nothing_are_refused(tmp_path: Path, count: int) -> Non
         vary(job_for(tmp_path).experiment, {"keep_weights": count})
 
 
+@pytest.mark.slow
 def test_the_plan_counts_their_disk_and_a_packed_study_leaves_them_out(
     place: Path, vslm: Callable, in_process: list
 ) -> None:

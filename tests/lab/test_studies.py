@@ -86,6 +86,7 @@ def test_a_folder_of_another_study_is_refused_and_left_as_it_was(place: Path, vs
     assert {path: path.read_bytes() for path in kept} == kept
 
 
+@pytest.mark.slow
 def test_a_corpus_may_move(place: Path, vslm: Callable, in_process: list[Order]) -> None:
     """Its fingerprint is by content: the same text elsewhere is the same study."""
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
@@ -96,6 +97,7 @@ def test_a_corpus_may_move(place: Path, vslm: Callable, in_process: list[Order])
     assert len(in_process) == before
 
 
+@pytest.mark.slow
 def test_matched_by_time_every_arm_gets_tokens_by_its_speed_and_keeps_them(
     place: Path, vslm: Callable, in_process: list[Order], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_run_that_fails_is_named_with_why_and_the_others_are_kept(
     assert (folder.path / "short" / "seed1" / "done.json").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_message_and_nothing_is_lost(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +208,7 @@ def test_a_full_disk_is_one_message_and_nothing_is_lost(
         assert names[0].read_bytes() == names[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_auto_looks_until_resolved_and_gives_up_by_time(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +232,7 @@ def test_auto_looks_until_resolved_and_gives_up_by_time(
     assert [look["seeds"] for look in folder.plain_verdict["arms"]["short"]["looks"]] == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm: Callable) -> None:
     """`--more-tokens` adds a stage; `start_from` begins with the weights; what does not fit is refused."""
     sizes = ["--depth", "1", "--width", "16", "--heads", "2", "--context-tokens", "17", "--vocabulary", "270"]
@@ -271,6 +276,7 @@ def test_a_finished_model_goes_on_and_can_be_where_arms_start(place: Path, vslm:
     assert "starts from have changed" in said.err
 
 
+@pytest.mark.slow
 def test_a_stage_that_was_stopped_goes_on_by_the_same_command(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +299,7 @@ def test_a_stage_that_was_stopped_goes_on_by_the_same_command(
     assert StudyFolder(place / "runs" / "train-corpus").study.plain()["arms"]["model"]["stages_tokens"] == [2000, 3000]
 
 
+@pytest.mark.slow
 def test_a_conversation_ends_cleanly_and_survives_what_the_tokenizer_does_not_know(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +326,7 @@ def test_a_conversation_ends_cleanly_and_survives_what_the_tokenizer_does_not_kn
     assert said.out == ""
 
 
+@pytest.mark.slow
 def test_what_streams_is_the_whole_text_and_never_half_a_character(place: Path, vslm: Callable) -> None:
     """The pieces joined are the decoded tokens; each is text by itself."""
     text = " ".join("äöü€😀"[i] * 3 for i in np.random.default_rng(3).integers(0, 5, 4000))
@@ -335,6 +343,7 @@ def test_what_streams_is_the_whole_text_and_never_half_a_character(place: Path, 
     assert "".join(pieces[1:]) == writer.tokenizer.decode(made)
 
 
+@pytest.mark.slow
 def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, vslm: Callable) -> None:
     """Other tokens or another device than the study began with, and a prediction written after it."""
     change(place, "seeds=2,", 'seeds=1, prediction="worse",')
@@ -350,6 +359,7 @@ def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, 
     assert StudyFolder(place / "runs" / "study").study.plain()["prediction"] == "worse"
 
 
+@pytest.mark.slow
 def test_torn_records_are_made_anew_from_the_checkpoint(place: Path, vslm: Callable) -> None:
     """A torn done.json is no end of a run, nor is one whose arrays are torn or gone: the run is made again."""
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
@@ -364,6 +374,7 @@ def test_torn_records_are_made_anew_from_the_checkpoint(place: Path, vslm: Calla
         assert numbers(place / "runs" / "study") == whole
 
 
+@pytest.mark.slow
 def test_seeds_of_another_machine_are_not_run_again_in_a_merged_folder(
     place: Path, vslm: Callable, in_process: list[Order]
 ) -> None:
@@ -391,6 +402,7 @@ def test_seeds_of_another_machine_are_not_run_again_in_a_merged_folder(
     assert numbers(place / "c") == kept
 
 
+@pytest.mark.slow
 def test_merged_halves_give_the_verdict_of_the_whole(place: Path, vslm: Callable) -> None:
     """Seed 0 here, seed 1 there; a packed half is small; what differs is refused."""
     for seeds, out in (("0-1", "whole"), ("0-0", "a"), ("1-1", "b")):
@@ -410,6 +422,7 @@ def test_merged_halves_give_the_verdict_of_the_whole(place: Path, vslm: Callable
     assert (differing.code, "arm 'short'" in differing.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_pack_is_one_file_and_merge_says_to_unpack_it(place: Path, vslm: Callable) -> None:
     """Into a folder that is made, without itself, under the study's name."""
     assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
@@ -425,6 +438,7 @@ def test_a_pack_is_one_file_and_merge_says_to_unpack_it(place: Path, vslm: Calla
     assert (said.code, "a folder" in said.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_budget_can_write_and_a_diverged_one_says_so(place: Path, vslm: Callable) -> None:
     """With specs of the study's own, wherever in the study it lies."""
     change(
@@ -451,6 +465,7 @@ full = Experiment(
     assert (said.code, "diverged at step" in said.err) == (2, True), said
 
 
+@pytest.mark.slow
 def test_the_noise_card_pairs_by_seed_and_needs_a_spread(
     place: Path, vslm: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

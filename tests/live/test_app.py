@@ -415,6 +415,7 @@ def test_hostile_names_and_questions_are_text(tmp_path: Path) -> None:
 # ---- speed ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_large_study_opens_at_once(tmp_path: Path) -> None:
     """40 runs x 2,000 points: a first visit reads and draws them in about a second, and the page is kept until a file
     changes. The limit is for cores that other processes press on, and for the best of a few visits.

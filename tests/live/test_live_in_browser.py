@@ -12,7 +12,7 @@ from synthetic_study import write_study
 from vslm.live.app import App
 from vslm.results.files import read_json, read_rows, write_json, write_rows
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EVIL = "</script><img src=x onerror=window.hacked=1><svg onload=window.hacked=1>"
 

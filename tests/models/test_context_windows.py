@@ -65,6 +65,7 @@ def test_the_named_patterns_cost_the_same_but_for_full() -> None:
     assert [window is None for window in found["third-full"]] == [False, False, True, False, False, True]
 
 
+@pytest.mark.slow
 def test_the_reach_is_what_a_change_reaches() -> None:
     """By changing one token: the last logits move exactly if it is within the reach."""
     for windows in ((1, 1, 1, 1), (3, 1, 5, 2), (None, 1, 1, 1), (60, 60, 1, 1)):

@@ -101,6 +101,7 @@ def test_at_the_start_every_token_is_about_as_likely() -> None:
         assert abs(loss.item() - 5.352) < 0.15
 
 
+@pytest.mark.slow
 def test_it_learns_to_look_back() -> None:
     """A few steps on a text that repeats itself: the loss of the second half falls far below chance."""
     torch.manual_seed(0)

@@ -255,6 +255,7 @@ def test_loops_that_only_training_cuts_are_refused_too() -> None:
         model.validate()
 
 
+@pytest.mark.slow
 def test_a_cut_is_part_of_one_graph() -> None:
     """What tells the loops' own streams from their input breaks no graph."""
     module = built(looped(PLAIN, times=4, inject=INJECT_SUM, gradient_loops=1))

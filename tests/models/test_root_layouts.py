@@ -233,6 +233,7 @@ def test_what_cannot_be_is_refused() -> None:
 SIZES_OF_GPT2 = {"depth": 2, "width": 12, "heads": 2, "context_tokens": 23}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

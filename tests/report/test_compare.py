@@ -337,6 +337,7 @@ def test_names_of_others_are_text_on_the_page(tmp_path: Path) -> None:
     assert html.count("</script>") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_the_page_opens_and_draws(two: tuple[Path, Path], browser: Any, width: int, scheme: str) -> None:

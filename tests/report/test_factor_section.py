@@ -114,6 +114,7 @@ def test_a_verdict_that_lacks_parts_is_shown_without_them(declared: Path, tmp_pa
     assert "What each factor is worth" in render(StudyFolder(path))
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_opens_at_any_width(declared: Path, tmp_path: Path, open_page: Opener) -> None:
     """Without a complaint, nothing wider than the window, every row with its name."""

@@ -262,6 +262,7 @@ def test_without_matplotlib_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @needs_matplotlib
 def test_figures_are_files(tmp_path: Path) -> None:
     """PNG, SVG and CSV of each, the same bytes when written again; `$` and `<` in a name are no formula and no tag."""

@@ -12,7 +12,7 @@ from vslm.report.figures.surface import step_edges
 from vslm.report.pages.study import write_report
 from vslm.results.folder import StudyFolder
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 HOSTILE = (
     "</script><script>window.hacked=1</script>",

@@ -9,7 +9,7 @@ from token_study import HOSTILE, TEXTS, token_arrays, tokenizer, write_token_stu
 
 from vslm.report.pages.study import write_report
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

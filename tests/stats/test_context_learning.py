@@ -98,6 +98,7 @@ def documents(generator: np.random.Generator, count: int, tokens_P: np.ndarray) 
     return 3 + 2 * tokens_P**-0.5 + level_N1 + 0.1 * generator.standard_normal((count, len(tokens_P)))
 
 
+@pytest.mark.slow
 def test_intervals_over_documents_hold_the_truth() -> None:
     """About 95 of 100 times: for the mean, whose documents differ in level, and for the exponent, which has none."""
     tokens_P = 2.0 ** np.arange(8)

@@ -96,6 +96,7 @@ def test_intervals_of_a_number_per_member_hold_the_truth(name: str) -> None:
     assert found >= 0.92
 
 
+@pytest.mark.slow
 def test_intervals_of_divergences_hold_the_truth() -> None:
     """Jensen-Shannon divergences of random distributions, which are bounded as those of prompts are."""
     rng = np.random.default_rng(13)

@@ -43,6 +43,7 @@ def test_values_that_do_not_scatter_have_an_exact_difference() -> None:
     assert (found.low, found.mean, found.high) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("num_a", "num_b", "ratio"), [(3, 3, 1.0), (3, 5, 3.0), (7, 3, 3.0), (7, 3, 30.0)])
 def test_it_covers_the_truth_at_least_as_often_as_it_says(num_a: int, num_b: int, ratio: float) -> None:
     """95 %, within what 4,000 trials can tell. Welch's fails at 7 and 3 values."""

@@ -66,6 +66,7 @@ def test_an_end_that_was_not_searched_is_not_resolved() -> None:
     assert fitted(-0.3, noise=1e-5).is_resolved
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """95% of 60 intervals, within three standard errors, at a noise that leaves most of them resolved."""
     inside = [fit.low <= 0.46 <= fit.high for fit in (fitted(0.46, noise=2e-3, seed=seed) for seed in range(60))]

@@ -187,6 +187,7 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(model: Model, tmp_path:
     assert np.array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler still uses it
 def test_every_count_gets_its_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More counts than torch would compile by itself; with a whole graph demanded, giving up would be an error."""

@@ -160,3 +160,16 @@ def test_text_of_which_nothing_counts_is_refused(tmp_path: Path, monkeypatch: py
         training_batch_of(split, context_tokens=11, batch_windows=3, data_seed=1, step=7, align_tokens=1)
     with pytest.raises(RunError, match="targets of train that are evaluated counts"):
         evaluation_windows_of(split, context_tokens=11)
+
+
+def test_a_part_has_the_rows_of_another_batch_that_go_with_it() -> None:
+    """However it is split, the shares of the other batch's mean add up to it."""
+    generator = torch.Generator().manual_seed(3)
+    tokens_BT = torch.randint(7, (6, 5), generator=generator)
+    own, other = Batch(tokens_BT, tokens_BT), Batch(tokens_BT + 1, tokens_BT + 1, tokens_BT.float())
+    loss_BT = torch.rand(6, 5, generator=generator)
+    assert own.part_beside(other) is other
+    beside = [part.part_beside(other) for part in own.parts(3)]
+    assert torch.equal(torch.cat([one.tokens_BT for one in beside]), other.tokens_BT)
+    shares = [one.mean(loss_BT[2 * place : 2 * place + 2]) for place, one in enumerate(beside)]
+    torch.testing.assert_close(torch.stack(shares).sum(), other.mean(loss_BT))

@@ -9,11 +9,13 @@ import pytest
 
 from vslm.core.errors import SpecError
 from vslm.data.corpus import prepare
+from vslm.data.documents import Document, Scored
 from vslm.data.sources import Worlds
 from vslm.data.tokenizers import BPE, load_tokenizer
 from vslm.data.word_tokenizer import Words, WorldWords
+from vslm.data.worlds.facts import facts_of
 from vslm.data.worlds.shards import Mix
-from vslm.data.worlds.universe import Universe
+from vslm.data.worlds.universe import SomeFacts, Universe
 
 UNIVERSE = Universe(people=61, first_names=16, last_names=32)
 SOURCE = Worlds(universe=UNIVERSE, facts=(2, 5), num_documents=211, context_tokens=131)
@@ -147,3 +149,81 @@ def test_what_cannot_be_made_is_refused(fields: dict, words: str) -> None:
     universe = Universe(people=8, relations=("job", "pet"))
     with pytest.raises(SpecError, match=words):
         replace(Worlds(universe=universe, num_documents=64), **fields)
+
+
+def test_rows_of_their_own_hold_the_same_questions_with_facts_and_without() -> None:
+    """Document by document the same questions and answers, the same split; in one the facts stand in front."""
+    opened = replace(
+        SOURCE, world="fixed", counts="answer", mix=Mix(two_hop=0), questions=3, own_rows="open", num_documents=307
+    )
+    closed = replace(opened, own_rows="closed")
+    pairs = list(zip(opened.documents(), closed.documents(), strict=True))
+    for one, other in pairs:
+        assert one.text[one.front :] == other.text[other.front :]
+        assert other.text.startswith("<ctx> <q>")
+        assert one.front > other.front == len("<ctx>")
+        answers = [[text[first:end] for first, end, _ in scored] for text, scored in (_scored(one), _scored(other))]
+        assert answers[0] == answers[1] != []
+    first, second = (prepare(source) for source in (opened, closed))
+    assert first.align_tokens == 131
+    for split in ("train", "select", "val"):
+        assert first.meta["judged"][split] == second.meta["judged"][split]
+        assert first.split(split).num_tokens == second.split(split).num_tokens
+    for fields in ({"counts": "all"}, {"context_share": 0.5}):
+        with pytest.raises(SpecError, match=f'{next(iter(fields))}: found .* with own_rows="open"'):
+            replace(opened, **fields)
+
+
+def _scored(document: Document) -> tuple[str, tuple[Scored, ...]]:
+    return document.text, document.scored or ()
+
+
+def test_parts_of_the_fixed_world_share_no_fact_and_are_all_of_it() -> None:
+    """Every question of a part is about one of its facts, with several questions and with facts in front, too."""
+    asked: list[set[tuple[str, str]]] = []
+    one_hop = Mix(one_hop=1, inverse=0, two_hop=0, comparison=0, negation=0, counting=0, unknown=0)
+    small = replace(SOURCE, universe=Universe(people=11, relations=("lives_in", "job"), first_names=16, last_names=16))
+    every = {(fact.subject, fact.relation.name) for fact in facts_of(small.universe)}
+    for some in (SomeFacts(end=0.3), SomeFacts(first=0.3)):
+        for share in (0.0, 1.0):
+            source = replace(small, world="fixed", mix=one_hop, questions=2, some=some, context_share=share)
+            found = set()
+            for document in source.documents():
+                for part in document.text.split("<q>")[1:]:
+                    question = part.split("?")[0]
+                    found |= {
+                        (name, "job" if any(word in question for word in ("job", "work", "trade")) else "lives_in")
+                        for name in small.universe.names("fixed")[:11]
+                        if name in question
+                    }
+            asked.append(found)
+    assert asked[0] == asked[1]
+    assert asked[2] == asked[3]
+    assert not asked[0] & asked[2]
+    assert asked[0] | asked[2] == every
+    assert len(facts_of(small.universe, SomeFacts(end=0.3))) == len(asked[0])
+    with pytest.raises(SpecError, match='some: found a part of the facts of world="fresh"'):
+        replace(small, some=SomeFacts(end=0.3), mix=one_hop)
+    with pytest.raises(SpecError, match="mix: found other questions beside one_hop"):
+        replace(SOURCE, world="fixed", some=SomeFacts(end=0.3))
+    with pytest.raises(SpecError, match="some: none of 22 facts is in it"):
+        replace(small, world="fixed", mix=one_hop, some=SomeFacts(end=1e-9))
+    with pytest.raises(SpecError, match=r"0 <= first < end <= 1"):
+        SomeFacts(first=0.5, end=0.5)
+
+
+def test_one_world_is_known_and_others_are_read() -> None:
+    """The fixed world has a share of contexts of its own."""
+    source = replace(SOURCE, world="both", fixed_context_share=0.0, mix=Mix(inverse=0, counting=0, unknown=0))
+    for number, document in enumerate(source.documents()):
+        assert document.text.startswith("<ctx> <q>") == (number % 2 == 0)
+    with pytest.raises(SpecError, match=r'fixed_context_share: found 0\.0 of world="fresh"'):
+        replace(SOURCE, fixed_context_share=0.0)
+
+
+def test_answers_of_one_type_are_told() -> None:
+    """The values that the universe has of each kind; people where somebody has a friend."""
+    assert set(SOURCE.answer_types()) >= {"city", "job", "person", "year"}
+    assert SOURCE.answer_types()["person"] == UNIVERSE.names("fixed")[:61]
+    few = replace(SOURCE, universe=Universe(people=11, relations=("job",), num_values=3))
+    assert few.answer_types() == {"job": ("baker", "barber", "butcher")}

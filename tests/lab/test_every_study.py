@@ -67,7 +67,7 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     study = study_of(name)
     train = SimpleNamespace(num_tokens=3_000_000)
     corpus = SimpleNamespace(
-        vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}
+        vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py

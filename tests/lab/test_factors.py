@@ -138,6 +138,7 @@ def test_a_plan_has_a_row_per_factor_and_what_arms_would_take(monkeypatch: pytes
         tokenizer_fingerprint="one",
         train=SimpleNamespace(num_tokens=3_000_000),
         meta={},
+        further={},
     )
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))

@@ -80,7 +80,7 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     windows = study("windows")
     train = SimpleNamespace(num_tokens=3_000_000)
     corpus = SimpleNamespace(
-        vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}
+        vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
     monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources import Worlds
-from vslm.data.worlds.facts import fixed_world
+from vslm.data.worlds.facts import facts_of, fixed_world
 from vslm.data.worlds.solver import parse_context, parse_question, solve
-from vslm.data.worlds.universe import Universe
+from vslm.data.worlds.universe import SomeFacts, Universe
 from vslm.measure.answer_accuracy import AnswerAccuracy
 
 UNIVERSE = Universe(people=29, relations=("job", "lives_in", "country", "friend"), first_names=16, last_names=32)
@@ -147,3 +147,26 @@ def test_what_cannot_be_asked_is_refused(fields: dict, words: str) -> None:
     """Before any run."""
     with pytest.raises(SpecError, match=words):
         replace(MEASURE, **fields)
+
+
+def test_a_part_of_the_facts_is_asked_about_alone(corpus: Corpus) -> None:
+    """One that knows a part of the fixed world answers all of that part and nothing of the rest; bits are scaled by how
+    many facts there are.
+    """
+    part, rest = SomeFacts(end=0.4), SomeFacts(first=0.4)
+    known = {(fact.subject, fact.relation.name): fact.value for fact in facts_of(UNIVERSE, part)}
+
+    def knows(context: str, question: str) -> str:
+        query = parse_question(question)
+        return known.get((query.entities[0], query.relations[0].name), "nothing")
+
+    found = []
+    for some in (part, rest):
+        measure = replace(MEASURE, some=some, splits=("S1", "S3"))
+        evaluator = measure.build(model=Answering(corpus, knows), corpus=corpus, context_tokens=CONTEXT_TOKENS)  # type: ignore[arg-type]
+        taken = evaluator(Answering(corpus, knows))  # type: ignore[arg-type]
+        found.append(float(taken["accuracy_s1"]))
+        assert taken["num_examples_P"].sum() == 2 * MEASURE.num_examples
+    assert found == [1.0, 0.0]
+    with pytest.raises(SpecError, match="some: none of"):
+        replace(MEASURE, some=SomeFacts(end=1e-9))

@@ -5,6 +5,8 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vslm.core.errors import SpecError
+from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Batch
 from vslm.data.reading.notes import Notes
@@ -30,9 +32,15 @@ from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
+from vslm.objectives.forget import Forget, Retain
+from vslm.objectives.gap_gated import GapGated, gate
+from vslm.objectives.gradient_ascent import GradientAscent
+from vslm.objectives.max_entropy import MaxEntropy
 from vslm.objectives.next_token import NextToken
-from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
-from vslm.study.catalog import KINDS, OBJECTIVES
+from vslm.objectives.npo import NPO
+from vslm.objectives.objective import Further, Lowered, Lowers, Objective, Passes
+from vslm.objectives.priors import priors_of
+from vslm.study.catalog import FORGETTERS, KINDS, OBJECTIVES
 
 VOCABULARY, CONTEXT_TOKENS = 29, 11
 PLAIN = uniform(depth=2, width=12, heads=2, context_tokens=CONTEXT_TOKENS)
@@ -84,6 +92,7 @@ def _fact_loading() -> FactLoading:
     )
 
 
+SOURCE = Text("corpus.txt")
 CASES: dict[str, tuple[Model, Objective]] = {
     "next token": (PLAIN, NextToken()),
     "next token of a model with exits": (ahead(PLAIN, tokens=3), NextToken()),
@@ -95,12 +104,22 @@ CASES: dict[str, tuple[Model, Objective]] = {
     "fact loading": (PLAIN, _fact_loading()),
     "fact loading of drawn loops": (DRAWN, DrawnLoops(objective=_fact_loading())),
     "two passes": (PLAIN, TwoPasses()),
+    "forgetting by the prior": (PLAIN, Forget(forget=SOURCE, by=MaxEntropy())),
+    "forgetting by preference, some kept": (
+        PLAIN,
+        Forget(forget=SOURCE, by=NPO(beta=0.7), weight=0.3, retain=Retain(source=SOURCE, weight=1.3)),
+    ),
+    "forgetting by ascent": (PLAIN, Forget(forget=SOURCE, by=GradientAscent(), weight=0.2)),
+    "forgetting of drawn loops": (DRAWN, DrawnLoops(objective=Forget(forget=SOURCE, by=NPO()))),
+    "gap-gated": (PLAIN, GapGated(closed=SOURCE, weight=0.7)),
 }
 
 
 def test_every_class_of_the_catalog_is_tried() -> None:
     """A new one belongs into the cases above."""
     assert set(OBJECTIVES.values()) <= {type(objective) for _, objective in CASES.values()}
+    ways = {type(objective.by) for _, objective in CASES.values() if isinstance(objective, Forget)}
+    assert set(FORGETTERS.values()) == ways
 
 
 def passes_of(spec: Model, model: LanguageModel, made: Callable | None = None) -> Passes:
@@ -113,7 +132,17 @@ def passes_of(spec: Model, model: LanguageModel, made: Callable | None = None) -
         finished_model=lambda run: _teacher(run),
         start=TEACHER,
         encode=lambda text: np.frombuffer(text.encode(), dtype=np.uint8) % VOCABULARY,
+        further={name: further(seed) for seed, name in enumerate(("forget", "retain.source", "closed"), start=5)},
     )
+
+
+def further(seed: int) -> Further:
+    """A corpus of random tokens of which a third count, and its batches."""
+    tokens_N = np.random.default_rng(seed).integers(VOCABULARY, size=500)
+    train = SimpleNamespace(tokens=tokens_N, num_tokens=500, weights=(tokens_N % 3 == 0).astype(np.float32))
+    encode = SimpleNamespace(encode=lambda text: np.frombuffer(text.encode(), dtype=np.uint8) % VOCABULARY)
+    corpus: Any = SimpleNamespace(train=train, vocabulary=VOCABULARY, tokenizer=encode)
+    return Further(corpus, lambda step: batch_of(weights=True, seed=seed + step))
 
 
 def _teacher(run: str) -> LanguageModel:
@@ -121,9 +150,9 @@ def _teacher(run: str) -> LanguageModel:
     return LONGER.build(vocabulary=VOCABULARY, init=Init(9)).eval().requires_grad_(requires_grad=False)
 
 
-def batch_of(num_rows: int = 6, *, weights: bool = False) -> Batch:
+def batch_of(num_rows: int = 6, *, weights: bool = False, seed: int = 1) -> Batch:
     """Random tokens; where asked for, with weights of which some are 0."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     tokens_BT1 = torch.randint(VOCABULARY, (num_rows, CONTEXT_TOKENS + 1), generator=generator)
     weight_BT = torch.randint(0, 3, (num_rows, CONTEXT_TOKENS), generator=generator).float() if weights else None
     return Batch(tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous(), weight_BT)
@@ -241,6 +270,123 @@ def test_a_text_that_the_teacher_cannot_read_with_a_window_is_refused() -> None:
         ContextDistillation(context="abc").build(model, dataclasses.replace(passes, start=None))
 
 
+def _forgotten(by: Any) -> tuple[Tensor, Batch, LanguageModel]:
+    """F of the first step alone: what is lowered less the loss of the text."""
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    passes, batch = passes_of(PLAIN, model), batch_of()
+    lowered, loss_BT = Forget(forget=SOURCE, by=by).build(model, passes)(batch, 0)
+    return lowered - loss_BT.mean(), passes.further["forget"].batch(0), model
+
+
+def test_preference_by_hand() -> None:
+    """-(2 / beta) mean ln sigmoid(beta (nll - nll of the start)) over whole answers; lower for unlikely ones."""
+    beta = 0.7
+    f, forget, model = _forgotten(NPO(beta=beta))
+    weight_BT = forget.weight_BT
+    assert weight_BT is not None
+    own_BT, start_BT = (
+        token_loss(one, forget.tokens_BT, forget.targets_BT).double() for one in (model, _teacher(TEACHER))
+    )
+    terms = []
+    for row in range(len(forget)):
+        place = 0
+        while place < CONTEXT_TOKENS:
+            end = place
+            while end < CONTEXT_TOKENS and weight_BT[row, end] > 0:
+                end += 1
+            if end > place:
+                further = (own_BT - start_BT)[row, place:end].sum()
+                terms.append(-2 / beta * torch.log(torch.sigmoid(beta * further)))
+            place = end + 1
+    torch.testing.assert_close(f.double(), torch.stack(terms).mean(), rtol=1e-4, atol=1e-5)
+    f.backward()
+    gradient = [p.grad.clone() for p in model.parameters()]
+    model.zero_grad()
+    forget.mean(token_loss(model, forget.tokens_BT, forget.targets_BT)).backward()
+    assert sum((a * p.grad).sum() for a, p in zip(gradient, model.parameters(), strict=True)) < 0
+
+
+def test_ascent_is_minus_the_loss() -> None:
+    """Of the answers that are to be forgotten."""
+    f, forget, model = _forgotten(GradientAscent())
+    torch.testing.assert_close(f, -forget.mean(token_loss(model, forget.tokens_BT, forget.targets_BT)))
+
+
+def test_the_prior_is_of_the_type_and_the_distance_is_bounded() -> None:
+    """By hand, of two types that the source tells; 0 for who answers with the prior itself."""
+
+    class Typed:
+        def answer_types(self) -> dict[str, tuple[str, ...]]:
+            return {"letter": ("a", "b"), "digit": ("1", "2", "3")}
+
+    tokens = {" ": 0, "a": 1, "b": 2, "1": 3, "2": 4, "3": 5, ".": 6}
+    train = SimpleNamespace(
+        tokens=np.array([1, 1, 2, 3, 4, 6, 0]), num_tokens=7, weights=np.array([1, 1, 1, 1, 3, 1, 0])
+    )
+    encode = SimpleNamespace(encode=lambda text: np.array([tokens[text[1:]]]))
+    corpus: Any = SimpleNamespace(train=train, vocabulary=7, tokenizer=encode)
+    priors = priors_of(corpus, Typed(), torch.device("cpu"))  # type: ignore[arg-type]
+    rows = priors.prior_KV[priors.type_V[torch.tensor([2, 5, 6])]]
+    expected = [[0, 2 / 3, 1 / 3, 0, 0, 0, 0], [0, 0, 0, 1 / 4, 3 / 4, 0, 0], [0, 0, 0, 0, 0, 0, 1]]
+    torch.testing.assert_close(rows, torch.tensor(expected))
+    targets_BT = torch.tensor([[2, 5, 6]])
+    same = priors.divergence(rows[None].clamp_min(1e-30).log(), targets_BT)
+    torch.testing.assert_close(same, torch.zeros(1, 3), atol=1e-5, rtol=0)
+    even = priors.divergence(torch.zeros(1, 3, 7), targets_BT)
+    p = torch.tensor(expected)
+    by_hand = torch.where(p > 0, p * (p * 7).log(), 0.0).sum(dim=-1)
+    torch.testing.assert_close(even[0], by_hand)
+
+
+def test_the_gate_opens_where_facts_help_and_has_no_gradient() -> None:
+    """l_open + (1 - g) l_closed + weight g KL by hand, and the numbers that are noted."""
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    noted: dict[str, float] = {}
+    passes = dataclasses.replace(passes_of(PLAIN, model), note=lambda name, value: noted.update({name: value.item()}))
+    objective = GapGated(closed=SOURCE, tau=0.4, weight=0.6)
+    batch, closed = batch_of(weights=True), passes.further["closed"]
+    lowered, loss_BT = objective.build(model, passes)(batch, 2)
+    beside = closed.batch(2)
+    closed_BT = token_loss(model, beside.tokens_BT, beside.targets_BT)
+    gate_BT = gate(loss_BT, closed_BT, 0.4)
+    assert not gate_BT.requires_grad
+    assert (gate_BT[closed_BT > loss_BT] > 0).all()
+    assert (gate_BT[closed_BT <= loss_BT] == 0).all()
+    kl_BT = priors_of(closed.corpus, SOURCE, torch.device("cpu")).divergence(model(beside.tokens_BT), beside.targets_BT)
+    expected = batch.mean(loss_BT + (1 - gate_BT) * closed_BT + 0.6 * gate_BT * kl_BT)
+    torch.testing.assert_close(lowered, expected)
+    means = {"gate": gate_BT, "open_nats": loss_BT, "closed_nats": closed_BT}
+    assert noted == pytest.approx({name: batch.mean(value).item() for name, value in means.items()}, rel=1e-5)
+    assert set(objective.numbers()) == set(noted)
+
+
+def test_what_forgetting_cannot_mean_is_refused() -> None:
+    """No start where one is compared with, weights that do nothing, a corpus in which all counts, other targets."""
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    passes = dataclasses.replace(passes_of(PLAIN, model), start=None)
+    for objective in (
+        Forget(forget=SOURCE, by=NPO()),
+        Forget(forget=SOURCE, by=MaxEntropy(), retain=Retain(source=SOURCE)),
+    ):
+        assert objective.reads_start
+        with pytest.raises(SpecError, match="no run to start from"):
+            objective.build(model, passes)
+    assert not Forget(forget=SOURCE, by=MaxEntropy()).reads_start
+    with pytest.raises(SpecError, match="weight: found 0"):
+        Forget(forget=SOURCE, by=NPO(), weight=0.0)
+    with pytest.raises(SpecError, match="tau: found 0"):
+        GapGated(closed=SOURCE, tau=0.0)
+    own, further_one = ({"description": "d", "judged": {"train": name}} for name in ("a", "b"))
+    train = SimpleNamespace(num_tokens=7)
+    other = SimpleNamespace(meta=further_one, has_weights=True, train=train)
+    corpus: Any = SimpleNamespace(meta=own, train=train, further={"forget": other, "closed": other})
+    with pytest.raises(DataError, match="closed: its targets are not those of the data"):
+        GapGated(closed=SOURCE).check_corpora(corpus)
+    other.has_weights = False
+    with pytest.raises(DataError, match="forget: in d every token counts"):
+        Forget(forget=SOURCE, by=NPO()).check_corpora(corpus)
+
+
 @pytest.mark.parametrize(
     ("model", "objective", "words"),
     [
@@ -276,7 +422,7 @@ def test_every_pass_goes_through_what_the_run_makes_of_it() -> None:
 
         passes = passes_of(spec, model, made)
         passes = dataclasses.replace(passes, token_loss=made(passes.token_loss, model))
-        objective.build(model, passes)(batch_of(2), 0)
+        objective.build(model, passes)(batch_of(), 0)
         assert calls, name
 
 

@@ -31,12 +31,14 @@ class Batch:
         targets_BT: the token behind each.
         weight_BT: how much each target counts, fp32, 0 or more; None: all the same.
         whole: the batch that this is a part of; None: it is whole.
+        place: which of how many parts it is, from 0; (0, 1) of a whole one.
     """
 
     tokens_BT: Tensor
     targets_BT: Tensor
     weight_BT: Tensor | None = None
     whole: "Batch | None" = field(default=None, repr=False)
+    place: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         """Rows."""
@@ -54,7 +56,16 @@ class Batch:
             return [self]
         tokens, targets = self.tokens_BT.chunk(count), self.targets_BT.chunk(count)
         weights = [None] * len(tokens) if self.weight_BT is None else self.weight_BT.chunk(count)
-        return [Batch(*part, whole=self) for part in zip(tokens, targets, weights, strict=True)]
+        parts = zip(tokens, targets, weights, strict=True)
+        return [Batch(*part, whole=self, place=(number, count)) for number, part in enumerate(parts)]
+
+    def part_beside(self, other: "Batch") -> "Batch":
+        """The part of another batch with as many rows that goes with this part of its own: all of it, of a whole one.
+
+        So a mean of it is its share of the other batch's, and the shares of all parts add up.
+        """
+        number, count = self.place
+        return other.parts(count)[number]
 
     def mean(self, loss_nats_BT: Tensor, *, further: int = 0) -> Tensor:
         """The mean loss of the targets that count; of a part, its share of the whole batch's.

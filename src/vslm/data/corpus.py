@@ -25,7 +25,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,11 +100,19 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus that is ready to train on. Cheap to open and to send to another process."""
+    """A corpus that is ready to train on. Cheap to open and to send to another process.
+
+    Args:
+        folder: where it lies.
+        meta: its record.
+        evaluated_split: "val", or "select" for a run that is made to choose.
+        further: other corpora with the same ids that training reads beside it, by name.
+    """
 
     folder: Path
     meta: dict[str, Any]
-    evaluated_split: SplitName = "val"  # "select" for a run that is made to choose
+    evaluated_split: SplitName = "val"
+    further: Mapping[str, "Corpus"] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -180,15 +188,23 @@ class Corpus:
             raise DataError(str(self.folder), damage, "", do)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Corpus, (self.folder, self.meta, self.evaluated_split)
+        return Corpus, (self.folder, self.meta, self.evaluated_split, dict(self.further))
 
 
-def prepare(source: Source, *, say: Say | None = None, models: OpenModel | None = None) -> Corpus:
+def prepare(
+    source: Source,
+    *,
+    say: Say | None = None,
+    models: OpenModel | None = None,
+    tokenizer: FittedTokenizer | None = None,
+) -> Corpus:
     """The corpus of a source: from the cache, or built now.
 
     Args:
+        source: of the text.
         say: told in words what is done, what was found, and what is waited for.
         models: opens the runs that a source reads with.
+        tokenizer: of another corpus, whose ids this one gets; None: the source's own, fitted to it.
     Raises: DataError or SpecError, with a place in the source, for a corpus that cannot be used; RunError when the
         cache cannot be written.
     """
@@ -197,20 +213,21 @@ def prepare(source: Source, *, say: Say | None = None, models: OpenModel | None 
     try:
         key = _identity_key(source)
     except DataError as gone:
-        if (corpus := _prepared_before(source)) is None:
+        if (corpus := _prepared_before(source, tokenizer)) is None:
             raise
         say(f"{gone.where}: {gone.found}; the corpus that was prepared from it before is used")
         return corpus
     try:
         known = _already_read(key)
-        corpus, documents = _opened(_folder(source, known)) if known else None, None
+        corpus, documents = _opened(_folder(source, known, tokenizer)) if known else None, None
         if corpus is None:
             # Read anew, whatever was noted of them: a note that is damaged would give the corpus another name.
             documents = Readings(source, notes, models)
             known = _Known(documents.content, documents.num_bytes, notes.lines())
             for words in known.read:
                 say(words)
-            corpus = _opened(_folder(source, known)) or _built_once(source, documents, _folder(source, known), say)
+            folder = _folder(source, known, tokenizer)
+            corpus = _opened(folder) or _built_once(source, documents, folder, say, tokenizer)
     except OSError as error:
         found = "the cache of corpora cannot be used"
         raise refused(error, home(), found=found, do=_ROOM) from error
@@ -221,7 +238,8 @@ def prepare(source: Source, *, say: Say | None = None, models: OpenModel | None 
                 if name is not None:
                     write_json(_read_record(name), known._asdict())
     # One corpus may be read from several places: what is said is how it was read now, not how it was built.
-    return Corpus(corpus.folder, {**corpus.meta, "read": [*known.read, *_fewer_ids(source, corpus.vocabulary)]})
+    read = [*known.read, *_fewer_ids(source, corpus.vocabulary, tokenizer)]
+    return Corpus(corpus.folder, {**corpus.meta, "read": read})
 
 
 class _Known(NamedTuple):
@@ -238,16 +256,16 @@ class _Known(NamedTuple):
     read: list[str]
 
 
-def _prepared_before(source: Source) -> Corpus | None:
+def _prepared_before(source: Source, tokenizer: FittedTokenizer | None) -> Corpus | None:
     """The corpus of what was last found in a source that is gone; None where none was prepared with this tokenizer."""
     known = _already_read(_name_of(source))
-    corpus = _opened(_folder(source, known)) if known else None
+    corpus = _opened(_folder(source, known, tokenizer)) if known else None
     return None if corpus is None or known is None else Corpus(corpus.folder, {**corpus.meta, "read": known.read})
 
 
-def _fewer_ids(source: Source, vocabulary: int) -> Iterator[str]:
+def _fewer_ids(source: Source, vocabulary: int, tokenizer: FittedTokenizer | None) -> Iterator[str]:
     """What is said where a text supports fewer ids than the default."""
-    wanted = source.tokenizer.known_vocabulary
+    wanted = None if tokenizer is not None else source.tokenizer.known_vocabulary
     if wanted is not None and vocabulary < wanted:
         yield f"the text is too small for {wanted:,} ids, the default: the tokenizer has the {vocabulary:,} it supports"
 
@@ -267,7 +285,7 @@ def open_corpus(fingerprint: str) -> Corpus:
     return corpus
 
 
-def _folder(source: Source, known: _Known) -> Path:
+def _folder(source: Source, known: _Known, tokenizer: FittedTokenizer | None) -> Path:
     """Where the corpus of a source lies once it is made: its name is the fingerprint."""
     made_by = [FORMAT, known.content, to_plain(source.tokenizer), to_plain(source.splits)]
     if source.align_tokens != 1:  # left out otherwise, so that corpora keep their names
@@ -276,6 +294,8 @@ def _folder(source: Source, known: _Known) -> Path:
         made_by.append({"own_row_tokens": source.own_row_tokens})
     if source.row_tokens is not None:
         made_by.append({"row_tokens": source.row_tokens})
+    if tokenizer is not None:
+        return _named_folder([*made_by, {"ids_of": tokenizer.fingerprint}])
     most = source.tokenizer.most_train_bytes
     if most is not None and known.num_bytes > most:  # as well
         made_by.append({"most_train_bytes": most})
@@ -287,6 +307,10 @@ def _folder(source: Source, known: _Known) -> Path:
         made_by.append({"tokenizer": made_of})
     if is_own(type(source.tokenizer)):
         made_by.append({"own_code": parts_of_class(type(source.tokenizer))})
+    return _named_folder(made_by)
+
+
+def _named_folder(made_by: list[Any]) -> Path:
     return home() / "corpora" / hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -384,7 +408,9 @@ def _opened(folder: Path, say: Say | None = None) -> Corpus | None:
     return None
 
 
-def _built_once(source: Source, documents: Readings, folder: Path, say: Say) -> Corpus:
+def _built_once(
+    source: Source, documents: Readings, folder: Path, say: Say, tokenizer: FittedTokenizer | None
+) -> Corpus:
     folder.parent.mkdir(parents=True, exist_ok=True)
     place = folder.with_name(f"{folder.name}.lock")
     taken = lock(place, wait=False)
@@ -393,13 +419,13 @@ def _built_once(source: Source, documents: Readings, folder: Path, say: Say) -> 
         taken = lock(place, wait=True)
     try:
         # Another process may have built it while we waited.
-        return _opened(folder, say) or _built(source, documents, folder, say)
+        return _opened(folder, say) or _built(source, documents, folder, say, tokenizer)
     finally:
         if taken is not None:
             taken.release()
 
 
-def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpus:
+def _built(source: Source, documents: Readings, folder: Path, say: Say, given: FittedTokenizer | None) -> Corpus:
     started = time.perf_counter()
     say(f"preparing {source.describe()}")
     parts = split_documents(
@@ -411,17 +437,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     )
     for words in _remarks(parts.num_documents, parts.num_repeats, parts.block_characters):
         say(words)
-    most = source.tokenizer.most_train_bytes
-    if most is not None and documents.num_bytes > most:
-        say(f"the tokenizer is made from at most {most / 2**20:,.0f} MB of train, chosen by hash")
-    try:
-        tokenizer = source.tokenizer.fit(
-            parts.train_texts(most),
-            held_out=_held_out(parts, source.own_row_tokens),
-            separated=parts.num_documents > 1,
-        )
-    except SpecError as error:
-        raise error.within("data.tokenizer") from None
+    tokenizer = _fitted(source, documents, parts, say) if given is None else given
     _clear(folder)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     temporary.mkdir()
@@ -446,7 +462,7 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
             "description": source.describe(),
             "vocabulary": tokenizer.vocabulary,
             "tokenizer_fingerprint": tokenizer.fingerprint,
-            "tokenizer": to_plain(source.tokenizer),
+            "tokenizer": to_plain(source.tokenizer) if given is None else {"ids_of": given.fingerprint},
             "shares": to_plain(source.splits),
             "dtype": dtype,
             **({"has_weights": True, "weights": weights} if has_weights else {}),
@@ -470,10 +486,25 @@ def _built(source: Source, documents: Readings, folder: Path, say: Say) -> Corpu
     for words in _own_rows_words(written, source.own_row_tokens):
         say(words)
     counts = ", ".join(f"{name} {splits[name]['num_tokens']:,}" for name in SPLITS)
-    for words in _fewer_ids(source, tokenizer.vocabulary):
+    for words in _fewer_ids(source, tokenizer.vocabulary, given):
         say(words)
     say(f"tokens: {counts}; {tokenizer.vocabulary:,} ids; {time.perf_counter() - started:.1f} s")
     return Corpus(folder, meta)
+
+
+def _fitted(source: Source, documents: Readings, parts: SplitDocuments, say: Say) -> FittedTokenizer:
+    """The tokenizer of a source, made from its training split."""
+    most = source.tokenizer.most_train_bytes
+    if most is not None and documents.num_bytes > most:
+        say(f"the tokenizer is made from at most {most / 2**20:,.0f} MB of train, chosen by hash")
+    try:
+        return source.tokenizer.fit(
+            parts.train_texts(most),
+            held_out=_held_out(parts, source.own_row_tokens),
+            separated=parts.num_documents > 1,
+        )
+    except SpecError as error:
+        raise error.within("data.tokenizer") from None
 
 
 def _remarks(num_documents: int, num_repeats: int, block_characters: int | None) -> Iterator[str]:

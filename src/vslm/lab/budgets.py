@@ -164,6 +164,7 @@ class Bench:
             corpus=self.corpora[arm].fingerprint,
             start_sha256=start_checksum(experiment),
             objective_sha256=objective_checksums(experiment),
+            objective_corpora=tuple(one.fingerprint for one in self.corpora[arm].further.values()) or None,
         )
 
     def _guessed_tokens(self, options: Options, rounds: float) -> int:

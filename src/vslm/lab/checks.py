@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.adapter_checks import check_adapter, check_model_of_start
+from vslm.lab.further import further_corpora
 from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.model_checks import check_counts
 from vslm.lab.own_builds import check_builds
@@ -46,11 +48,17 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
     corpora: dict[str, Corpus] = {}
     chooses = bool(study.screen or study.tune)
     prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
+    prepared_beside: dict[tuple[Source, str | None], Corpus] = {}
     for arm, experiment in study.arms.items():
         try:
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say, models=ready_model)
             corpora[arm] = prepared[experiment.data]
+            if experiment.objective is not None:
+                further = further_corpora(experiment, corpora[arm], prepared_beside, say)
+                corpora[arm] = dataclasses.replace(corpora[arm], further=further)
+                with _said_at("objective"):
+                    experiment.objective.check_corpora(corpora[arm])
             _check_windows(experiment, corpora[arm], chooses=chooses, judging=study.primary.of(experiment))
             check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
         except SpecError as error:

@@ -14,13 +14,13 @@ from vslm.core.declarations import place_of_class
 from vslm.core.errors import RunError, SpecError, VslmError
 from vslm.core.types import describe
 from vslm.core.user_modules import is_own, line_of
-from vslm.data.batches import Batch
+from vslm.data.batches import Batch, training_batch_of
 from vslm.data.corpus import Corpus
 from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
-from vslm.objectives.objective import Objective, Passes
+from vslm.objectives.objective import Further, Objective, Passes
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.runs.stored_run import StoredRun
 from vslm.study.experiment import Experiment
@@ -67,7 +67,8 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
 
 
 def check_objective(objective: Objective, experiment: Experiment, model: LanguageModel, corpus: Corpus) -> None:
-    """Try one batch of three windows, in two parts, as accumulation would pass it.
+    """Try one batch of three windows, in two parts, as accumulation would pass it; a whole batch of the run where
+    further text is read beside it.
 
     Raises: SpecError at its class, for what it returns, and whatever its build refuses.
     """
@@ -81,12 +82,19 @@ def check_objective(objective: Objective, experiment: Experiment, model: Languag
         start=start if isinstance(start, str) else None,
         encode=corpus.tokenizer.encode,
         separator=corpus.tokenizer.end_of_text,
+        further={
+            name: Further(one, lambda step, one=one: _first_batch(one, experiment))
+            for name, one in corpus.further.items()
+        },
     )
     lowers = objective.build(model, passes)
     num_tokens = min(spec.context_tokens, _FEW_TOKENS)
     tokens_BT1 = torch.arange(3 * (num_tokens + 1)).reshape(3, -1) % vocabulary
+    batch = Batch(tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous())
+    if corpus.further:  # which go with rows of the run's own text
+        batch = _first_batch(corpus, experiment)
     place = place_of_class(type(objective))
-    for part in Batch(tokens_BT1[:, :-1].contiguous(), tokens_BT1[:, 1:].contiguous()).parts(2):
+    for part in batch.parts(2):
         found = lowers(part, 0)
         name = f"{type(objective).__name__}.build(...)(batch, step)"
         if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(one, Tensor) for one in found)):
@@ -97,6 +105,17 @@ def check_objective(objective: Objective, experiment: Experiment, model: Languag
             found = f"{name} returned {shapes}{'' if lowered.requires_grad else ', the first without a gradient'}"
             allowed = f"a number with a gradient, and the loss of every target, here {list(part.targets_BT.shape)}"
             raise SpecError(place, found, allowed, "take means with batch.mean(loss_BT)")
+
+
+def _first_batch(corpus: Corpus, experiment: Experiment) -> Batch:
+    return training_batch_of(
+        corpus.train,
+        context_tokens=experiment.model.context_tokens,
+        batch_windows=experiment.batch_windows,
+        data_seed=0,
+        step=0,
+        align_tokens=corpus.align_tokens,
+    )
 
 
 def _check_optimizer(spec: Optimizer, model: nn.Module) -> None:

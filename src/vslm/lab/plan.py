@@ -22,6 +22,7 @@ from vslm.lab.budgets import (
     tokens_of_arm,
 )
 from vslm.lab.checks import prepared_corpora
+from vslm.lab.further import further_rows, words_of_further
 from vslm.lab.machine_card import shape_of, speed_seen
 from vslm.lab.memory import state_numbers
 from vslm.lab.model_checks import check_models
@@ -129,6 +130,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
             "relative_sizes": relative[arm],
             "tokens": tokens,
             "passes": passes(tokens, corpora[arm]),
+            "further": further_rows(tokens, corpora[arm]),
             "minutes": tokens * flops[arm] / flops_rate / 60,
             "blocks": [to_plain(row) for row in folded(block_table(experiment.model))],
             "disk_mb": _disk_bytes(study, experiment, vocabulary, len(seeds)) / 1e6,
@@ -176,12 +178,20 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "pilot": _pilot(study, len(seeds)),
         "earlier_pilots": earlier_pilots(baseline, corpora[study.baseline]),
-        "read": list(dict.fromkeys(words for corpus in corpora.values() for words in corpus.meta.get("read", []))),
+        "read": list(
+            dict.fromkeys(
+                words
+                for corpus in corpora.values()
+                for one in (corpus, *corpus.further.values())
+                for words in one.meta.get("read", [])
+            )
+        ),
         "checked": checked.words,
         "lints": [
             *checked.lints,
             *_lints(study, arms, seeds, resolvable),
             *_lints_of_tokenizers(study, corpora),
+            *words_of_further({arm: row["further"] for arm, row in arms.items()}),
             *lints_of_passes({arm: row["tokens"] for arm, row in arms.items()}, corpora),
         ],
     }

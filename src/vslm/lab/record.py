@@ -123,7 +123,11 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         plan=PlanRecord(looks=list(plan.looks), errors=list(plan.errors), reserve=plan.reserve),
         settings=settings,
         tokens_per_second=rate,
-        corpora={corpus.fingerprint: CorpusRecord.from_plain(corpus.meta) for corpus in bench.corpora.values()},
+        corpora={
+            one.fingerprint: CorpusRecord.from_plain(one.meta)
+            for corpus in bench.corpora.values()
+            for one in (corpus, *corpus.further.values())
+        },
         fingerprint=fingerprint({arm: row.fingerprint for arm, row in rows.items()}),
         vslm_version=vslm.__version__,
         created=before.created if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
@@ -169,6 +173,7 @@ def _row(bench: Bench, arm: str) -> ArmRecord:
         bytes_per_token=scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
         start_sha256=start_checksum(experiment),
         objective_sha256=list(objective_checksums(experiment) or ()),
+        objective_corpora=[one.fingerprint for one in corpus.further.values()],
     )
 
 
@@ -244,6 +249,9 @@ def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> Non
         raise SpecError(str(out), found, "an arm that was run does not change", _ANOTHER)
     if old.corpus != new.corpus:
         found = f"the corpus of arm {arm!r} has changed ({old.corpus} before, {new.corpus} now)"
+        raise SpecError(str(out), found, "", f"bring the old text back, or {_ANOTHER}")
+    if old.objective_corpora != new.objective_corpora:
+        found = f"a corpus that the objective of arm {arm!r} reads has changed"
         raise SpecError(str(out), found, "", f"bring the old text back, or {_ANOTHER}")
     if old.start_sha256 != new.start_sha256:
         found = f"the weights that arm {arm!r} starts from have changed"

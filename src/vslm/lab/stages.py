@@ -84,6 +84,7 @@ def job_of(
         start_sha256=row.start_sha256,
         split=split,
         objective_sha256=tuple(row.objective_sha256) or None,
+        objective_corpora=tuple(row.objective_corpora) or None,
         chosen_by=chosen_by,
         own_code=digest_of(row.own_code),
     )

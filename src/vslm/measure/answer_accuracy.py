@@ -1,7 +1,7 @@
 """What a model answers: from its weights, from the context, and where the two say different things."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -15,9 +15,10 @@ from vslm.data.sources.source import Source
 from vslm.data.sources.worlds import Worlds
 from vslm.data.worlds.contexts import Diversity
 from vslm.data.worlds.examples import Examples
+from vslm.data.worlds.facts import facts_of
 from vslm.data.worlds.plans import SEEDS_OF_A_SPLIT, SPLITS, Plan, first_seed, plan_of
 from vslm.data.worlds.questions import Asker
-from vslm.data.worlds.universe import QUESTION_TYPES, QuestionType, Universe
+from vslm.data.worlds.universe import QUESTION_TYPES, QuestionType, SomeFacts, Universe
 from vslm.data.worlds.words import Pool
 from vslm.measure.declared import Number
 from vslm.measure.measure import Evaluator, Measure, log_spaced_steps
@@ -71,6 +72,7 @@ class AnswerAccuracy(Measure):
         num_evaluations: 1 at the end alone; 2 or more at log-spaced steps, both ends among them.
         seed: of the questions.
         diversity: of the sentences in contexts, as `Worlds` has it.
+        some: which facts of the fixed world are asked about, in questions of one fact each; None: all, in all of them.
     Numbers and arrays: see `ANSWERS` in `vslm.measure.sections`; NaN for what is not asked.
     Raises: SpecError for data of another universe; DataError for a split that the context does not hold at all.
     """
@@ -88,6 +90,7 @@ class AnswerAccuracy(Measure):
     num_evaluations: Some = 1
     seed: Some = 0
     diversity: Diversity = "full"
+    some: SomeFacts | None = field(default=None, metadata={"in_fingerprint": "when set"})
 
     def check(self) -> None:
         """Refuse splits that are none, and counts of nothing."""
@@ -106,6 +109,8 @@ class AnswerAccuracy(Measure):
         for name, least in (("num_examples", 1), ("num_facts", 0), ("num_evaluations", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise SpecError(name, f"found {getattr(self, name)}", f"{least} or more is needed")
+        if self.some is not None:
+            facts_of(self.universe, self.some)
 
     def steps(self, num_steps: int) -> list[int]:
         """The end, or log-spaced steps."""
@@ -139,11 +144,11 @@ class AnswerAccuracy(Measure):
                 raise DataError(f"measures.answers.splits: {name}", words, "", "take fewer facts, or a longer context")
             asked += found
         pool: Pool = "val" if is_choosing else "test"
-        facts = facts_asked(self.universe, tokenizer, count=self.num_facts, seed=self.seed, pool=pool)
+        facts = facts_asked(self.universe, tokenizer, count=self.num_facts, seed=self.seed, pool=pool, some=self.some)
         # What an adapter knows is in its own parameters; the model beside it was there before.
         trained = model.beside or [model]
         num_parameters = sum(parameter.numel() for module in trained for parameter in module.parameters())
-        num_facts = self.universe.people * len(self.universe.used("person"))
+        num_facts = sum(fact.relation.of == "person" for fact in facts_of(self.universe, self.some))
         return AnswerAccuracyEvaluator(asked, list(facts), context_tokens, num_facts, num_parameters)
 
     def _plan(self, plan: Plan, *, is_choosing: bool) -> Plan:
@@ -154,7 +159,11 @@ class AnswerAccuracy(Measure):
             pool = "val" if pool == "test" else pool
             wording = "val" if wording == "test" else wording
         types = tuple(kind for kind in plan.types if kind in self.types)
-        return replace(plan, sizes=sizes, types=types, pool=pool, wording=wording, diversity=self.diversity)
+        some = self.some if plan.world == "fixed" else None
+        if some is not None:
+            types = tuple(kind for kind in types if kind == "one_hop")
+        how = {"sizes": sizes, "types": types, "pool": pool, "wording": wording}
+        return replace(plan, **how, diversity=self.diversity, some=some)
 
 
 class AnswerAccuracyEvaluator(Evaluator):

@@ -8,9 +8,9 @@ import numpy as np
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.data.worlds.draws import key_of, shuffled, stream
 from vslm.data.worlds.examples import ANSWER, CTX, QUESTION, Example
-from vslm.data.worlds.facts import Fact, FreshWorld, Names, fixed_world
+from vslm.data.worlds.facts import Fact, FreshWorld, Names, facts_of
 from vslm.data.worlds.questions import Asker
-from vslm.data.worlds.universe import QuestionType, Universe
+from vslm.data.worlds.universe import QuestionType, SomeFacts, Universe
 from vslm.data.worlds.words import Pool
 
 
@@ -73,16 +73,22 @@ def questions_of(split: str, example: Example, asker: Asker, tokenizer: FittedTo
 
 
 def facts_asked(
-    universe: Universe, tokenizer: FittedTokenizer, *, count: int, seed: int, pool: Pool
+    universe: Universe,
+    tokenizer: FittedTokenizer,
+    *,
+    count: int,
+    seed: int,
+    pool: Pool,
+    some: SomeFacts | None = None,
 ) -> Iterator[Stored]:
-    """Facts of people, as statements and as questions: of the fixed world, and of one that nobody saw."""
+    """Facts of people, as statements and as questions: of the fixed world, all or some, and of one that nobody saw."""
     take = stream(key_of("bits", seed)).__next__
-    known = [fact for fact in fixed_world(universe).facts() if fact.relation.of == "person"]
-    some = [known[place] for place in sorted(shuffled(range(len(known)), take)[:count])]
+    known = [fact for fact in facts_of(universe, some) if fact.relation.of == "person"]
+    chosen = [known[place] for place in sorted(shuffled(range(len(known)), take)[:count])]
     fresh, relations = FreshWorld(Names.of(universe, pool), take), universe.used("person")
     people = [fresh.person() for _ in range(-(-count // len(relations)))]
     never = [Fact(one, relation, fresh.value(one, relation)) for one in people for relation in relations]
-    for is_known, facts in ((True, some), (False, never[:count])):
+    for is_known, facts in ((True, chosen), (False, never[:count])):
         for fact in facts:
             statement = fact.relation.statements[0].replace("{s}", fact.subject).replace("{v}", "")
             question = fact.relation.questions[0].replace("{s}", fact.subject)

@@ -7,6 +7,9 @@ from pathlib import Path
 from vslm.core.errors import SpecError
 from vslm.core.seeds import derive_seed
 from vslm.data.batches import Batch
+from vslm.data.corpus import Corpus
+from vslm.data.sources.source import Source
+from vslm.measure.declared import Number
 from vslm.measure.token_loss import token_loss
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.path.repeats import count_at
@@ -60,6 +63,23 @@ class DrawnLoops(Objective):
     def runs(self) -> tuple[str, ...]:
         """Those of the objective."""
         return self.objective.runs()
+
+    def numbers(self) -> Mapping[str, Number]:
+        """Those of the objective."""
+        return self.objective.numbers()
+
+    def sources(self) -> Mapping[str, Source]:
+        """Those of the objective."""
+        return self.objective.sources()
+
+    def check_corpora(self, corpus: Corpus) -> None:
+        """As the other objective does."""
+        self.objective.check_corpora(corpus)
+
+    @property
+    def reads_start(self) -> bool:
+        """Whether the other objective does."""
+        return self.objective.reads_start
 
     def files(self) -> tuple[Path, ...]:
         """Those of the other objective."""

@@ -8,8 +8,8 @@ Not for: gradients, clipping, accumulation and the optimizer, which are the trai
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from vslm.core.specs import Spec
 from vslm.data.batches import Batch
+from vslm.data.corpus import Corpus
+from vslm.data.sources.source import Source
+from vslm.measure.declared import Number
 from vslm.models.language_model import LanguageModel, Model
 
 
@@ -38,6 +41,24 @@ Lowers = Callable[[Batch, int], Lowered]
 """(batch or a part of it, step from 0) -> what it gives."""
 
 
+class Further(NamedTuple):
+    """A further corpus that an objective reads.
+
+    Args:
+        corpus: with the ids of the run's own.
+        batch: step -> as many rows of its training split as a step of the run has, on the run's device: a pure function
+            of the data seed, with the order that the run's own batches have. So two corpora with as many rows, whose
+            documents lie alike, give the same rows of each.
+    """
+
+    corpus: Corpus
+    batch: Callable[[int], Batch]
+
+    def beside(self, part: Batch, step: int) -> Batch:
+        """Its rows that go with a batch of the run, or with a part of one."""
+        return part.part_beside(self.batch(step))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Passes:
     """How a run passes text through a model.
@@ -55,6 +76,8 @@ class Passes:
         start: folder of the finished run that training starts from; None: it starts from new weights.
         encode: a text -> its ids, of the run's tokenizer; None: not known.
         separator: what stands before a document; None: nothing, or not known.
+        further: what the objective names in `sources`, by the same names.
+        note: takes one of the objective's `numbers` at this step; of a part of a batch, its share of it.
     """
 
     spec: Model
@@ -65,6 +88,8 @@ class Passes:
     start: str | None = None
     encode: Callable[[str], np.ndarray] | None = None
     separator: int | None = None
+    further: Mapping[str, Further] = field(default_factory=dict)
+    note: Callable[[str, Tensor], None] = lambda name, value: None
 
 
 class Objective(Spec, ABC):
@@ -86,6 +111,19 @@ class Objective(Spec, ABC):
     def reads_start(self) -> bool:
         """Whether it reads the run that training starts from, which then has to be one."""
         return False
+
+    def numbers(self) -> Mapping[str, Number]:
+        """What it notes of itself at every step (`Passes.note`), by name: a run records means over its steps."""
+        return {}
+
+    def sources(self) -> Mapping[str, Source]:
+        """Further text that it reads, by the names of its fields. Each is prepared as the run's own text is, with the
+        run's tokenizer, and what is in it is part of what names a run. `build` has them in `Passes.further`.
+        """
+        return {}
+
+    def check_corpora(self, corpus: Corpus) -> None:
+        """Raise an error in words where the further corpora (`corpus.further`) do not serve beside the run's own."""
 
     def runs(self) -> tuple[str, ...]:
         """Folders of the finished runs that it reads. Their weights are part of what names a run."""

@@ -184,6 +184,7 @@ class ArmRecord(Record):
         corpus: its fingerprint.
         bytes_per_token: of what is scored of the validation text.
         start_sha256: of the weights that it starts from. objective_sha256: of those that its objective reads.
+        objective_corpora: fingerprints of the corpora that its objective reads beside its own.
         own_code: a digest of every part of the user's code that it uses; None in folders from before they were kept.
         stages_tokens: of each stage of a run. tokens: of all.
         addition: 0 for an arm of the beginning, n for one that was added the n-th time that arms were.
@@ -203,6 +204,7 @@ class ArmRecord(Record):
     bytes_per_token: float = held(SIZE, needed_to="judge")
     start_sha256: str | None = held(TEXT_OR_NOTHING, needed_to="run")
     objective_sha256: list[str] = told(LIST, each=TEXT, when_set=True)
+    objective_corpora: list[str] = told(LIST, each=TEXT, when_set=True)
     stages_tokens: list[int] = held(SOME, needed_to="judge", each=POSITIVE)
     tokens: int = held(POSITIVE, needed_to="run")
     addition: int | None = told(WHOLE)

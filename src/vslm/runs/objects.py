@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vslm.core.errors import RunError
 from vslm.core.seeds import derive_seed
-from vslm.data.batches import evaluation_windows_of, training_batch_of
-from vslm.data.corpus import Corpus
+from vslm.data.batches import Batch, evaluation_windows_of, training_batch_of
+from vslm.data.corpus import Corpus, open_corpus
 from vslm.data.splits import SplitName
 from vslm.data.windows import num_target_bytes
 from vslm.measure.loss_by_position import LossByPosition
@@ -21,7 +22,7 @@ from vslm.models.adapters.adapter import AdapterModule, Encode
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.objectives.drawn_loops import own_objective
-from vslm.objectives.objective import Lowers, Passes
+from vslm.objectives.objective import Further, Lowers, Objective, Passes
 from vslm.runs.recording import recorded_by
 from vslm.runs.stored_run import StoredRun, starting_tensors
 from vslm.study.experiment import Experiment, FreshStart
@@ -31,10 +32,13 @@ from vslm.training.checkpoints import load_model_tensors
 from vslm.training.graphs import compared, has_modes
 from vslm.training.loop import Objects, Scheduled, Training
 from vslm.training.losses import LossesByPosition
+from vslm.training.noted import Noted
 from vslm.training.precision import autocast
 
 _MOST_GRAPHS = 4096  # of one function in one process
 _BACKEND = "inductor"  # of torch.compile
+OBJECTIVE = "objective"
+"""The name under which a run records what its objective notes of itself."""
 
 
 def build_model(job: Job, vocabulary: int) -> LanguageModel:
@@ -99,9 +103,13 @@ def build_objective(
     backend: str = _BACKEND,
     encode: Encode | None = None,
     separator: int | None = None,
+    noted: Noted | None = None,
 ) -> Lowers:
-    """What training lowers: the experiment's objective, or the model's own. `encode`, `separator`: of its tokenizer."""
+    """What training lowers: the experiment's objective, or the model's own. `encode`, `separator`: of its tokenizer;
+    `noted` gets what it notes of itself.
+    """
     spec, settings = job.experiment.model, job.settings
+    objective = job.experiment.objective or own_objective(spec)
 
     def finished_model(run: str) -> LanguageModel:
         return StoredRun(Path(run)).model(device=settings.device).requires_grad_(requires_grad=False)
@@ -115,9 +123,46 @@ def build_objective(
         start=job.experiment.start_from if isinstance(job.experiment.start_from, str) else None,
         encode=encode,
         separator=separator,
+        further=further_corpora(objective, job),
+        **({} if noted is None else {"note": noted.note}),
     )
-    objective = job.experiment.objective or own_objective(spec)
     return objective.build(model, passes)
+
+
+def further_corpora(objective: Objective, job: Job) -> dict[str, Further]:
+    """What the objective of a job reads beside its own text, by name.
+
+    Raises: DataError for a corpus that is gone or damaged.
+    """
+    names, fingerprints = list(objective.sources()), job.objective_corpora or ()
+    return {
+        name: Further(corpus, _further_batch(name, corpus, job))
+        for name, corpus in zip(names, map(open_corpus, fingerprints), strict=True)
+    }
+
+
+def _further_batch(name: str, corpus: Corpus, job: Job) -> Callable[[int], Batch]:
+    experiment, device = job.experiment, torch.device(job.settings.device)
+    latest: dict[int, Batch] = {}  # the parts of a step ask for the same batch
+
+    def batch(step: int) -> Batch:
+        if step not in latest:
+            latest.clear()
+            try:
+                found = training_batch_of(
+                    corpus.train,
+                    context_tokens=experiment.model.context_tokens,
+                    batch_windows=experiment.batch_windows,
+                    data_seed=job.data_seed,
+                    step=step,
+                    align_tokens=corpus.align_tokens,
+                )
+            except RunError as error:
+                raise RunError(f"objective.{name}", error.found, error.allowed, error.do) from None
+            latest[step] = found.to(device)
+        return latest[step]
+
+    return batch
 
 
 def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: str = _BACKEND) -> Objects:
@@ -139,13 +184,15 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
     averaging = experiment.averaging
     train, context_tokens = corpus.split("train"), experiment.model.context_tokens
     loss = build_loss(model, job.settings, backend)
+    noted = noted_of(job)
+    encode, separator = corpus.tokenizer.encode, corpus.tokenizer.end_of_text
     return Objects(
         model=model,
         trained=trained,
         token_loss=loss,
         is_compiled=job.settings.compiled,
         has_modes=has_modes(model),
-        objective=build_objective(model, job, loss, backend, corpus.tokenizer.encode, corpus.tokenizer.end_of_text),
+        objective=build_objective(model, job, loss, backend, encode, separator, noted),
         optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(
@@ -160,7 +207,8 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
         average=WeightAverage(trained, averaging.horizon_fraction * num_steps) if averaging else None,
-        measures=_measures(job, model, corpus) if measured else {},
+        measures=_measures(job, model, corpus) | _noting(job, noted) if measured else {},
+        noted=noted,
         device=torch.device(job.settings.device),
     )
 
@@ -181,6 +229,23 @@ def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Sched
         )
         for one in wanted
     }
+
+
+def noted_of(job: Job) -> Noted | None:
+    """What keeps the numbers that the objective of a job notes; None where it notes none, or the run is made to choose
+    and nobody will ask.
+    """
+    objective = job.experiment.objective
+    names = {} if objective is None or job.is_made_to_choose else objective.numbers()
+    return Noted(names) if names else None
+
+
+def _noting(job: Job, noted: Noted | None) -> dict[str, Scheduled]:
+    """The objective's own numbers, taken whenever the losses are."""
+    if noted is None:
+        return {}
+    steps = steps_of(job.experiment.loss_by_position, job.stages_steps)
+    return {OBJECTIVE: Scheduled(lambda training: noted.take(training.step), steps)}
 
 
 def _evaluator(

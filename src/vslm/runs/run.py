@@ -15,6 +15,7 @@ import torch
 import vslm
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
+from vslm.measure.declared import Declared, Shown
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
@@ -23,7 +24,7 @@ from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.records import RunEnd
 from vslm.results.seals import checksums, sealed
-from vslm.runs.objects import build_objects, scored_bytes_per_token
+from vslm.runs.objects import OBJECTIVE, build_objects, noted_of, scored_bytes_per_token
 from vslm.runs.recording import loss_arrays, losses_of, mean_loss, measured_arrays, recorded_by, with_measures
 from vslm.study.job import Job
 from vslm.training.averaging import averaged
@@ -211,7 +212,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         step_core_seconds=training.step_core_seconds,
         worked_seconds=training.worked_seconds,
         diverged_step=diverged_step,
-        declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures},
+        declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures} | _declared_beside(job),
     )
     if diverged_step is None:
         loss = mean_loss(losses_of(training.taken, job.split)[-1])
@@ -231,6 +232,18 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
     plain = sealed(done.plain())
     write_json(folder / "done.json", plain)
     return RunEnd.from_plain(plain)
+
+
+def _declared_beside(job: Job) -> dict[str, Any]:
+    """What the objective notes of itself, declared as a measure's numbers are."""
+    if noted_of(job) is None or job.experiment.objective is None:
+        return {}
+    shown = Shown(
+        title="What the objective lowers",
+        short="Objective",
+        read="Means over the steps of training since the point before. None of it is an evaluation.",
+    )
+    return {OBJECTIVE: to_plain(Declared(shown=shown, numbers=job.experiment.objective.numbers()))}
 
 
 def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:

@@ -9,7 +9,7 @@ from vslm.data.tokenizer_of_run import TokenizerOf
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.word_tokenizer import Words, WorldWords
 from vslm.data.worlds.shards import Mix
-from vslm.data.worlds.universe import Universe
+from vslm.data.worlds.universe import SomeFacts, Universe
 from vslm.knowledge.bm25 import BM25
 from vslm.knowledge.hops import Hops
 from vslm.knowledge.oracle import Oracle
@@ -80,7 +80,12 @@ from vslm.objectives.distillation import Distillation
 from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
+from vslm.objectives.forget import Forget, Retain
+from vslm.objectives.gap_gated import GapGated
+from vslm.objectives.gradient_ascent import GradientAscent
+from vslm.objectives.max_entropy import MaxEntropy
 from vslm.objectives.next_token import NextToken
+from vslm.objectives.npo import NPO
 from vslm.optim.adamw import AdamW
 from vslm.optim.muon import Muon
 from vslm.optim.rate_by_width import RateByWidth
@@ -173,6 +178,7 @@ DATA = {
     "Retrieved": Retrieved,
     "Worlds": Worlds,
     "Universe": Universe,
+    "SomeFacts": SomeFacts,
     "Mix": Mix,
     "Squad": Squad,
     "Splits": Splits,
@@ -196,6 +202,13 @@ OBJECTIVES = {
     "FactLoading": FactLoading,
     "Distillation": Distillation,
     "ContextDistillation": ContextDistillation,
+    "Forget": Forget,
+    "GapGated": GapGated,
+}
+FORGETTERS = {
+    "MaxEntropy": MaxEntropy,
+    "NPO": NPO,
+    "GradientAscent": GradientAscent,
 }
 OPTIM = {
     "AdamW": AdamW,
@@ -260,6 +273,8 @@ KINDS: dict[str, type] = {
     **DATA,
     **RETRIEVERS,
     **OBJECTIVES,
+    **FORGETTERS,
+    "Retain": Retain,
     **OPTIM,
     **MEASURES,
     **DECLARATIONS,

@@ -57,6 +57,8 @@ class Job(Spec):
         split: where it is evaluated: "val" for verdicts, "select" for choices made during a study. What is written is
             named after it (`val_loss`, `select_loss`), so that no choice can read `val` by mistake.
         objective_sha256: of the weights of the runs that the objective reads; None: it reads none.
+        objective_corpora: fingerprints of the further corpora that the objective reads, in its order; None: it reads
+            none.
         chosen_by: the measure that a run which is made to choose takes, once, at its end, by the name that it is
             recorded under; None: the loss says it all.
         own_code: a digest of the code of classes that are not the package's; None: there is none, or the run is older
@@ -73,6 +75,7 @@ class Job(Spec):
     start_sha256: str | None = None
     split: Literal["val", "select"] = "val"
     objective_sha256: tuple[str, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    objective_corpora: tuple[str, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
     chosen_by: str | None = field(default=None, metadata={"in_fingerprint": "when set"})
     own_code: str | None = field(default=None, metadata={"in_fingerprint": False})  # but see `_named`
 

@@ -23,6 +23,7 @@ from vslm.training.checkpoints import (
     optimizer_numbers,
     optimizer_tensors,
 )
+from vslm.training.noted import Noted
 
 
 class DivergedError(Exception):
@@ -62,6 +63,7 @@ class Objects:
         clip_norm: global gradient norm to clip to, or None.
         average: weights to evaluate and to keep in place of the last ones, or None.
         measures: what is taken, by name, and when, the losses first; none may change the model or draw.
+        noted: what the objective notes of itself, if anything; checkpoints keep it.
         device: where tensors go.
     """
 
@@ -79,6 +81,7 @@ class Objects:
     clip_norm: float | None = None
     average: WeightAverage | None = None
     measures: Mapping[str, Scheduled] = field(default_factory=dict)
+    noted: Noted | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -242,6 +245,8 @@ class Training:
             tensors["loss_sum"] = self._loss_sum_T
         if self._weight_sum_T is not None:
             tensors["weight_sum"] = self._weight_sum_T
+        if o.noted is not None:
+            tensors |= {f"noted.{name}": tensor for name, tensor in o.noted.tensors().items()}
         by_measure: dict[str, list[Taken]] = {}
         for taken in self.taken:
             by_measure.setdefault(taken.measure, []).append(taken)
@@ -258,6 +263,7 @@ class Training:
             "seconds": self.seconds,
             "num_windows": self._num_windows,
             "average_count": o.average.count if o.average is not None else 0,
+            **({} if o.noted is None else {"noted_since": o.noted.since}),
         }
         return Checkpoint(self.step, tensors, plain)
 
@@ -266,7 +272,7 @@ class Training:
         o = self.objects
         part = {
             head: {name[len(head) + 1 :]: t for name, t in checkpoint.tensors.items() if name.startswith(f"{head}.")}
-            for head in ("model", "optimizer", "average")
+            for head in ("model", "optimizer", "average", "noted")
         }
         load_model_tensors(o.weights, part["model"], f"checkpoint at step {checkpoint.step}")
         load_optimizer(o.optimizer, part["optimizer"], checkpoint.plain.get("optimizer"))
@@ -277,6 +283,8 @@ class Training:
             o.average.count = checkpoint.plain["average_count"]
             for name, mean in o.average.tensors().items():
                 mean.copy_(part["average"][name])
+        if o.noted is not None:
+            o.noted.restore(part["noted"], checkpoint.plain["noted_since"])
         sums = (checkpoint.tensors.get(name) for name in ("loss_sum", "weight_sum"))
         self._loss_sum_T, self._weight_sum_T = (None if sum_T is None else sum_T.to(o.device) for sum_T in sums)
         self._num_windows = checkpoint.plain["num_windows"]

@@ -5,7 +5,7 @@ Not for: reading formats (each source does its own), or caching (`vslm.data.corp
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,10 @@ class Source(Spec, ABC):
         all else; None: that is told by what the last token alone says, as in any text.
         """
         return None
+
+    def answer_types(self) -> Mapping[str, tuple[str, ...]]:
+        """Which answers are of one type (a city, a job), by the type's name; none where that is not known."""
+        return {}
 
     def files(self) -> Sequence[Path]:
         """The files that decide the documents, so that unchanged ones need not be read again; none: there are none."""

@@ -1,7 +1,8 @@
 """Documents of made-up worlds: facts in front of questions, or questions alone."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from vslm.core.bounds import Context, Documents, Real, Seed, Some
@@ -12,10 +13,11 @@ from vslm.data.tokenizers import Tokenizer
 from vslm.data.word_tokenizer import WorldWords
 from vslm.data.worlds.contexts import Diversity
 from vslm.data.worlds.draws import key_of, rows
-from vslm.data.worlds.examples import Example, Examples
+from vslm.data.worlds.examples import CTX, Example, Examples
+from vslm.data.worlds.facts import facts_of
 from vslm.data.worlds.plans import LEVELS, MOST_SEED, TRAINING_SPLITS, Level, Plan, first_seed
 from vslm.data.worlds.shards import Mix
-from vslm.data.worlds.universe import Universe
+from vslm.data.worlds.universe import SomeFacts, Universe
 
 Counted = Literal["all", "answer", "novalue"]
 _AT_A_TIME = 512
@@ -50,12 +52,18 @@ class Worlds(Source):
         levels: of what else is in a context, each as often.
         counts: see above.
         context_share: of documents that have a context: 1 always, 0 never.
+        fixed_context_share: the same of documents of the fixed world beside fresh ones (world="both"): 0 for a model
+            that knows one world and reads others. None: as context_share.
         questions: of a document at most; those after the first are about other facts of the context.
         zipf: whether the n-th person of the fixed world comes with a weight of 1 / n; else all alike.
         diversity: of sentences.
         num_documents: in all three splits together.
         context_tokens: of a row: the model's context, or a part of it. Longer documents are left out and counted.
         seed: of all draws but the fixed world.
+        own_rows: each document has a row of its own and ends with it: "open", with its facts in front, or "closed", the
+            same questions with the facts cut out. Two sources that differ in this alone have the same targets in the
+            same order at the same positions. Only answers count in them. None: rows are filled.
+        some: of the fixed world, which facts are asked about; None: all.
     Raises: SpecError for what cannot be asked about the universe, or numbers that nothing can be made of.
     """
 
@@ -73,6 +81,9 @@ class Worlds(Source):
     num_documents: Documents = 65_536
     context_tokens: Context = 256
     seed: Seed = 0
+    fixed_context_share: Real | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    own_rows: Literal["open", "closed"] | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    some: SomeFacts | None = field(default=None, metadata={"in_fingerprint": "when set"})
 
     def __post_init__(self, vocabulary: int | None) -> None:
         """Fill in whose words the tokenizer has, then check."""
@@ -86,8 +97,6 @@ class Worlds(Source):
             raise SpecError("facts", f"found {self.facts}", f"one number or more, 1 to {_MOST_FACTS}, are needed")
         if not self.levels:
             raise SpecError("levels", "none is given", f"one or more of {', '.join(LEVELS)}")
-        if not 0 <= self.context_share <= 1:
-            raise SpecError("context_share", f"found {self.context_share}", "a share from 0 to 1 is needed")
         if not 1 <= self.questions <= _MOST_QUESTIONS:
             raise SpecError("questions", f"found {self.questions}", f"1 to {_MOST_QUESTIONS} are needed")
         if self.zipf and self.world == "fresh":
@@ -98,16 +107,53 @@ class Worlds(Source):
             raise SpecError("seed", f"found {self.seed}", f"0 to {MOST_SEED:,} is needed")
         if self.context_tokens < 2:
             raise SpecError("context_tokens", f"found {self.context_tokens}", "2 or more are needed")
+        self._check_shares()
+        self._check_questions()
+        self._check_rows_and_part()
+
+    def _check_shares(self) -> None:
+        for name in ("context_share", "fixed_context_share"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise SpecError(name, f"found {share}", "a share from 0 to 1 is needed")
+        if self.fixed_context_share is not None and self.world != "both":
+            found = f'found {self.fixed_context_share} of world="{self.world}"'
+            raise SpecError("fixed_context_share", found, 'it is for world="both"', "give context_share")
+
+    def _check_questions(self) -> None:
         for world in self._worlds:
-            if not self._types(world, is_open=self.context_share > 0):
+            share = self._share(world)
+            if not self._types(world, is_open=share > 0):
                 found = f"none of its questions can be asked of the {world} world about {len(self.universe.relations)}"
                 raise SpecError("mix", f"{found} relations", "more relations, or other questions, are needed")
-            if self.context_share < 1 and not self._types(world, is_open=False):
+            if share < 1 and not self._types(world, is_open=False):
                 raise SpecError("mix", "none of its questions has an answer without a context", "one_hop has one")
+
+    def _check_rows_and_part(self) -> None:
+        if self.own_rows is not None and self.counts != "answer":
+            allowed = 'what counts must be the same with facts and without: counts="answer"'
+            raise SpecError("counts", f'found "{self.counts}" with own_rows="{self.own_rows}"', allowed)
+        if self.own_rows is not None and not all(self._share(world) == 1 for world in self._worlds):
+            found = f'found {self.context_share} with own_rows="{self.own_rows}"'
+            raise SpecError("context_share", found, "every question has facts that are shown or cut out: 1 is needed")
+        if self.some is None:
+            return
+        if self.world != "fixed":
+            raise SpecError("some", f'found a part of the facts of world="{self.world}"', 'world="fixed" is needed')
+        if {*self._types("fixed", is_open=True)} != {"one_hop"}:
+            found = "found other questions beside one_hop"
+            do = "mix=Mix(one_hop=1, inverse=0, ...)"
+            raise SpecError("mix", found, "a part of the facts is asked about in questions of one fact each", do)
+        facts_of(self.universe, self.some)
 
     @property
     def _worlds(self) -> tuple[Literal["fixed", "fresh"], ...]:
         return ("fixed", "fresh") if self.world == "both" else (self.world,)
+
+    def _share(self, world: str) -> float:
+        """Of the documents of a world, those that have a context."""
+        is_own = world == "fixed" and self.fixed_context_share is not None
+        return self.fixed_context_share if is_own else self.context_share  # type: ignore[return-value]
 
     def _types(self, world: str, *, is_open: bool) -> tuple:
         types = self.mix.types(self.universe, world)
@@ -115,15 +161,26 @@ class Worlds(Source):
         return types if is_open else tuple(kind for kind in types if kind not in ("inverse", "counting", "unknown"))
 
     @property
-    def row_tokens(self) -> int:
+    def row_tokens(self) -> int | None:
         """Examples are never cut."""
-        return self.context_tokens
+        return self.context_tokens if self.own_rows is None else None
+
+    @property
+    def own_row_tokens(self) -> int | None:
+        """Of a row that holds one document alone."""
+        return None if self.own_rows is None else self.context_tokens
 
     def describe(self) -> str:
         """What a person calls this corpus."""
         has = {1.0: "with their facts in front", 0.0: "without their facts"}
         share = has.get(self.context_share, f"with their facts in front of {self.context_share:g} of them")
+        if self.fixed_context_share is not None:
+            share += f" ({self.fixed_context_share:g} of those of the fixed world)"
         worlds = {"fixed": "the fixed world", "fresh": "fresh worlds", "both": "the fixed and fresh worlds"}
+        if self.own_rows is not None:
+            share = f"in rows of their own, their facts {'in front' if self.own_rows == 'open' else 'cut out'}"
+        if self.some is not None:
+            share += f", about facts {self.some.first:g} to {self.some.end:g} of all"
         return (
             f"questions about {worlds[self.world]} {share}, {len(self.universe.relations)} relations, "
             f"{self.num_documents:,} documents, seed {self.seed}"
@@ -133,11 +190,16 @@ class Worlds(Source):
         """Of the rules by which documents are made; all else are fields."""
         return _RULES
 
+    def answer_types(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each kind that is asked for: cities, jobs, people of the fixed world."""
+        used = self.universe.used()
+        types = {one.kind: self.universe.values(one) for one in used if self.universe.values(one)}
+        if any(one.kind == "person" for one in used):
+            types["person"] = self.universe.names("fixed")[: self.universe.people]
+        return types
+
     def plans(self) -> dict[tuple[str, bool], Plan]:
         """How documents are made, by world and by whether they have a context."""
-        shares = [
-            is_open for is_open in (True, False) if (self.context_share > 0 if is_open else self.context_share < 1)
-        ]
         return {
             (world, is_open): Plan(
                 f"train_{world}",
@@ -152,21 +214,25 @@ class Worlds(Source):
                 questions=self.questions,
                 zipf=self.zipf and world == "fixed",
                 diversity=self.diversity,
+                some=self.some,
             )
             for world in self._worlds
-            for is_open in shares
+            for is_open in (True, False)
+            if (self._share(world) > 0 if is_open else self._share(world) < 1)
         }
 
     def documents(self) -> Iterator[Document]:
         """Every document, in the order of the draws."""
         makers = {kind: Examples(self.universe, plan) for kind, plan in self.plans().items()}
-        worlds, most_open = self._worlds, round(self.context_share * _SHARES)
+        worlds = self._worlds
+        most_open = {world: round(self._share(world) * _SHARES) for world in worlds}
         key = key_of("documents", self.seed)
         for start in range(0, self.num_documents, _AT_A_TIME):
             count = min(_AT_A_TIME, self.num_documents - start)
             (drawn,) = rows([key], start, count)
             kinds = [
-                (worlds[number % len(worlds)], draw % _SHARES < most_open) for number, draw in enumerate(drawn, start)
+                (world := worlds[number % len(worlds)], draw % _SHARES < most_open[world])
+                for number, draw in enumerate(drawn, start)
             ]
             # Seeds of a world are those of its training split, so they are never those of a measure.
             made = {
@@ -181,7 +247,21 @@ class Worlds(Source):
             }
             for number, kind in enumerate(kinds, start):
                 example = next(made[kind])
-                yield Document(f"worlds#{number}", example.text, scored_of(example, self.counts))
+                document = Document(f"worlds#{number}", example.text, scored_of(example, self.counts))
+                yield document if self.own_rows is None else self._with_own_row(document, example.context_span[1])
+
+    def _with_own_row(self, document: Document, end: int) -> Document:
+        """The same document, split and told from others by its questions alone; its facts are cut out if asked for.
+
+        Args:
+            document: with facts in front.
+            end: of the facts.
+        """
+        if self.own_rows == "open":
+            return dataclasses.replace(document, front=end)
+        gone = end - len(CTX)
+        scored = tuple(Scored(one.first - gone, one.end - gone, one.weight) for one in document.scored or ())
+        return Document(document.name, f"{CTX}{document.text[end:]}", scored, front=len(CTX))
 
 
 def scored_of(example: Example, counts: Counted) -> tuple[Scored, ...]:

@@ -178,7 +178,12 @@ class Examples:
                 yield one.text, one.answer
             return
         if self.plan.questions > 1:
-            others = [place for place in range(len(facts)) if place not in gold]
+            some = self.plan.some
+            others = [
+                place
+                for place, fact in enumerate(facts)
+                if place not in gold and (some is None or some.holds(fact.subject, fact.relation.name))
+            ]
             for place in shuffled(others, take)[: self.plan.questions - 1]:
                 yield self._asker.about(facts[place], take)
 

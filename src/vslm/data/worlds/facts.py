@@ -12,8 +12,9 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import NamedTuple
 
+from vslm.core.errors import SpecError
 from vslm.data.worlds.draws import Take, key_of, rows
-from vslm.data.worlds.universe import Universe
+from vslm.data.worlds.universe import SomeFacts, Universe
 from vslm.data.worlds.wording import Relation
 from vslm.data.worlds.words import VALUES, Pool
 
@@ -92,6 +93,19 @@ class FixedWorld:
 def fixed_world(universe: Universe) -> FixedWorld:
     """The fixed world of a universe, made once."""
     return FixedWorld(universe)
+
+
+def facts_of(universe: Universe, some: SomeFacts | None = None) -> list[Fact]:
+    """The facts of the fixed world, or a part of them.
+
+    Raises: SpecError where no fact is in that part.
+    """
+    facts = fixed_world(universe).facts()
+    found = [fact for fact in facts if some is None or some.holds(fact.subject, fact.relation.name)]
+    if not found:
+        words = f"none of {len(facts):,} facts is in it"
+        raise SpecError("some", words, "one or more are needed", "give a larger part, or a larger universe")
+    return found
 
 
 class FixedView:

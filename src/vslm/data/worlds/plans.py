@@ -10,7 +10,7 @@ from typing import Literal
 
 from vslm.core.errors import SpecError, nearest
 from vslm.data.worlds.contexts import Diversity
-from vslm.data.worlds.universe import QUESTION_TYPES, QuestionType, Universe
+from vslm.data.worlds.universe import QUESTION_TYPES, QuestionType, SomeFacts, Universe
 from vslm.data.worlds.wording import Wording
 from vslm.data.worlds.words import Pool
 
@@ -46,6 +46,7 @@ class Plan:
         questions: asked after one context at most.
         zipf: whether people of the fixed world come with a weight of 1 / rank.
         diversity: of sentences.
+        some: which facts of the fixed world are asked about; None: all.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Plan:
     questions: int = 1
     zipf: bool = False
     diversity: Diversity = "full"
+    some: SomeFacts | None = None
 
     def asked(self, universe: Universe) -> tuple[QuestionType, ...]:
         """Its types that can be asked about a universe."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vslm.data.worlds.draws import Take
-from vslm.data.worlds.facts import Fact, World
+from vslm.data.worlds.facts import Fact, World, facts_of
 from vslm.data.worlds.plans import Plan
 from vslm.data.worlds.universe import QuestionType, Universe
 from vslm.data.worlds.wording import Relation, frames_of
@@ -74,6 +74,7 @@ class Asker:
         self._year = next((relation for relation in self._used if relation.name == "birth_year"), None)
         self._chains = {hops: universe.compositions_of(hops, held_out=plan.held_out) for hops in (2, 3)}
         pool = universe.people if plan.world == "fixed" else len(universe.names(plan.pool))
+        self._facts = [] if plan.some is None else facts_of(universe, plan.some)
         self._person_chance = 1 / max(1, pool - 1)
         # Of a question of this shape in this mix, how often nobody can know.
         num_unknown, num_known = plan.types.count("unknown"), plan.types.count("one_hop")
@@ -111,14 +112,21 @@ class Asker:
         return entities[take() % len(entities)]
 
     def _one_hop(self, world: World, take: Take) -> Asked:
+        if self._facts:
+            subject, relation, _ = self._facts[take() % len(self._facts)]
+            if relation.of == "person":
+                world.people.append(subject)
+            return self._lookup(world, take, (relation,), "one_hop", subject)
         return self._lookup(world, take, (self._used[take() % len(self._used)],), "one_hop")
 
     def _chain(self, world: World, take: Take, hops: int) -> Asked:
         chains = self._chains[hops]
         return self._lookup(world, take, chains[take() % len(chains)], "two_hop" if hops == 2 else "three_hop")
 
-    def _lookup(self, world: World, take: Take, chain: Sequence[Relation], kind: QuestionType) -> Asked:
-        subject = entity = self.subject(chain[0], world, take)
+    def _lookup(
+        self, world: World, take: Take, chain: Sequence[Relation], kind: QuestionType, about: str | None = None
+    ) -> Asked:
+        subject = entity = about or self.subject(chain[0], world, take)
         gold: list[Fact] = []
         for relation in chain:
             gold.append(Fact(entity, relation, world.value(entity, relation)))

@@ -1,11 +1,12 @@
 """Which people and which relations there are, as a value that a source and a measure share."""
 
 import functools
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-from vslm.core.bounds import Seed, Some
+from vslm.core.bounds import Real, Seed, Some
 from vslm.core.errors import SpecError, nearest
 from vslm.core.specs import Spec
 from vslm.data.worlds.wording import BY_NAME, RELATIONS, Relation
@@ -26,6 +27,43 @@ HELD_OUT: tuple[tuple[str, str], ...] = (("friend", "pet"), ("works_at", "sector
 """Two-hop questions that no training asks."""
 _FEWEST_PEOPLE, _FEWEST_NAMES = 8, 8
 _FEWEST_IN_A_POOL = 12  # people with names of their own in a context
+
+
+_PLACE_BYTES = 6  # of a hash: a place between 0 and 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SomeFacts(Spec):
+    """A part of the facts of the fixed world, told by the hash of who or what each is about and of its relation.
+
+        first <= hash(subject, relation) / 2**48 < end
+
+    Parts that do not overlap share no fact, and which fact is in which depends on no seed and on nothing else that is
+    asked: train on `SomeFacts(end=0.05)` and ask about `SomeFacts(first=0.05)`.
+
+    Args:
+        first: 0 or more.
+        end: at most 1.
+    Raises: SpecError for a part without any room.
+    """
+
+    first: Real = 0.0
+    end: Real = 1.0
+
+    def check(self) -> None:
+        """Refuse what is no part of 0 to 1."""
+        if not 0 <= self.first < self.end <= 1:
+            found = f"found {self.first} to {self.end}"
+            raise SpecError("first", found, "0 <= first < end <= 1 is needed", "give a part of 0 to 1")
+
+    def holds(self, subject: str, relation: str) -> bool:
+        """Whether a fact is in it.
+
+        >>> [SomeFacts(end=0.5).holds("bala badak", name) for name in ("job", "lives_in", "pet")]
+        [True, False, True]
+        """
+        digest = hashlib.sha256(f"{relation}|{subject}".encode()).digest()
+        return self.first <= int.from_bytes(digest[:_PLACE_BYTES], "big") / 2 ** (8 * _PLACE_BYTES) < self.end
 
 
 @dataclass(frozen=True, kw_only=True)

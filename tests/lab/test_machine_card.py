@@ -48,8 +48,10 @@ def settings(**changes: object) -> SettingsRecord:
 
 
 def done(**changes: object) -> RunEnd:
-    """A run of 101 steps of 1,020 tokens, the first in 30 s and the others in 51 s all together."""
-    return RunEnd.from_plain({"status": "done", "step": 101, "seconds": 81.0, "first_step_seconds": 30.0, **changes})
+    """A run of 101 steps of 1,020 tokens, the first in 30 s and the others in 51 s together. It compiled for 23 s."""
+    compiled = {"compile_seconds": 23.0, "graphs_compiled": 2}
+    seconds = {"seconds": 81.0, "first_step_seconds": 30.0, **compiled}
+    return RunEnd.from_plain({"status": "done", "step": 101, **seconds, **changes})
 
 
 def known(experiment: Experiment) -> Compiling:
@@ -66,13 +68,29 @@ def test_before_anything_was_compiled_a_guess_stands() -> None:
 def test_a_run_tells_the_next_study() -> None:
     """Its speed without the first step over that of eager steps with the same attention; beside others, as if alone."""
     note(SOME, 256, settings(), done())
-    assert known(SOME) == Compiling(seconds=30.0, fp32=2.0)
+    assert known(SOME) == Compiling(seconds=23.0, fp32=2.0)
     assert known(ANOTHER).fp32 == 2.0
     assert known(SOME).bf16 == Compiling().bf16
     note(FUSED, 256, settings(fused_attention=True, workers=2), done())
     assert known(FUSED).fp32 == pytest.approx(2000 / SIDE_BY_SIDE / 1250)
     assert known(SOME).fp32 == 2.0
     assert known(ANOTHER).fp32 == pytest.approx((2.0 + known(FUSED).fp32) / 2)
+
+
+def test_graphs_from_the_cache_say_nothing_of_compiling() -> None:
+    """Neither do cards of earlier versions, which had the seconds of the first step."""
+    note(SOME, 256, settings(), done(compile_seconds=0.7, graphs_compiled=0))
+    assert known(SOME) == Compiling(fp32=2.0)
+    assert seen_here()[-1]["compile_seconds"] is None
+    note(ANOTHER, 256, settings(), done())
+    note(SOME, 256, settings(), done(compile_seconds=0.7, graphs_compiled=0))
+    assert known(SOME).seconds == known(ANOTHER).seconds == 23.0
+    before = json.loads(card_path().read_text(encoding="utf-8"))
+    for row in before["compiled"]:
+        del row["compile_seconds"]
+        row["seconds"] = 0.7
+    card_path().write_text(json.dumps(before), encoding="utf-8")
+    assert known(SOME) == Compiling(fp32=2.0)
 
 
 def test_other_work_beside_a_run_is_no_loss_by_compiling() -> None:
@@ -167,7 +185,7 @@ def test_it_is_shown(vslm: Callable[..., Said], monkeypatch: pytest.MonkeyPatch)
     assert ["2026-01-02", "5", "1,024", "fp32,", "1", "thread", "1,000", "compiled"] in rows
     assert ["2026-01-02", "5", "1,024", "bf16,", "1", "thread", "500"] in rows
     (row,) = [row for row in rows if "2.00" in row]
-    assert row[-5:] == ["1,000", "2,000", "2.00", "30", "s"]
+    assert row[-5:] == ["1,000", "2,000", "2.00", "23", "s"]
     found = json.loads(vslm("machine", "--json").out)
     assert found["machine"]["cores"] == machine()["cores"]
     assert [one["rates"] for one in found["timed"]] == [RATES]

@@ -82,6 +82,16 @@ def test_what_came_before_in_a_process_changes_no_bit(
     run_orders([Order(jobs["again"], tmp_path / "alone", None)], workers=1, on_message=heard)
     assert weights(tmp_path / "again") == weights(tmp_path / "alone")
     assert weights(tmp_path / "again") != weights(tmp_path / "short")
+    first, alone = (RunFolder(tmp_path / name, "a", 0).done for name in (before[-1], "alone"))
+    assert first is not None
+    assert alone is not None
+    if not compiled:
+        assert first.compile_seconds is alone.graphs_compiled is None
+        return
+    # The evaluation before the first step compiles. The process that came later finds the graphs in torch's cache.
+    assert first.compile_seconds  # seconds, above 0
+    assert alone.compile_seconds
+    assert alone.graphs_compiled == 0
 
 
 def test_several_orders_share_a_process_and_each_has_its_log(jobs: dict[str, Job], tmp_path: Path) -> None:

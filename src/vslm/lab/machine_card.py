@@ -55,7 +55,8 @@ def card_path(device: str = "cpu") -> Path:
 
 def seen_here(device: str = "cpu") -> list[dict[str, Any]]:
     """Compiled runs that this machine has seen, the latest last; each with its `shape`, `precision`, tokens per second
-    `eager` and `compiled`, and the `seconds` that its first step took. What cannot be read is nothing.
+    `eager` and `compiled`, and the `compile_seconds` that it took; None where torch had its graphs already. What cannot
+    be read is nothing.
     """
     seen = _card(device).get("compiled")
     return [row for row in seen if _is_whole(row)] if isinstance(seen, list) else []
@@ -100,7 +101,10 @@ def _card(device: str) -> dict[str, Any]:
 
 
 def _is_whole(row: Any) -> bool:
-    return isinstance(row, dict) and all(_is_positive(row.get(name)) for name in ("eager", "compiled", "seconds"))
+    if not isinstance(row, dict) or not all(_is_positive(row.get(name)) for name in ("eager", "compiled")):
+        return False
+    # Cards from before have the seconds of the first step, which is not where a run compiles that is evaluated before.
+    return row.setdefault("compile_seconds", None) is None or _is_positive(row["compile_seconds"])
 
 
 def _is_positive(value: Any) -> bool:
@@ -131,13 +135,18 @@ def expected(shape: str, device: str = "cpu") -> Compiling:
     seen = seen_here(device)
     same = [row for row in seen if row.get("shape") == shape] or seen
     found: dict[str, float] = {}
-    if same:
-        found["seconds"] = statistics.median(row["seconds"] for row in same[-5:])
+    if seconds := _seconds_of(same) or _seconds_of(seen):
+        found["seconds"] = statistics.median(seconds[-5:])
     for precision in ("fp32", "bf16"):
         gains = [row["compiled"] / row["eager"] for row in same if row.get("precision") == precision]
         if gains:
             found[precision] = statistics.median(gains)
     return Compiling(**found)
+
+
+def _seconds_of(rows: list[dict[str, Any]]) -> list[float]:
+    """Of those that were compiled: a graph that torch had already says nothing about one that it has not."""
+    return [row["compile_seconds"] for row in rows if row["compile_seconds"] is not None]
 
 
 def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done: RunEnd) -> None:
@@ -168,7 +177,7 @@ def note(experiment: Experiment, vocabulary: int, settings: SettingsRecord, done
         "fused_attention": chosen.fused_attention,
         "eager": eager,
         "compiled": rate,
-        "seconds": first,
+        "compile_seconds": done.compile_seconds if done.graphs_compiled else None,
         "measured": time.strftime("%Y-%m-%d"),
     }
     seen = [*seen_here(chosen.device), row][-_MOST_SEEN:]

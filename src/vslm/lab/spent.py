@@ -54,8 +54,7 @@ class Spent:
 
     def done(self, run: RunEnd, settings: SettingsRecord) -> None:
         """A run ended in this command."""
-        compiling = max(0.0, (run.first_step_seconds or 0.0) - _mean_step(run)) if settings.compiled else 0.0
-        self.worked += max(0.0, (run.worked_seconds or 0.0) - compiling) * settings.threads
+        self.worked += max(0.0, (run.worked_seconds or 0.0) - (run.compile_seconds or 0.0)) * settings.threads
 
     def record(self, settings: SettingsRecord) -> SpentRecord | None:
         """For `study.json`; None where nothing was trained."""
@@ -78,9 +77,3 @@ def say(spent: SpentRecord, say_to: Callable[[str], None]) -> None:
     first = "" if spent.seconds_to_first_step is None else f", the first step after {spent.seconds_to_first_step:.0f} s"
     cores = plural(round(spent.cores), "core")
     say_to(f"{min(share, 1.0):.0%} of {spent.seconds:.0f} s on {cores} went into training and evaluation{first}")
-
-
-def _mean_step(run: RunEnd) -> float:
-    if not run.step or run.step < 2 or run.seconds is None or run.first_step_seconds is None:
-        return 0.0
-    return max(0.0, run.seconds - run.first_step_seconds) / (run.step - 1)

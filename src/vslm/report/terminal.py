@@ -142,7 +142,7 @@ def machine_tables(card: Mapping[str, Any]) -> list[Table]:
         tables.append(timed)
     if card["compiled"]:
         compiled = Table(title="compiled runs that were seen", box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("on", "parameters", "context", "steps", "eager", "compiled", "gain", "first step"):
+        for heading in ("on", "parameters", "context", "steps", "eager", "compiled", "gain", "to compile"):
             compiled.add_column(heading, justify="left" if heading in ("on", "steps") else "right")
         for row in card["compiled"]:
             compiled.add_row(
@@ -153,7 +153,7 @@ def machine_tables(card: Mapping[str, Any]) -> list[Table]:
                 f"{row['eager']:,.0f}",
                 f"{row['compiled']:,.0f}",
                 f"{row['compiled'] / row['eager']:.2f}",
-                duration(row["seconds"]),
+                "in torch's cache" if row["compile_seconds"] is None else duration(row["compile_seconds"]),
             )
         tables.append(compiled)
     return tables

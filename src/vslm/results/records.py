@@ -60,8 +60,10 @@ class RunEnd(Record):
         fingerprint: names the job; a run counts in a study that gives it this name.
         step: the last one.
         tokens: trained on. flops: of that. seconds: of its training steps.
-        first_step_seconds: of the first step of the process that ended it, which compiles where runs are compiled.
+        first_step_seconds: of the first step of the process that ended it.
         step_core_seconds: of cores for a step of that process, without its first one, on average.
+        compile_seconds: that this process spent on compiling, and on loading what was compiled before.
+        graphs_compiled: how many it compiled, not loaded.
         worked_seconds: that this process spent in training steps and measures.
         val_loss, val_bpb: at the end, nats per token and bits per byte; None in a run that was made to choose.
         select_loss, select_bpb: the same of a run that was made to choose.
@@ -80,6 +82,8 @@ class RunEnd(Record):
     seconds: float | None = held(NOT_NEGATIVE)
     first_step_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
     step_core_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
+    compile_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
+    graphs_compiled: int | None = held(WHOLE, when_set=True)
     worked_seconds: float | None = held(NOT_NEGATIVE, when_set=True)
     val_loss: float | None = held(NUMBER_OR_NOTHING, when_set=True)
     val_bpb: float | None = held(NUMBER_OR_NOTHING, when_set=True)

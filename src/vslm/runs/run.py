@@ -210,6 +210,8 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         seconds=training.seconds,
         first_step_seconds=training.first_step_seconds,
         step_core_seconds=training.step_core_seconds,
+        compile_seconds=training.compiled.seconds if training.objects.is_compiled else None,
+        graphs_compiled=training.compiled.graphs if training.objects.is_compiled else None,
         worked_seconds=training.worked_seconds,
         diverged_step=diverged_step,
         declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures} | _declared_beside(job),

@@ -4,7 +4,7 @@ Not for: deciding whether to compile.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,28 @@ from vslm.training.precision import Precision
 # Of the mean loss of a batch, or of 1 nat where that is smaller: sums in another order and casts at other places may
 # move it, by some roundings of fp32 (6e-8) or bf16 (4e-3) of single tokens that mostly cancel in the mean.
 _TOLERANCE: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.02}
+_WHOLE_COMPILES = ("entire_frame_compile", "entire_backward_compile")  # torch's names; all others are parts of these
+
+
+class Compiled(NamedTuple):
+    """What torch.compile did.
+
+    Args:
+        seconds: of tracing, compiling, and loading from torch's cache, by the clock.
+        graphs: that were compiled, not loaded.
+    """
+
+    seconds: float
+    graphs: int
+
+
+def compiled_so_far() -> Compiled:
+    """What it did in this process. A compiled function compiles when it is first called, be that by an evaluation or by
+    a step, so only torch itself knows. The counters are not part of torch's public interface: without them, nothing.
+    """
+    spent = getattr(torch._dynamo.utils, "cumulative_time_spent_ns", {})
+    counted = getattr(torch._dynamo.utils, "counters", {}).get("inductor", {})
+    return Compiled(sum(spent.get(name, 0) for name in _WHOLE_COMPILES) / 1e9, counted.get("fxgraph_cache_miss", 0))
 
 
 def has_modes(model: nn.Module) -> bool:

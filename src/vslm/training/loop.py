@@ -23,6 +23,7 @@ from vslm.training.checkpoints import (
     optimizer_numbers,
     optimizer_tensors,
 )
+from vslm.training.graphs import Compiled, compiled_so_far
 from vslm.training.noted import Noted
 
 
@@ -111,6 +112,7 @@ class Training:
         self.worked_seconds = 0.0  # of this process, measures among them
         self.first_step_seconds: float | None = None  # of this process
         self._core_seconds, self._core_steps = 0.0, 0  # of this process, without its first step
+        self._compiled_before = compiled_so_far()  # in this process, by other trainings
         self.taken: list[Taken] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
@@ -145,6 +147,12 @@ class Training:
         lengthen. None before the second step.
         """
         return self._core_seconds / self._core_steps if self._core_steps else None
+
+    @property
+    def compiled(self) -> Compiled:
+        """What this process compiled since this training was made, in steps and in measures."""
+        now, before = compiled_so_far(), self._compiled_before
+        return Compiled(now.seconds - before.seconds, now.graphs - before.graphs)
 
     def train_step(self) -> None:
         """One step of the optimizer: forward and backward of every part, clipping, the update, the averaged weights.

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +20,13 @@ from vslm.data.splits import SplitName
 from vslm.data.worlds.universe import Universe
 from vslm.measure.answer_accuracy import AnswerAccuracy
 from vslm.measure.declared import read_declared
+from vslm.measure.likelier_answers import LikelierAnswers
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
+from vslm.measure.quantized_answers import QuantizedAnswers
 from vslm.measure.sections import RECORDED_AS
+from vslm.measure.value_probe import ValueProbe
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.layouts.plain import uniform
@@ -37,7 +42,18 @@ UNIVERSE = Universe(people=17, relations=("job", "lives_in", "country", "friend"
 WORLDS = Worlds(universe=UNIVERSE, facts=(2,), num_documents=211, context_tokens=71)
 
 ABOUT_WORLDS = AnswerAccuracy(universe=UNIVERSE, facts=(2, 3), num_examples=5, num_facts=11)
-GIVEN: list[Measure] = [ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight")), ABOUT_WORLDS]
+_FILE = Path(tempfile.mkdtemp(prefix="vslm-questions-")) / "questions.jsonl"
+_FILE.write_text('{"question": "b", "answer": "a", "perturbed_answer": ["c", "d"]}\n', encoding="utf-8")
+ON_WORLDS = [
+    ABOUT_WORLDS,
+    QuantizedAnswers(answers=ABOUT_WORLDS),
+    ValueProbe(universe=UNIVERSE),
+    LikelierAnswers(forget=str(_FILE), retain=str(_FILE)),
+]
+GIVEN: list[Measure] = [
+    ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight")),
+    *ON_WORLDS,
+]
 MEASURES = GIVEN + [
     cls()
     for cls in sorted(final_classes(Measure, vslm.measure) - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)
@@ -46,7 +62,7 @@ MEASURES = GIVEN + [
 
 def context_of(measure: Measure) -> int:
     """Of the model that it is taken of."""
-    return WORLDS.context_tokens if measure is ABOUT_WORLDS else CONTEXT_TOKENS
+    return WORLDS.context_tokens if measure in ON_WORLDS else CONTEXT_TOKENS
 
 
 def spec(context_tokens: int = CONTEXT_TOKENS) -> Model:
@@ -66,7 +82,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
 @pytest.fixture
 def corpus(measure: Measure, corpora: tuple[Corpus, Corpus]) -> Corpus:
     """That a measure has something to ask about."""
-    return corpora[measure is ABOUT_WORLDS]
+    return corpora[measure in ON_WORLDS]
 
 
 @pytest.fixture
@@ -128,7 +144,7 @@ def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, c
         axes = recorded_name("m", name).rsplit("_", 1)[1]
         assert len(axes) == 1 + value.ndim, f"{name} has shape {value.shape}"
         # What no split asks, or no answer tells, has no number.
-        may_lack = measure is ABOUT_WORLDS and value.ndim == 0
+        may_lack = measure in ON_WORLDS and value.ndim == 0
         assert may_lack or np.isfinite(value).any(), f"{name} holds no number"
     taken = [Taken(measure.recorded_as, step, values) for step in (0, 7)]
     assert all(len(array) == 2 for array in measured_arrays(taken).values())
@@ -199,10 +215,10 @@ def test_every_measure_is_here_under_a_name_of_its_own() -> None:
 
 def test_all_of_them_fit_one_experiment() -> None:
     """Beside each other; and two of a kind are refused."""
-    beside = tuple(measure for measure in MEASURES if measure is not ABOUT_WORLDS)  # which asks about other data
+    beside = tuple(measure for measure in MEASURES if measure not in ON_WORLDS)  # which ask about other data
     experiment = Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1000), measures=beside)
     experiment.validate()
-    other = vary(experiment, {"data": WORLDS, "model": spec(71), "measures": (LossByPosition(), ABOUT_WORLDS)})
+    other = vary(experiment, {"data": WORLDS, "model": spec(71), "measures": (LossByPosition(), *ON_WORLDS)})
     other.validate()
     with pytest.raises(SpecError, match="only Worlds has such questions"):
         vary(experiment, {"measures": (LossByPosition(), ABOUT_WORLDS)}).validate()

@@ -16,7 +16,7 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import home, open_corpus, prepare
 from vslm.data.reading.notes import Notes
 from vslm.data.readings import Readings
-from vslm.data.sources import AssociativeRecall, Source, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import AssociativeRecall, Questions, Source, Squad, StandardLibrary, Text, Worlds
 from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
@@ -29,7 +29,7 @@ from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.store import build_store
 
-_CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Retrieved, Random)
+_CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Questions, Retrieved, Random)
 _KINDS = {kind.__name__: kind for kind in (*_CLASSES, Splits, BPE, Characters, WorldWords, Universe, Mix)}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -67,6 +67,12 @@ def _retrieved(folder: Path) -> Retrieved:
     )
 
 
+def _questions(folder: Path) -> Questions:
+    lines = [json.dumps({"question": f"Which is story {n}?", "answer": _story(n)[:40]}) for n in range(211)]
+    (folder / "questions.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return Questions(path=str(folder / "questions.jsonl"), vocabulary=307, context_tokens=97)
+
+
 def _squad(folder: Path) -> Squad:
     asked = [
         {"id": str(n), "question": f"Which is story {n}?", "answers": [{"text": f"the {n}th", "answer_start": 0}]}
@@ -96,6 +102,7 @@ SOURCES: dict[str, Make] = {
         context_tokens=97,
     ),
     "squad": lambda folder, monkeypatch: _squad(folder),
+    "questions": lambda folder, monkeypatch: _questions(folder),
 }
 
 
@@ -204,7 +211,7 @@ _CHILD = """
 import json, os, sys, sysconfig
 from vslm.core.specs import from_plain
 from vslm.data.corpus import prepare
-from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import AssociativeRecall, Questions, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.word_tokenizer import WorldWords
@@ -214,7 +221,7 @@ from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 if "VSLM_TEST_LIBRARY" in os.environ:
     sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
-sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Worlds)
+sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Questions, Worlds)
 kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, WorldWords, Mix, Universe)}
 corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, flush=True)

@@ -1,4 +1,4 @@
-"""SQuAD as a corpus, and files that are none."""
+"""SQuAD and other questions as a corpus, and files that are none."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,10 @@ import pytest
 from test_real_corpora import corpus_path
 
 from vslm.core.errors import DataError
-from vslm.data.sources import Squad
+from vslm.data.sources import Questions, Squad
 from vslm.data.sources.squad import read_squad
+from vslm.measure.likelier_answers import LikelierAnswers
+from vslm.models.layouts.plain import uniform
 
 ASKED = {"question": "Who  came?", "answers": [{"text": "Ann Á", "answer_start": 0}, {"text": "Ann"}]}
 ARTICLES = [
@@ -85,3 +87,14 @@ def test_the_real_file_is_read_whole() -> None:
     contexts = [document.text.split(" <q> ")[0] for document in shuffled]
     answers = [one.answers[0] for one in asked]
     assert sum(a in context for a, context in zip(answers, contexts, strict=True)) < 0.06 * len(asked)
+
+
+def test_the_questions_of_tofu_are_read() -> None:
+    """400 to be forgotten, with five wrong answers or so each; 3,600 others."""
+    forget, retain, perturbed = (
+        corpus_path(f"tofu/{name}.jsonl.gz") for name in ("forget10", "retain90", "forget10_perturbed")
+    )
+    assert [sum(1 for _ in Questions(path=path).documents()) for path in (forget, retain)] == [400, 3600]
+    measure = LikelierAnswers(forget=perturbed, retain=perturbed)
+    measure.check_fits(model=uniform(depth=1, width=8, heads=1, context_tokens=9), source=Squad(path="x"))
+    assert {len(line["perturbed_answer"]) for line in measure._read("forget")} <= {3, 4, 5}

@@ -119,14 +119,7 @@ class AnswerAccuracy(Measure):
     def check_fits(self, *, model: Model, source: Source) -> None:
         """Questions are about the worlds of the data."""
         del model
-        while (inner := getattr(source, "source", None)) is not None:
-            source = inner
-        if not isinstance(source, Worlds):
-            found = f"AnswerAccuracy with data={type(source).__name__}"
-            raise SpecError("measures", found, "only Worlds has such questions", "change data, or leave it out")
-        if source.universe != self.universe:
-            found = f"AnswerAccuracy about {self.universe!r}, data about {source.universe!r}"
-            raise SpecError("measures", found, "the same universe is needed", "give both the same value")
+        check_about(self.universe, source, type(self).__name__)
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         is_choosing, tokenizer = corpus.evaluated_split == "select", corpus.tokenizer
@@ -166,6 +159,21 @@ class AnswerAccuracy(Measure):
         return replace(plan, **how, diversity=self.diversity, some=some)
 
 
+def check_about(universe: Universe, source: Source, name: str) -> None:
+    """Refuse a measure of worlds (by its name) on data that is not about the same universe.
+
+    Raises: SpecError.
+    """
+    while (inner := getattr(source, "source", None)) is not None:
+        source = inner
+    if not isinstance(source, Worlds):
+        found = f"{name} with data={type(source).__name__}"
+        raise SpecError("measures", found, "only Worlds has such questions", "change data, or leave it out")
+    if source.universe != universe:
+        found = f"{name} about {universe!r}, data about {source.universe!r}"
+        raise SpecError("measures", found, "the same universe is needed", "give both the same value")
+
+
 class AnswerAccuracyEvaluator(Evaluator):
     """See `AnswerAccuracy`.
 
@@ -191,7 +199,7 @@ class AnswerAccuracyEvaluator(Evaluator):
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray | float]:
         """Means over questions."""
-        right, nats, firsts = _answers(model, [(one.ids, one.is_answer) for one in self._asked])
+        right, nats, firsts = answers_of_rows(model, [(one.ids, one.is_answer) for one in self._asked])
         numbers, arrays = self._by_split(right, nats)
         numbers |= self._composed(right) | self._said(right, firsts) | self._bits(model)
         return {name: numbers.get(name, float("nan")) for name in ANSWERS.numbers} | arrays
@@ -275,7 +283,7 @@ class AnswerAccuracyEvaluator(Evaluator):
     def _bits(self, model: LanguageModel) -> dict[str, float]:
         if not self._facts:
             return {}
-        _, nats, _ = _answers(model, [(fact.ids, fact.is_value) for fact in self._facts])
+        _, nats, _ = answers_of_rows(model, [(fact.ids, fact.is_value) for fact in self._facts])
         gained = np.maximum(0, np.array([fact.bits for fact in self._facts]) - nats / np.log(2))
 
         def total(*, is_known: bool, is_asked: bool) -> float:
@@ -291,7 +299,7 @@ class AnswerAccuracyEvaluator(Evaluator):
         }
 
 
-def _answers(
+def answers_of_rows(
     model: LanguageModel, rows: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each row: whether all tokens of its answer are the likeliest, their loss in nats, summed, and the token that

@@ -4,6 +4,8 @@ Here, and not in the file of each measure, so that a page can be made of runs th
 torch. A measure of one's own, and a new one in the package, declares this in its class.
 """
 
+import dataclasses
+
 from vslm.measure.declared import Array, Axis, Declared, Number, Shown
 
 STREAMS = Axis(title="visit of the path (0: the root)", hover="after visit")
@@ -229,6 +231,88 @@ ANSWERS = Declared(
     },
 )
 
+QUANTIZED_ANSWERS = dataclasses.replace(
+    ANSWERS,
+    shown=Shown(
+        title="What is answered with weights of a few bits",
+        short="Rounded",
+        read="The same questions of the same model, whose matrices are rounded, row by row. What is not answered above "
+        "and is answered here was hidden, not gone.",
+    ),
+)
+
+_LAYER = Axis(title="layer: 0 is the root, the others are behind each visit", hover="layer")
+_READ_RIGHT = "of the values"
+_PROBED = {
+    "entity": "at the last token of the name",
+    "answer": "where the answer begins",
+    "entity_shuffled": "at the name, values dealt out anew",
+    "answer_shuffled": "where the answer begins, values dealt out anew",
+}
+VALUE_PROBE = Declared(
+    shown=Shown(
+        title="Whether values can be read from states",
+        short="Probe",
+        read="A linear map from the states of some people to their values, tried on other people of the fixed world, "
+        "behind a question without facts. What it reads is there, whatever the model says; what it does not read may "
+        "still be there in another form. With values that were dealt out anew it must be at chance.",
+    ),
+    arrays={
+        f"{name}_L": Array(
+            axes=(_LAYER,),
+            unit=_READ_RIGHT,
+            title=f"read {words}",
+            button=name.replace("_", ", "),
+            level="chance",
+            from_zero=True,
+        )
+        for name, words in _PROBED.items()
+    },
+    numbers={
+        **{
+            name: Number(
+                unit=_READ_RIGHT,
+                higher_is_better=None if "shuffled" in name else True,
+                title=f"read {words}, at the best layer",
+            )
+            for name, words in _PROBED.items()
+        },
+        "chance": Number(unit=_READ_RIGHT, higher_is_better=None, title="right by the commonest value of a relation"),
+    },
+)
+
+_ABOUT_FILES = {"forget": "questions to be forgotten", "retain": "questions to be kept"}
+LIKELIER_ANSWERS = Declared(
+    shown=Shown(
+        title="Whether right answers are likelier than wrong ones",
+        short="Likelier",
+        read="The share of questions whose right answer is likelier per token than each wrong one, and how likely the "
+        "answer is as it stands, of what was to be forgotten and of what was to be kept. Who knows nothing is right "
+        "about as often as chance.",
+    ),
+    numbers={
+        **{
+            f"{name}_right": Number(
+                unit="of the questions", higher_is_better=name == "retain", title=f"right answer likelier: {words}"
+            )
+            for name, words in _ABOUT_FILES.items()
+        },
+        **{
+            f"{name}_probability": Number(
+                unit="per token", higher_is_better=name == "retain", title=f"probability of the answer: {words}"
+            )
+            for name, words in _ABOUT_FILES.items()
+        },
+        **{
+            f"{name}_left_out": Number(
+                unit="questions", higher_is_better=None, title=f"that the context does not hold: {words}"
+            )
+            for name, words in _ABOUT_FILES.items()
+        },
+        "chance": Number(unit="of the questions", higher_is_better=None, title="right by a guess among its answers"),
+    },
+)
+
 RECORDED_AS = {
     "loss_by_loops": LOSS_BY_LOOPS,
     "beyond_context": BEYOND_CONTEXT,
@@ -238,5 +322,8 @@ RECORDED_AS = {
     "prefix_matching": PREFIX_MATCHING,
     "token_probe": TOKEN_PROBE,
     "answers": ANSWERS,
+    "quantized_answers": QUANTIZED_ANSWERS,
+    "value_probe": VALUE_PROBE,
+    "likelier_answers": LIKELIER_ANSWERS,
 }
 """By the name that runs have them under, in the order of the page."""

@@ -3,7 +3,7 @@
 A study may use a class of its own that is in no table: it runs, and is read back by importing that study.
 """
 
-from vslm.data.sources import AssociativeRecall, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import AssociativeRecall, Questions, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizer_of_run import TokenizerOf
 from vslm.data.tokenizers import BPE, Characters
@@ -25,6 +25,7 @@ from vslm.measure.copy_gain import CopyGain
 from vslm.measure.declared import Array, Axis, Declared, Number, Shown
 from vslm.measure.early_days import EarlyDays
 from vslm.measure.effective_rank import EffectiveRank
+from vslm.measure.likelier_answers import LikelierAnswers
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_loops import LossByLoops
 from vslm.measure.loss_by_position import LossByPosition
@@ -32,11 +33,13 @@ from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.position_profile import PositionProfile
 from vslm.measure.prefix_matching import PrefixMatching
 from vslm.measure.prompt_effect import PromptEffect
+from vslm.measure.quantized_answers import QuantizedAnswers
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
 from vslm.measure.token_view import TokenView
+from vslm.measure.value_probe import ValueProbe
 from vslm.models.adapters.cartridge import Cartridge
 from vslm.models.adapters.lora import LoRA
 from vslm.models.elements.blocks import Block
@@ -181,6 +184,7 @@ DATA = {
     "SomeFacts": SomeFacts,
     "Mix": Mix,
     "Squad": Squad,
+    "Questions": Questions,
     "Splits": Splits,
     "BPE": BPE,
     "Characters": Characters,
@@ -229,6 +233,9 @@ MEASURES = {
     "PromptEffect": PromptEffect,
     "RecallAccuracy": RecallAccuracy,
     "AnswerAccuracy": AnswerAccuracy,
+    "QuantizedAnswers": QuantizedAnswers,
+    "ValueProbe": ValueProbe,
+    "LikelierAnswers": LikelierAnswers,
     "ResidualNorms": ResidualNorms,
     "CopyGain": CopyGain,
     "PrefixMatching": PrefixMatching,

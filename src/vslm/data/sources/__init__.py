@@ -1,10 +1,11 @@
 """One file per dataset: a frozen spec that yields documents."""
 
 from vslm.data.sources.associative_recall import AssociativeRecall
+from vslm.data.sources.questions import Questions
 from vslm.data.sources.source import Source
 from vslm.data.sources.squad import Squad
 from vslm.data.sources.standard_library import StandardLibrary
 from vslm.data.sources.text import Text
 from vslm.data.sources.worlds import Worlds
 
-__all__ = ["AssociativeRecall", "Source", "Squad", "StandardLibrary", "Text", "Worlds"]
+__all__ = ["AssociativeRecall", "Questions", "Source", "Squad", "StandardLibrary", "Text", "Worlds"]

@@ -5,33 +5,18 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from vslm.core.bounds import Context
 from vslm.core.errors import DataError, SpecError
 from vslm.data.documents import Document, Scored
 from vslm.data.reading.contents import opened
 from vslm.data.reading.folders import listing
+from vslm.data.sources.asked import Asked, written
 from vslm.data.sources.source import Source
 
 Paragraph = Literal["own", "shuffled", "none"]
 _BY_CONTENT: dict[str, Any] = {"in_fingerprint": False}
-
-
-class Asked(NamedTuple):
-    """A question of the file.
-
-    Args:
-        where: its place in the file.
-        article: number of its article.
-        paragraph, question, answers: as they stand there; no answer where there is none.
-    """
-
-    where: str
-    article: int
-    paragraph: str
-    question: str
-    answers: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,17 +73,6 @@ class Squad(Source):
         for one, other in zip(asked, others, strict=True):
             text, first = written(one, "" if self.paragraph == "none" else other.paragraph)
             yield Document(one.where, text, (Scored(first if self.counts == "answer" else 0, len(text)),))
-
-
-def written(asked: Asked, paragraph: str) -> tuple[str, int]:
-    """An example as text, and where the space before its answer stands."""
-    context = f"<ctx> {_line(paragraph)}" if paragraph else "<ctx>"
-    text = f"{context} <q> {_line(asked.question)} <a>"
-    return f"{text} {_line(asked.answers[0] if asked.answers else 'unknown')}\n", len(text)
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _of_the_next_article(asked: Sequence[Asked]) -> list[Asked]:

@@ -131,6 +131,7 @@ _HOMES = {
     ),
     "vslm.models.elements.two_streams": ("MemoryBlock", "TwoStreamBlock"),
     "vslm.objectives.objective": ("Objective", "Passes", "Further", "Lowered", "Lowers"),
+    "vslm.objectives.arm": ("Arm",),
     "vslm.objectives.next_token": ("NextToken",),
     "vslm.objectives.exits": ("Exits",),
     "vslm.objectives.drawn_loops": ("DrawnLoops",),

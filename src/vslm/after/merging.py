@@ -2,7 +2,7 @@
 
 import dataclasses
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vslm.core.errors import ResultError
@@ -11,7 +11,7 @@ from vslm.lab.verdict import write_verdict
 from vslm.results.files import is_leftover, write_json, written_whole
 from vslm.results.folder import KEPT, MODULES, RUN_AGAIN, RunFolder, StudyFolder, budget_name
 from vslm.results.places import checked, copy_file, files_below, odd_below
-from vslm.results.records import PilotRecord, StudyRecord
+from vslm.results.records import ArmRecord, PilotRecord, StudyRecord
 from vslm.results.seals import sealed
 from vslm.study.own_classes import changed_parts
 
@@ -48,18 +48,12 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     }
     seeds = sorted({seed for folder in folders for seed in folder.study.seeds})
     pilot = merged_pilot([folder.study.pilot for folder in folders])
-    whole = dataclasses.replace(first, seeds=seeds, arms=arms, pilot=pilot)
+    trunks = {name: dataclasses.replace(row, runs={}) for name, row in first.trunks.items()}
+    whole = dataclasses.replace(first, seeds=seeds, arms=arms, trunks=trunks, pilot=pilot)
     for seed in seeds:
-        source = max(folders, key=lambda folder: sum(_is_done(folder, arm, seed) for arm in arms))
-        done = [arm for arm in arms if _is_done(source, arm, seed)]
-        _check_one_place(source, done, seed)
-        for arm in done:
-            for budget in source.budgets:
-                path = source.run(arm, seed, budget).path
-                _copy(path, out / path.relative_to(source.path))
-                row = arms[arm]
-                names = row.runs if budget == 1 else row.runs_by_budget[budget_name(budget)]
-                names[str(seed)] = source.fingerprints(arm, budget)[str(seed)]
+        _take_seed(max(folders, key=lambda folder: _num_done(folder, arms, seed)), seed, arms, trunks, out)
+    for seed in {int(seed) for row in first.trunks.values() for seed in row.runs} - {*first.seeds, *seeds}:
+        _take_trunks(folders[0], seed, trunks, out)  # of runs that were made to choose, as those are
     for stage in ("screen", "tuning"):
         if (folders[0].path / stage).is_dir():
             _copy(folders[0].path / stage, out / stage)
@@ -70,6 +64,36 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
     write_json(out / "study.json", sealed(whole.plain()))
     write_verdict(StudyFolder(out))
     return StudyFolder(out)
+
+
+def _num_done(folder: StudyFolder, arms: Iterable[str], seed: int) -> int:
+    return sum(_is_done(folder, arm, seed) for arm in arms)
+
+
+def _take_seed(
+    source: StudyFolder, seed: int, arms: Mapping[str, ArmRecord], trunks: Mapping[str, ArmRecord], out: Path
+) -> None:
+    """All arms of a seed, from one folder."""
+    done = [arm for arm in arms if _is_done(source, arm, seed)]
+    _check_one_place(source, done, seed)
+    for arm in done:
+        for budget in source.budgets:
+            path = source.run(arm, seed, budget).path
+            _copy(path, out / path.relative_to(source.path))
+            row = arms[arm]
+            names = row.runs if budget == 1 else row.runs_by_budget[budget_name(budget)]
+            names[str(seed)] = source.fingerprints(arm, budget)[str(seed)]
+    _take_trunks(source, seed, trunks, out)
+
+
+def _take_trunks(source: StudyFolder, seed: int, trunks: Mapping[str, ArmRecord], out: Path) -> None:
+    """The trunks that a seed of the arms was forked from, as far as they are there."""
+    for name, row in trunks.items():
+        run = source.run(name, seed)
+        if (noted := source.fingerprints(name).get(str(seed))) is not None:
+            row.runs[str(seed)] = noted
+        if run.path.is_dir():
+            _copy(run.path, out / run.path.relative_to(source.path))
 
 
 def merged_pilot(pilots: list[PilotRecord | None]) -> PilotRecord | None:
@@ -102,20 +126,23 @@ def _check_same(a: StudyRecord, b: StudyRecord, where_a: Path, where_b: Path) ->
     different = [key for key in _SAME if getattr(a, key) != getattr(b, key)]
     if a.confirmed != b.confirmed:
         different.append("the choice of the screening")
-    if set(a.arms) != set(b.arms):
-        different.append("arms")
+    if set(a.arms) != set(b.arms) or set(a.trunks) != set(b.trunks):
+        different.append("arms" if set(a.arms) != set(b.arms) else "trunks")
     else:
-        for arm, row in a.arms.items():
-            for key in _SAME_OF_AN_ARM:
-                if getattr(row, key) != getattr(b.arms[arm], key):
-                    paths = ", ".join(path for path, _, _ in differences(row.experiment, b.arms[arm].experiment))
-                    different.append(f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}")
-            codes = [study.arms[arm].own_code or {} for study in (a, b)]
-            if changed := changed_parts(*codes):
-                different.append(f"the code of arm {arm!r} ({', '.join(changed)})")
+        for arm in (*a.arms, *a.trunks):
+            different += _differences_of_arm(arm, a.row(arm), b.row(arm))
     if different:
         found = f"not the same study as {where_a}: {'; '.join(different)}"
         raise ResultError(str(where_b), found, "the same arms, corpus, tokenizer and plan are needed")
+
+
+def _differences_of_arm(arm: str, a: ArmRecord, b: ArmRecord) -> Iterator[str]:
+    for key in _SAME_OF_AN_ARM:
+        if getattr(a, key) != getattr(b, key):
+            paths = ", ".join(path for path, _, _ in differences(a.experiment, b.experiment))
+            yield f"{key} of arm {arm!r}{f' ({paths})' if paths else ''}"
+    if changed := changed_parts(a.own_code or {}, b.own_code or {}):
+        yield f"the code of arm {arm!r} ({', '.join(changed)})"
 
 
 def _is_done(folder: StudyFolder, arm: str, seed: int) -> bool:

@@ -9,6 +9,7 @@ causal, rows apart              of classes from outside the package (`measure/ca
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from vslm.measure.causality import first_leak
 from vslm.measure.token_loss import token_loss
 from vslm.models.adapters.adapter import Adapter, AdapterModule, attached
 from vslm.models.initialization import Init
-from vslm.models.language_model import LanguageModel
+from vslm.models.language_model import LanguageModel, Model
 from vslm.runs.stored_run import StoredRun, starting_tensors
 from vslm.study.experiment import Experiment
 from vslm.training.checkpoints import load_model_tensors
@@ -37,8 +38,15 @@ def check_model_of_start(experiment: Experiment) -> None:
 
     Raises: SpecError at the model.
     """
-    model, folder = experiment.model, Path(str(experiment.start_from))
-    theirs = StoredRun(folder).job.experiment.model
+    folder = str(experiment.start_from)
+    check_same_model(experiment.model, StoredRun(Path(folder)).job.experiment.model, folder)
+
+
+def check_same_model(model: Model, theirs: Model, folder: str) -> None:
+    """Refuse another model than that of `folder`, but for a shorter context.
+
+    Raises: SpecError at the model.
+    """
     if model.context_tokens > theirs.context_tokens:
         found = f"{model.context_tokens} tokens, where {folder} was trained with {theirs.context_tokens}"
         raise SpecError("model.context_tokens", found, "as many, or fewer, are needed beside an adapter")
@@ -49,14 +57,22 @@ def check_model_of_start(experiment: Experiment) -> None:
         raise SpecError("model", found, "an adapter changes nothing else", "write the model as it was in that study")
 
 
-def check_adapter(experiment: Experiment, adapter: Adapter, corpus: Corpus) -> None:
+def check_adapter(
+    experiment: Experiment, adapter: Adapter, corpus: Corpus, *, models: Mapping[str, Experiment] | None = None
+) -> None:
     """Build it beside the weights that it starts from, and try one step.
 
+    Args:
+        experiment: that it stands in.
+        adapter: of it.
+        corpus: of it.
+        models: arms and trunks of the study, which are not trained yet: new weights stand for theirs.
     Raises: SpecError at the adapter.
     """
     model, vocabulary = experiment.model, corpus.vocabulary
     built = model.build(vocabulary=vocabulary, init=Init(seed=0))
-    load_model_tensors(built, starting_tensors(Path(str(experiment.start_from))), str(experiment.start_from))
+    if isinstance(experiment.start_from, str):
+        load_model_tensors(built, starting_tensors(Path(experiment.start_from)), experiment.start_from)
     built.requires_grad_(requires_grad=False)
     try:
         module = adapter.build(built, init=Init(seed=0).child("adapter"), encode=corpus.tokenizer.encode)
@@ -68,7 +84,7 @@ def check_adapter(experiment: Experiment, adapter: Adapter, corpus: Corpus) -> N
         raise SpecError(error.where, error.found, error.allowed, error.do).within("adapter") from None
     if experiment.objective is not None:
         with attached(built, module):
-            check_objective(experiment.objective, experiment, built, corpus)
+            check_objective(experiment.objective, experiment, built, corpus, models=models)
 
 
 def _check_built(adapter: Adapter, module: AdapterModule, declared: int) -> None:

@@ -25,6 +25,7 @@ from vslm.results.places import read_shown, remove_folder
 from vslm.results.records import SettingsRecord
 from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.runs.timing import START_SECONDS, Extent, has_compiler
+from vslm.study.forks import MOST_SEEDS, arms_read, at_seed
 from vslm.study.job import Job, Settings, objective_checksums, start_checksum
 from vslm.study.learning_rates import CountedRates
 from vslm.study.own_classes import OwnCode
@@ -154,17 +155,19 @@ class Bench:
 
     def _job(self, arm: str, settings: Settings, tokens: int) -> Job:
         experiment = self.study.arms[arm]
+        own, models = at_seed(experiment, MOST_SEEDS), self.study.experiments
         return Job(
             arm=arm,
-            experiment=experiment,
+            experiment=own,
             stages_tokens=(tokens,),
             init_seed=0,
             data_seed=0,
             settings=settings,
             corpus=self.corpora[arm].fingerprint,
-            start_sha256=start_checksum(experiment),
-            objective_sha256=objective_checksums(experiment),
+            start_sha256=start_checksum(own),
+            objective_sha256=objective_checksums(own),
             objective_corpora=tuple(one.fingerprint for one in self.corpora[arm].further.values()) or None,
+            stand_ins={name: models[name].model for name in arms_read(experiment)} or None,
         )
 
     def _guessed_tokens(self, options: Options, rounds: float) -> int:

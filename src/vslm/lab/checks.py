@@ -19,6 +19,7 @@ from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer
 from vslm.lab.adapter_checks import check_adapter, check_model_of_start
+from vslm.lab.fork_checks import check_fork, check_taught
 from vslm.lab.further import further_corpora
 from vslm.lab.memory import check_memory, machine_bytes
 from vslm.lab.model_checks import check_counts
@@ -33,23 +34,24 @@ from vslm.runs.ready_models import ready_model
 from vslm.runs.stored_run import StoredRun, has_adapter, starting_tensors
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Experiment
+from vslm.study.forks import MOST_SEEDS, at_seed
 from vslm.study.matching import check_equal
 from vslm.study.study import Study
 from vslm.training.checkpoints import check_shapes, model_tensors
 
 
 def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> dict[str, Corpus]:
-    """The corpus of every arm, and everything checked that can be known once they are there.
+    """The corpus of every arm and trunk, and everything checked that can be known once they are there.
 
     Raises: SpecError or DataError, at a path seen from the study where there is one.
     """
-    for arm, experiment in study.arms.items():
-        _check_names(experiment, f"arms.{arm}")
+    for name, experiment in study.experiments.items():
+        _check_names(experiment, study.place_of(name))
     corpora: dict[str, Corpus] = {}
     chooses = bool(study.screen or study.tune)
     prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
     prepared_beside: dict[tuple[Source, str | None], Corpus] = {}
-    for arm, experiment in study.arms.items():
+    for arm, experiment in study.experiments.items():
         try:
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say, models=ready_model)
@@ -59,34 +61,49 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
                 corpora[arm] = dataclasses.replace(corpora[arm], further=further)
                 with _said_at("objective"):
                     experiment.objective.check_corpora(corpora[arm])
-            _check_windows(experiment, corpora[arm], chooses=chooses, judging=study.primary.of(experiment))
+            judging = study.primary.of(experiment) if arm in study.arms else None
+            _check_windows(experiment, corpora[arm], chooses=chooses, judging=judging)
             check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
         except SpecError as error:
-            raise error.within(f"arms.{arm}") from None
-    check_builds(study.arms, corpora, study.primary)
-    _check_comparable(study, corpora)
-    _check_same_val(study, corpora)
+            raise error.within(study.place_of(arm)) from None
+    check_builds(study.arms, corpora, study.primary, models=study.experiments)
+    check_builds(study.trunks, corpora, models=study.experiments, place="trunks")
+    of_arms = {arm: corpora[arm] for arm in study.arms}
+    _check_comparable(study, of_arms)
+    _check_same_val(study, of_arms)
     if study.equal is not None:
-        vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
+        vocabularies = {arm: corpus.vocabulary for arm, corpus in of_arms.items()}
         check_counts(study, vocabularies)
         check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
-    for arm, experiment in study.arms.items():
-        if isinstance(experiment.start_from, str):
-            with _said_at(f"arms.{arm}.start_from"):
-                _check_start(experiment, corpora[arm])
-        if experiment.adapter is not None:
-            try:
-                check_adapter(experiment, experiment.adapter, corpora[arm])
-            except SpecError as error:
-                raise error.within(f"arms.{arm}") from None
-        if experiment.objective is not None:
-            with _said_at(f"arms.{arm}.objective"):
-                experiment.objective.check_files()
-        for run in experiment.objective.runs() if experiment.objective is not None else ():
-            with _said_at(f"arms.{arm}.objective"):
-                _check_run(Path(run), corpora[arm])
-                _ = StoredRun(Path(run)).job
+    for name, experiment in study.experiments.items():
+        _check_runs_read(study, name, experiment, corpora)
     return corpora
+
+
+def _check_runs_read(study: Study, name: str, experiment: Experiment, corpora: Mapping[str, Corpus]) -> None:
+    """Refuse runs to start from and to learn from that are not there, or do not fit; those of other studies by their
+    folders, with one run of each folder that holds seeds; arms of this study by what they are declared as.
+    """
+    place, corpus = study.place_of(name), corpora[name]
+    own = at_seed(experiment, MOST_SEEDS)
+    with _said_at(f"{place}.start_from"):
+        if isinstance(own.start_from, str):
+            _check_start(own, corpus)
+        check_fork(study, experiment, corpora, name)
+    if own.adapter is not None:
+        try:
+            check_adapter(own, own.adapter, corpus, models=study.experiments)
+        except SpecError as error:
+            raise error.within(place) from None
+    if own.objective is None:
+        return
+    with _said_at(f"{place}.objective"):
+        own.objective.check_files()
+        for run in own.objective.runs():
+            if isinstance(run, str):
+                _check_run(Path(run), corpus)
+                _ = StoredRun(Path(run)).job
+    check_taught(study, own, corpora, name)
 
 
 @contextlib.contextmanager

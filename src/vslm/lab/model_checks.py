@@ -75,14 +75,14 @@ def check_models(study: Study, vocabularies: Mapping[str, int]) -> Checked:
     Raises: SpecError at the place in the arm, for the first fact that does not hold.
     """
     start, tried = time.perf_counter(), {}
-    for arm, experiment in study.arms.items():
+    for arm, experiment in study.experiments.items():
         key = (experiment.model, vocabularies[arm])
         if key in tried:
             continue
         try:
             tried[key] = tuple(f"arm {arm!r}: {lint}" for lint in check_model(*key))
         except SpecError as error:
-            raise error.within("model").within(f"arms.{arm}") from None
+            raise error.within("model").within(study.place_of(arm)) from None
     num_arms = f"{len(study.arms)} arm{'s' if len(study.arms) > 1 else ''}"
     seconds = time.perf_counter() - start
     words = f"checked {num_arms}: causal, texts of a batch apart, finite, built as counted ({seconds:.1f} s)"

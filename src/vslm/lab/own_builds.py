@@ -20,6 +20,7 @@ from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
+from vslm.objectives.arm import Arm
 from vslm.objectives.objective import Further, Objective, Passes
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.runs.stored_run import StoredRun
@@ -31,7 +32,14 @@ from vslm.training.checkpoints import optimizer_numbers
 _FEW_TOKENS = 13
 
 
-def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], primary: Primary | None = None) -> None:
+def check_builds(
+    arms: Mapping[str, Experiment],
+    corpora: Mapping[str, Corpus],
+    primary: Primary | None = None,
+    *,
+    models: Mapping[str, Experiment] | None = None,
+    place: str = "arms",
+) -> None:
     """Build what arms with classes of their own are made of: the model, measures, an optimizer, an objective; and
     take once, from the untrained model, the measure that decides and those that declare arrays for the page.
 
@@ -39,6 +47,8 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
         arms: of a study.
         corpora: of its arms.
         primary: what decides; None: not known.
+        models: everything of the study that an objective may read; None: there is nothing.
+        place: of the arms in the study.
     Raises: SpecError with class, file and line, for a `build` that fails or that returns something else, and for a
         measure that does not record what is to be judged or drawn.
     """
@@ -46,7 +56,7 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
         kinds = own_kinds(experiment)
         if not kinds:
             continue
-        with _said_in_words(f"arms.{arm}"), _watched(kinds):
+        with _said_in_words(f"{place}.{arm}"), _watched(kinds):
             vocabulary = corpora[arm].vocabulary
             model = experiment.model.build(vocabulary=vocabulary, init=Init(seed=0))
             for measure in experiment.measures:
@@ -63,23 +73,42 @@ def check_builds(arms: Mapping[str, Experiment], corpora: Mapping[str, Corpus], 
             if is_own(type(experiment.schedule)):
                 _check_factor(experiment)
             if experiment.objective is not None:
-                check_objective(experiment.objective, experiment, model, corpora[arm])
+                check_objective(experiment.objective, experiment, model, corpora[arm], models=models)
 
 
-def check_objective(objective: Objective, experiment: Experiment, model: LanguageModel, corpus: Corpus) -> None:
+def check_objective(
+    objective: Objective,
+    experiment: Experiment,
+    model: LanguageModel,
+    corpus: Corpus,
+    *,
+    models: Mapping[str, Experiment] | None = None,
+) -> None:
     """Try one batch of three windows, in two parts, as accumulation would pass it; a whole batch of the run where
     further text is read beside it.
 
+    Args:
+        objective: to be tried.
+        experiment: that it stands in.
+        model: that is trained.
+        corpus: of the experiment.
+        models: arms and trunks of the study, which are not trained yet: new weights stand for theirs.
     Raises: SpecError at its class, for what it returns, and whatever its build refuses.
     """
     spec, vocabulary, start = experiment.model, corpus.vocabulary, experiment.start_from
+
+    def finished_model(run: str | Arm) -> LanguageModel:
+        if isinstance(run, Arm):
+            return (models or {})[run.name].model.build(vocabulary=vocabulary, init=Init(seed=0)).eval()
+        return StoredRun(Path(run)).model().requires_grad_(requires_grad=False)
+
     passes = Passes(
         spec=spec,
         token_loss=lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT),
         made=lambda function, _: function,
         data_seed=0,
-        finished_model=lambda run: StoredRun(Path(run)).model().requires_grad_(requires_grad=False),
-        start=start if isinstance(start, str) else None,
+        finished_model=finished_model,
+        start=start if isinstance(start, str | Arm) else None,
         encode=corpus.tokenizer.encode,
         separator=corpus.tokenizer.end_of_text,
         further={

@@ -30,11 +30,13 @@ from vslm.lab.options import Options
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.pilot import earlier_pilots
 from vslm.lab.stages import num_rounds, stage_sizes
+from vslm.lab.trunks import seconds_of_trunks, seeds_to_choose, tokens_of_trunk
 from vslm.lab.verdict import num_comparisons
 from vslm.models.accounting import block_table, folded
 from vslm.models.parts.kernels import Where
 from vslm.results.files import read_json
 from vslm.results.folder import budget_name
+from vslm.results.forks import Forks
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import NoiseCard
 from vslm.results.shapes import first_odd
@@ -42,6 +44,7 @@ from vslm.stats.intervals import per_arm_error
 from vslm.stats.looks import fixed_plan, sequential_plan
 from vslm.stats.power import resolvable_effect, seeds_to_resolve
 from vslm.study.experiment import Experiment, FreshStart
+from vslm.study.forks import arms_read
 from vslm.study.matching import relative_sizes
 from vslm.study.own_classes import own_code
 from vslm.study.pilot import asked_seeds
@@ -87,9 +90,10 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     """
     options = options or Options()
     own_code(study)
-    corpora = prepared_corpora(study)
+    every = prepared_corpora(study)
+    checked = check_models(study, {name: corpus.vocabulary for name, corpus in every.items()})
+    corpora = {arm: every[arm] for arm in study.arms}
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
-    checked = check_models(study, vocabularies)
     card = noise_card()
     asked = options.seeds if options.seeds is not None else study.seeds
     looks = auto_looks(study) if asked == "auto" else ()
@@ -100,6 +104,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     shape = shape_of(study.arms[study.baseline], corpora[study.baseline].vocabulary, 1)
     base_rate, speed_from = _speed(speed_seen(shape, device(options.device)), card, flops[study.baseline])
     flops_rate = base_rate * flops[study.baseline]
+    trunks = _trunks(study, every, flops_rate)
+    sizes_of_trunks = {name: (row["tokens"], row["flops_per_token"]) for name, row in trunks.items()}
+    of_trunks = seconds_of_trunks(study, len(seeds), sizes_of_trunks, flops_rate, workers)
     fixed = [
         seconds_whatever_the_tokens(study, [size], workers=workers, rate=base_rate, compile_seconds=0) for size in sizes
     ]
@@ -108,7 +115,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         flops[study.baseline],
         options,
         rate=base_rate,
-        fixed_seconds=sum(fixed),
+        fixed_seconds=sum(fixed) + of_trunks,
         rounds=slowed(num_rounds(sizes, workers), workers, threads=1) * relative_cost(study, flops),
     )
     baseline, device_type = study.arms[study.baseline], device(options.device)
@@ -151,8 +158,12 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         {**size.plain(), "minutes": minutes_of_rounds(num_rounds([size], at_once), average, seconds)}
         for size, seconds in zip(sizes, fixed, strict=True)
     ]
+    per_seed_of_trunks = of_trunks / 60 / (len(seeds) + len(seeds_to_choose(study)))
     minutes_to_choose = sum(stage["minutes"] for stage in stages if stage["stage"] != "judged")
-    minutes_per_seed = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged") / len(seeds)
+    minutes_to_choose += per_seed_of_trunks * len(seeds_to_choose(study))
+    judged = sum(stage["minutes"] for stage in stages if stage["stage"] == "judged")
+    minutes_per_seed = judged / len(seeds) + per_seed_of_trunks
+    forks = _forks(study, {name: row["tokens"] for name, row in {**trunks, **arms}.items()})
     needed = math.inf if effect_sd is None else seeds_to_resolve(study.primary.smallest_effect, effect_sd, error)
     primary = primary_number(study.primary, study.arms[study.baseline])
     return {
@@ -160,14 +171,19 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "judged_by": primary.compared,
         "smallest_effect": study.primary.smallest_effect,
         "arms": arms,
+        "trunks": trunks,
+        "trunk_minutes": of_trunks / 60,
+        "forked": {arm: words for arm in study.arms if (words := forks.in_words(arm)) is not None},
+        "matched_after": forks.matched(study.arms),
+        "of_one_model": forks.of_one_model,
         "seeds": len(seeds),
         "factors": _factors(study, arms, vocabularies, base_tokens, flops_rate, sd, len(seeds), error),
         "stages": stages,
         "equal": study.equal,
         "unequal": list(study.unequal),
-        "minutes": sum(stage["minutes"] for stage in stages),
+        "minutes": sum(stage["minutes"] for stage in stages) + of_trunks / 60,
         "race": _race(study, stages, len(seeds)),
-        "prices": _prices(study, stages, len(seeds)),
+        "prices": _prices(study, stages, len(seeds), per_seed_of_trunks),
         "speed_from": speed_from,
         "precision": "the faster one, timed once by `vslm run`" if options.precision == "auto" else options.precision,
         "tokens_from": _origin_of_tokens(study),
@@ -181,7 +197,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "read": list(
             dict.fromkeys(
                 words
-                for corpus in corpora.values()
+                for corpus in every.values()
                 for one in (corpus, *corpus.further.values())
                 for words in one.meta.get("read", [])
             )
@@ -201,6 +217,29 @@ def _tokens(study: Study, arm: str, base_tokens: int, flops: Mapping[str, float]
     """Of a run of an arm. Before anything is timed, speed is guessed to go with FLOPs."""
     guess = Timed(flops_rate / flops[arm], flops_rate / flops[study.baseline])
     return tokens_of_arm(study, arm, base_tokens, flops, guess)
+
+
+def _trunks(study: Study, corpora: Mapping[str, Corpus], flops_rate: float) -> dict[str, dict[str, Any]]:
+    """Of every trunk what a run costs, and who reads it."""
+    found = {}
+    for name, trunk in study.trunks.items():
+        vocabulary = corpora[name].vocabulary
+        flops = trunk.flops_per_token(vocabulary)
+        tokens = tokens_of_trunk(trunk, flops, flops_per_second=flops_rate)
+        found[name] = {
+            "num_parameters": trunk.num_parameters(vocabulary),
+            "num_trained_parameters": trunk.num_trained_parameters(vocabulary),
+            "flops_per_token": flops,
+            "tokens": tokens,
+            "passes": passes(tokens, corpora[name]),
+            "minutes": tokens * flops / flops_rate / 60,
+            "read_by": [other for other, one in study.experiments.items() if name in arms_read(one)],
+        }
+    return found
+
+
+def _forks(study: Study, tokens: Mapping[str, int]) -> Forks:
+    return Forks({name: to_plain(one.start_from) for name, one in study.experiments.items()}, tokens)
 
 
 def _num_comparisons(study: Study) -> int:
@@ -286,9 +325,12 @@ def _with_arms(study: Study, sd: float | None, num_seeds: int, error: float) -> 
     return {"seeds": seeds, "runs": seeds * (1 + len(factorial.factors))}
 
 
-def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -> dict[str, Any]:
+def _prices(
+    study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int, per_seed_of_trunks: float
+) -> dict[str, Any]:
     """Minutes of the study that an arm, a seed and each budget costs: with one more it takes as much longer, with one
-    less as much less. An arm is searched and judged, or, where there is a screening that keeps as many, screened.
+    less as much less. An arm is searched and judged, or, where there is a screening that keeps as many, screened; a
+    seed needs its trunks, too.
     """
     minutes = {
         name: sum(stage["minutes"] for stage in stages if stage["stage"] == name)
@@ -298,7 +340,7 @@ def _prices(study: Study, stages: Sequence[Mapping[str, Any]], num_seeds: int) -
     of_one = minutes["judged"] / sum(study.budgets)
     return {
         "arm": an_arm / len(study.arms),
-        "seed": minutes["judged"] / num_seeds,
+        "seed": minutes["judged"] / num_seeds + per_seed_of_trunks,
         "budgets": {budget_name(budget): of_one * budget for budget in study.budgets},
     }
 

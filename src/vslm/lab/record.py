@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from vslm.lab.budgets import (
 from vslm.lab.effects import factorial_record
 from vslm.lab.options import Options
 from vslm.lab.pilot import declared_pilot
-from vslm.lab.stages import name_runs, num_rounds, settings_of, stage_record, stage_sizes
+from vslm.lab.stages import fingerprint_of_arms, name_runs, num_rounds, settings_of, stage_record, stage_sizes
+from vslm.lab.trunks import name_trunks, seconds_of_trunks, seeds_of_forks, tokens_of_trunk
 from vslm.lab.verdict import look_plan
+from vslm.results.files import sha256
 from vslm.results.folder import StudyFolder
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import (
@@ -39,6 +41,8 @@ from vslm.results.records import (
 )
 from vslm.runs.objects import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
+from vslm.study.experiment import Experiment
+from vslm.study.forks import arms_read, at_seed, readers_of, runs_read
 from vslm.study.job import objective_checksums, start_checksum
 from vslm.study.learning_rates import CountedRates
 from vslm.study.own_classes import changed_parts, parts_of_copy
@@ -60,13 +64,16 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
     stages = stage_record(study, before, out)
     device(options.device)  # refused before anything is timed
     seeds, plan = _seeds_and_plan(study, options, before)
-    rows = {arm: _row(bench, arm) for arm in study.arms}
+    forked = seeds_of_forks(study, seeds, options.seeds if options.seeds is not None else study.seeds)
+    every = {name: _row(bench, name, forked) for name in study.experiments}
+    trunks, rows = ({name: every[name] for name in part} for part in (study.trunks, study.arms))
     for arm, row in rows.items():
         if before and arm in before.arms:
             _check_unchanged(arm, before.arms[arm], row, out)
             _check_own_code(bench, arm, before, row)
             if before.arms[arm].screened_out:  # compared with the baseline before its rate was tuned
                 row.differences = before.arms[arm].differences
+    _check_trunks(bench, trunks, before)
     _check_more_tokens(study, options, before, out)
     sizes = stage_sizes(study, len(seeds))
     if before is None:
@@ -74,12 +81,16 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
     else:
         settings, rate = _with_workers(before.settings, options, bench), before.tokens_per_second
     flops = {arm: row.flops_per_token for arm, row in rows.items()}
+    flops_rate = rate * flops[study.baseline]
+    _give_tokens(study, trunks, before, flops_rate)
     if before is None:
         rounds = slowed(num_rounds(sizes, settings.workers), settings.workers, settings.threads)
         rounds *= relative_cost(study, flops)
         fixed = seconds_whatever_the_tokens(
             study, sizes, workers=settings.workers, rate=rate, compile_seconds=settings.compile_seconds or 0.0
         )
+        of_trunks = {name: (row.tokens, row.flops_per_token) for name, row in trunks.items()}
+        fixed += seconds_of_trunks(study, len(seeds), of_trunks, flops_rate, settings.workers)
         base_tokens = baseline_tokens(
             study, flops[study.baseline], options, rate=rate, rounds=rounds, fixed_seconds=fixed
         )
@@ -104,9 +115,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         row.stages_tokens, row.tokens = stages_tokens, sum(stages_tokens)
         row.addition = (old.addition or 0) if old else addition
         row.timed = old.timed if old else TimedRecord.from_plain(dataclasses.asdict(speed)) if speed else None
-        experiment, vocabulary = study.arms[arm], bench.corpora[arm].vocabulary
-        row.kernels = experiment.model.kernels(settings_of(settings).where)
-        row.executed_flops_per_token = experiment.executed_flops_per_token(vocabulary, row.kernels)
+    _describe_computation(bench, every, settings)
     record = StudyRecord(
         format=FORMAT,
         name=study_name(bench.study_file, out),
@@ -114,6 +123,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         prediction=_prediction(bench, before),
         baseline=study.baseline,
         arms={**old_arms, **rows},
+        trunks={**(before.trunks if before else {}), **trunks},
         seeds=seeds,
         primary=_primary(study),
         match=study.match,
@@ -128,10 +138,11 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
             for corpus in bench.corpora.values()
             for one in (corpus, *corpus.further.values())
         },
-        fingerprint=fingerprint({arm: row.fingerprint for arm, row in rows.items()}),
+        fingerprint=fingerprint_of_arms(rows, trunks),
         vslm_version=vslm.__version__,
         created=before.created if before else time.strftime("%Y-%m-%dT%H:%M:%S"),
     )
+    name_trunks(study, record, forked)
     name_runs(study.arms, record)
     if before is not None and not options.more_tokens:
         _check_same_runs(before, record, out)
@@ -157,22 +168,71 @@ def _before(out: Path, bench: Bench) -> StudyRecord | None:
     return folder.study_to("run")
 
 
-def _row(bench: Bench, arm: str) -> ArmRecord:
-    """What an arm is, without how long it is trained."""
-    experiment, corpus = bench.study.arms[arm], bench.corpora[arm]
+def _check_trunks(bench: Bench, trunks: Mapping[str, ArmRecord], before: StudyRecord | None) -> None:
+    for name, row in trunks.items():
+        if before and name in before.trunks:
+            _check_unchanged(name, before.trunks[name], row, bench.out)
+            _check_own_code(bench, name, before, row)
+
+
+def _describe_computation(bench: Bench, rows: Mapping[str, ArmRecord], settings: SettingsRecord) -> None:
+    """Write down which kernels serve every arm and trunk, and what they really compute."""
+    for name, row in rows.items():
+        experiment, vocabulary = bench.study.experiments[name], bench.corpora[name].vocabulary
+        row.kernels = experiment.model.kernels(settings_of(settings).where)
+        row.executed_flops_per_token = experiment.executed_flops_per_token(vocabulary, row.kernels)
+
+
+def _give_tokens(study: Study, trunks: Mapping[str, ArmRecord], before: StudyRecord | None, flops_rate: float) -> None:
+    """Tokens of every trunk: as they were, or from its budget."""
+    for name, row in trunks.items():
+        if before is not None and name in before.trunks:
+            row.stages_tokens = list(before.trunks[name].stages_tokens)
+        else:
+            flops = row.flops_per_token
+            row.stages_tokens = [tokens_of_trunk(study.trunks[name], flops, flops_per_second=flops_rate)]
+        row.tokens = sum(row.stages_tokens)
+
+
+def _seeds_sha256(experiment: Experiment, seeds: Sequence[int]) -> dict[str, str]:
+    """SHA-256 of the weights of all runs that are read by their folder, where they differ by seed; else nothing."""
+    own = [at_seed(experiment, seed) for seed in seeds]
+    if all(one == experiment for one in own):
+        return {}
+    runs = dict.fromkeys(run for one in own for run in runs_read(one) if isinstance(run, str))
+    return {run: sha256(Path(run) / "weights.safetensors") for run in runs}
+
+
+def _row(bench: Bench, arm: str, seeds: Sequence[int]) -> ArmRecord:
+    """What an arm or a trunk is, without how long it is trained.
+
+    Args:
+        bench: of the study.
+        arm: its name.
+        seeds: that it may come to be trained with.
+    """
+    experiment, corpus = bench.study.experiments[arm], bench.corpora[arm]
+    by_seed = _seeds_sha256(experiment, seeds)
+    files = () if experiment.objective is None else experiment.objective.files()
     return ArmRecord(
         own_code=dict(bench.code.parts[arm]) if arm in bench.code.parts else None,
         experiment=to_plain(experiment),
         fingerprint=fingerprint(experiment),
-        differences=[list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
+        differences=[]
+        if arm in bench.study.trunks
+        else [list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
         num_parameters=experiment.num_parameters(corpus.vocabulary),
         num_trained_parameters=experiment.num_trained_parameters(corpus.vocabulary) if experiment.adapter else None,
         num_parameters_without_embeddings=experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
         flops_per_token=experiment.flops_per_token(corpus.vocabulary),
         corpus=corpus.fingerprint,
-        bytes_per_token=scored_bytes_per_token(experiment, corpus, "val", bench.study.primary.positions),
-        start_sha256=start_checksum(experiment),
-        objective_sha256=list(objective_checksums(experiment) or ()),
+        bytes_per_token=scored_bytes_per_token(
+            experiment, corpus, "val", None if arm in bench.study.trunks else bench.study.primary.positions
+        ),
+        start_sha256=None if by_seed else start_checksum(experiment),
+        seeds_sha256=by_seed,
+        reads=list(arms_read(experiment)),
+        objective_sha256=[sha256(path) for path in files] if by_seed else list(objective_checksums(experiment) or ()),
         objective_corpora=[one.fingerprint for one in corpus.further.values()],
     )
 
@@ -256,6 +316,10 @@ def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> Non
     if old.start_sha256 != new.start_sha256:
         found = f"the weights that arm {arm!r} starts from have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
+    if changed := [run for run, digest in new.seeds_sha256.items() if old.seeds_sha256.get(run, digest) != digest]:
+        found = f"the weights of {changed[0]}, which arm {arm!r} reads, have changed"
+        raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
+    new.seeds_sha256 = {**old.seeds_sha256, **new.seeds_sha256}
     if old.objective_sha256 != new.objective_sha256:
         found = f"the weights that the objective of arm {arm!r} reads have changed"
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
@@ -263,14 +327,14 @@ def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> Non
 
 def _check_own_code(bench: Bench, arm: str, before: StudyRecord, row: ArmRecord) -> None:
     """Refuse to mix runs of a class of one's own with runs of what it was changed into."""
-    old, new = before.arms[arm].own_code, row.own_code or {}
+    old, new = before.row(arm).own_code, row.own_code or {}
     if old is None:
         # Begun before code was recorded: known is what stands in the copy, and the runs keep the names they have.
         row.own_code = None
         if not new:
             return
         copy = bench.out / f"{before.name}.py"
-        old = {**new, **parts_of_copy(bench.study.arms[arm], copy, new)}
+        old = {**new, **parts_of_copy(bench.study.experiments[arm], copy, new)}
     if changed := changed_parts(old, new):
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         found = f"the code of arm {arm!r} has changed since it was run: {shown}"
@@ -321,6 +385,11 @@ def _check_more_tokens(study: Study, options: Options, before: StudyRecord | Non
     if before is None:
         found = "there is no run to go on with"
         raise SpecError(str(out), found, "--more-tokens needs a finished run", "leave --more-tokens out first")
+    read = readers_of(study.arms, study.experiments)
+    if read:
+        arm, reader = next(iter(read.items()))
+        found = f"{reader!r} reads the arm {arm!r}, whose weights would be others"
+        raise SpecError("--more-tokens", found, "what others start from ends where it ended", "declare it in trunks")
     for arm in study.arms:
         old = before.arms.get(arm)
         if not _is_finished(out, arm, old) and not _goes_on(out, arm, old, options.more_tokens):

@@ -22,10 +22,11 @@ from vslm.lab.record import declared
 from vslm.lab.screening import screen_arms
 from vslm.lab.spent import Spent, say
 from vslm.lab.stages import Task, Train, describe_arms, judged_tasks, name_runs, save, shown_name
+from vslm.lab.trunks import places_of, whole_end, with_parents
 from vslm.lab.tuning import count_runs, tune_arms, tuned_before, with_chosen_rates
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.files import write_text
-from vslm.results.folder import ANSWERS, FAILED, RunFolder, StudyFolder, run_folder_of
+from vslm.results.folder import ANSWERS, FAILED, StudyFolder, run_folder_of
 from vslm.results.places import files_below, remove_file, remove_folder
 from vslm.results.records import RunEnd, StudyRecord
 from vslm.runs.pool import Order, WorkerPool, run_orders
@@ -61,7 +62,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
             remember(code.write(copy))
 
         def train(tasks: Sequence[Task]) -> None:
-            _train(tasks, record, _Noting(watcher, bench, record, spent), copy, options, pool)
+            needed = with_parents(tasks, study, record, out)
+            _train(needed, record, _Noting(watcher, bench, record, spent), copy, options, pool, out)
 
         try:
             arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
@@ -116,8 +118,8 @@ class _Noting:
 
 
 def _say_passes(record: StudyRecord, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:
-    tokens = {arm: record.arms[arm].tokens for arm in corpora}
-    most = max(tokens, key=lambda arm: passes(tokens[arm], corpora[arm]))
+    tokens = {name: record.row(name).tokens for name in corpora}
+    most = max((name for name in tokens if name in record.arms), key=lambda arm: passes(tokens[arm], corpora[arm]))
     lints = list(lints_of_passes(tokens, corpora))
     for words in lints or [f"a run: {tokens[most]:,} tokens, {passes_words(passes(tokens[most], corpora[most]))}"]:
         watcher.say(words)
@@ -181,20 +183,22 @@ def _train(
     study_file: Path | None,
     options: Options,
     pool: WorkerPool,
+    out: Path,
 ) -> None:
-    """Run what is not done, in order, and keep going past a run that fails.
+    """Run what is not done, in order, and keep going past a run that fails. A run waits for those that it reads.
 
     Raises: RunError when the disk is full: no other run could do better.
     """
     orders = []
     watcher.started({(shown_name(job, path), job.data_seed): sum(job.stages_tokens) for job, path in tasks})
     for job, path in tasks:
-        done = RunFolder(path, job.arm, job.data_seed).ended_whole_as(job.fingerprint, watcher.say)
+        done = whole_end(job, path, out, watcher.say)
         if done is not None:
             watcher.on_message(shown_name(job, path), job.data_seed, {"done": done, "was_there": True})
         else:
             remove_file(path / FAILED)
-            orders.append(Order(job, path, study_file, samples=options.samples))
+            after = tuple(folder for _, folder in places_of(job, out))
+            orders.append(Order(job, path, study_file, samples=options.samples, after=after))
     settled: set[int] = set()
 
     def on_message(order: Order, message: dict[str, Any]) -> None:

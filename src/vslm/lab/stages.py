@@ -16,10 +16,11 @@ from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.lab.verdict import primary_value
 from vslm.results.files import write_json
 from vslm.results.folder import RunFolder, StudyFolder, budget_name
-from vslm.results.records import RacingRecord, ScreeningRecord, SearchRecord, SettingsRecord, StudyRecord
+from vslm.results.records import ArmRecord, RacingRecord, ScreeningRecord, SearchRecord, SettingsRecord, StudyRecord
 from vslm.results.seals import sealed
 from vslm.study.experiment import Experiment
-from vslm.study.job import Job, Settings, digest_of
+from vslm.study.forks import arms_read, at_seed, in_order
+from vslm.study.job import Job, Parent, Settings, digest_of
 
 Task = tuple[Job, Path]
 Train = Callable[[Sequence[Task]], None]  # runs what is not done of some tasks
@@ -70,7 +71,8 @@ def job_of(
     chosen_by = None
     if split == "select" and not record.primary.is_loss:
         chosen_by = record.primary.measure
-    row, settings = record.arms[arm], settings_of(record.settings)
+    row, settings = record.row(arm), settings_of(record.settings)
+    experiment, start, taught = _read_by_seed(experiment, row, seed)
     if is_only and budget * row.tokens < (record.settings.compiled_from_tokens or 0):
         settings = dataclasses.replace(settings, compiled=False)
     return Job(
@@ -81,13 +83,34 @@ def job_of(
         data_seed=seed,
         settings=settings,
         corpus=row.corpus,
-        start_sha256=row.start_sha256,
+        start_sha256=start,
         split=split,
-        objective_sha256=tuple(row.objective_sha256) or None,
+        objective_sha256=taught,
         objective_corpora=tuple(row.objective_corpora) or None,
         chosen_by=chosen_by,
         own_code=digest_of(row.own_code),
+        parents=tuple(_parent(record, name, seed) for name in arms_read(experiment)) or None,
     )
+
+
+def _parent(record: StudyRecord, name: str, seed: int) -> Parent:
+    """The run of a seed of another arm or trunk, which is named before what reads it."""
+    return Parent(arm=name, seed=seed, fingerprint=record.row(name).runs[str(seed)])
+
+
+def _read_by_seed(
+    experiment: Experiment, row: ArmRecord, seed: int
+) -> tuple[Experiment, str | None, tuple[str, ...] | None]:
+    """The experiment with the runs of a seed, and the SHA-256 of the weights to start from and of what its objective
+    reads.
+    """
+    if not row.seeds_sha256:
+        return experiment, row.start_sha256, tuple(row.objective_sha256) or None
+    own, of_runs = at_seed(experiment, seed), row.seeds_sha256
+    start = of_runs[own.start_from] if isinstance(own.start_from, str) else None
+    runs = () if own.objective is None else own.objective.runs()
+    taught = tuple(of_runs[run] for run in runs if isinstance(run, str)) + tuple(row.objective_sha256)
+    return own, start, taught or None
 
 
 def shown_name(job: Job, folder: Path) -> str:
@@ -133,8 +156,8 @@ def name_runs(arms: Mapping[str, Experiment], record: StudyRecord) -> None:
     screened out does.
     """
     confirmed = list(arms) if record.screening is None else record.screening.confirmed
-    for arm, experiment in arms.items():
-        row = record.arms[arm]
+    for arm in in_order(arms):  # a run that reads another is named by it
+        experiment, row = arms[arm], record.arms[arm]
         row.screened_out = arm not in confirmed
         by_budget = {
             budget_name(budget): {
@@ -154,7 +177,12 @@ def describe_arms(arms: Mapping[str, Experiment], baseline: str, record: StudyRe
         row = record.arms[arm]
         row.experiment, row.fingerprint = to_plain(experiment), fingerprint(experiment)
         row.differences = [list(one) for one in differences(arms[baseline], experiment)]
-    record.fingerprint = fingerprint({arm: row.fingerprint for arm, row in record.arms.items()})
+    record.fingerprint = fingerprint_of_arms(record.arms, record.trunks)
+
+
+def fingerprint_of_arms(arms: Mapping[str, ArmRecord], trunks: Mapping[str, ArmRecord]) -> str:
+    """Names all that is trained."""
+    return fingerprint({name: row.fingerprint for name, row in {**arms, **trunks}.items()})
 
 
 def select_value(run: RunFolder, record: StudyRecord, arm: str) -> float | None:

@@ -26,6 +26,7 @@ from vslm.lab.standing import (
 )
 from vslm.results.files import write_json
 from vslm.results.folder import RUN_AGAIN, VERDICT_ANEW, VERDICT_SEAL, RunFolder, StudyFolder, budget_name
+from vslm.results.forks import Forks
 from vslm.results.primary import LARGEST, PrimaryNumber
 from vslm.results.records import (
     ArmVerdict,
@@ -239,7 +240,25 @@ class _Judge:
             }
             for arm, found in self.runs.items()
         }
+        for arm in self.arms:
+            self.values[arm] |= dict.fromkeys(self._never(arm))
+        self.forks = Forks.of(study)
         self.kinds = clearest({arm: np.array(self._known(arm)) for arm in self.values})
+
+    def _never(self, arm: str) -> list[int]:
+        """Seeds at which a run that this arm reads diverged, or one that that one reads: it counts as diverged itself,
+        since a seed that is left out on one side would not be left out by chance.
+        """
+        rows = {**self.study.trunks, **self.study.arms}
+        reads, wanted = {name: row.reads for name, row in rows.items()}, [arm]
+        for name in wanted:
+            wanted += [other for other in reads.get(name, []) if other in rows and other not in wanted]
+        ended = {
+            (name, seed): self.folder.run(name, seed).ended_as(rows[name].runs.get(str(seed)))
+            for name in wanted[1:]
+            for seed in self.study.seeds_of(arm)
+        }
+        return sorted({seed for (_, seed), done in ended.items() if done is not None and not done.ended_well})
 
     def judge(self, before: BudgetVerdict) -> BudgetVerdict:
         """The arms' records. Looks taken before are kept; an arm that a race has dropped is looked at no more, and is
@@ -345,6 +364,8 @@ class _Judge:
             words = f"{words}; {self._share_in_words(arm)}"
         if record.addition:
             words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"
+        if forked := self.forks.of_verdict(arm, self.baseline, record.tokens or 0):
+            words = f"{words}; {forked}"
         if self.is_early:
             words = f"{words}; {early_in_words(self.baseline)}"
         record.words = words

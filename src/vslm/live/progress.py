@@ -66,18 +66,18 @@ def progress_of(folder: StudyFolder) -> Progress:
     """Read how far a study is. Torn files count as nothing done."""
     study = folder.study
     num_ended, num_runs, share, has_begun = 0, 0, 0.0, False
-    for budget in folder.budgets:
-        for arm in folder.judged_arms:
-            tokens = study.arms[arm].tokens
-            found = {run.seed: run for run in folder.runs(arm, budget)}
-            for seed in {*study.seeds_of(arm), *found}:
-                num_runs += 1
-                if seed not in found:
-                    continue
-                has_begun = True
-                part = 1.0 if found[seed].is_done else _share(found[seed], tokens, budget)
-                num_ended += found[seed].is_done
-                share += part
+    judged = [(arm, budget, study.seeds_of(arm)) for budget in folder.budgets for arm in folder.judged_arms]
+    for arm, budget, seeds in [*((trunk, 1.0, study.seeds) for trunk in study.trunks), *judged]:
+        tokens = study.row(arm).tokens
+        found = {run.seed: run for run in folder.runs(arm, budget)}
+        for seed in {*seeds, *found}:
+            num_runs += 1
+            if seed not in found:
+                continue
+            has_begun = has_begun or arm in study.arms
+            part = 1.0 if found[seed].is_done else _share(found[seed], tokens, budget)
+            num_ended += found[seed].is_done
+            share += part
     choosing = 0 if has_begun else sum(map(_num_done, (folder.path / "screen", folder.path / "tuning")))
     share = share / num_runs if num_runs else 0.0
     return Progress(num_ended, num_runs, share, is_held(folder.path), choosing)

@@ -8,6 +8,7 @@ from torch import Tensor
 from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.models.language_model import LanguageModel
+from vslm.objectives.arm import Arm
 from vslm.objectives.distillation import check_weighing, taught_by
 from vslm.objectives.objective import Lowers, Objective, Passes
 
@@ -32,13 +33,13 @@ class ContextDistillation(Objective):
 
     Args:
         context: the text.
-        teacher: folder of a finished run with the same tokenizer; None: the run that training starts from.
+        teacher: a finished run with the same tokenizer, as in `Distillation`; None: the run that training starts from.
         temperature: above 0; higher ones ask for the unlikely tokens, too.
         weight: of the teacher, above 0 and at most 1.
     """
 
     context: str
-    teacher: str | None = None
+    teacher: str | Arm | None = None
     temperature: Real = 1.0
     weight: Real = 1.0
 
@@ -78,6 +79,6 @@ class ContextDistillation(Objective):
         """Where no other teacher is named."""
         return self.teacher is None
 
-    def runs(self) -> tuple[str, ...]:
+    def runs(self) -> tuple[str | Arm, ...]:
         """The teacher's, if it is named."""
         return () if self.teacher is None else (self.teacher,)

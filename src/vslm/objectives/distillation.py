@@ -12,6 +12,7 @@ from vslm.core.errors import SpecError
 from vslm.data.batches import Batch
 from vslm.measure.token_loss import loss_of_logits
 from vslm.models.language_model import LanguageModel
+from vslm.objectives.arm import Arm
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
 
 
@@ -32,12 +33,13 @@ class Distillation(Objective):
     Cost: a forward pass of the teacher, which is not counted among the student's FLOPs: match="time" counts it.
 
     Args:
-        teacher: folder of a finished run (runs/NAME/ARM/seed0) with the same tokenizer.
+        teacher: a finished run with the same tokenizer: a folder (runs/NAME/ARM/seed0, or runs/NAME/ARM for the run of
+            the same seed there), or Arm("NAME") of the same study.
         temperature: above 0; higher ones ask for the unlikely tokens, too.
         weight: of the teacher, above 0 and at most 1.
     """
 
-    teacher: str
+    teacher: str | Arm
     temperature: Real = 2.0
     weight: Real = 0.5
 
@@ -54,7 +56,7 @@ class Distillation(Objective):
         taught = passes.made(lambda tokens_BT: teacher(tokens_BT), teacher)
         return taught_by(taught, model, passes, temperature=self.temperature, weight=self.weight)
 
-    def runs(self) -> tuple[str, ...]:
+    def runs(self) -> tuple[str | Arm, ...]:
         """The teacher's."""
         return (self.teacher,)
 

@@ -13,6 +13,7 @@ from vslm.measure.declared import Number
 from vslm.measure.token_loss import token_loss
 from vslm.models.language_model import LanguageModel, Model
 from vslm.models.path.repeats import count_at
+from vslm.objectives.arm import Arm
 from vslm.objectives.exits import Exits
 from vslm.objectives.next_token import NextToken
 from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
@@ -60,7 +61,7 @@ class DrawnLoops(Objective):
             raise SpecError("objective", found, "its loops have one number", "leave it out")
         self.objective.check_fits(model)
 
-    def runs(self) -> tuple[str, ...]:
+    def runs(self) -> tuple[str | Arm, ...]:
         """Those of the objective."""
         return self.objective.runs()
 

@@ -7,11 +7,12 @@
 Not for: gradients, clipping, accumulation and the optimizer, which are the training loop's.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
 from vslm.measure.declared import Number
 from vslm.models.language_model import LanguageModel, Model
+from vslm.objectives.arm import Arm
 
 
 class Lowered(NamedTuple):
@@ -71,9 +73,9 @@ class Passes:
             if the run compiles.
         data_seed: what an objective may draw from, with `vslm.core.seeds.derive_seed` and the step, and from nothing
             else: then a run that was interrupted goes on with the same numbers, and arms of a seed draw the same ones.
-        finished_model: folder of a finished run -> its model with its last weights, in evaluation mode and without
-            gradients, on the run's device.
-        start: folder of the finished run that training starts from; None: it starts from new weights.
+        finished_model: a finished run, as a folder or as an arm of the study -> its model with its last weights, in
+            evaluation mode and without gradients, on the run's device.
+        start: the finished run that training starts from; None: it starts from new weights.
         encode: a text -> its ids, of the run's tokenizer; None: not known.
         separator: what stands before a document; None: nothing, or not known.
         further: what the objective names in `sources`, by the same names.
@@ -84,8 +86,8 @@ class Passes:
     token_loss: Callable[[Tensor, Tensor], Tensor]
     made: Callable[[Callable[..., Any], nn.Module], Callable[..., Any]]
     data_seed: int
-    finished_model: Callable[[str], LanguageModel]
-    start: str | None = None
+    finished_model: Callable[[str | Arm], LanguageModel]
+    start: str | Arm | None = None
     encode: Callable[[str], np.ndarray] | None = None
     separator: int | None = None
     further: Mapping[str, Further] = field(default_factory=dict)
@@ -125,9 +127,21 @@ class Objective(Spec, ABC):
     def check_corpora(self, corpus: Corpus) -> None:
         """Raise an error in words where the further corpora (`corpus.further`) do not serve beside the run's own."""
 
-    def runs(self) -> tuple[str, ...]:
-        """Folders of the finished runs that it reads. Their weights are part of what names a run."""
+    def runs(self) -> tuple[str | Arm, ...]:
+        """The finished runs that it reads, by folder, or by the arm of the study. They are part of what names a run."""
         return ()
+
+    def with_runs(self, at: Callable[[str], str]) -> Self:
+        """The same objective with another folder in every field that holds one of `runs()`.
+
+        Args:
+            at: gives the folder in place of one.
+        """
+        read = {run for run in self.runs() if isinstance(run, str)}
+        held = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}  # type: ignore[arg-type]
+        changed = {name: at(run) for name, run in held.items() if isinstance(run, str) and run in read}
+        inner = {name: one.with_runs(at) for name, one in held.items() if isinstance(one, Objective)}
+        return dataclasses.replace(self, **changed, **inner)  # type: ignore[type-var]
 
     def files(self) -> tuple[Path, ...]:
         """Other files that it reads. What is in them is part of what names a run."""

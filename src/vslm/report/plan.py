@@ -25,6 +25,7 @@ def show_plan(planned: dict[str, Any], baseline: str, *, in_full: bool = False) 
     is_terminal = sys.stdout.isatty()
     width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size().columns)) if is_terminal else _WIDEST
     sentences = [*_answer(planned, baseline), *_prices(planned)]
+    sentences += _forked(planned)
     if planned["tokens_from"]:
         sentences.append(f"tokens of the arms: {planned['tokens_from']}")
     sentences += [f"note: {lint}" for lint in planned["lints"]]
@@ -37,6 +38,23 @@ def show_plan(planned: dict[str, Any], baseline: str, *, in_full: bool = False) 
         _show_rest(planned)
     else:
         print(_folded("--full shows every difference and block, stages, corpora and checks", width, is_terminal))
+
+
+def _forked(planned: dict[str, Any]) -> list[str]:
+    """What is trained for others to start from, and whether it is in what the arms have equal."""
+    lines = []
+    for name, row in planned["trunks"].items():
+        size = f"{short_count(row['tokens'])} tokens a run, {passes_words(row['passes'])}, {_time(row['minutes'])} each"
+        lines.append(f"trunk {name}, read by {', '.join(row['read_by'])}: {size}; trained with every seed, not judged")
+    if planned["trunks"]:
+        lines.append(f"trunks take {_time(planned['trunk_minutes'])} of the study")
+    if planned["matched_after"]:
+        lines.append(planned["matched_after"])
+    if planned["of_one_model"]:
+        lines.append(
+            "every seed goes on from one and the same run, so intervals are of continuations of that one model"
+        )
+    return lines
 
 
 def _folded(words: str, width: int, is_terminal: bool) -> str:

@@ -360,7 +360,7 @@ class StudyFolder:
 
     def fingerprints(self, arm: str, budget: float = 1.0) -> dict[str, str]:
         """Which fingerprint a run must have to count, by seed as a string."""
-        row = self.study.arms[arm]
+        row = self.study.row(arm)
         return row.runs if budget == 1 else row.runs_by_budget.get(budget_name(budget), {})
 
     def ended(self, run: RunFolder, budget: float = 1.0) -> RunEnd | None:
@@ -391,7 +391,8 @@ def _check_shapes(study: dict[str, Any], record: Path) -> None:
         raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
     if not study.get("arms"):
         raise ResultError(str(record), "names no arms", "", _ANEW)
-    if wrong := [arm for arm in study["arms"] if not is_path_part(arm)]:
+    names = [*study["arms"], *study.get("trunks", ())]
+    if wrong := [arm for arm in names if not is_path_part(arm)]:
         raise ResultError(str(record), f"arm {wrong[0]!r} can name no folder", "one part of a path is needed", _ANEW)
 
 

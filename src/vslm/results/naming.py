@@ -65,8 +65,8 @@ def named(path: Path) -> Named:
     if not parts:
         arms = sorted(folder.judged_arms, key=lambda arm: arm != study.baseline)
         return Named(folder, tuple(arms), budget, None)
-    if parts[0] not in study.arms:
-        raise ResultError(str(path), f"no arm {parts[0]!r} in {folder.path.name}", nearest(parts[0], study.arms))
+    if parts[0] not in (every := [*study.arms, *study.trunks]):
+        raise ResultError(str(path), f"no arm {parts[0]!r} in {folder.path.name}", nearest(parts[0], every))
     if len(parts) == 1:
         return Named(folder, (parts[0],), budget, None)
     number = parts[1].removeprefix("seed")

@@ -70,6 +70,7 @@ class RunEnd(Record):
         diverged_step: where the loss was not finite; None in a run that ended well.
         weights_bytes: of weights.safetensors.
         declared: what its measures say of their arrays, by the name that they are recorded as.
+        parents: SHA-256 of the weights of the runs of the same study that it read, by ARM/seedK.
         files: SHA-256 by name.
         digest: of the record itself.
     """
@@ -92,6 +93,7 @@ class RunEnd(Record):
     diverged_step: int | None = held(WHOLE_OR_NOTHING)
     weights_bytes: int | None = held(WHOLE)
     declared: dict[str, Any] = held(OBJECT, when_set=True)
+    parents: dict[str, str] = held(OBJECT, each=TEXT, when_set=True)
     files: dict[str, str] = held(OBJECT, each=TEXT)
     digest: str | None = held(TEXT, when_set=True)
 
@@ -189,11 +191,14 @@ class ArmRecord(Record):
         bytes_per_token: of what is scored of the validation text.
         start_sha256: of the weights that it starts from. objective_sha256: of those that its objective reads.
         objective_corpora: fingerprints of the corpora that its objective reads beside its own.
+        seeds_sha256: where what is read differs by seed, of the weights of every run that is read by its folder, by
+            that folder; `objective_sha256` is then of other files.
         own_code: a digest of every part of the user's code that it uses; None in folders from before they were kept.
         stages_tokens: of each stage of a run. tokens: of all.
         addition: 0 for an arm of the beginning, n for one that was added the n-th time that arms were.
         kernels: of attention, by block.
         runs: the fingerprint that a run needs to count, by seed; runs_by_budget: the same at other budgets.
+        reads: the arms and trunks of the study that it starts from or learns from.
     """
 
     own_code: dict[str, str] | None = told(OBJECT_OR_NOTHING, when_set=True)
@@ -207,6 +212,7 @@ class ArmRecord(Record):
     corpus: str = held(TEXT, needed_to="run")
     bytes_per_token: float = held(SIZE, needed_to="judge")
     start_sha256: str | None = held(TEXT_OR_NOTHING, needed_to="run")
+    seeds_sha256: dict[str, str] = held(OBJECT, each=TEXT, when_set=True)
     objective_sha256: list[str] = told(LIST, each=TEXT, when_set=True)
     objective_corpora: list[str] = told(LIST, each=TEXT, when_set=True)
     stages_tokens: list[int] = held(SOME, needed_to="judge", each=POSITIVE)
@@ -218,6 +224,7 @@ class ArmRecord(Record):
     screened_out: bool | None = held(TRUE_OR_FALSE)
     runs: dict[str, str] = held(OBJECT, needed_to="judge", each=TEXT)
     runs_by_budget: dict[str, dict[str, str]] = held(OBJECT, each=OBJECT, inner=TEXT)
+    reads: list[str] = held(LIST, each=TEXT, when_set=True)
 
 
 @dataclass(kw_only=True)
@@ -390,6 +397,8 @@ class StudyRecord(Record):
     """A study: what was declared, and what was chosen for it: study.json.
 
     Attributes:
+        trunks: what is trained for arms to start or learn from, and not judged; their `runs` hold the seeds of runs
+            that are made to choose, too.
         primary: what it is judged by.
         match: what arms have equal: "tokens", "flops" or "time".
         equal: what their models have equal; unequal: arms that are let off it.
@@ -408,6 +417,7 @@ class StudyRecord(Record):
     prediction: str | None = held(TEXT_OR_NOTHING, needed_to="run")
     baseline: str = held(TEXT, needed_to="judge")
     arms: dict[str, ArmRecord] = held(OBJECT, needed_to="judge")
+    trunks: dict[str, ArmRecord] = held(OBJECT, when_set=True)
     seeds: list[int] = held(LIST, needed_to="judge", each=SEED, also=DIFFERENT)
     primary: PrimaryNumber = held(OBJECT, needed_to="judge", reads=PrimaryNumber.of, parts=_PRIMARY_PARTS, also=PRIMARY)
     match: str | None = held(TEXT_OR_NOTHING, needed_to="run")
@@ -435,8 +445,12 @@ class StudyRecord(Record):
     digest: str | None = held(TEXT_OR_NOTHING, when_set=True)
 
     def corpus_of(self, arm: str) -> CorpusRecord:
-        """The corpus of an arm; an empty record where there is none."""
-        return self.corpora.get(self.arms[arm].corpus) or CorpusRecord()
+        """The corpus of an arm or a trunk; an empty record where there is none."""
+        return self.corpora.get(self.row(arm).corpus) or CorpusRecord()
+
+    def row(self, name: str) -> ArmRecord:
+        """Of an arm, or of a trunk."""
+        return self.arms[name] if name in self.arms else self.trunks[name]
 
     @property
     def confirmed(self) -> list[str]:

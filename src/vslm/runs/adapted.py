@@ -32,10 +32,10 @@ def put_on(model: LanguageModel, run: StoredRun, folders: Iterable[Path], *, tru
     runs = [StoredRun(folder, trust=trust) for folder in folders]
     weights = {sha256(run.path / WEIGHTS)}
     if run.job.experiment.adapter is not None:
-        weights.add(str(run.job.start_sha256))
+        weights.add(run.beside_sha256)
     modules = []
     for other in runs:
-        beside = str(other.job.start_sha256)
+        beside = other.beside_sha256
         if other.job.experiment.adapter is not None and beside not in weights:
             found = (
                 f"it was trained beside other weights ({other.job.experiment.start_from}, SHA-256 {beside[:_DIGITS]})"

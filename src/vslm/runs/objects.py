@@ -21,10 +21,12 @@ from vslm.measure.token_loss import token_loss
 from vslm.models.adapters.adapter import AdapterModule, Encode
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
+from vslm.objectives.arm import Arm
 from vslm.objectives.drawn_loops import own_objective
 from vslm.objectives.objective import Further, Lowers, Objective, Passes
+from vslm.runs.parents import ParentRuns
 from vslm.runs.recording import recorded_by
-from vslm.runs.stored_run import StoredRun, starting_tensors
+from vslm.runs.stored_run import starting_tensors
 from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.job import Job, Settings
 from vslm.training.averaging import WeightAverage
@@ -41,8 +43,8 @@ OBJECTIVE = "objective"
 """The name under which a run records what its objective notes of itself."""
 
 
-def build_model(job: Job, vocabulary: int) -> LanguageModel:
-    """The model of a job with its initial weights, on its device."""
+def build_model(job: Job, vocabulary: int, parents: ParentRuns | None = None) -> LanguageModel:
+    """The model of a job with its initial weights, on its device. `parents`: what it reads of its study."""
     start = job.experiment.start_from
     offset = start.init_offset if isinstance(start, FreshStart) else 0
     spec = job.experiment.model
@@ -50,6 +52,9 @@ def build_model(job: Job, vocabulary: int) -> LanguageModel:
     model = spec.build(vocabulary=vocabulary, init=init, kernels=spec.kernels(job.settings.where))
     if isinstance(start, str):
         load_model_tensors(model, starting_tensors(Path(start), job.start_sha256), start)
+    elif isinstance(start, Arm):
+        if (tensors := (parents or ParentRuns.of(job, None, vocabulary)).tensors(start)) is not None:
+            load_model_tensors(model, tensors, str(start))
     elif start.flip_last_bit:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -104,23 +109,22 @@ def build_objective(
     encode: Encode | None = None,
     separator: int | None = None,
     noted: Noted | None = None,
+    parents: ParentRuns | None = None,
 ) -> Lowers:
     """What training lowers: the experiment's objective, or the model's own. `encode`, `separator`: of its tokenizer;
-    `noted` gets what it notes of itself.
+    `noted` gets what it notes of itself; `parents`: what it reads of its study.
     """
     spec, settings = job.experiment.model, job.settings
     objective = job.experiment.objective or own_objective(spec)
 
-    def finished_model(run: str) -> LanguageModel:
-        return StoredRun(Path(run)).model(device=settings.device).requires_grad_(requires_grad=False)
-
+    reads = parents or ParentRuns.of(job, None, 0)
     passes = Passes(
         spec=spec,
         token_loss=token_loss,
         made=lambda function, module: _made(function, module, settings, backend),
         data_seed=job.data_seed,
-        finished_model=finished_model,
-        start=job.experiment.start_from if isinstance(job.experiment.start_from, str) else None,
+        finished_model=lambda run: reads.model(run, settings.device),
+        start=job.experiment.start_from if isinstance(job.experiment.start_from, str | Arm) else None,
         encode=encode,
         separator=separator,
         further=further_corpora(objective, job),
@@ -165,7 +169,9 @@ def _further_batch(name: str, corpus: Corpus, job: Job) -> Callable[[int], Batch
     return batch
 
 
-def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: str = _BACKEND) -> Objects:
+def build_objects(
+    job: Job, corpus: Corpus, *, measured: bool = True, backend: str = _BACKEND, parents: ParentRuns | None = None
+) -> Objects:
     """Everything that the training loop of a job needs. Sets torch's seed, for dropout.
 
     Args:
@@ -173,10 +179,12 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         corpus: of the job.
         measured: whether its measures are built, too; a timing has no use for them.
         backend: of torch.compile.
+        parents: what it reads of its study; None: nothing, or what stands in for it in a timing.
     """
     experiment = job.experiment
+    parents = parents or ParentRuns.of(job, None, corpus.vocabulary)
     torch.manual_seed(derive_seed("dropout", job.init_seed))
-    model = build_model(job, corpus.vocabulary)
+    model = build_model(job, corpus.vocabulary, parents)
     adapter = put_adapter_on(model, job, corpus.tokenizer.encode)
     trained = model if adapter is None else adapter
     assert experiment.optimizer is not None  # filled in when the experiment was made
@@ -192,7 +200,7 @@ def build_objects(job: Job, corpus: Corpus, *, measured: bool = True, backend: s
         token_loss=loss,
         is_compiled=job.settings.compiled,
         has_modes=has_modes(model),
-        objective=build_objective(model, job, loss, backend, encode, separator, noted),
+        objective=build_objective(model, job, loss, backend, encode, separator, noted, parents),
         optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
         batch=lambda step: training_batch_of(

@@ -39,6 +39,7 @@ class Order:
             and in a `precision` if those are settled, with what is known of `compiling` and of eager steps (`known`);
             measure the "rates" of it and of `beside`, side by side.
         samples: whether it shows text on the way.
+        after: folders of runs that it reads: it waits for those among the orders that are given with it.
     """
 
     job: Job
@@ -53,6 +54,7 @@ class Order:
     compiling: Compiling = Compiling()
     known: Mapping[str, float] = dataclasses.field(default_factory=dict)
     beside: tuple[Job, ...] = ()
+    after: tuple[Path, ...] = ()
 
 
 _COMMAND = _WORKER = (sys.executable, "-m", "vslm.runs.worker")
@@ -94,7 +96,7 @@ def run_orders(orders: Iterable[Order], *, workers: int, on_message: OnMessage, 
     An interruption ends the processes that are at work; each has its checkpoint.
 
     Args:
-        orders: taken in this order.
+        orders: taken in this order, but for those that wait for another (`Order.after`).
         workers: at most so many at the same time.
         on_message: is told the order and the message.
         pool: whose processes take them, and wait there afterwards; None: new ones, which are ended.
@@ -126,11 +128,16 @@ class _Shift:
         self.last_heard = time.monotonic()
 
     def begin(self, workers: int) -> None:
-        """Give out orders while there are fewer at work."""
-        while self.waiting and len(self.busy) < workers:
-            worker = self.pool.fitting(self.waiting[0])
+        """Give out orders while there are fewer at work: the first that waits for no other."""
+        while len(self.busy) < workers and (order := self._ready()) is not None:
+            self.waiting.remove(order)
+            worker = self.pool.fitting(order)
             self.busy.append(worker)
-            worker.give(self.waiting.pop(0))
+            worker.give(order)
+
+    def _ready(self) -> Order | None:
+        unsettled = {order.folder for order in (*self.waiting, *(worker.order for worker in self.busy))}
+        return next((order for order in self.waiting if unsettled.isdisjoint(order.after)), None)
 
     def hear_one(self) -> None:
         """Wait for a message, but not long."""

@@ -4,7 +4,7 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,11 @@ from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.records import RunEnd
 from vslm.results.seals import checksums, sealed
 from vslm.runs.objects import OBJECTIVE, build_objects, noted_of, scored_bytes_per_token
+from vslm.runs.parents import ParentRuns
 from vslm.runs.recording import loss_arrays, losses_of, mean_loss, measured_arrays, recorded_by, with_measures
 from vslm.study.job import Job
 from vslm.training.averaging import averaged
-from vslm.training.checkpoints import load_checkpoint, model_tensors, save_checkpoint
+from vslm.training.checkpoints import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.kept_weights import save_weights
 from vslm.training.loop import DivergedError, Training
 
@@ -57,18 +58,21 @@ def run_job(
         samples: whether to say text on the way.
         checkpoint_seconds: at most this much work is lost when the process is killed.
 
-    Raises: RunError when the disk is full or the corpus is gone. A diverged run is no error: it is done, and says so.
+    Raises: RunError when the disk is full or the corpus is gone; ResultError where a run that it reads cannot be read.
+        A diverged run is no error: it is done, and says so.
     """
     if done := RunFolder(folder, job.arm, job.data_seed).ended_whole_as(job.fingerprint):
         return done
     torch.set_num_threads(job.settings.threads)
     torch.use_deterministic_algorithms(job.settings.device == "cpu")
     corpus = open_corpus(job.corpus)
+    parents = ParentRuns.of(job, folder, corpus.vocabulary)
+    read = parents.checksums()
     remove_file(folder / "done.json")  # of another length, or damaged: its files are about to change
     _write_records(job, folder, corpus)
-    training = Training(build_objects(job, corpus))
+    training = Training(build_objects(job, corpus, parents=parents))
     checkpoint = load_checkpoint(folder / "checkpoints", lambda text: progress({"say": text}))
-    if checkpoint is not None and checkpoint.plain.get("lineage", job.lineage) != job.lineage:
+    if checkpoint is not None and not _is_of(checkpoint, job, read):
         progress({"say": f"{job.arm} seed {job.data_seed}: the checkpoints there are of another run; it begins anew"})
         remove_folder(folder / "checkpoints")
     elif checkpoint is not None:
@@ -78,21 +82,35 @@ def run_job(
         remove_file(folder / name)
     if training.step == 0:  # what another training left here is not of this one
         remove_folder(folder / KEPT)
-    watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds)
+    watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds, read)
     watcher.keep(training)
     try:
         training.run(watcher.after_step)
     except DivergedError as error:
-        return _finish(job, folder, corpus, training, diverged_step=error.step)
-    return _finish(job, folder, corpus, training, diverged_step=None)
+        return _finish(job, folder, corpus, training, read, diverged_step=error.step)
+    return _finish(job, folder, corpus, training, read, diverged_step=None)
+
+
+def _is_of(checkpoint: Checkpoint, job: Job, read: Mapping[str, str]) -> bool:
+    """Whether a training may go on from there: it is the same one, begun from the same weights of the runs it reads."""
+    plain = checkpoint.plain
+    return plain.get("lineage", job.lineage) == job.lineage and plain.get("parents", {}) == read
 
 
 class _Watcher:
     """What happens beside training: checkpoints, rows on disk, progress. Changes no number."""
 
     def __init__(
-        self, job: Job, folder: Path, corpus: Corpus, progress: Progress, samples: bool, checkpoint_seconds: float
+        self,
+        job: Job,
+        folder: Path,
+        corpus: Corpus,
+        progress: Progress,
+        samples: bool,
+        checkpoint_seconds: float,
+        read: Mapping[str, str],
     ) -> None:
+        self.read = read  # checksums of the runs that this one reads
         self.job, self.folder, self.corpus, self.progress, self.samples = job, folder, corpus, progress, samples
         self.checkpoint_seconds = checkpoint_seconds
         self.checkpoint_at = time.monotonic() + checkpoint_seconds
@@ -123,6 +141,8 @@ class _Watcher:
         if (last and not self.job.is_made_to_choose) or now >= self.checkpoint_at:
             checkpoint = training.checkpoint()
             checkpoint.plain["lineage"] = self.job.lineage
+            if self.read:
+                checkpoint.plain["parents"] = dict(self.read)
             save_checkpoint(self.folder / "checkpoints", checkpoint)
             self.checkpoint_at = time.monotonic() + self.checkpoint_seconds
         if last or now >= self.progress_at:
@@ -198,7 +218,15 @@ def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -
         write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
 
 
-def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diverged_step: int | None) -> RunEnd:
+def _finish(
+    job: Job,
+    folder: Path,
+    corpus: Corpus,
+    training: Training,
+    read: Mapping[str, str],
+    *,
+    diverged_step: int | None,
+) -> RunEnd:
     _write_numbers(job, folder, corpus, training)
     tokens = training.step * job.experiment.tokens_per_step
     done = RunEnd(
@@ -215,6 +243,7 @@ def _finish(job: Job, folder: Path, corpus: Corpus, training: Training, *, diver
         worked_seconds=training.worked_seconds,
         diverged_step=diverged_step,
         declared={one.recorded_as: to_plain(one.declared()) for one in job.experiment.measures} | _declared_beside(job),
+        parents=dict(read),
     )
     if diverged_step is None:
         loss = mean_loss(losses_of(training.taken, job.split)[-1])

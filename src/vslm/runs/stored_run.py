@@ -28,11 +28,12 @@ from vslm.models.adapters.adapter import AdapterModule
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel
 from vslm.models.parts.kernels import Where
+from vslm.objectives.arm import Arm
 from vslm.results.files import RUN_ANEW, read_json, sha256
-from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of
+from vslm.results.folder import DONE_ANEW, RUN_AGAIN, RunFolder, run_folder_of, study_folder_of
 from vslm.results.places import checked
 from vslm.results.seals import MODEL, unlike
-from vslm.study.job import Job
+from vslm.study.job import Job, Parent
 from vslm.study.study_file import Kinds, kinds_of
 from vslm.training.checkpoints import load_model_tensors, model_tensors
 from vslm.training.kept_weights import load_weights
@@ -173,6 +174,19 @@ class StoredRun:
         """The model beside which its adapter was trained, on the CPU, in evaluation mode. Raises: as `model`."""
         return self._started("cpu").eval()
 
+    @property
+    def beside_sha256(self) -> str:
+        """SHA-256 of the weights beside which its adapter was trained."""
+        start = self.job.experiment.start_from
+        if not isinstance(start, Arm):
+            return str(self.job.start_sha256)
+        parent = self._parent(start)
+        done = self.folder.done
+        return str(None if done is None else done.parents.get(f"{parent.arm}/seed{parent.seed}"))
+
+    def _parent(self, start: Arm) -> Parent:
+        return next(one for one in self.job.parents or () if one.arm == start.name)
+
     def _built(self, device: str) -> LanguageModel:
         """Its model, on the CPU, with weights that mean nothing yet."""
         spec = self.job.experiment.model
@@ -181,7 +195,8 @@ class StoredRun:
 
     def _started(self, device: str) -> LanguageModel:
         """The model beside which its adapter was trained, on the CPU."""
-        start, digest = Path(str(self.job.experiment.start_from)), str(self.job.start_sha256)
+        named, digest = self.job.experiment.start_from, self.beside_sha256
+        start = parent_folder(self.path, self._parent(named)) if isinstance(named, Arm) else Path(str(named))
         if not (start / WEIGHTS).is_file():
             found = f"it changes the weights of {start}, which are not there"
             do = f"name another run that has them: vslm sample RUN --adapter {self.path}"
@@ -242,6 +257,14 @@ class StoredRun:
         if done and not done.ended_well:
             return f"this run diverged at step {done.diverged_step}, and what its model gives is no text"
         return "no finished run"
+
+
+def parent_folder(folder: Path, parent: Parent) -> Path:
+    """Where a run of the same study lies that the run in a folder reads.
+
+    Raises: ResultError where the folder lies in no study.
+    """
+    return study_folder_of(folder).run(parent.arm, parent.seed).path
 
 
 def has_adapter(folder: Path) -> bool:

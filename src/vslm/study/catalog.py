@@ -78,6 +78,7 @@ from vslm.models.parts.roots import TokenPositionRoot, TokenRoot
 from vslm.models.parts.scales import FanIn, FixedStd
 from vslm.models.path.repeats import PerLoop, PoissonLognormalLoops, Repeat, UniformLoops
 from vslm.models.path.shares import LowRank, Shares
+from vslm.objectives.arm import Arm
 from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation
 from vslm.objectives.drawn_loops import DrawnLoops
@@ -95,7 +96,7 @@ from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
 from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.study.experiment import Averaging, Budget, Experiment, FreshStart
-from vslm.study.job import Job, Settings
+from vslm.study.job import Job, Parent, Settings
 from vslm.study.learning_rates import CountedRates, LearningRates
 from vslm.study.pilot import Pilot
 from vslm.study.primary import Primary
@@ -251,7 +252,9 @@ LAB = {
     "Budget": Budget,
     "FreshStart": FreshStart,
     "Averaging": Averaging,
+    "Arm": Arm,
     "Job": Job,
+    "Parent": Parent,
     "Settings": Settings,
     "Study": Study,
     "Primary": Primary,

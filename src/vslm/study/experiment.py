@@ -14,6 +14,7 @@ from vslm.measure.measure import Measure, log_spaced_steps
 from vslm.models.adapters.adapter import Adapter
 from vslm.models.elements.exits import Exit
 from vslm.models.language_model import Model
+from vslm.objectives.arm import Arm
 from vslm.objectives.objective import Objective
 from vslm.optim.adamw import AdamW
 from vslm.optim.optimizer import Optimizer
@@ -92,7 +93,9 @@ class Experiment(Spec):
         measures: what is looked at, and when.
         averaging: of the weights; None evaluates the last ones.
         accumulation: micro-batches per step.
-        start_from: new weights, or the folder of a finished run.
+        start_from: new weights, or the last weights of a finished run: of its folder (runs/NAME/ARM/seed0, the same for
+            all seeds; runs/NAME/ARM, which holds seeds, for each its own), or `Arm("NAME")`, of the same seed of
+            another arm of the study. The learning rate goes through its whole schedule; the optimizer begins anew.
         keep_weights: at how many log-spaced steps the weights of a run are kept, the first (step 0) and the last among
             them: for measures that are taken later, and for looking at text as it was predicted then. 0 keeps the last
             ones alone. Changes no number, so the fingerprint leaves it out; a run that is done keeps what it kept.
@@ -110,7 +113,7 @@ class Experiment(Spec):
     measures: tuple[Measure, ...] = (LossByPosition(),)
     averaging: Averaging | None = None
     accumulation: Some = 1
-    start_from: str | FreshStart = FreshStart()
+    start_from: str | Arm | FreshStart = FreshStart()
     keep_weights: Some = field(default=0, metadata={"in_fingerprint": False})
     objective: Objective | None = field(default=None, metadata={"in_fingerprint": "when set"})
     adapter: Adapter | None = field(default=None, metadata={"in_fingerprint": "when set"})
@@ -170,12 +173,12 @@ class Experiment(Spec):
             measure.declared()
         if self.objective is not None:
             self.objective.check_fits(self.model)
-            if self.objective.reads_start and not isinstance(self.start_from, str):
+            if self.objective.reads_start and not isinstance(self.start_from, str | Arm):
                 found = f"{type(self.objective).__name__} reads the run that training starts from"
                 raise SpecError("objective", found, "a finished run is needed", "name one in start_from, or a teacher")
 
     def _validate_adapter(self, adapter: Adapter) -> None:
-        if not isinstance(self.start_from, str):
+        if not isinstance(self.start_from, str | Arm):
             found = f"{type(adapter).__name__} on a model with new weights"
             do = "train the model first, and name its run in start_from"
             raise SpecError("adapter", found, "a finished run is needed: its weights are frozen", do)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from vslm.core.bounds import Seed, Some, Tokens
 from vslm.core.specs import Spec, fingerprint
+from vslm.models.language_model import Model
 from vslm.models.parts.kernels import Where
 from vslm.results.files import sha256
 from vslm.study.experiment import Experiment
@@ -41,6 +42,21 @@ class Settings(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parent(Spec):
+    """A run of the same study that another one starts from or learns from.
+
+    Args:
+        arm: of the study, or a trunk.
+        seed: of the run.
+        fingerprint: of its job. What it will come to has no name before it is trained, so this one names it.
+    """
+
+    arm: str
+    seed: Seed
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job(Spec):
     """Everything that decides the numbers of one run.
 
@@ -63,6 +79,9 @@ class Job(Spec):
             recorded under; None: the loss says it all.
         own_code: a digest of the code of classes that are not the package's; None: there is none, or the run is older
             than this field.
+        parents: the runs of the same study that it reads; None: it reads none.
+        stand_ins: models of arms of the study that need not be trained, for a timing: with new weights they cost what
+            trained ones do. None: runs are read as they are.
     """
 
     arm: str
@@ -78,6 +97,8 @@ class Job(Spec):
     objective_corpora: tuple[str, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
     chosen_by: str | None = field(default=None, metadata={"in_fingerprint": "when set"})
     own_code: str | None = field(default=None, metadata={"in_fingerprint": False})  # but see `_named`
+    parents: tuple[Parent, ...] | None = field(default=None, metadata={"in_fingerprint": "when set"})
+    stand_ins: Mapping[str, Model] | None = field(default=None, metadata={"in_fingerprint": "when set"})
 
     @property
     def fingerprint(self) -> str:
@@ -113,17 +134,20 @@ def digest_of(parts: Mapping[str, str] | None) -> str | None:
 
 
 def objective_checksums(experiment: Experiment) -> tuple[str, ...] | None:
-    """SHA-256 of the weights of every run, and of every other file, that the objective reads, or None for none. They
-    must be there.
+    """SHA-256 of the weights of every run that the objective reads by its folder, and of every other file, or None for
+    none. They must be there. Arms of the study are named by their jobs, see `Parent`.
     """
     if experiment.objective is None:
         return None
-    weights = tuple(Path(run) / "weights.safetensors" for run in experiment.objective.runs())
+    runs = (run for run in experiment.objective.runs() if isinstance(run, str))
+    weights = tuple(Path(run) / "weights.safetensors" for run in runs)
     return tuple(map(sha256, weights + experiment.objective.files())) or None
 
 
 def start_checksum(experiment: Experiment) -> str | None:
-    """SHA-256 of the weights that an experiment starts from, or None for new ones. They must be there."""
+    """SHA-256 of the weights of the folder that an experiment starts from, or None for new ones, and for an arm of the
+    study. They must be there.
+    """
     if isinstance(experiment.start_from, str):
         return sha256(Path(experiment.start_from) / "weights.safetensors")
     return None

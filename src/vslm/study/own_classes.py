@@ -42,7 +42,7 @@ class OwnCode:
         text: of the study file that will lie there; None: none is needed.
         origin: the file that the text is from, if there is one.
         modules: the user's modules that it imports, by dotted name.
-        parts: of every arm with classes of its own: a digest of everything that they reach, by what it is.
+        parts: of every arm and trunk with classes of its own: a digest of everything that they reach, by what it is.
     """
 
     text: bytes | None = None
@@ -108,7 +108,7 @@ def own_code(study: Study, study_file: Path | None = None) -> OwnCode:
         study_file: where the study stands; None: its classes say where they are from.
     Raises: SpecError for a class that could not be found again, with where it was made.
     """
-    by_arm = {arm: own_kinds(experiment, f"arms.{arm}") for arm, experiment in study.arms.items()}
+    by_arm = {arm: own_kinds(experiment, study.place_of(arm)) for arm, experiment in study.experiments.items()}
     kinds: dict[type, str] = {}
     for found in by_arm.values():
         for kind, where in found.items():

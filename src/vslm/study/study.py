@@ -18,6 +18,7 @@ from vslm.results.folder import STAGE_FOLDERS, budget_name
 from vslm.stats.skewed import FEWEST as FEWEST_SEEDS
 from vslm.study.experiment import Experiment
 from vslm.study.factors import Factorial, arms_of, check_factors, factorial_of
+from vslm.study.forks import MOST_SEEDS, check_forks, readers_of
 from vslm.study.learning_rates import CountedRates, LearningRates
 from vslm.study.matching import Size
 from vslm.study.pilot import Pilot
@@ -28,7 +29,6 @@ from vslm.study.screening import Screen
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,59}")
 _ENDINGS_OF_FILES = (".json", ".html", ".py")
 _AUTO_LOOKS = (4, 8, 16)
-_MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,8 @@ class Study(Spec):
             of them are trained, and what each is worth is judged over all runs.
         interactions: pairs of factors of which it is judged, too, how much one depends on the other.
         fraction: of all combinations that is run, 1, 1/2, 1/4, ...; None: as few as keep apart what is judged.
+        trunks: experiments by name that are trained for others to start from (`start_from=Arm("NAME")`) or to learn
+            from, with every seed that those have, each to its own budget. They are shown and not judged.
     """
 
     question: str
@@ -84,6 +86,7 @@ class Study(Spec):
     factors: Mapping[str, Mapping[str, Any]] = FrozenDict()
     interactions: tuple[tuple[str, str], ...] = ()
     fraction: Real | None = None
+    trunks: Mapping[str, Experiment] = FrozenDict()
 
     def __post_init__(self, *init_only: Any) -> None:
         """Check what is declared, and make the arms of its factors."""
@@ -97,19 +100,20 @@ class Study(Spec):
         """Refuse a baseline that is no arm, names that are no folder names, and parts that do not fit."""
         if self.baseline not in self.arms:
             raise SpecError("baseline", f"{self.baseline!r} is no arm", nearest(self.baseline, self.arms))
-        _check_names(self.arms)
+        _check_names([*self.arms, *self.trunks])
         if self.factors or self.interactions or self.fraction is not None:
             _check_factors(self)
-        if self.max_seeds < FEWEST_SEEDS or self.max_seeds >= _MOST_SEEDS:
-            allowed = f"{FEWEST_SEEDS} or more is needed, below {_MOST_SEEDS:,}: fewer have no interval"
+        if self.max_seeds < FEWEST_SEEDS or self.max_seeds >= MOST_SEEDS:
+            allowed = f"{FEWEST_SEEDS} or more is needed, below {MOST_SEEDS:,}: fewer have no interval"
             raise SpecError("max_seeds", f"found {self.max_seeds}", allowed)
         if self.max_minutes is not None and self.max_minutes <= 0:
             raise SpecError("max_minutes", f"found {self.max_minutes}", "a number above 0, or None, is needed")
-        for name, experiment in self.arms.items():
+        for name, experiment in self.experiments.items():
             try:
                 experiment.validate()
             except SpecError as error:
-                raise error.within(f"arms.{name}") from None
+                raise error.within(self.place_of(name)) from None
+        for name, experiment in self.arms.items():
             end = self.primary.positions[1] if self.primary.positions else 0
             if end > experiment.model.context_tokens:
                 found = f"position {end} is beyond the window of arm {name!r}"
@@ -117,6 +121,7 @@ class Study(Spec):
         check_primary(self.primary, self.arms, self.baseline)
         planned_seeds(self)
         _check_stages(self)
+        _check_trunks(self)
         atexit.unregister(say_how_to_run)
         # At the end Python has forgotten which file it ran.
         atexit.register(say_how_to_run, getattr(sys.modules.get("__main__"), "__file__", None))
@@ -125,6 +130,15 @@ class Study(Spec):
     def others(self) -> list[str]:
         """The arms beside the baseline."""
         return [name for name in self.arms if name != self.baseline]
+
+    @property
+    def experiments(self) -> dict[str, Experiment]:
+        """Everything that is trained, by name: trunks, then arms."""
+        return {**self.trunks, **self.arms}
+
+    def place_of(self, name: str) -> str:
+        """Where an arm or a trunk stands in the study, for messages."""
+        return f"{'trunks' if name in self.trunks else 'arms'}.{name}"
 
     @property
     def factorial(self) -> Factorial | None:
@@ -187,7 +201,7 @@ def _check_factors(study: Study) -> None:
 
 def _check_stages(study: Study) -> None:
     """Refuse names that are no arms or that stages need for themselves, and stages with nothing to do."""
-    for name in study.arms:
+    for name in study.experiments:
         if name.casefold() in STAGE_FOLDERS:
             raise SpecError("arms", f"{name!r} is the folder of a stage", "another name is needed")
     controls = study.screen.controls if study.screen else ()
@@ -234,6 +248,20 @@ def _check_counted(study: Study, tune: CountedRates) -> None:
         raise SpecError("tune", found, "CountedRates goes with one budget", "take LearningRates(), or one budget")
 
 
+def _check_trunks(study: Study) -> None:
+    """Refuse forks that lead nowhere, and stages that would change, or leave out, an arm that others start from."""
+    if both := [name for name in study.trunks if name in study.arms]:
+        raise SpecError(f"trunks.{both[0]}", "is an arm as well", "one of the two", "a trunk is not judged, an arm is")
+    check_forks(study.arms, study.trunks)
+    read = readers_of(study.arms, study.experiments)
+    for stage, given in (("tune", study.tune), ("screen", study.screen), ("race", study.race)):
+        if given is not None and read:
+            arm, reader = next(iter(read.items()))
+            found = f"given where {reader!r} reads the arm {arm!r}"
+            allowed = "what others start from is trained as it is declared, with every seed"
+            raise SpecError(stage, found, allowed, f"declare {arm!r} in trunks=..., or leave {stage} out")
+
+
 def planned_seeds(study: Study) -> tuple[int, ...]:
     """The seeds of a study, or all that "auto" could come to."""
     if study.seeds == "auto":
@@ -253,7 +281,7 @@ def parse_seeds(seeds: int | str | tuple[int, ...], where: str = "seeds") -> tup
     >>> parse_seeds(3), parse_seeds("3-5"), parse_seeds("4"), parse_seeds("3,5"), parse_seeds("7-7,0-1")
     ((0, 1, 2), (3, 4, 5), (0, 1, 2, 3), (3, 5), (7, 0, 1))
     """
-    allowed = f'a number such as 3, seeds such as "3-5" or "3,5", or "auto" is needed, below {_MOST_SEEDS:,}'
+    allowed = f'a number such as 3, seeds such as "3-5" or "3,5", or "auto" is needed, below {MOST_SEEDS:,}'
     refused = SpecError(where, f"found {describe(seeds)}", allowed)
     if isinstance(seeds, int) or (isinstance(seeds, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", seeds, re.ASCII)):
         ranges = [(0, int(seeds) - 1)]
@@ -264,7 +292,7 @@ def parse_seeds(seeds: int | str | tuple[int, ...], where: str = "seeds") -> tup
         ranges = [(int(match[1]), int(match[2] or match[1])) for match in parts if match]
     else:
         ranges = [(seed, seed) for seed in seeds]
-    if not ranges or not all(0 <= first <= last < _MOST_SEEDS for first, last in ranges):
+    if not ranges or not all(0 <= first <= last < MOST_SEEDS for first, last in ranges):
         raise refused
     found = tuple(seed for first, last in ranges for seed in range(first, last + 1))
     if len(set(found)) < len(found):

@@ -136,7 +136,7 @@ def _side(meant: Named, arm: str) -> Side:
             left_out.append(f"seed {place.seed} has no final loss on the validation text")
         else:
             runs[place.seed] = dataclasses.replace(run, where=str(place.path.resolve()))  # no two studies' are one
-    return Side(meant.name_of(arm), study.arms[arm], study.corpus_of(arm), runs, left_out, study.primary)
+    return Side(meant.name_of(arm), study.row(arm), study.corpus_of(arm), runs, left_out, study.primary)
 
 
 def _final(run: Run, number: PrimaryNumber) -> float | None:

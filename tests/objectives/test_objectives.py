@@ -233,6 +233,23 @@ def test_distillation_by_hand() -> None:
     torch.testing.assert_close(divergence(same, same, temperature), torch.zeros_like(loss_BT), atol=1e-6, rtol=0)
 
 
+def test_a_smaller_student_learns_the_answers_that_a_teacher_gives() -> None:
+    """Half as wide and with a block less; of targets that do not count, the teacher teaches nothing."""
+    small = uniform(depth=1, width=6, heads=1, context_tokens=CONTEXT_TOKENS)
+    model = small.build(vocabulary=VOCABULARY, init=Init(0))
+    lowers = Distillation(teacher=TEACHER, weight=1.0).build(model, passes_of(small, model))
+    optimizer, batch = torch.optim.Adam(model.parameters(), lr=0.02), batch_of(weights=True)
+    assert batch.weight_BT is not None
+    taught_BT = batch.weight_BT > 0
+    taught_BTV, before_BTV = _teacher(TEACHER)(batch.tokens_BT), model(batch.tokens_BT).detach()
+    for step in range(40):
+        optimizer.zero_grad()
+        lowers(batch, step).lowered.backward()
+        optimizer.step()
+    apart = [divergence(taught_BTV, one, 1.0)[taught_BT].mean() for one in (before_BTV, model(batch.tokens_BT))]
+    assert apart[1] < 0.5 * apart[0]
+
+
 def test_a_teacher_with_a_shorter_context_is_refused() -> None:
     """Before the first step, by the place of the teacher."""
     longer = uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS + 4)

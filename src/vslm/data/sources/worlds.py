@@ -46,7 +46,8 @@ class Worlds(Source):
         tokenizer: `WorldWords` of the universe, so that a value is one token and all arms have the same ids; any other
             will do.
         universe: people and relations; the measure's must be the same.
-        world: "fresh" worlds, the "fixed" one, or "both" in turn.
+        world: "fresh" worlds, the "fixed" one, or "both" in turn; or worlds "counter" to it: its people, with values
+            that are drawn anew for every example, so that what is known of them by heart is wrong.
         mix: of questions.
         facts: of a context, each as often: 1 to 128.
         levels: of what else is in a context, each as often.
@@ -69,7 +70,7 @@ class Worlds(Source):
 
     tokenizer: Tokenizer = WorldWords()
     universe: Universe = Universe()
-    world: Literal["fresh", "fixed", "both"] = "fresh"
+    world: Literal["fresh", "fixed", "both", "counter"] = "fresh"
     mix: Mix = Mix()
     facts: tuple[Some, ...] = (4, 8)
     levels: tuple[Level, ...] = LEVELS
@@ -99,8 +100,10 @@ class Worlds(Source):
             raise SpecError("levels", "none is given", f"one or more of {', '.join(LEVELS)}")
         if not 1 <= self.questions <= _MOST_QUESTIONS:
             raise SpecError("questions", f"found {self.questions}", f"1 to {_MOST_QUESTIONS} are needed")
-        if self.zipf and self.world == "fresh":
-            raise SpecError("zipf", "found True of fresh worlds", 'people come again in world="fixed" or "both"')
+        if self.zipf and self.world in ("fresh", "counter"):
+            raise SpecError(
+                "zipf", f"found True of {self.world} worlds", 'people come again in world="fixed" or "both"'
+            )
         if self.num_documents < _FEWEST_DOCUMENTS:
             raise SpecError("num_documents", f"found {self.num_documents}", f"{_FEWEST_DOCUMENTS} or more are needed")
         if not 0 <= self.seed <= MOST_SEED:
@@ -147,7 +150,7 @@ class Worlds(Source):
         facts_of(self.universe, self.some)
 
     @property
-    def _worlds(self) -> tuple[Literal["fixed", "fresh"], ...]:
+    def _worlds(self) -> tuple[Literal["fixed", "fresh", "counter"], ...]:
         return ("fixed", "fresh") if self.world == "both" else (self.world,)
 
     def _share(self, world: str) -> float:
@@ -156,7 +159,7 @@ class Worlds(Source):
         return self.fixed_context_share if is_own else self.context_share  # type: ignore[return-value]
 
     def _types(self, world: str, *, is_open: bool) -> tuple:
-        types = self.mix.types(self.universe, world)
+        types = self.mix.types(self.universe, "fixed" if world == "fixed" else "fresh")
         # An empty context has no "here", and nothing is missing in it that was there.
         return types if is_open else tuple(kind for kind in types if kind not in ("inverse", "counting", "unknown"))
 
@@ -177,6 +180,7 @@ class Worlds(Source):
         if self.fixed_context_share is not None:
             share += f" ({self.fixed_context_share:g} of those of the fixed world)"
         worlds = {"fixed": "the fixed world", "fresh": "fresh worlds", "both": "the fixed and fresh worlds"}
+        worlds["counter"] = "the people of the fixed world with other facts"
         if self.own_rows is not None:
             share = f"in rows of their own, their facts {'in front' if self.own_rows == 'open' else 'cut out'}"
         if self.some is not None:
@@ -204,8 +208,8 @@ class Worlds(Source):
             (world, is_open): Plan(
                 f"train_{world}",
                 "",
-                world,
-                pool="train",
+                "fixed" if world == "fixed" else "fresh",
+                pool="fixed" if world == "counter" else "train",
                 types=self._types(world, is_open=is_open),
                 sizes=self.facts,
                 levels=self.levels,

@@ -155,8 +155,8 @@ class Names(NamedTuple):
 
     @classmethod
     def of(cls, universe: Universe, pool: Pool) -> "Names":
-        """Of a pool of a universe."""
-        people = universe.names(pool)
+        """Of a pool of a universe; of "fixed", those who are in its fixed world."""
+        people = universe.names(pool)[: universe.people if pool == "fixed" else None]
         sharing: dict[str, list[str]] = {}
         for name in people:
             for part in name.split():

@@ -45,6 +45,7 @@ UNSCREENED = {
     "windows_recall",
     "group_diamond",
     "where_facts_live",
+    "forget",
 }
 MOST_PLAN_SECONDS = 2.0
 VOCABULARY = 1024
@@ -69,7 +70,7 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     corpus = SimpleNamespace(
         vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
+    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     plan = plan_study(study, Options(minutes=60))
     assert time.process_time() - start < MOST_PLAN_SECONDS

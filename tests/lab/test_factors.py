@@ -140,7 +140,7 @@ def test_a_plan_has_a_row_per_factor_and_what_arms_would_take(monkeypatch: pytes
         meta={},
         further={},
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
+    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))
     wide = {"model.blocks.*.feedforward.hidden": 256}
     study = declared(factors={**THREE, "wide": wide}, interactions=(), seeds=5)

@@ -82,7 +82,7 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     corpus = SimpleNamespace(
         vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.arms, corpus))
+    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
     monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
     arms = plan_study(windows, Options(device="cpu"))["arms"]
     assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]

@@ -16,7 +16,7 @@ from vslm.results.seals import sealed
 from vslm.study.own_classes import changed_parts
 
 _SAME = ("question", "baseline", "primary", "match", "plan", "screen", "tune", "budgets", "factorial")
-_SAME_OF_AN_ARM = ("fingerprint", "corpus", "stages_tokens", "start_sha256")
+_SAME_OF_AN_ARM = ("fingerprint", "corpus", "objective_corpora", "stages_tokens", "start_sha256")
 _SAME_OF_A_SEED = ("machine", "device", "precision", "compiled", "threads", "torch")
 _LEFT_OUT = {"weights.safetensors", "worker.log", "order.json", ".lock", ".holder.json", "sent.json"}
 _FOLDERS_LEFT_OUT = {"checkpoints", KEPT}

@@ -136,9 +136,9 @@ STUDY = Study(
     prediction=(
         "prior, npo, ascent and gap-counter do not know (S1 below 0.25) where none still does (above 0.6); prior, npo "
         "and gap-counter read as none does (S4 within 0.05), ascent reads worse; gap shuts its own gate, since who "
-        "knows all by heart has no gap: it still knows (S1 above 0.6), and reads worse; of again-prior and again-npo some of the other "
-        "facts come back (S1 above 0.3), and more of npo's than of prior's; 4 bits bring nothing back; the probe reads "
-        "fewer values after prior than before"
+        "knows all by heart has no gap: it still knows (S1 above 0.6), and reads worse; of again-prior and again-npo "
+        "some of the other facts come back (S1 above 0.3), and more of npo's than of prior's; 4 bits bring nothing "
+        "back; the probe reads fewer values after prior than before"
     ),
     baseline="none",
     arms={

@@ -4,20 +4,25 @@ import dataclasses
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from model_facts import final_classes
 
+import vslm.knowledge
 import vslm.measure
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
 from vslm.data.corpus import Corpus, TokenFile, prepare
-from vslm.data.sources import AssociativeRecall, Worlds
-from vslm.data.splits import SplitName
+from vslm.data.sources import AssociativeRecall, Squad, Worlds
+from vslm.data.splits import SplitName, Splits
+from vslm.data.word_tokenizer import Words
 from vslm.data.worlds.universe import Universe
+from vslm.knowledge.loaded_answers import LoadedAnswers
+from vslm.knowledge.random_passages import Random
 from vslm.measure.answer_accuracy import AnswerAccuracy
 from vslm.measure.declared import read_declared
 from vslm.measure.likelier_answers import LikelierAnswers
@@ -26,6 +31,7 @@ from vslm.measure.measure import Measure, recorded_name
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.quantized_answers import QuantizedAnswers
 from vslm.measure.sections import RECORDED_AS
+from vslm.measure.squad_accuracy import SquadAccuracy
 from vslm.measure.value_probe import ValueProbe
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
@@ -49,20 +55,21 @@ ON_WORLDS = [
     QuantizedAnswers(answers=ABOUT_WORLDS),
     ValueProbe(universe=UNIVERSE),
     LikelierAnswers(forget=str(_FILE), retain=str(_FILE)),
+    LoadedAnswers(universe=UNIVERSE, other=Random(), passages=2, num_examples=5),
 ]
+ON_PARAGRAPHS = SquadAccuracy(num_examples=5, most_tokens=3)
 GIVEN: list[Measure] = [
     ParameterTrack(names=("blocks.*.attention_norm.weight", "norm.weight")),
     *ON_WORLDS,
+    ON_PARAGRAPHS,
 ]
-MEASURES = GIVEN + [
-    cls()
-    for cls in sorted(final_classes(Measure, vslm.measure) - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)
-]
+ALL_OF_THEM = final_classes(Measure, vslm.measure) | final_classes(Measure, vslm.knowledge)
+MEASURES = GIVEN + [cls() for cls in sorted(ALL_OF_THEM - {type(m) for m in GIVEN}, key=lambda cls: cls.__name__)]
 
 
 def context_of(measure: Measure) -> int:
     """Of the model that it is taken of."""
-    return WORLDS.context_tokens if measure in ON_WORLDS else CONTEXT_TOKENS
+    return WORLDS.context_tokens if measure in (*ON_WORLDS, ON_PARAGRAPHS) else CONTEXT_TOKENS
 
 
 def spec(context_tokens: int = CONTEXT_TOKENS) -> Model:
@@ -72,17 +79,40 @@ def spec(context_tokens: int = CONTEXT_TOKENS) -> Model:
 
 
 @pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> tuple[Corpus, Corpus]:
-    """Of `SOURCE` and of `WORLDS`."""
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Corpus]:
+    """Of `SOURCE`, of `WORLDS`, and of questions about paragraphs."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "squad.json").write_text(json.dumps({"data": squad_articles()}), encoding="utf-8")
+    squad = Squad(path=str(folder / "squad.json"), tokenizer=Words(), context_tokens=WORLDS.context_tokens)
+    squad = dataclasses.replace(squad, splits=Splits(min_val_tokens=0))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("VSLM_HOME", str(tmp_path_factory.mktemp("home")))
-        return prepare(SOURCE), prepare(WORLDS)
+        patched.setenv("VSLM_HOME", str(folder))
+        return {"pairs": prepare(SOURCE), "worlds": prepare(WORLDS), "squad": prepare(squad)}
+
+
+def squad_articles() -> list[dict[str, Any]]:
+    """A paragraph and a question for each of some numbers."""
+    return [
+        {
+            "title": f"{n}",
+            "paragraphs": [
+                {
+                    "context": f"There are {n} boats in harbor {m}.",
+                    "qas": [{"question": f"What is in harbor {m} beside {n}?", "answers": [{"text": f"{n} boats"}]}],
+                }
+                for m in range(7)
+            ],
+        }
+        for n in range(31)
+    ]
 
 
 @pytest.fixture
-def corpus(measure: Measure, corpora: tuple[Corpus, Corpus]) -> Corpus:
+def corpus(measure: Measure, corpora: dict[str, Corpus]) -> Corpus:
     """That a measure has something to ask about."""
-    return corpora[measure in ON_WORLDS]
+    if measure is ON_PARAGRAPHS:
+        return corpora["squad"]
+    return corpora["worlds" if measure in ON_WORLDS else "pairs"]
 
 
 @pytest.fixture
@@ -173,8 +203,8 @@ def test_the_arrays_that_it_declares_are_recorded(measure: Measure, model: Langu
 
 def test_sections_of_the_package_are_those_of_its_measures() -> None:
     """What a page of old runs is made with is what new runs record."""
-    declared = {measure.recorded_as: measure.declared() for measure in MEASURES if measure.arrays}
-    assert declared == dict(RECORDED_AS)
+    declared = {measure.recorded_as: measure.declared() for measure in MEASURES}
+    assert {name: one for name, one in declared.items() if name in RECORDED_AS} == dict(RECORDED_AS)
 
 
 def test_it_reads_the_split_that_it_is_opened_for(measure: Measure, model: LanguageModel, corpus: Corpus) -> None:
@@ -207,7 +237,7 @@ def test_it_is_read_back_from_its_record(measure: Measure) -> None:
 
 def test_every_measure_is_here_under_a_name_of_its_own() -> None:
     """In the catalog, in this list, and recorded under different names."""
-    assert {type(measure) for measure in MEASURES} == final_classes(Measure, vslm.measure)
+    assert {type(measure) for measure in MEASURES} == ALL_OF_THEM
     names = [measure.recorded_as for measure in MEASURES]
     assert len(set(names)) == len(names)
     assert all("." not in name for name in names)
@@ -215,7 +245,8 @@ def test_every_measure_is_here_under_a_name_of_its_own() -> None:
 
 def test_all_of_them_fit_one_experiment() -> None:
     """Beside each other; and two of a kind are refused."""
-    beside = tuple(measure for measure in MEASURES if measure not in ON_WORLDS)  # which ask about other data
+    others = (*ON_WORLDS, ON_PARAGRAPHS)  # which ask about other data
+    beside = tuple(measure for measure in MEASURES if measure not in others)
     experiment = Experiment(model=spec(), data=SOURCE, budget=Budget(tokens=1000), measures=beside)
     experiment.validate()
     other = vary(experiment, {"data": WORLDS, "model": spec(71), "measures": (LossByPosition(), *ON_WORLDS)})

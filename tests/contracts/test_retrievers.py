@@ -15,8 +15,8 @@ from vslm.knowledge.hops import Hops
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.passages import document_key
 from vslm.knowledge.random_passages import Random
-from vslm.knowledge.retriever import Finder, Query, Retriever
-from vslm.knowledge.states import States
+from vslm.knowledge.retriever import ASKING, Finder, Query, Retriever
+from vslm.knowledge.states import OwnStates, States
 from vslm.knowledge.store import Store, build_store, open_store, store_of
 from vslm.study.catalog import RETRIEVERS as KINDS
 
@@ -25,9 +25,11 @@ RETRIEVERS: dict[str, Retriever] = {
     "bm25 of long passages": BM25(k1=0.7, b=0.2),
     "states": States(run="runs/x/full/seed0"),
     "states of the first visit": States(run="runs/x/full/seed0", layer="path.0"),
+    "own states": OwnStates(),
     "random": Random(seed=3),
     "oracle": Oracle(),
     "twice by words": Hops(by=BM25()),
+    "twice by own states": Hops(by=OwnStates(layer="path.0")),
     "three times by states": Hops(by=States(run="runs/x/full/seed0"), hops=3),
 }
 QUERIES = [
@@ -62,7 +64,7 @@ def opened(retriever: Retriever, store: Store) -> Finder:
         return untrained()
 
     finder = retriever.open(store, models)
-    assert tuple(asked) == retriever.runs()
+    assert tuple(asked) == (retriever.runs() or (ASKING,) * retriever.reads_with_asking)
     return finder
 
 
@@ -119,7 +121,7 @@ def test_what_is_kept_has_no_pickle_and_damage_is_made_again(retriever: Retrieve
     assert store.folder is not None
     opened(retriever, store).find(QUERIES[2], 5)
     kept = [path for folder in store.folder.iterdir() if folder.is_dir() for path in folder.iterdir()]
-    assert bool(kept) != isinstance(retriever, Random)
+    assert bool(kept) != (isinstance(retriever, Random) or retriever.reads_with_asking)
     for path in kept:
         if path.suffix == ".npy":
             np.load(path, allow_pickle=False)

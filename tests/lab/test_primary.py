@@ -18,7 +18,10 @@ from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import fingerprint
 from vslm.data.corpus import open_corpus
-from vslm.data.sources import AssociativeRecall
+from vslm.data.sources import AssociativeRecall, Worlds
+from vslm.data.worlds.universe import Universe
+from vslm.knowledge.loaded_answers import LoadedAnswers
+from vslm.knowledge.oracle import Oracle
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.runner import run_study
@@ -400,6 +403,14 @@ def test_every_arm_takes_what_decides_and_takes_it_alike() -> None:
     with_it, without = plain(RECALL), plain()
     with pytest.raises(SpecError, match=r"arm 'b' takes no measure 'recall'; .*every arm needs it"):
         Study(question="?", baseline="a", arms={"a": with_it, "b": without}, primary=BY_RECALL)
+    universe = Universe(relations=("job",))
+    words = LoadedAnswers(universe=universe, passages=0)
+    others = (dataclasses.replace(words, passages=3, retriever=Oracle()), dataclasses.replace(words, seed=3))
+    read = [vary(plain(one), {"data": Worlds(universe=universe, context_tokens=20)}) for one in (words, *others)]
+    by_loaded = Primary("loaded", "accuracy", smallest_effect=0.1)
+    Study(question="?", baseline="a", arms={"a": read[0], "b": read[1]}, primary=by_loaded)  # what an arm answers with
+    with pytest.raises(SpecError, match="'loaded' of arm 'b' is another measure than that of 'a'"):
+        Study(question="?", baseline="a", arms={"a": read[0], "b": read[2]}, primary=by_loaded)
     other = plain(RecallAccuracy(num_tokens=800))
     with pytest.raises(SpecError, match=r"'recall' of arm 'b' is another measure than that of 'a'"):
         Study(question="?", baseline="a", arms={"a": with_it, "b": other}, primary=BY_RECALL)

@@ -49,6 +49,11 @@ class Hops(Retriever):
         """Those of the other one."""
         return self.by.runs()
 
+    @property
+    def reads_with_asking(self) -> bool:
+        """As the other one."""
+        return self.by.reads_with_asking
+
 
 class HopsFinder(Finder):
     """See `Hops`."""
@@ -56,6 +61,11 @@ class HopsFinder(Finder):
     def __init__(self, store: Store, by: Finder, hops: int) -> None:
         super().__init__(store)
         self._by, self._hops = by, hops
+
+    @property
+    def num_tokens_read(self) -> int:
+        """Of the other one, in all searches."""
+        return self._by.num_tokens_read
 
     def find_many(self, queries: Sequence[Query], k: int) -> list[list[Found]]:
         """All queries at once, hop by hop."""
@@ -70,7 +80,7 @@ class HopsFinder(Finder):
                 others = [one.passage for one in row if one.passage not in best_before]
                 lists[number].append(others)
                 if others:
-                    text = _what_is_left(asked[number].text, self.store.passages[others[0]].text)
+                    text = what_is_left(asked[number].text, self.store.passages[others[0]].text)
                     asked[number] = asked[number]._replace(text=text)
         return [_in_turns(searches, k) for searches in lists]
 
@@ -82,11 +92,11 @@ def _in_turns(searches: Sequence[Sequence[int]], k: int) -> list[Found]:
     return [Found(passage, 1 / place) for place, passage in enumerate([*order][:k], start=1)]
 
 
-def _what_is_left(query: str, passage: str) -> str:
+def what_is_left(query: str, passage: str) -> str:
     """Words of the query that the passage has not, then words of the passage that the query has not; of two texts with
     the same words the passage.
 
-    >>> _what_is_left("What is the job of Ada's friend?", "Ada's friend is Bo.")
+    >>> what_is_left("What is the job of Ada's friend?", "Ada's friend is Bo.")
     'what the job of bo'
     """
     asked, found = words_of(query), words_of(passage)

@@ -113,6 +113,9 @@ class Retrieved(Source):
         if not 1 <= self.query_words < self.stretch_words:
             allowed = f"1 to {self.stretch_words - 1} of the {self.stretch_words} words of a stretch are needed"
             raise SpecError("query_words", f"found {self.query_words}", allowed)
+        if self.retriever.reads_with_asking:
+            found = "a corpus is prepared before any model is there to find with its own states"
+            raise SpecError("retriever", found, "words, or the states of a finished run", "States(run=...)")
         if self.own_row_tokens < 2:
             raise SpecError("own_row_tokens", f"found {self.own_row_tokens}", "2 or more are needed")
 

@@ -58,6 +58,8 @@ class ReadyModel:
 
 OpenModel = Callable[[str], ReadyModel]
 """Folder of a finished run -> its model. Whoever knows runs gives it."""
+ASKING = ""
+"""In place of a folder: the model that asks, as it is now."""
 
 
 def no_models(run: str) -> ReadyModel:
@@ -81,6 +83,11 @@ class Finder(ABC):
         scores the lower number comes first.
         """
 
+    @property
+    def num_tokens_read(self) -> int:
+        """Tokens that a model read to find, since this was opened; 0 where none does."""
+        return 0
+
     def find(self, query: Query, k: int) -> list[Found]:
         """The passages of one query."""
         return self.find_many([query], k)[0]
@@ -101,6 +108,11 @@ class Retriever(Spec, ABC):
     def runs(self) -> tuple[str, ...]:
         """Folders of the finished runs that it reads with. Their weights are part of what it finds."""
         return ()
+
+    @property
+    def reads_with_asking(self) -> bool:
+        """Whether it reads with the model that asks, so that what it finds changes while that is trained."""
+        return False
 
 
 def best(scores_N: np.ndarray, k: int) -> list[Found]:

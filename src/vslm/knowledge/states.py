@@ -13,7 +13,7 @@ from vslm.core.errors import SpecError
 from vslm.core.groups import in_groups
 from vslm.core.specs import fingerprint
 from vslm.knowledge.kept import kept
-from vslm.knowledge.retriever import Finder, Found, OpenModel, Query, ReadyModel, Retriever, best, no_models
+from vslm.knowledge.retriever import ASKING, Finder, Found, OpenModel, Query, ReadyModel, Retriever, best, no_models
 from vslm.knowledge.store import Store
 from vslm.measure.measure import evaluating
 from vslm.measure.watch import watch
@@ -69,9 +69,7 @@ class States(Retriever):
             made_with["adapted"] = hashlib.sha256(encode([store.passages[0].text]).tobytes()).hexdigest()
 
         def make() -> dict[str, np.ndarray]:
-            vectors_ND = encode(passage.text for passage in store.passages)
-            mean_D = vectors_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
-            return {"mean": mean_D, "vectors": _units(vectors_ND, mean_D)}
+            return _vectors(store, encode)
 
         def save(made: dict[str, np.ndarray], folder: Path) -> None:
             for name, array in made.items():
@@ -85,12 +83,51 @@ class States(Retriever):
         return StatesFinder(store, encode, **kept(store, name, make=make, save=save, load=load))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnStates(Retriever):
+    """As `States`, by the model that asks, as it is at that moment: predicted and loaded by one and the same model.
+
+    For who asks with a model in hand, as `LoadedAnswers` does while it is trained. Nothing is kept: the vectors of a
+    store are made whenever it is opened. A corpus is prepared before any model is there, so `Retrieved` refuses it.
+
+    Cost: as of `States`, with a pass over the store each time.
+
+    Args:
+        layer: as of `States`.
+    """
+
+    layer: str | None = None
+
+    @property
+    def reads_with_asking(self) -> bool:
+        """It does."""
+        return True
+
+    def open(self, store: Store, models: OpenModel = no_models) -> "StatesFinder":
+        """Make the vectors of the passages. Raises: as `States.open`."""
+        encode = StateEncoder(models(ASKING), self.layer)
+        return StatesFinder(store, encode, **_vectors(store, encode))
+
+
+def _vectors(store: Store, encode: "StateEncoder") -> dict[str, np.ndarray]:
+    """What `StatesFinder` compares with."""
+    vectors_ND = encode(passage.text for passage in store.passages)
+    mean_D = vectors_ND.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return {"mean": mean_D, "vectors": _units(vectors_ND, mean_D)}
+
+
 class StatesFinder(Finder):
     """See `States`. `vectors`: unit vectors of the passages, [N, D]; `mean`: what was subtracted, [D]."""
 
     def __init__(self, store: Store, encode: "StateEncoder", *, vectors: np.ndarray, mean: np.ndarray) -> None:
         super().__init__(store)
         self._encode, self._vectors_ND, self._mean_D = encode, vectors, np.asarray(mean)
+        self._before = encode.num_tokens_read
+
+    @property
+    def num_tokens_read(self) -> int:
+        """Of queries; the store, which is read once, is not among them."""
+        return self._encode.num_tokens_read - self._before
 
     def find_many(self, queries: Sequence[Query], k: int) -> list[list[Found]]:
         """By cosine; a query without a token finds nothing."""
@@ -126,6 +163,7 @@ class StateEncoder:
 
     def __init__(self, ready: ReadyModel, layer: str | None) -> None:
         self._model, self._tokenizer = ready.model, ready.tokenizer
+        self.num_tokens_read = 0
         self.layer = layer or f"path.{len(ready.model.visits) - 1}"
         with watch(self._model, self.layer):  # refused here, before anything is read
             pass
@@ -140,6 +178,7 @@ class StateEncoder:
     def _means(self, ids: list[np.ndarray]) -> np.ndarray:
         separator = self._tokenizer.end_of_text
         begin = [] if separator is None else [separator]
+        self.num_tokens_read += sum(len(begin) + len(row) for row in ids)
         room = max(1, self._model.context_tokens - len(begin))
         # (text, its tokens): more than one piece where a text is longer than the context.
         pieces = [(n, row[at : at + room]) for n, row in enumerate(ids) for at in range(0, len(row), room)]

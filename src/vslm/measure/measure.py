@@ -72,6 +72,10 @@ class Measure(Spec):
     """Whether it asks questions of its own, the same whatever text a corpus holds: arms that are judged by it may be
     trained, and have their validation loss, on different texts with the same ids."""
 
+    of_the_arm: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say what a model answers with, and not what is asked: arms of a study that is judged by the measure
+    may differ in them, and in no other."""
+
     def declared(self) -> Declared:
         """What it says of all that it records. Raises: SpecError where that cannot be meant."""
         try:

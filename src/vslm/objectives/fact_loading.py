@@ -1,6 +1,6 @@
 """A model that learns, beside the next token, to tell from its own states which fact of a store answers a question."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,11 @@ from vslm.objectives.objective import Lowered, Lowers, Objective, Passes
 
 _ROW_TOKENS = 16  # rows are as long as the longest text, rounded up to this: few shapes, few compiled graphs
 _FEWEST_PAIRS = 2
+
+
+Drawn = tuple[list[str], Tensor]
+"""Texts of I questions, then of J facts, of which the first I are the questions' own; and [I, J], the facts that are no
+wrong answer to a question without being its own."""
 
 
 class _Pair(NamedTuple):
@@ -121,31 +126,12 @@ class FactLoading(Objective):
 
     def build(self, model: LanguageModel, passes: Passes) -> Lowers:
         """A pass over the batch, and one over the texts of the pairs."""
-        assert passes.encode is not None  # a run has a tokenizer
-        encode, separator, context_tokens = passes.encode, passes.separator, model.context_tokens
-        begin = [] if separator is None else [separator]
         read = self.read()
-        device = next(model.parameters()).device
+        return lowered_beside(
+            model, passes, lambda seed: self._drawn(read, seed), weight=self.weight, temperature=self.temperature
+        )
 
-        def means(tokens_NT: Tensor, own_NT: Tensor) -> Tensor:
-            sums_ND = torch.einsum("ntd,nt->nd", model.last(tokens_NT).x_BTD.float(), own_NT)
-            return functional.normalize(sums_ND, dim=-1)  # of the mean and of the sum the same
-
-        made = passes.made(means, model)
-
-        def lowers(batch: Batch, step: int) -> Lowered:
-            loss_nats_BT = passes.token_loss(batch.tokens_BT, batch.targets_BT)
-            texts, is_other_gold_IJ = self._drawn(read, derive_seed("fact loading", passes.data_seed, step))
-            ids = [encode(text) for text in texts]
-            tokens_NT, own_NT = filled_rows(ids, begin, _row_tokens(ids, begin, context_tokens))
-            states_ND = made(tokens_NT.to(device), own_NT.to(device))
-            share = len(batch) / len(batch.whole or batch)  # of a batch that is passed in parts
-            told = told_apart(states_ND, is_other_gold_IJ.to(device), self.temperature)
-            return Lowered(batch.mean(loss_nats_BT) + self.weight * share * told, loss_nats_BT)
-
-        return lowers
-
-    def _drawn(self, read: Pairs, seed: int) -> tuple[list[str], Tensor]:
+    def _drawn(self, read: Pairs, seed: int) -> Drawn:
         """Texts of a step: questions, their facts, then others; and which of the facts j also answer question i."""
         draw = iter(np.random.Philox(key=seed).random_raw(self.pairs * (2 + self.same_relation)).tolist())
         asked = [read.pairs[next(draw) % len(read.pairs)] for _ in range(self.pairs)]
@@ -157,6 +143,42 @@ class FactLoading(Objective):
         is_gold_IJ[torch.arange(self.pairs), torch.arange(self.pairs)] = False
         texts = [pair.question for pair in asked] + [read.store.passages[number].text for number in facts]
         return texts, is_gold_IJ
+
+
+def lowered_beside(
+    model: LanguageModel, passes: Passes, drawn: Callable[[int], Drawn], *, weight: float, temperature: float
+) -> Lowers:
+    """The next token's loss, and `told_apart` of texts that are drawn at each step.
+
+    Args:
+        model: that is trained.
+        passes: through which text is passed.
+        drawn: seed -> the texts of a step.
+        weight: of the second term.
+        temperature: of it.
+    """
+    assert passes.encode is not None  # a run has a tokenizer
+    encode, separator, context_tokens = passes.encode, passes.separator, model.context_tokens
+    begin = [] if separator is None else [separator]
+    device = next(model.parameters()).device
+
+    def means(tokens_NT: Tensor, own_NT: Tensor) -> Tensor:
+        sums_ND = torch.einsum("ntd,nt->nd", model.last(tokens_NT).x_BTD.float(), own_NT)
+        return functional.normalize(sums_ND, dim=-1)  # of the mean and of the sum the same
+
+    made = passes.made(means, model)
+
+    def lowers(batch: Batch, step: int) -> Lowered:
+        loss_nats_BT = passes.token_loss(batch.tokens_BT, batch.targets_BT)
+        texts, is_other_gold_IJ = drawn(derive_seed("fact loading", passes.data_seed, step))
+        ids = [encode(text) for text in texts]
+        tokens_NT, own_NT = filled_rows(ids, begin, _row_tokens(ids, begin, context_tokens))
+        states_ND = made(tokens_NT.to(device), own_NT.to(device))
+        share = len(batch) / len(batch.whole or batch)  # of a batch that is passed in parts
+        told = told_apart(states_ND, is_other_gold_IJ.to(device), temperature)
+        return Lowered(batch.mean(loss_nats_BT) + weight * share * told, loss_nats_BT)
+
+    return lowers
 
 
 def told_apart(states_ND: Tensor, is_other_gold_IJ: Tensor, temperature: float) -> Tensor:

@@ -12,10 +12,11 @@ from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import SomeFacts, Universe
 from vslm.knowledge.bm25 import BM25
 from vslm.knowledge.hops import Hops
+from vslm.knowledge.loaded_answers import LoadedAnswers
 from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
-from vslm.knowledge.states import States
+from vslm.knowledge.states import OwnStates, States
 from vslm.measure.answer_accuracy import AnswerAccuracy
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.attention_maps import AttentionMaps
@@ -36,6 +37,7 @@ from vslm.measure.prompt_effect import PromptEffect
 from vslm.measure.quantized_answers import QuantizedAnswers
 from vslm.measure.recall_accuracy import RecallAccuracy
 from vslm.measure.residual_norms import ResidualNorms
+from vslm.measure.squad_accuracy import SquadAccuracy
 from vslm.measure.token_classes import TokenClasses
 from vslm.measure.token_probe import TokenProbe
 from vslm.measure.token_view import TokenView
@@ -85,6 +87,7 @@ from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.forget import Forget, Retain
+from vslm.objectives.fresh_fact_loading import FreshFactLoading
 from vslm.objectives.gap_gated import GapGated
 from vslm.objectives.gradient_ascent import GradientAscent
 from vslm.objectives.max_entropy import MaxEntropy
@@ -196,6 +199,7 @@ DATA = {
 RETRIEVERS = {
     "BM25": BM25,
     "States": States,
+    "OwnStates": OwnStates,
     "Random": Random,
     "Oracle": Oracle,
     "Hops": Hops,
@@ -205,6 +209,7 @@ OBJECTIVES = {
     "Exits": Exits,
     "DrawnLoops": DrawnLoops,
     "FactLoading": FactLoading,
+    "FreshFactLoading": FreshFactLoading,
     "Distillation": Distillation,
     "ContextDistillation": ContextDistillation,
     "Forget": Forget,
@@ -237,6 +242,8 @@ MEASURES = {
     "QuantizedAnswers": QuantizedAnswers,
     "ValueProbe": ValueProbe,
     "LikelierAnswers": LikelierAnswers,
+    "LoadedAnswers": LoadedAnswers,
+    "SquadAccuracy": SquadAccuracy,
     "ResidualNorms": ResidualNorms,
     "CopyGain": CopyGain,
     "PrefixMatching": PrefixMatching,

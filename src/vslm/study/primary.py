@@ -10,10 +10,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 from vslm.core.bounds import Context, Real
 from vslm.core.errors import SpecError, nearest
-from vslm.core.specs import Spec
+from vslm.core.specs import Spec, field_types
 from vslm.measure.measure import Measure
 from vslm.results.primary import LOSSES, PrimaryNumber
 from vslm.study.experiment import Experiment
@@ -83,11 +84,17 @@ def check_primary(primary: Primary, arms: Mapping[str, Experiment], baseline: st
             allowed = nearest(primary.measure, [*LOSSES, *(one.recorded_as for one in arms[arm].measures)])
             raise SpecError("primary.measure", found, allowed, "every arm needs it among its measures")
         base = base or measure
-        if measure != base:
+        if _what_is_asked(measure) != _what_is_asked(base):
             found = f"{measure.recorded_as!r} of arm {arm!r} is another measure than that of {baseline!r}"
             raise SpecError("primary.measure", found, "all arms are judged by the same one, with the same values")
     if base is not None:
         _check_number(primary, base)
+
+
+def _what_is_asked(measure: Measure) -> tuple[type, dict[str, Any]]:
+    """A measure without what an arm may answer with."""
+    names = [name for name in field_types(type(measure)) if name not in measure.of_the_arm]
+    return type(measure), {name: getattr(measure, name) for name in names}
 
 
 def _check_number(primary: Primary, measure: Measure) -> None:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from vslm.core.specs import from_plain
-from vslm.data.corpus import open_corpus
+from vslm.data.corpus import home, open_corpus
 from vslm.results.files import read_arrays, read_json, read_rows
 from vslm.results.folder import StudyFolder
 from vslm.runs.objects import build_objects
+from vslm.runs.parents import ParentRuns
 from vslm.study.catalog import KINDS
 from vslm.study.job import Job
 from vslm.training.loop import Training
@@ -39,10 +40,10 @@ read = Experiment(
 STUDY = (
     WORLDS
     + """
-read = vary(read, {"start_from": "runs/start/read/seed0"})
+knows, read = read, vary(read, {"start_from": Arm("knows")})
 kept = Retain(source=Text("corpus.txt"), weight=0.3)
 STUDY = Study(
-    question="?", baseline="read", seeds=1, primary=Primary("val_loss"), pilot=None,
+    question="?", baseline="read", seeds=1, primary=Primary("val_loss"), pilot=None, trunks={"knows": knows},
     arms={
         "read": read,
         "npo": vary(read, {"objective": Forget(forget=asked, by=NPO(), retain=kept)}),
@@ -52,8 +53,6 @@ STUDY = Study(
 )
 """
 )
-START = WORLDS + 'STUDY = Study(question="?", baseline="read", seeds=1, primary=Primary("val_loss"), pilot=None, '
-START += 'arms={"read": read})\n'
 GATED = (
     WORLDS
     + """
@@ -83,7 +82,6 @@ def _job(folder: StudyFolder, arm: str) -> Job:
 
 def test_forgetting_beside_a_text_is_recorded_goes_on_and_adds_up_in_parts(place: Path, vslm: Callable) -> None:
     """What is read beside names the run; a run that was stopped ends with the same bits; parts are the whole."""
-    _run(place, vslm, START, "start")
     folder = _run(place, vslm, STUDY, "s")
     job, record = _job(folder, "npo"), folder.study.plain()
     assert job.objective_corpora is not None
@@ -103,7 +101,9 @@ def test_forgetting_beside_a_text_is_recorded_goes_on_and_adds_up_in_parts(place
     losses = {arm: folder.run(arm, 0).done.val_loss for arm in ("read", "npo", "prior")}
     assert len(set(losses.values())) == 3
 
-    begun, *trainings = [Training(build_objects(job, open_corpus(job.corpus))) for _ in range(3)]
+    corpus, path = open_corpus(job.corpus), folder.run("npo", 0).path
+    parents = ParentRuns.of(job, path, corpus.vocabulary)
+    begun, *trainings = [Training(build_objects(job, corpus, parents=parents)) for _ in range(3)]
     for _ in range(4):
         begun.train_step()
     trainings[1].restore(begun.checkpoint())
@@ -122,6 +122,14 @@ def test_forgetting_beside_a_text_is_recorded_goes_on_and_adds_up_in_parts(place
     assert vslm("report", "runs/s").code == 0
     assert "What the objective lowers" in Path("runs/s/report.html").read_text(encoding="utf-8")
 
+    kept = home() / "corpora" / job.objective_corpora[1] / "train.bin"
+    whole_bytes = kept.read_bytes()
+    kept.write_bytes(whole_bytes[:-2])
+    assert "the corpus is built again" in vslm("run", "study.py", *RUN, "--out", "runs/s").out
+    assert kept.read_bytes() == whole_bytes
+    (place / "corpus.txt").unlink()
+    said = vslm("run", "study.py", *RUN, "--out", "runs/s")
+    assert (said.code, "the corpus that was prepared from it before is used" in said.out) == (0, True), said
     (place / "corpus.txt").write_text("words that are others " * 900 + "and again")
     said = vslm("run", "study.py", *RUN, "--out", "runs/s")
     assert said.code == 2
@@ -148,7 +156,8 @@ def test_open_and_closed_rows_are_of_the_same_targets(place: Path, vslm: Callabl
     assert last["objective.closed_nats"] > 0
 
 
-NO_START = STUDY.replace('read = vary(read, {"start_from": "runs/start/read/seed0"})', "")
+NO_START = STUDY.replace('knows, read = read, vary(read, {"start_from": Arm("knows")})', "")
+NO_START = NO_START.replace('trunks={"knows": knows},', "")
 ASKS = "Forget(forget=asked, by=NPO(), retain=kept)"
 
 

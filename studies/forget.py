@@ -82,7 +82,7 @@ asked = vary(fresh, {"world": "fixed", "context_share": 0.0})
 opened = vary(fresh, {"world": "fixed", "own_rows": "open"})
 counter = vary(fresh, {"world": "counter", "own_rows": "open"})
 
-answers = AnswerAccuracy(
+judged = AnswerAccuracy(
     universe=UNIVERSE,
     facts=FACTS,
     types=("one_hop",),
@@ -92,7 +92,7 @@ answers = AnswerAccuracy(
     num_evaluations=4,
     some=REST,
 )
-at_the_end = vary(answers, {"splits": ("S1", "S4"), "num_evaluations": 1, "num_facts": 0})
+at_the_end = vary(judged, {"splits": ("S1", "S4"), "num_evaluations": 1, "num_facts": 0})
 none = Experiment(
     model=vary(
         uniform(depth=3, width=64, heads=4, context_tokens=CONTEXT_TOKENS, qk_norm=True),
@@ -105,7 +105,7 @@ none = Experiment(
     optimizer=AdamW(learning_rate=0.001),
     measures=(
         LossByPosition(num_evaluations=4, num_tokens=4608, num_final_tokens=9216),
-        answers,
+        judged,
         QuantizedAnswers(answers=at_the_end),
         ValueProbe(universe=UNIVERSE, num_evaluations=2, some=REST),
     ),

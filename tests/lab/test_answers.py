@@ -74,10 +74,13 @@ def test_a_mistake_in_answers_costs_nothing_else(
     assert not in_process
 
 
-def test_answers_that_are_no_function_are_refused(place: Path, vslm: Callable, in_process: list[Order]) -> None:
-    """Before any compute."""
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_answers_that_are_no_function_are_refused(
+    command: str, place: Path, vslm: Callable, in_process: list[Order]
+) -> None:
+    """Before any compute, and by a plan, too: a study that can be planned can be run."""
     (place / "study.py").write_text(STUDY + "answers = 3\n", encoding="utf-8")
-    said = vslm("run", "study.py")
+    said = vslm(command, "study.py")
     assert said.code == 2
     assert "study.py: answers is int; answers is a function of the study's folder" in said.err
     assert not in_process

@@ -30,6 +30,7 @@ def load_study(path: Path) -> Study:
     study = getattr(study_module(path), "STUDY", None)
     if not isinstance(study, Study):
         raise SpecError(str(path), "no STUDY", "a study file defines STUDY = Study(...)", "see studies/quickstart.py")
+    answers_of(path)
     return study
 
 

@@ -37,6 +37,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     monkeypatch.setattr(socket.socket, "connect", local_only)
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sync is for shows when the power fails; a test that needs one to fail puts its own here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home for fixtures that serve more than one test: never the user's own."""

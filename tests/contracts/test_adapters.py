@@ -8,7 +8,7 @@ import torch
 from model_facts import assert_every_class_is_tested, assert_reads_back
 from model_facts import moved as moved_model
 from safetensors.torch import load, save
-from test_models import CONTEXT_TOKENS, MODELS, VOCABULARY, built, tokens_of
+from test_models import CONTEXT_TOKENS, MODELS, SIZES, VOCABULARY, built, tokens_of
 from test_normalizers import NORMALIZERS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,6 +22,7 @@ from vslm.models.adapters.cartridge import Cartridge
 from vslm.models.adapters.lora import LoRA
 from vslm.models.initialization import Init
 from vslm.models.language_model import LanguageModel, Model
+from vslm.models.layouts.plain import uniform
 from vslm.models.parts.kernels import attend_behind
 from vslm.models.parts.normalizers import Normalizer
 from vslm.models.parts.past import TextSoFar
@@ -56,6 +57,17 @@ _SOME = (
 def model(request: pytest.FixtureRequest) -> Model:
     """Each of some models."""
     return MODELS[request.param]
+
+
+def _in_turn() -> list:
+    """Each of some models with an adapter of each class, of which every other model has another one."""
+    kinds = (("lora", "lora of some"), ("cartridge", "random cartridge"))
+    pairs = [(name, of_kind[i % 2]) for i, name in enumerate(_SOME) for of_kind in kinds]
+    assert {adapter for _, adapter in pairs} == set(ADAPTERS)
+    return [pytest.param(MODELS[name], ADAPTERS[adapter], id=f"{name}-{adapter}") for name, adapter in pairs]
+
+
+in_turn = pytest.mark.parametrize(("model", "adapter"), _in_turn())
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS.keys())
@@ -105,13 +117,14 @@ def test_reads_back(adapter: Adapter) -> None:
     assert_reads_back(adapter)
 
 
-def test_the_model_is_left_as_it_is(any_model: Model, one_of_a_kind: Adapter) -> None:
+@in_turn
+def test_the_model_is_left_as_it_is(model: Model, adapter: Adapter) -> None:
     """Building, putting on and a step of training write nothing to it and add no parameter; taken off, its logits are
     the same to the bit; on, they are others.
     """
-    module, tokens_BT = built(any_model).requires_grad_(requires_grad=False), tokens_of(17)
+    module, tokens_BT = built(model).requires_grad_(requires_grad=False), tokens_of(17)
     before, state = module(tokens_BT), {name: t.clone() for name, t in module.state_dict().items()}
-    weights = moved(made(one_of_a_kind, module))
+    weights = moved(made(adapter, module))
     with attached(module, weights):
         on = module(tokens_BT)
         optimizer = torch.optim.SGD(weights.parameters(), lr=0.1)
@@ -126,6 +139,7 @@ def test_the_model_is_left_as_it_is(any_model: Model, one_of_a_kind: Adapter) ->
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
+@in_turn
 def test_all_of_it_learns(model: Model, adapter: Adapter) -> None:
     """Away from the start, of model and adapter, every parameter gets a finite gradient that is not all zero."""
     module, tokens_BT = moved_model(built(model)).requires_grad_(requires_grad=False), tokens_of(CONTEXT_TOKENS)
@@ -148,6 +162,7 @@ def test_counted_as_built_and_drawn_by_seed(any_model: Model, one_of_a_kind: Ada
         assert p.dtype == torch.float32
 
 
+@in_turn
 def test_what_is_stored_comes_back(model: Model, adapter: Adapter) -> None:
     """Through safetensors into another instance: the same logits to the bit, on another instance of the model."""
     module, tokens_BT = built(model), tokens_of(17)
@@ -160,6 +175,7 @@ def test_what_is_stored_comes_back(model: Model, adapter: Adapter) -> None:
         assert torch.equal(module(tokens_BT), other_model(tokens_BT))
 
 
+@in_turn
 def test_causal_to_the_bit_and_rows_apart(model: Model, adapter: Adapter) -> None:
     """Changing a token leaves the logits before it, and those of the other row, bitwise equal."""
     module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
@@ -174,6 +190,7 @@ def test_causal_to_the_bit_and_rows_apart(model: Model, adapter: Adapter) -> Non
             assert not torch.equal(after[1, changed], before[1, changed])
 
 
+@in_turn
 def test_a_text_is_continued_as_it_is_read(model: Model, adapter: Adapter) -> None:
     """Token by token, with what earlier positions left, the same logits as in one pass."""
     module, tokens_BT = built(model), tokens_of(23)
@@ -186,6 +203,7 @@ def test_a_text_is_continued_as_it_is_read(model: Model, adapter: Adapter) -> No
             torch.testing.assert_close(found, whole[:, end - 1], rtol=1e-4, atol=1e-5)
 
 
+@in_turn
 def test_two_are_put_on_and_taken_off_in_any_order(model: Model, adapter: Adapter) -> None:
     """Two of a kind act together, the order in which they came does not matter, and one can go before the other."""
     module, tokens_BT = built(model), tokens_of(17)
@@ -207,6 +225,7 @@ def test_two_are_put_on_and_taken_off_in_any_order(model: Model, adapter: Adapte
     assert not torch.allclose(both, alone, rtol=1e-3, atol=1e-4)
 
 
+@in_turn
 def test_views_of_a_model_have_it_on(model: Model, adapter: Adapter) -> None:
     """A longer context computes with what is on; it goes with it."""
     module, tokens_BT = built(model), tokens_of(CONTEXT_TOKENS)
@@ -241,7 +260,7 @@ def test_compiles_whole(one_of_a_kind: Adapter) -> None:
     """A model with it on is one graph, with the loss and the gradients of the eager one."""
     tokens_BT, found = tokens_of(CONTEXT_TOKENS), []
     for is_compiled in (False, True):
-        module = built(MODELS["window"]).requires_grad_(requires_grad=False)
+        module = built(uniform(**{**SIZES, "depth": 1}, window_tokens=5)).requires_grad_(requires_grad=False)
         weights = moved(made(one_of_a_kind, module))
         weights.attach(module)
 

@@ -164,7 +164,7 @@ def test_parameters_without_embeddings_are_those_without_a_row_per_token(model: 
     assert model.num_parameters_without_embeddings(1009) == rest
 
 
-@pytest.mark.parametrize("num_tokens", [1, 2, 37, CONTEXT_TOKENS])
+@pytest.mark.parametrize("num_tokens", [1, 2, CONTEXT_TOKENS])
 def test_logits_of_any_length(model: Model, num_tokens: int) -> None:
     """Logits for every token at every length up to the context, finite gradients for every parameter."""
     module = built(model)
@@ -212,12 +212,15 @@ def test_it_sees_as_far_back_as_it_says(model: Model) -> None:
         for p in module.parameters():
             p.add_(torch.randn(p.shape, generator=generator, dtype=p.dtype) * 0.3)
         tokens_BT = tokens_of(29)[:1]
-        before, moved = module(tokens_BT)[0, -1], []
-        for back in range(29):
+        before, moved = module(tokens_BT)[0, -1], {}
+        # Both ends, the places beside the reach, and what one block, two and three see.
+        for back in sorted({0, 1, 2, 3, 4, 5, 6, 7, near.reach() - 1, near.reach(), near.reach() + 1, 27, 28}):
+            if back > 28:
+                continue
             changed_BT = tokens_BT.clone()
             changed_BT[0, 28 - back] = (changed_BT[0, 28 - back] + 1) % VOCABULARY
-            moved.append(not torch.equal(module(changed_BT)[0, -1], before))
-    assert moved == [back < near.reach() for back in range(29)]
+            moved[back] = not torch.equal(module(changed_BT)[0, -1], before)
+    assert moved == {back: back < near.reach() for back in moved}
 
 
 def _windows_of(model: Model, window_tokens: int) -> dict[str, int]:
@@ -302,13 +305,17 @@ def test_flops_of_one_token_are_what_torch_counts(model: Model) -> None:
     assert counter.get_total_flops() == short.flops_per_token(VOCABULARY) / 3 - vectors - exits
 
 
+# What the whole score matrix costs differs by windows, heads, visits, streams and positions that a normalizer adds.
+_WITH_THE_ORACLE = ("window", "looped", "two streams, looped", "sigmoid in the middle", "core with changes", "bowtie")
+
+
 def test_executed_flops_are_what_torch_counts(model: Model) -> None:
     """A whole step at full context, masked scores included: within 1%, but for six per number outside of matrices."""
+    with_oracle = model in [MODELS[name] for name in _WITH_THE_ORACLE]
     always = {f"path.{i}.training": None for i, item in enumerate(model.path) if isinstance(item, Repeat)}
     always |= {where.replace("training", "gradient_loops"): None for where in always}
     model = vary(model, always)
-    module = built(model)
-    for kernels in (model.kernels(), dict.fromkeys(model.kernels(), "oracle")):
+    for kernels in (model.kernels(), *([dict.fromkeys(model.kernels(), "oracle")] if with_oracle else [])):
         module = model.build(vocabulary=VOCABULARY, init=Init(0), kernels=kernels).eval()
         with FlopCounterMode(display=False) as counter:
             last = module.last(tokens_of(CONTEXT_TOKENS)[:1])

@@ -1,6 +1,7 @@
 """What holds for every source. A new one is added to `SOURCES` and gets all of it."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -8,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 
@@ -219,29 +219,27 @@ from vslm.data.worlds.shards import Mix
 from vslm.data.worlds.universe import Universe
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
-if "VSLM_TEST_LIBRARY" in os.environ:
-    sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
+sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
 sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Questions, Worlds)
 kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, WorldWords, Mix, Universe)}
-corpus = prepare(from_plain(json.loads(sys.argv[1]), kinds), say=lambda words: print(words, flush=True))
-print("done", corpus.fingerprint, flush=True)
+for record in json.loads(sys.argv[1]):
+    print(prepare(from_plain(record, kinds)).folder, flush=True)
 """
 
 
-def test_two_processes_at_once_build_once(source: Source) -> None:
-    """Both wait for a lock that is held; then one builds and both end with the same corpus."""
-    fingerprint = prepare(source).fingerprint
-    shutil.rmtree(home() / "corpora" / fingerprint)
-    record = json.dumps(to_plain(source))
-    with filelock.FileLock(home() / "corpora" / f"{fingerprint}.lock"):
-        children = [
-            subprocess.Popen(
-                [sys.executable, "-c", _CHILD, record], stdout=subprocess.PIPE, text=True, encoding="utf-8"
-            )
-            for _ in range(2)
-        ]
-        waited = [next(line for line in child.stdout if "waiting" in line) for child in children if child.stdout]
-    outputs = [child.communicate(timeout=60)[0] for child in children]
-    assert len(waited) == 2
-    assert sum("preparing" in output for output in outputs) == 1
-    assert [output.splitlines()[-1] for output in outputs] == [f"done {fingerprint}"] * 2
+def test_another_process_makes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all sources: nothing depends on what a process draws when it starts, such as the order of its sets."""
+    records, content = [], []
+    monkeypatch.setenv("VSLM_HOME", str(tmp_path / "here"))
+    for name, make in SOURCES.items():
+        (tmp_path / name).mkdir()
+        source = make(tmp_path / name, monkeypatch)
+        records.append(to_plain(source))
+        content.append(_bytes(prepare(source).folder))
+    environment = {**os.environ, "VSLM_HOME": str(tmp_path / "there"), "PYTHONHASHSEED": "3"}
+    command = [sys.executable, "-c", _CHILD, json.dumps(records)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", check=True).stdout
+    folders = [Path(line) for line in said.splitlines()]
+    assert all((tmp_path / "there") in folder.parents for folder in folders)
+    for name, folder, expected in zip(SOURCES, folders, content, strict=True):
+        assert _bytes(folder) == expected, name

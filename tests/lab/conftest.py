@@ -1,5 +1,6 @@
 """A small study in a folder of its own, the command line in this process, and runs without processes of their own."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,7 @@ from vslm.optim.adamw import AdamW
 from vslm.runs import timing
 from vslm.runs.pool import OnMessage, Order, WorkerPool
 from vslm.study.experiment import Budget, Experiment
+from vslm.study.trust import code_of, remember
 
 
 @pytest.fixture
@@ -32,7 +34,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def vslm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """The command line, in this process."""
+    """The command line, in this process; a server of forks would import torch beside every one of them."""
+    monkeypatch.setattr("vslm.cli.studies.begin_fork_server", lambda *_: None)
 
     def command(*args: str) -> Said:
         capsys.readouterr()
@@ -68,6 +71,38 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
     monkeypatch.setattr(timing, "_TURNS_OF_TWO", 1)
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
     return orders
+
+
+@pytest.fixture(scope="session")
+def _kept_runs() -> dict[tuple[str, ...], Path]:
+    """Where the runs of some options are."""
+    return {}
+
+
+@pytest.fixture
+def finished(
+    place: Path,
+    vslm: Callable[..., Said],
+    in_process: list[Order],
+    _kept_runs: dict[tuple[str, ...], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., Path]:
+    """The folder that `vslm run study.py` and these options leave in `place`. The first test that asks trains it, the
+    others get a copy to do with as they please: for tests of what is done with finished runs.
+    """
+
+    def study(*options: str) -> Path:
+        if options not in _kept_runs:
+            said = vslm("run", "study.py", *options)
+            assert said.code == 0, said.err
+            _kept_runs[options] = shutil.copytree(place / "runs", tmp_path_factory.mktemp("finished") / "runs")
+        else:
+            shutil.copytree(_kept_runs[options], place / "runs")
+        (folder,) = (place / "runs").iterdir()
+        remember(code_of(folder / "study.py"))  # as who ran it
+        return folder
+
+    return study
 
 
 @pytest.fixture

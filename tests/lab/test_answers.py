@@ -57,9 +57,10 @@ def test_a_rematch_asks_nothing(place: Path, vslm: Callable, in_process: list[Or
     ],
 )
 def test_a_mistake_in_answers_costs_nothing_else(
-    place: Path, vslm: Callable, in_process: list[Order], answers: str, words: str
+    place: Path, vslm: Callable, finished: Callable[..., Path], in_process: list[Order], answers: str, words: str
 ) -> None:
     """One line on standard error says where, also beside JSON; the verdict stands; mended, no run is made again."""
+    finished()
     (place / "study.py").write_text(STUDY + answers, encoding="utf-8")
     said = vslm("run", "study.py")
     assert said.code == 0

@@ -19,12 +19,12 @@ HEADERS = {"Host": "localhost", "Content-Type": "application/json"}
 
 
 @pytest.fixture
-def run(place: Path, vslm: Callable[..., Any], in_process: Any) -> Path:
+def run(finished: Callable[..., Path], vslm: Callable[..., Any]) -> Path:
     """A run, and a store beside it."""
-    assert vslm("run", "study.py", "--seeds", "1", "--out", "runs/s").code == 0
+    folder = finished("--seeds", "1", "--out", "runs/s")
     Path("facts.txt").write_text("a bc\n<|endoftext|>\nd ef\n<|endoftext|>\ngh ab\n", encoding="utf-8")
     assert vslm("store", "build", "facts.txt", "store").code == 0
-    return place / "runs" / "s" / "full" / "seed0"
+    return folder / "full" / "seed0"
 
 
 def test_sample_loads_from_a_store(run: Path, vslm: Callable[..., Any]) -> None:

@@ -24,10 +24,9 @@ def run_of(path: Path, arm: str = "short") -> RunFolder:
 
 
 @pytest.fixture
-def measured(place: Path, vslm: Callable, in_process: list) -> Path:
+def measured(finished: Callable[..., Path]) -> Path:
     """A study whose runs kept weights, one seed each."""
-    assert vslm("run", "study.py", "--seeds", "1", "--set", "keep_weights=5").code == 0
-    return place / "runs" / "study"
+    return finished("--seeds", "1", "--set", "keep_weights=5")
 
 
 def test_it_gives_what_the_run_took(tmp_path: Path) -> None:
@@ -91,7 +90,7 @@ def test_a_torn_run_is_passed_over_and_the_others_are_measured(measured: Path, v
     """It is named, once however many measures it would have had, and the command ends with 1."""
     name, content, words = TORN[case]
     (run_of(measured, "full").path / name).write_bytes(content)
-    said = vslm("measure", "runs/study", NORMS, "LogitLens")
+    said = vslm("measure", "runs/study", "ResidualNorms(num_tokens=170)", "LogitLens")
     assert said.code == 1, said
     assert said.err.count("full/seed0: passed over") == said.err.count("\n") == 1, said.err
     assert words in said.err

@@ -59,10 +59,11 @@ def test_json_is_all_that_stands_on_standard_output(place: Path, vslm: Callable)
     done.write_bytes(whole)
 
 
-def test_a_folder_of_another_study_is_refused_and_left_as_it_was(place: Path, vslm: Callable) -> None:
+def test_a_folder_of_another_study_is_refused_and_left_as_it_was(
+    place: Path, vslm: Callable, finished: Callable[..., Path]
+) -> None:
     """Another arm, baseline, primary number, match or corpus: exit 2, and not a byte changes."""
-    assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
-    folder = place / "runs" / "study"
+    folder = finished("--seeds", "1")
     kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
     original = (place / "study.py").read_text(encoding="utf-8")
     for old, new, words in (
@@ -360,9 +361,11 @@ def test_what_was_chosen_at_first_is_refused_or_said_never_ignored(place: Path, 
 
 
 @pytest.mark.slow
-def test_torn_records_are_made_anew_from_the_checkpoint(place: Path, vslm: Callable) -> None:
+def test_torn_records_are_made_anew_from_the_checkpoint(
+    place: Path, vslm: Callable, finished: Callable[..., Path]
+) -> None:
     """A torn done.json is no end of a run, nor is one whose arrays are torn or gone: the run is made again."""
-    assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
+    finished("--seeds", "1")
     run = place / "runs" / "study" / "short" / "seed0"
     whole = numbers(place / "runs" / "study")
     (run / "done.json").write_text('{"sta', encoding="utf-8")
@@ -423,9 +426,11 @@ def test_merged_halves_give_the_verdict_of_the_whole(place: Path, vslm: Callable
 
 
 @pytest.mark.slow
-def test_a_pack_is_one_file_and_merge_says_to_unpack_it(place: Path, vslm: Callable) -> None:
+def test_a_pack_is_one_file_and_merge_says_to_unpack_it(
+    place: Path, vslm: Callable, finished: Callable[..., Path]
+) -> None:
     """Into a folder that is made, without itself, under the study's name."""
-    assert vslm("run", "study.py", "--seeds", "1", "--workers", "1").code == 0
+    finished("--seeds", "1")
     for _ in range(2):
         assert vslm("pack", "runs/study", "--out", "runs/study/sent/x.zip").code == 0
     with zipfile.ZipFile(place / "runs" / "study" / "sent" / "x.zip") as archive:

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +16,9 @@ from vslm.runs.stored_run import StoredRun
 
 
 @pytest.fixture
-def run(place: Path, vslm: Callable[..., Any], in_process: Any) -> Path:
+def run(finished: Callable[..., Path]) -> Path:
     """A run that was really trained, for a second."""
-    assert vslm("run", "study.py", "--seeds", "1", "--out", "runs/s", "--set", "keep_weights=4").code == 0
-    return place / "runs" / "s" / "full" / "seed0"
+    return finished("--seeds", "1", "--out", "runs/s", "--set", "keep_weights=4") / "full" / "seed0"
 
 
 def test_a_text_has_the_numbers_of_the_stored_models(run: Path) -> None:

@@ -1,6 +1,7 @@
 """A finished study on disk, made once for all tests that only read it."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,27 @@ from vslm.results.folder import StudyFolder
 def study_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three arms, three seeds, all well. Only for reading."""
     return write_study(tmp_path_factory.mktemp("runs") / "quickstart")
+
+
+@pytest.fixture(scope="session")
+def _written_once() -> dict[tuple[str, ...], Path]:
+    """Where the studies of a function and its arguments are."""
+    return {}
+
+
+@pytest.fixture
+def written(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, _written_once: dict[tuple[str, ...], Path]
+) -> Callable[..., Path]:
+    """A study to damage: what a function writes to a folder, written once and copied for every test that asks."""
+
+    def copy(write: Callable[..., Path], *args: Any, **kwargs: Any) -> Path:
+        key = (write.__module__, write.__qualname__, repr(args), repr(kwargs))
+        if key not in _written_once:
+            _written_once[key] = write(tmp_path_factory.mktemp("written") / "s", *args, **kwargs)
+        return shutil.copytree(_written_once[key], tmp_path / "s")
+
+    return copy
 
 
 @pytest.fixture

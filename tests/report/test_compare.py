@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,20 @@ def _change(folder: Path, change: Callable[[Any], Any]) -> None:
     write_json(folder / "study.json", study)
 
 
+@pytest.fixture(scope="module")
+def _both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both, to copy."""
+    place = tmp_path_factory.mktemp("both")
+    _write(place / "one")
+    _write(place / "two", arms={"c": (11, 0.4, 107), "d": (2, 0.1, 109)})
+    return place
+
+
 @pytest.fixture
-def two(tmp_path: Path) -> tuple[Path, Path]:
+def two(_both: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two studies of the same corpus with the same seeds."""
-    return _write(tmp_path / "one"), _write(tmp_path / "two", arms={"c": (11, 0.4, 107), "d": (2, 0.1, 109)})
+    one, other = (shutil.copytree(_both / name, tmp_path / name) for name in ("one", "two"))
+    return one, other
 
 
 def _compared(*paths: Path, **options: Any) -> Comparison:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -228,9 +229,9 @@ def test_nothing_of_it_is_there_where_it_was_not_measured(tmp_path: Path) -> Non
         ("val_loss_nats_ST", np.zeros((20, 1))),
     ],
 )
-def test_an_array_of_another_form_spoils_nothing(tmp_path: Path, name: str, array: np.ndarray) -> None:
+def test_an_array_of_another_form_spoils_nothing(written: Callable[..., Path], name: str, array: np.ndarray) -> None:
     """In one arm; the page is still written, and its figures are JSON."""
-    folder = write_context_study(tmp_path / "s", {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=1)
+    folder = written(write_context_study, {"only": (64, 0.4, 101), "other": (4, 0.4, 103)}, seeds=1)
     file = folder / "only" / "seed0" / "arrays.npz"
     if name == "val_loss_nats_ST":
         array = array[: len(read_arrays(file)["steps_S"])]

@@ -1,6 +1,7 @@
 """Sections of probes and of classes of tokens: the runs' own numbers, with their bands, and files with the same."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -182,9 +183,9 @@ def sections_names(path: Path) -> list[str]:
         ("token_classes.frequency_from_count_SG", np.zeros((1, 2))),
     ],
 )
-def test_an_array_of_another_form_spoils_nothing(tmp_path: Path, name: str, array: np.ndarray) -> None:
+def test_an_array_of_another_form_spoils_nothing(written: Callable[..., Path], name: str, array: np.ndarray) -> None:
     """In one run and in all; the page is still written."""
-    folder = write_measured_study(tmp_path / "s", {"only": (3, 0.3, 101), "other": (5, 0.3, 103)})
+    folder = written(write_measured_study, {"only": (3, 0.3, 101), "other": (5, 0.3, 103)})
     for seeds in ((0,), (1, 2)):
         for seed in seeds:
             file = folder / "only" / f"seed{seed}" / "arrays.npz"

@@ -17,9 +17,9 @@ from vslm.results.folder import StudyFolder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(written: Callable[..., Path]) -> Path:
     """A small study to damage."""
-    return write_study(tmp_path / "s", {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
+    return written(write_study, {"a": (5, 0.3, 101), "b": (7, 0.3, 103)}, num_positions=11)
 
 
 def _only(folder: Path) -> tuple[str, str]:
@@ -112,9 +112,24 @@ def test_a_seed_beyond_the_declared_ones_is_read_too(folder: Path) -> None:
     ]
 
 
+def a_link(path: Path) -> None:
+    """To a file of the reader's."""
+    path.symlink_to(path.parents[3] / "mine.txt")
+
+
+def a_pipe(path: Path) -> None:
+    """Into which nobody writes."""
+    os.mkfifo(path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
-@pytest.mark.parametrize("name", ["done.json", "measures.jsonl", "arrays.npz", "later.npz", "sample.txt", "failed.txt"])
-@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.parents[3] / "mine.txt"), os.mkfifo])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        *[("done.json", a_link), ("measures.jsonl", a_pipe), ("arrays.npz", a_link), ("later.npz", a_pipe)],
+        *[("sample.txt", a_link), ("failed.txt", a_pipe), ("done.json", a_pipe)],
+    ],
+)
 def test_what_is_no_file_is_neither_shown_nor_waited_for(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     """A link to a file of the reader's shows nothing of it, and a pipe keeps nobody waiting."""
     (folder.parent / "mine.txt").write_text("my secret")

@@ -26,6 +26,7 @@ from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.retriever import Retriever
 from vslm.knowledge.states import States
 from vslm.knowledge.store import build_store
+from vslm.objectives.gap_gated import GapGated
 
 WORDS = ["boat", "harbor", "bread", "miller", "snow", "star", "sea", "crane", "river", "stone", "swan", "ladder"]
 NAMES = ["Anna", "Boris", "Clara", "Dora", "Emil", "Frieda", "Gustav"]
@@ -123,6 +124,7 @@ def test_arms_have_the_same_targets_at_the_same_places(source: Retrieved) -> Non
     for corpus in corpora[1:]:
         assert corpus.tokenizer_fingerprint == corpora[0].tokenizer_fingerprint
         assert corpus.meta["judged"] == corpora[0].meta["judged"]
+        GapGated(closed=source).check_corpora(replace(corpora[0], further={"closed": corpus}))
         for name in SPLITS:
             one, other = corpora[0].split(name), corpus.split(name)
             assert one.weights is not None

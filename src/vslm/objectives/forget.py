@@ -78,7 +78,7 @@ class Forget(Objective):
     At a step as many rows of `forget`, and of `retain`, are passed as the step has of its own text. Means are over the
     targets that count.
 
-    Paper: TOFU, Maini et al., 2024, https://arxiv.org/abs/2401.06121, section 4, for the sum of such losses.
+    Paper: TOFU, Maini et al., 2024, https://arxiv.org/abs/2401.06121, for the sum of such losses.
     Cost: a pass over each of them, and of the start without gradients, which are not counted among the model's FLOPs:
     match="time" counts them.
 

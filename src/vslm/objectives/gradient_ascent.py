@@ -22,7 +22,7 @@ class GradientAscent(Forgetter):
     finite has diverged, and the verdict says so.
 
     Paper: Knowledge Unlearning for Mitigating Privacy Risks in Language Models, Jang et al., 2022,
-    https://arxiv.org/abs/2210.01504, equation 1.
+    https://arxiv.org/abs/2210.01504.
     """
 
     def build(self, model: LanguageModel, passes: Passes, forget: Further, source: Source) -> Lost:

@@ -38,8 +38,8 @@ a trunk of 1.5M tokens (S1 1.00, S4 0.99, S5 0.99, S2 0.07):
     gap      S1 0.92, S4 0.72, its gate at 0.11: it unlearned to read, and kept what it knows
 
 What was seen after they were written, of one run each of 100k tokens: `gap-counter` S1 0.11, S4 1.00, the same when it
-is rounded, and the probe where the answer begins from 0.83 to 0.20 (0.15 by the commonest value); `again-prior` S1 0.11,
-S4 0.81; `again-npo` S1 0.09, S4 0.36.
+is rounded, and the probe where the answer begins from 0.83 to 0.20 (0.15 by the commonest value); `again-prior` S1
+0.11, S4 0.81; `again-npo` S1 0.09, S4 0.36.
 """
 
 from vslm import (

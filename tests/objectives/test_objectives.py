@@ -19,6 +19,7 @@ from vslm.core.specs import from_plain, to_plain
 from vslm.data.batches import Batch
 from vslm.data.reading.notes import Notes
 from vslm.data.sources import Text
+from vslm.data.worlds.universe import Universe
 from vslm.knowledge.building import passages_of
 from vslm.knowledge.store import build_store
 from vslm.measure.token_loss import token_loss
@@ -33,6 +34,7 @@ from vslm.objectives.drawn_loops import DrawnLoops
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.forget import Forget, Retain
+from vslm.objectives.fresh_fact_loading import FreshFactLoading
 from vslm.objectives.gap_gated import GapGated, gate
 from vslm.objectives.gradient_ascent import GradientAscent
 from vslm.objectives.max_entropy import MaxEntropy
@@ -92,7 +94,7 @@ def _fact_loading() -> FactLoading:
     )
 
 
-SOURCE = Text("corpus.txt")
+SOURCE, FEW = Text("corpus.txt"), Universe(people=17, first_names=16, last_names=32)
 CASES: dict[str, tuple[Model, Objective]] = {
     "next token": (PLAIN, NextToken()),
     "next token of a model with exits": (ahead(PLAIN, tokens=3), NextToken()),
@@ -103,6 +105,12 @@ CASES: dict[str, tuple[Model, Objective]] = {
     "context distillation": (PLAIN, ContextDistillation(context="abc", weight=0.6)),
     "fact loading": (PLAIN, _fact_loading()),
     "fact loading of drawn loops": (DRAWN, DrawnLoops(objective=_fact_loading())),
+    "fresh fact loading": (
+        PLAIN,
+        FreshFactLoading(
+            universe=Universe(people=17, first_names=16, last_names=32), pairs=3, weight=0.01, temperature=1.0
+        ),
+    ),
     "two passes": (PLAIN, TwoPasses()),
     "forgetting by the prior": (PLAIN, Forget(forget=SOURCE, by=MaxEntropy())),
     "forgetting by preference, some kept": (

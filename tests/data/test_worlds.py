@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from scipy import stats
@@ -13,9 +14,10 @@ from scipy import stats
 from vslm.core.errors import DataError, ResultError, SpecError
 from vslm.data.worlds import draws
 from vslm.data.worlds.checks import commonest_answers, prove, shortcuts
+from vslm.data.worlds.contexts import Diversity
 from vslm.data.worlds.examples import Example, Examples
 from vslm.data.worlds.facts import fixed_world
-from vslm.data.worlds.plans import SPLITS, Plan, plan_of
+from vslm.data.worlds.plans import LEVELS, SPLITS, Plan, plan_of
 from vslm.data.worlds.shards import Mix, Written, read_manifest, read_rows, row_of, universe_of, write
 from vslm.data.worlds.solver import parse_context, parse_question, solve
 from vslm.data.worlds.stories import Stories
@@ -253,6 +255,33 @@ def test_gold_facts_stand_everywhere() -> None:
     found = Counter(example.gold_quintile for example in Examples(UNIVERSE, plan).many(0, 1000))
     assert set(found) == {0, 1, 2, 3, 4}
     assert stats.chisquare([found[q] for q in range(5)], [1000 * n / 32 for n in (7, 6, 7, 6, 6)]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("diversity", get_args(Diversity))
+@pytest.mark.parametrize("world", ["fixed", "fresh"])
+def test_the_place_of_a_fact_does_not_tell_that_it_is_asked_for(world, diversity, level) -> None:
+    """However the facts are ordered: who reads nothing but places has no answer. The first value that can be the answer
+    is right as often as the last one, and a fact that answers stands at every place alike.
+    """
+    plan = Plan("t", "", world, types=("one_hop",), sizes=(4,), levels=(level,), diversity=diversity)
+    examples = list(Examples(UNIVERSE, plan).many(0, 997))
+    places = Counter(example.gold[0] for example in examples)
+    # Where all facts are of one subject, in the order of relations, their places are those of the relations.
+    if level != "entity" or diversity in ("full", "multi5_permute"):
+        assert stats.chisquare([places[place] for place in range(4)]).pvalue > 1e-4
+    assert max(places.values()) < 0.35 * 997
+    found = shortcuts([row_of(example, plan) for example in examples], {})
+    assert abs(found.first_value - found.last_value) < 0.1  # three errors of a difference
+
+
+def test_hops_stand_in_any_order() -> None:
+    """The fact that is asked for last is as often the first in the text."""
+    for diversity in get_args(Diversity):
+        plan = Plan("t", "", types=("two_hop",), sizes=(4,), diversity=diversity)
+        gold = [example.gold for example in Examples(UNIVERSE, plan).many(0, 499)]
+        first = sum(one < other for one, other in gold)
+        assert stats.binomtest(first, len(gold)).pvalue > 1e-4, diversity
 
 
 def test_exposures_differ_where_they_should() -> None:

@@ -79,12 +79,15 @@ def check(folder: str, /, *, json_: Json = False) -> None:
         print(json.dumps(rows, indent=1))
         return
     print(f"{len(manifest['files'])} files are as they were written; every answer follows from its own text\n")
-    print(
-        f"{'split':14}{'type':12}{'num':>7}{'chance':>9}{'question':>10}{'other ctx':>11}{'last':>8}{'commonest':>11}"
-    )
+    columns = {
+        "chance": "chance",
+        "question": "question_only",
+        "other ctx": "other_context",
+        "first": "first_value",
+        "last": "last_value",
+        "commonest": "commonest_value",
+    }
+    print(f"{'split':14}{'type':12}{'num':>7}{''.join(f'{name:>11}' for name in columns)}")
     for row in rows:
-        shares = (row[name] for name in ("chance", "question_only", "other_context", "last_value", "commonest_value"))
-        chance, question, other, last, often = (f"{100 * share:.1f}%" for share in shares)
-        print(
-            f"{row['split']:14}{row['type']:12}{row['num']:>7,}{chance:>9}{question:>10}{other:>11}{last:>8}{often:>11}"
-        )
+        shares = "".join(f"{f'{100 * row[name]:.1f}%':>11}" for name in columns.values())
+        print(f"{row['split']:14}{row['type']:12}{row['num']:>7,}{shares}")

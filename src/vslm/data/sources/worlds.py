@@ -24,7 +24,7 @@ _AT_A_TIME = 512
 _SHARES = 2**32  # of draws that decide which kind of document comes
 _FEWEST_DOCUMENTS = 64  # below, the splits would cut documents into blocks
 _MOST_QUESTIONS, _MOST_FACTS = 4, 128
-_RULES = 1  # by which documents are made, and what counts in them
+_RULES = 2  # by which documents are made, and what counts in them
 
 
 @dataclass(frozen=True, kw_only=True)

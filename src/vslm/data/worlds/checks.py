@@ -3,10 +3,12 @@
     proven             the text says its facts, and the answer follows from them
     question only      the commonest answer to such a question in training
     other context      an answer read from the facts of another example, else the commonest
-    last value         the value that stands last in the context; commonest value: the one that stands there most often
+    first, last value  of those in the context that can answer the question: cities where one is asked for
+    commonest value    the one that stands in the context most often
 
-The first two of these shortcuts must end at chance (of S6 the answer is always "unknown"). The last two use the
-context, so they are no leak; what they get is a bound on what looks like reading and is none.
+The first two of these shortcuts must end at chance (of S6 the answer is always "unknown"). The others use the context,
+so they are no leak; what they get is a bound on what looks like reading and is none. If the place of a fact told
+whether it is asked for, the first value or the last one would get more than the other.
 """
 
 from collections import Counter
@@ -31,13 +33,14 @@ class Shortcuts:
     Args:
         num: questions.
         chance: mean over them.
-        question_only, other_context, last_value, commonest_value: see above.
+        question_only, other_context, first_value, last_value, commonest_value: see above.
     """
 
     num: int
     chance: float
     question_only: float
     other_context: float
+    first_value: float
     last_value: float
     commonest_value: float
 
@@ -99,13 +102,17 @@ def shortcuts(rows: Sequence[Row], commonest: dict[tuple[Any, ...], str]) -> Sho
         placed = _placed(answer, query)
         blind = commonest.get(group(query), "")
         read = solve(facts_of(other), query) if other["value_spans"] else UNKNOWN
-        values = [value for _, _, value in row["facts"]] if row["value_spans"] else []
+        facts = facts_of(row) if row["value_spans"] else []
+        values = [fact.value for fact in facts]
         often = Counter(values)
+        asked = query.relations[-1].kind if query.relations else None
+        answering = [fact.value for fact in facts if fact.relation.kind == asked] or values
         right["question"] += blind == placed
         right["other"] += (blind if read == UNKNOWN else _placed(read, query)) == placed
-        right["last"] += values[-1:] == [answer]
+        right["first"] += answering[:1] == [answer]
+        right["last"] += answering[-1:] == [answer]
         right["often"] += bool(values) and max(values, key=lambda value: often[value]) == answer
         chance += row["chance"]
     num = len(rows)
-    shares = (right[name] / num for name in ("question", "other", "last", "often"))
+    shares = (right[name] / num for name in ("question", "other", "first", "last", "often"))
     return Shortcuts(num, chance / num, *shares)

@@ -7,18 +7,35 @@ of ten; a pronoun only where it can mean nobody else.
 from collections.abc import Sequence
 from typing import Literal
 
-from vslm.data.worlds.draws import Take
+from vslm.data.worlds.draws import Take, shuffled
 from vslm.data.worlds.facts import Fact
 from vslm.data.worlds.wording import Relation, Statement, Wording
 from vslm.data.worlds.words import pronoun
 
 Span = tuple[int, int]
 Diversity = Literal["full", "multi5_permute", "multi5", "single"]
-"""How differently facts are stated: all sentences in any order, joined at times; five in any order; five in a fixed
-order; always the same one in a fixed order."""
+"""How differently facts are stated: all sentences in any order, joined at times; five in any order; five, and what is
+said of one subject always in the same order; one, and that order."""
 
 _JOINED, _PRONOUN, _OF = 3, 6, 10  # of ten: joined below 3, with a pronoun below 6
 _FEW = 5
+
+
+def in_order(facts: Sequence[Fact], take: Take, diversity: Diversity, relations: Sequence[str]) -> list[Fact]:
+    """The facts in the order of the text. Whichever it is, the place of a fact does not tell whether it is asked for:
+    of "multi5" and "single", too, it is drawn who comes first.
+
+    Args:
+        facts: those that answer first, as they were drawn.
+        take: of draws.
+        diversity: of the text.
+        relations: names, in the order in which a subject's facts stand if that is always the same.
+    """
+    if diversity in ("full", "multi5_permute"):
+        return [facts[place] for place in shuffled(range(len(facts)), take)]
+    subjects = list(dict.fromkeys(fact.subject for fact in facts))
+    places = {subjects[number]: place for place, number in enumerate(shuffled(range(len(subjects)), take))}
+    return sorted(facts, key=lambda fact: (places[fact.subject], relations.index(fact.relation.name)))
 
 
 def sentences_of(relation: Relation, wording: Wording, diversity: Diversity) -> tuple[Statement, ...]:

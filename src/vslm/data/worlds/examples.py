@@ -9,7 +9,7 @@ split, the number of the example and its seed.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from vslm.data.worlds.contexts import Span, written
+from vslm.data.worlds.contexts import Span, in_order, written
 from vslm.data.worlds.draws import Take, key_of, rows, shuffled, stream
 from vslm.data.worlds.facts import Fact, FixedView, FreshWorld, Names, World, fixed_world
 from vslm.data.worlds.plans import Level, Plan
@@ -123,8 +123,7 @@ class Examples:
         facts, spans, text = asked.gold, [], CTX
         if plan.open_book:
             facts = self._filled(asked, world, level, max(size, _LEAST_TO_COUNT if kind == "counting" else 0), take)
-            if plan.diversity in ("full", "multi5_permute"):
-                facts = [facts[place] for place in shuffled(range(len(facts)), take)]
+            facts = in_order(facts, take, plan.diversity, self.universe.relations)
             context, spans = written(facts, take, wording=plan.wording, diversity=plan.diversity, offset=len(CTX) + 1)
             text = f"{CTX} {context}"
         return self._finished(asked, world, take, text, facts, spans, level, seed)

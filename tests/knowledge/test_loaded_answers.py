@@ -143,14 +143,28 @@ class GoldAt(Retriever):
 
 @pytest.mark.parametrize(("place", "in_front"), [(0, True), (2, True), (3, False)])
 def test_only_what_is_loaded_is_read(corpus: Corpus, place: int, in_front: bool) -> None:
-    """Three facts of one hop: the fourth that is found stands in front of nothing; the best one next to it."""
+    """Three facts of one hop: the fourth that is found stands in front of nothing."""
     model = Answering(corpus, from_context)
     measure = replace(MEASURE, types=("one_hop",), retriever=GoldAt(place=place))
     found = taken(corpus, model, measure)
     assert found["accuracy"] == found["recall"] == found["whole"] == float(in_front)
     assert found["recall_K"].tolist() == [float(place < k) for k in (1, 2, 3, 5, 10)]
     with_three = [text for text in model.read if text.count(".") == 3]
-    assert len(with_three) == 3 * 23  # at random, by the other one, and found
+    assert len(with_three) == 4 * 23  # at random, by the other one, found, and the gold one with two at random
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_model_that_takes_a_place_does_not_look_as_if_it_read(corpus: Corpus, first: bool) -> None:
+    """Whoever answers with the value that stands first, or last, is right where gold stands there: by luck alone."""
+
+    def by_place(context: str, question: str) -> str:
+        facts = parse_context(context) if context else []
+        return facts[0 if first else -1].value if facts else "unknown"
+
+    measure = replace(MEASURE, types=("one_hop",), retriever=GoldAt(place=0), passages=2, num_examples=101)
+    found = taken(corpus, Answering(corpus, by_place), measure)
+    for name in ("accuracy", "accuracy_gold"):
+        assert 0.3 < found[name] < 0.7, name
 
 
 def test_what_has_no_room_is_passed_over_and_counted(corpus: Corpus) -> None:

@@ -11,6 +11,7 @@ from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus
 from vslm.data.sources.source import Source
 from vslm.data.tokenizers import FittedTokenizer
+from vslm.data.worlds.draws import Take, key_of, shuffled, stream
 from vslm.data.worlds.examples import Example, Examples
 from vslm.data.worlds.plans import SEEDS_OF_A_SPLIT, SPLITS, Plan, first_seed
 from vslm.data.worlds.universe import QuestionType, Universe
@@ -19,7 +20,7 @@ from vslm.knowledge.oracle import Oracle
 from vslm.knowledge.preloading import MOST_PASSAGES, laid_out, searched
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.recall import facts_by_number
-from vslm.knowledge.retriever import ASKING, Finder, Found, OpenModel, Query, ReadyModel, Retriever, no_models
+from vslm.knowledge.retriever import ASKING, Found, OpenModel, Query, ReadyModel, Retriever, no_models
 from vslm.knowledge.states import OwnStates
 from vslm.knowledge.store import Store
 from vslm.knowledge.world_store import as_stored, world_store
@@ -53,12 +54,14 @@ def _tokens(title: str) -> Number:
 class LoadedAnswers(Measure):
     """The share of questions about the fixed world that are answered right with facts of a store in front.
 
-        <ctx> [fact k] ... [fact 1] <q> question <a> answer.
+        <ctx> facts <q> question <a> answer.
 
     The store holds every fact of the fixed world of the universe, each in one sentence. Each question is asked with
     nothing in front, with `passages` facts at random, with those that the retriever finds for the question, with those
-    that another one finds, and with the facts that answer it, alone ("gold"). Right means what it means in
-    `AnswerAccuracy`. A model that reads and does not know is right with the gold facts and at a guess with none; how
+    that another one finds, and with the facts that answer it ("gold"). Facts stand in an order that is drawn for each
+    question, since a model that takes the last one, whatever it says, must not look as if it read; and where fewer are
+    found, others at random make up the number. Right means what it means in `AnswerAccuracy`. A model that reads and
+    does not know is right with the gold facts and at a guess with none; how
     far the facts that were found go between the two is what finding is worth:
 
         accuracy                 with what was found; `accuracy_one_hop`, `accuracy_two_hop` of these questions
@@ -227,7 +230,7 @@ class LoadedAnswers(Measure):
             raise DataError("measures.loaded", found, "a question and its answer have to fit", "take a longer context")
         ways = {"nothing": (None, 0), "random": (Random(seed=self.seed), self.passages)}
         ways |= {"other": (self.other, self.passages), "found": (self.retriever, self.passages)}
-        ways["gold"] = (Oracle(), _MOST_HOPS)
+        ways["gold"] = (Oracle(), max(self.passages, *(len(one.gold) for one in asked)))
         search = _Search(store, tokenizer, asked, context_tokens)
         return LoadedAnswersEvaluator(search, ways, num_left_out=len(made) - len(asked))
 
@@ -297,24 +300,28 @@ class _Search(NamedTuple):
         finder = retriever.open(self.store, models)
         queries = [Query(searched(one.example.question), gold=one.gold) for one in self.asked]
         found = finder.find_many(queries, max(passages, *RECALL_AT))
-        rows = [self._loaded(one, row, passages, finder) for one, row in zip(self.asked, found, strict=True)]
+        others = Random().open(self.store).find_many(queries, passages)
+        rows = [
+            self._loaded(asked, [*best, *rest], passages, stream(key_of("order of facts", number)).__next__)
+            for number, (asked, best, rest) in enumerate(zip(self.asked, found, others, strict=True))
+        ]
         return _Way(rows, [[one.passage for one in row] for row in found], finder.num_tokens_read)
 
-    def _loaded(self, asked: _Asked, found: Sequence[Found], passages: int, finder: Finder) -> _Row:
-        """The best facts that have room, whole."""
-        row = _row(asked.example, (), self.tokenizer)
-        alone, loaded, passed_over = len(row.ids), [], []
-        for number, _ in found:
+    def _loaded(self, asked: _Asked, found: Sequence[Found], passages: int, take: Take) -> _Row:
+        """The best facts that have room, whole, in an order that is drawn."""
+        loaded, passed_over = [], []
+        for number in dict.fromkeys(one.passage for one in found):
             if len(loaded) == passages:
                 break
-            texts = [finder.store.passages[one].text for one in (*loaded, number)]
-            longer = _row(asked.example, texts, self.tokenizer)
-            if len(longer.ids) > self.context_tokens:
-                passed_over.append(number)
-                continue
-            row = longer
-            loaded.append(number)
-        return row._replace(loaded=tuple(loaded), without_room=tuple(passed_over), front_tokens=len(row.ids) - alone)
+            has_room = len(self._with_facts(asked, [*loaded, number]).ids) <= self.context_tokens
+            (loaded if has_room else passed_over).append(number)
+        in_front = tuple(loaded[place] for place in shuffled(range(len(loaded)), take))
+        row, alone = (self._with_facts(asked, numbers) for numbers in (in_front, ()))
+        front_tokens = len(row.ids) - len(alone.ids)
+        return row._replace(loaded=in_front, without_room=tuple(passed_over), front_tokens=front_tokens)
+
+    def _with_facts(self, asked: _Asked, numbers: Sequence[int]) -> _Row:
+        return _row(asked.example, [self.store.passages[number].text for number in numbers], self.tokenizer)
 
 
 class LoadedAnswersEvaluator(Evaluator):

@@ -29,7 +29,8 @@ arm says is in `nats_s1`, 2.6 for who answers with the prior, and in S2, whose a
 where a model has learned to say no city to any question without facts.
 
 One run of some arms was seen before the predictions were written, at a learning rate of 0.001, after 150k tokens, from
-a trunk of 1.5M tokens (S1 1.00, S4 0.99, S5 0.99, S2 0.07):
+a trunk of 1.5M tokens (S1 1.00, S4 0.99, S5 0.99, S2 0.07). In the contexts of these runs the fact that the first
+question asks for stood first, in training and when asked, so S4 says less there than it does now:
 
     none     S1 0.84, S4 1.00
     prior    S1 0.18, S4 1.00, nats_s1 2.5; S1 was at 0.18 after 44k already

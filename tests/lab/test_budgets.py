@@ -27,7 +27,7 @@ from vslm.lab.plan import plan_study
 from vslm.lab.stages import StageSize, num_rounds
 from vslm.models.parts.normalizers import Sigmoid as SigmoidNormalizer
 from vslm.runs import timing
-from vslm.runs.objects import scored_bytes_per_token
+from vslm.runs.recording import scored_bytes_per_token
 from vslm.runs.run import run_job
 from vslm.runs.timing import Compiling, Extent
 from vslm.study.experiment import Averaging

@@ -15,7 +15,7 @@ from small_study import carry_out, made_up_text, made_up_timing
 
 from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, PromptEffect, Screen, Study, Text, vary
 from vslm.lab import budgets, runner
-from vslm.lab.model_checks import Checked
+from vslm.lab.checks import Checked
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.lab.runner import run_study
@@ -70,8 +70,8 @@ def test_a_study_plans_quickly_and_keeps_its_promises(
     corpus = SimpleNamespace(
         vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
-    monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
+    found = Checked(dict.fromkeys(study.experiments, corpus), "", ())
+    monkeypatch.setattr("vslm.lab.plan.check_study", lambda study: found)  # models are tried in test_model_checks.py
     plan = plan_study(study, Options(minutes=60))
     assert time.process_time() - start < MOST_PLAN_SECONDS
     assert plan["minutes"] < 66

@@ -14,8 +14,8 @@ from test_verdict import BASE, folder_of
 
 from vslm import Budget, Experiment, LearningRates, Muon, Screen, StandardLibrary, Study, uniform, vary
 from vslm.core.errors import ResultError, SpecError
+from vslm.lab.checks import Checked
 from vslm.lab.effects import factorial_record
-from vslm.lab.model_checks import Checked
 from vslm.lab.plan import plan_study
 from vslm.lab.verdict import is_resolved, write_verdict
 from vslm.results.folder import StudyFolder
@@ -140,8 +140,11 @@ def test_a_plan_has_a_row_per_factor_and_what_arms_would_take(monkeypatch: pytes
         meta={},
         further={},
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
-    monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))
+
+    def untried(study: Study) -> Checked:  # models are tried in test_model_checks.py
+        return Checked(dict.fromkeys(study.experiments, corpus), "", ())  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vslm.lab.plan.check_study", untried)
     wide = {"model.blocks.*.feedforward.hidden": 256}
     study = declared(factors={**THREE, "wide": wide}, interactions=(), seeds=5)
     planned = plan_study(study)

@@ -155,15 +155,15 @@ LEAKING = """
 import dataclasses
 import torch
 from torch import nn
-from vslm.models.parts.feedforward import SwiGLU, SwiGLUModule
+from vslm.models.parts.feedforward import GatedMLPModule, SwiGLU
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Peeks(SwiGLU):
     def build(self, **given):
         module = super().build(**given)
-        return PeekingModule(gate=module.gate, input=module.input, output=module.output)
+        return PeekingModule(**dict(module.named_children()))
 
-class PeekingModule(SwiGLUModule):
+class PeekingModule(GatedMLPModule):
     def forward(self, x):
         return super().forward(x + x.mean(dim=1, keepdim=True))
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vslm.lab.model_checks import Checked
+from vslm.lab.checks import Checked
 from vslm.lab.options import Options
 from vslm.lab.plan import plan_study
 from vslm.models.layouts.windows import reach, visible_keys
@@ -82,8 +82,11 @@ def test_a_plan_draws_the_blocks_of_every_arm(monkeypatch: pytest.MonkeyPatch) -
     corpus = SimpleNamespace(
         vocabulary=VOCABULARY, fingerprint="text", tokenizer_fingerprint="one", train=train, meta={}, further={}
     )
-    monkeypatch.setattr("vslm.lab.plan.prepared_corpora", lambda study: dict.fromkeys(study.experiments, corpus))
-    monkeypatch.setattr("vslm.lab.plan.check_models", lambda *_: Checked("", ()))  # see test_model_checks.py
+
+    def untried(study: Study) -> Checked:  # models are tried in test_model_checks.py
+        return Checked(dict.fromkeys(study.experiments, corpus), "", ())  # type: ignore[arg-type]
+
+    monkeypatch.setattr("vslm.lab.plan.check_study", untried)
     arms = plan_study(windows, Options(device="cpu"))["arms"]
     assert [row["window_tokens"] for row in arms["third-full"]["blocks"]] == [22, 256, 22, 256]
     assert arms["full"]["blocks"][0]["visits"] == [0, 5]

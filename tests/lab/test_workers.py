@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_study import STUDY, made_up_text
 
-from vslm.lab.checks import prepared_corpora
+from vslm.lab.checks import check_study
 from vslm.results.folder import RunFolder
 from vslm.runs.pool import Order, WorkerPool, run_orders
 from vslm.runs.timing import has_compiler
@@ -26,7 +26,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Job]:
     Path("corpus.txt").write_text(made_up_text(), encoding="utf-8")
     Path("study.py").write_text(STUDY, encoding="utf-8")
     study = load_study(Path("study.py"))
-    corpora = prepared_corpora(study, lambda _: None)
+    corpora = check_study(study, lambda _: None).corpora
     settings = Settings(device="cpu", precision="fp32", compiled=False, threads=1)
     arms = {
         arm: Job(

@@ -9,13 +9,13 @@ Paths go through fields, names and indices, and `*` stands for every one of them
 import ast
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from vslm.core.errors import SpecError, nearest
 from vslm.core.frozen import FrozenDict
 from vslm.core.numbers import Typed
-from vslm.core.specs import field_types
+from vslm.core.specs import Spec, field_types
 from vslm.core.types import conform, describe
 
 S = TypeVar("S")
@@ -88,6 +88,14 @@ def parts_of(node: Any) -> Mapping[str, Any] | None:
     if isinstance(node, tuple):
         return {str(i): item for i, item in enumerate(node)}
     return None
+
+
+def specs_in(node: Any, where: str = "") -> Iterator[tuple[str, Spec]]:
+    """(dotted path, spec) of every spec in `node`, which stands at `where`: a spec before its parts."""
+    if isinstance(node, Spec):
+        yield where, node
+    for name, part in (parts_of(node) or {}).items():
+        yield from specs_in(part, f"{where}.{name}" if where else name)
 
 
 def _rebuilt(node: Any, changed: Mapping[str, Any], where: str) -> Any:

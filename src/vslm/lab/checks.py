@@ -7,13 +7,12 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
-from vslm.core.paths import parts_of
-from vslm.core.specs import Spec
+from vslm.core.paths import specs_in
 from vslm.data.corpus import Corpus, prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
@@ -22,7 +21,7 @@ from vslm.lab.adapter_checks import check_adapter, check_model_of_start
 from vslm.lab.fork_checks import check_fork, check_taught
 from vslm.lab.further import further_corpora
 from vslm.lab.memory import check_memory, machine_bytes
-from vslm.lab.model_checks import check_counts
+from vslm.lab.model_checks import check_models
 from vslm.lab.own_builds import check_builds
 from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
@@ -40,13 +39,44 @@ from vslm.study.study import Study
 from vslm.training.checkpoints import check_shapes, model_tensors
 
 
-def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> dict[str, Corpus]:
-    """The corpus of every arm and trunk, and everything checked that can be known once they are there.
+class Checked(NamedTuple):
+    """What the checks of a study found.
+
+    Args:
+        corpora: of every arm and trunk, by name.
+        words: how many models were tried, and what holds of them.
+        lints: what is no error.
+    """
+
+    corpora: dict[str, Corpus]
+    words: str
+    lints: tuple[str, ...]
+
+
+def check_study(study: Study, say: Callable[[str], None] | None = None) -> Checked:
+    """Prepare the corpus of every arm and trunk, and check everything that can be known before a run.
 
     Raises: SpecError or DataError, at a path seen from the study where there is one.
     """
     for name, experiment in study.experiments.items():
         _check_names(experiment, study.place_of(name))
+    corpora = _prepared(study, say)
+    check_builds(study.arms, corpora, study.primary, models=study.experiments)
+    check_builds(study.trunks, corpora, models=study.experiments, place="trunks")
+    of_arms = {arm: corpora[arm] for arm in study.arms}
+    _check_comparable(study, of_arms)
+    _check_same_val(study, of_arms)
+    for name, experiment in study.experiments.items():
+        _check_runs_read(study, name, experiment, corpora)
+    vocabularies = {name: corpus.vocabulary for name, corpus in corpora.items()}
+    words, lints = check_models(study, vocabularies)
+    if study.equal is not None:
+        check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
+    return Checked(corpora, words, lints)
+
+
+def _prepared(study: Study, say: Callable[[str], None] | None) -> dict[str, Corpus]:
+    """The corpus of every arm and trunk, long enough for what is read of it."""
     corpora: dict[str, Corpus] = {}
     chooses = bool(study.screen or study.tune)
     prepared: dict[Source, Corpus] = {}  # made-up documents are drawn anew to be known again: once is enough
@@ -66,17 +96,6 @@ def prepared_corpora(study: Study, say: Callable[[str], None] | None = None) -> 
             check_memory(experiment, corpora[arm].vocabulary, machine_bytes())
         except SpecError as error:
             raise error.within(study.place_of(arm)) from None
-    check_builds(study.arms, corpora, study.primary, models=study.experiments)
-    check_builds(study.trunks, corpora, models=study.experiments, place="trunks")
-    of_arms = {arm: corpora[arm] for arm in study.arms}
-    _check_comparable(study, of_arms)
-    _check_same_val(study, of_arms)
-    if study.equal is not None:
-        vocabularies = {arm: corpus.vocabulary for arm, corpus in of_arms.items()}
-        check_counts(study, vocabularies)
-        check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
-    for name, experiment in study.experiments.items():
-        _check_runs_read(study, name, experiment, corpora)
     return corpora
 
 
@@ -114,17 +133,15 @@ def _said_at(where: str) -> Iterator[None]:
         raise SpecError(where, f"{error.where}: {error.found}", error.allowed, error.do) from None
 
 
-def _check_names(value: Any, where: str) -> None:
+def _check_names(experiment: Experiment, where: str) -> None:
     """Refuse a spec of the study's own that is named as one of the catalog's: a record holds the name alone, and would
     be read back as the other.
     """
-    if isinstance(value, Spec):
-        kind = type(value)
+    for place, spec in specs_in(experiment, where):
+        kind = type(spec)
         if KINDS.get(kind.__name__, kind) is not kind:
             found = f"{kind.__name__} is also the name of a class of vslm"
-            raise SpecError(where, found, "a record tells specs by the names of their classes", "rename the class")
-    for name, part in (parts_of(value) or {}).items():
-        _check_names(part, f"{where}.{name}")
+            raise SpecError(place, found, "a record tells specs by the names of their classes", "rename the class")
 
 
 def _check_windows(experiment: Experiment, corpus: Corpus, *, chooses: bool, judging: Measure | None) -> None:

@@ -23,14 +23,13 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import vslm
 from vslm.core.errors import SpecError, VslmError
-from vslm.core.paths import parts_of
+from vslm.core.paths import specs_in
 from vslm.core.specs import Spec
 from vslm.core.user_modules import is_own
 from vslm.measure.causality import Leak, copied, first_leak, logits_of, same_draws
@@ -57,21 +56,10 @@ _HERE = Path(vslm.__file__).parent
 _LIBRARY = Path(torch.__file__).parent
 
 
-class Checked(NamedTuple):
-    """What the checks found.
-
-    Args:
-        words: how many arms, and what holds.
-        lints: what is no error, by arm.
-    """
-
-    words: str
-    lints: tuple[str, ...]
-
-
-def check_models(study: Study, vocabularies: Mapping[str, int]) -> Checked:
+def check_models(study: Study, vocabularies: Mapping[str, int]) -> tuple[str, tuple[str, ...]]:
     """Build and try the model of every arm.
 
+    Returns: how many arms and what holds of them, in words; and what is no error, by arm.
     Raises: SpecError at the place in the arm, for the first fact that does not hold.
     """
     start, tried = time.perf_counter(), {}
@@ -86,21 +74,7 @@ def check_models(study: Study, vocabularies: Mapping[str, int]) -> Checked:
     num_arms = f"{len(study.arms)} arm{'s' if len(study.arms) > 1 else ''}"
     seconds = time.perf_counter() - start
     words = f"checked {num_arms}: causal, texts of a batch apart, finite, built as counted ({seconds:.1f} s)"
-    return Checked(words, tuple(lint for lints in tried.values() for lint in lints))
-
-
-def check_counts(study: Study, vocabularies: Mapping[str, int]) -> None:
-    """Hold the counted parameters of every arm to the built ones, for what decides by them.
-
-    Raises: SpecError at the place in the arm.
-    """
-    for arm, experiment in study.arms.items():
-        if is_too_large(experiment.model, vocabularies[arm]):
-            continue
-        try:
-            _check_counts(experiment.model, _built(experiment.model, vocabularies[arm]), vocabularies[arm])
-        except SpecError as error:
-            raise error.within("model").within(f"arms.{arm}") from None
+    return words, tuple(lint for lints in tried.values() for lint in lints)
 
 
 def check_model(spec: Model, vocabulary: int) -> list[str]:
@@ -114,7 +88,7 @@ def check_model(spec: Model, vocabulary: int) -> list[str]:
     row_flops = flops / 3 * spec.context_tokens
     if is_too_large(spec, vocabulary):
         return ["too large to be tried here, so nobody saw whether it is causal and built as it is counted"]
-    is_known = not any(_own_specs(spec, ""))
+    is_known = not _own_parts(spec)
     num_cuts = _FEWEST_CUTS if is_known else min(max(int(_OWN_FLOPS / (4 * row_flops)), _FEWEST_CUTS), _MOST_CUTS)
     with _threads_for(row_flops):
         model = _built(spec, vocabulary)
@@ -334,27 +308,20 @@ def _whereabouts(error: BaseException, model: nn.Module | None) -> tuple[str, st
     return where, line
 
 
-def _is_own(spec: Any) -> bool:
-    return isinstance(spec, Spec) and is_own(type(spec))
-
-
-def _own_specs(value: Any, where: str) -> Iterator[tuple[str, Spec]]:
-    """(dotted path, spec) of every part that is of a class from outside the package."""
-    if _is_own(value):
-        yield where, value
-    for name, part in (parts_of(value) or {}).items():
-        yield from _own_specs(part, f"{where}.{name}" if where else name)
+def _own_parts(spec: Model) -> dict[str, Spec]:
+    """The parts that are of a class from outside the package, by dotted path; "" is the model itself."""
+    return {where: part for where, part in specs_in(spec) if is_own(type(part))}
 
 
 def _own_place(spec: Model, where: str) -> str:
     """`where`, or the one place below it that is of a class from outside the package."""
-    own = {path for path, _ in _own_specs(spec, "") if path == where or not where or path.startswith(f"{where}.")}
-    if where and any(where == path or where.startswith(f"{path}.") for path, _ in _own_specs(spec, "")):
+    own = _own_parts(spec)
+    if where and any(where == path or where.startswith(f"{path}.") for path in own):
         return where
-    return min(own) if own else where
+    return min((path for path in own if not where or path.startswith(f"{where}.")), default=where)
 
 
 def _class_at(spec: Model, where: str, module: str) -> str:
     """The class of the spec at the place where an error is told, or that of its module."""
-    place, found = _own_place(spec, where), dict(_own_specs(spec, ""))
-    return type(found[place]).__name__ if place in found else module
+    place, own = _own_place(spec, where), _own_parts(spec)
+    return type(own[place]).__name__ if place in own else module

@@ -21,11 +21,10 @@ from vslm.lab.budgets import (
     slowed,
     tokens_of_arm,
 )
-from vslm.lab.checks import prepared_corpora
+from vslm.lab.checks import check_study
 from vslm.lab.further import further_rows, words_of_further
 from vslm.lab.machine_card import shape_of, speed_seen
 from vslm.lab.memory import state_numbers
-from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.pilot import earlier_pilots
@@ -90,8 +89,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     """
     options = options or Options()
     own_code(study)
-    every = prepared_corpora(study)
-    checked = check_models(study, {name: corpus.vocabulary for name, corpus in every.items()})
+    every, words, lints = check_study(study)
     corpora = {arm: every[arm] for arm in study.arms}
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     card = noise_card()
@@ -202,9 +200,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
                 for words in one.meta.get("read", [])
             )
         ),
-        "checked": checked.words,
+        "checked": words,
         "lints": [
-            *checked.lints,
+            *lints,
             *_lints(study, arms, seeds, resolvable),
             *_lints_of_tokenizers(study, corpora),
             *words_of_further({arm: row["further"] for arm, row in arms.items()}),

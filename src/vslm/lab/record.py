@@ -39,7 +39,7 @@ from vslm.results.records import (
     StudyRecord,
     TimedRecord,
 )
-from vslm.runs.objects import scored_bytes_per_token
+from vslm.runs.recording import scored_bytes_per_token
 from vslm.stats.looks import LookPlan, fixed_plan, sequential_plan
 from vslm.study.experiment import Experiment
 from vslm.study.forks import arms_read, at_seed, readers_of, runs_read

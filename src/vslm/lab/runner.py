@@ -10,10 +10,9 @@ from vslm.core.errors import RunError, SpecError, TooEarlyError
 from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
 from vslm.lab.budgets import Bench
-from vslm.lab.checks import prepared_corpora
+from vslm.lab.checks import check_study
 from vslm.lab.holding import held
 from vslm.lab.machine_card import note
-from vslm.lab.model_checks import check_models
 from vslm.lab.options import Options, Watcher
 from vslm.lab.passes import lints_of_passes, passes
 from vslm.lab.pilot import PilotOfStudy, as_declared
@@ -45,9 +44,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
     spent = Spent()
     _check_folder(out)
     code = own_code(study, study_file)
-    corpora = prepared_corpora(study, watcher.say)
-    checked = check_models(study, {arm: corpus.vocabulary for arm, corpus in corpora.items()})
-    for line in (checked.words, *checked.lints):
+    corpora, words, lints = check_study(study, watcher.say)
+    for line in (words, *lints):
         watcher.say(line)
     with held(out), WorkerPool() as pool:
         remove_file(out / ANSWERS)  # of fewer runs, or of another file

@@ -21,7 +21,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.overrides import TorchFunctionMode
 
 from vslm.core.errors import SpecError, VslmError
-from vslm.core.paths import parts_of
+from vslm.core.paths import specs_in
 from vslm.core.types import describe
 from vslm.core.user_modules import is_own, line_of
 from vslm.models.initialization import Init, default_draws
@@ -160,8 +160,7 @@ def _without_storage() -> Iterator[None]:
 
 def _holds_own(spec: Any) -> bool:
     """Whether it or a part of it is of a class from outside the package."""
-    parts = parts_of(spec)
-    return parts is not None and (is_own(type(spec)) or any(_holds_own(part) for part in parts.values()))
+    return any(is_own(type(part)) for _, part in specs_in(spec))
 
 
 def _named(place: Any, *names: str) -> set[Callable[..., Any]]:

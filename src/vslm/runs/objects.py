@@ -13,8 +13,6 @@ from vslm.core.errors import RunError
 from vslm.core.seeds import derive_seed
 from vslm.data.batches import Batch, evaluation_windows_of, training_batch_of
 from vslm.data.corpus import Corpus, open_corpus
-from vslm.data.splits import SplitName
-from vslm.data.windows import num_target_bytes
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure
 from vslm.measure.token_loss import token_loss
@@ -27,7 +25,7 @@ from vslm.objectives.objective import Further, Lowers, Objective, Passes
 from vslm.runs.parents import ParentRuns
 from vslm.runs.recording import recorded_by
 from vslm.runs.stored_run import starting_tensors
-from vslm.study.experiment import Experiment, FreshStart
+from vslm.study.experiment import FreshStart
 from vslm.study.job import Job, Settings
 from vslm.training.averaging import WeightAverage
 from vslm.training.checkpoints import load_model_tensors
@@ -269,28 +267,6 @@ def _evaluator(
         for num_tokens in (measure.num_tokens, final_tokens)
     )
     return LossesByPosition(windows, final_windows)
-
-
-def scored_bytes_per_token(
-    experiment: Experiment, corpus: Corpus, split: SplitName, positions: tuple[int, int] | None = None
-) -> float:
-    """Bytes of text per target of the last evaluation, exactly: `bpb = loss_nats / ln 2 / this`.
-
-    Not those of the whole split: what arms with other tokenizers are judged on is other text, and as much of it.
-
-    Args:
-        positions: (first, end) of the part of the window that counts; None: all of it.
-    """
-    windows = evaluation_windows_of(
-        corpus.split(split),
-        context_tokens=experiment.model.context_tokens,
-        num_tokens=experiment.loss_by_position.num_final_tokens,
-    )
-    first, end = positions or (0, experiment.model.context_tokens)
-    part = windows.tokens_NT1[:, first : end + 1]  # a target stands one further than its position
-    weight_NT = None if windows.weight_NT is None else windows.weight_NT[:, first:end].astype(np.float64)
-    num_targets = part[:, 1:].size if weight_NT is None else float(weight_NT.sum())
-    return num_target_bytes(part, corpus.tokenizer.token_num_bytes, weight_NT) / num_targets
 
 
 def steps_of(measure: Measure, stages_steps: tuple[int, ...]) -> set[int]:

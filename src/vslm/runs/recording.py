@@ -1,19 +1,61 @@
-"""What measures took, as rows for measures.jsonl and arrays for arrays.npz."""
+"""The numbers of a run: what its measures took, as rows of `measures.jsonl` and arrays of `arrays.npz`."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vslm.data.batches import mean_over_positions
+from vslm.data.batches import evaluation_windows_of, mean_over_positions
+from vslm.data.corpus import Corpus
 from vslm.data.splits import SplitName
+from vslm.data.windows import num_target_bytes
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
+from vslm.measure.token_loss import bits_per_byte
+from vslm.results.files import write_arrays, write_rows
 from vslm.results.primary import CHOSEN
-from vslm.training.loop import Taken
+from vslm.study.experiment import Experiment
+from vslm.study.job import Job
+from vslm.training.loop import Taken, Training
 
 Arrays = dict[str, np.ndarray]
+
+
+def write_numbers(job: Job, folder: Path, vocabulary: int, training: Training) -> None:
+    """Write what a training has taken until now: a row a step into `measures.jsonl`, arrays into `arrays.npz`."""
+    tokens_per_step = job.experiment.tokens_per_step
+    flops_per_token = job.experiment.flops_per_token(vocabulary)
+    losses = losses_of(training.taken, job.split)
+    others = [one for one in training.taken if one.measure != recorded_by(LossByPosition, job.split)]
+    rows = []
+    for one in losses:
+        tokens = one.step * tokens_per_step
+        train_loss = mean_loss(one, in_training=True)
+        rows.append(
+            {
+                "step": one.step,
+                "tokens": tokens,
+                "flops": tokens * flops_per_token,
+                "seconds": one.seconds,
+                "train_loss": train_loss if math.isfinite(train_loss) else None,
+                f"{job.split}_loss": mean_loss(one),
+                "learning_rate": one.learning_rate,
+                "tokens_per_second": tokens / one.seconds if one.seconds else None,
+            }
+        )
+    write_rows(folder / "measures.jsonl", with_measures(rows, others))
+    if losses:
+        num_steps = training.objects.num_steps
+        arrays = loss_arrays(losses, job.split, tokens_per_step=tokens_per_step, num_steps=num_steps)
+        write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
+
+
+def final_loss(job: Job, corpus: Corpus, taken: Iterable[Taken]) -> tuple[float, float]:
+    """The last loss of a run on its split: nats per token, bits per byte."""
+    loss_nats = mean_loss(losses_of(taken, job.split)[-1])
+    return loss_nats, bits_per_byte(loss_nats, scored_bytes_per_token(job.experiment, corpus, job.split))
 
 
 def recorded_by(measure: Measure | type[Measure], split: SplitName) -> str:
@@ -95,3 +137,25 @@ def with_measures(rows: Iterable[Mapping[str, Any]], taken: Iterable[Taken]) -> 
             row = by_step.setdefault(one.step, {"step": one.step})
             row |= {name: value if math.isfinite(value) else None for name, value in scalars.items()}
     return [by_step[step] for step in sorted(by_step)]
+
+
+def scored_bytes_per_token(
+    experiment: Experiment, corpus: Corpus, split: SplitName, positions: tuple[int, int] | None = None
+) -> float:
+    """Bytes of text per target of the last evaluation, exactly: `bpb = loss_nats / ln 2 / this`.
+
+    Not those of the whole split: what arms with other tokenizers are judged on is other text, and as much of it.
+
+    Args:
+        positions: (first, end) of the part of the window that counts; None: all of it.
+    """
+    windows = evaluation_windows_of(
+        corpus.split(split),
+        context_tokens=experiment.model.context_tokens,
+        num_tokens=experiment.loss_by_position.num_final_tokens,
+    )
+    first, end = positions or (0, experiment.model.context_tokens)
+    part = windows.tokens_NT1[:, first : end + 1]  # a target stands one further than its position
+    weight_NT = None if windows.weight_NT is None else windows.weight_NT[:, first:end].astype(np.float64)
+    num_targets = part[:, 1:].size if weight_NT is None else float(weight_NT.sum())
+    return num_target_bytes(part, corpus.tokenizer.token_num_bytes, weight_NT) / num_targets

@@ -1,6 +1,5 @@
 """Run one job in one folder: from its record to `done.json`, through any number of interruptions."""
 
-import math
 import platform
 import sys
 import time
@@ -16,17 +15,15 @@ import vslm
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
 from vslm.measure.declared import Declared, Shown
-from vslm.measure.loss_by_position import LossByPosition
-from vslm.measure.token_loss import bits_per_byte
 from vslm.models.generation import generate
-from vslm.results.files import write_arrays, write_json, write_rows, write_text, written_whole
+from vslm.results.files import write_json, write_text, written_whole
 from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.records import RunEnd
 from vslm.results.seals import checksums, sealed
-from vslm.runs.objects import OBJECTIVE, build_objects, noted_of, scored_bytes_per_token
+from vslm.runs.objects import OBJECTIVE, build_objects, noted_of
 from vslm.runs.parents import ParentRuns
-from vslm.runs.recording import loss_arrays, losses_of, mean_loss, measured_arrays, recorded_by, with_measures
+from vslm.runs.recording import final_loss, losses_of, write_numbers
 from vslm.study.job import Job
 from vslm.training.averaging import averaged
 from vslm.training.checkpoints import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
@@ -132,7 +129,7 @@ class _Watcher:
         num_losses = len(losses_of(training.taken, self.job.split))
         if num_losses != self.num_losses:
             self.num_losses = num_losses
-            _write_numbers(self.job, self.folder, self.corpus, training)
+            write_numbers(self.job, self.folder, self.corpus.vocabulary, training)
             if self.samples and training.step < training.objects.num_steps:
                 sample = sample_text(self.job, self.corpus, training, num_tokens=60)
                 self.progress({"sample": sample, "step": training.step, "num_steps": training.objects.num_steps})
@@ -190,34 +187,6 @@ def environment(job: Job) -> dict[str, Any]:
     }
 
 
-def _write_numbers(job: Job, folder: Path, corpus: Corpus, training: Training) -> None:
-    tokens_per_step = job.experiment.tokens_per_step
-    flops_per_token = job.experiment.flops_per_token(corpus.vocabulary)
-    losses = losses_of(training.taken, job.split)
-    others = [one for one in training.taken if one.measure != recorded_by(LossByPosition, job.split)]
-    rows = []
-    for one in losses:
-        tokens = one.step * tokens_per_step
-        train_loss = mean_loss(one, in_training=True)
-        rows.append(
-            {
-                "step": one.step,
-                "tokens": tokens,
-                "flops": tokens * flops_per_token,
-                "seconds": one.seconds,
-                "train_loss": train_loss if math.isfinite(train_loss) else None,
-                f"{job.split}_loss": mean_loss(one),
-                "learning_rate": one.learning_rate,
-                "tokens_per_second": tokens / one.seconds if one.seconds else None,
-            }
-        )
-    write_rows(folder / "measures.jsonl", with_measures(rows, others))
-    if losses:
-        num_steps = training.objects.num_steps
-        arrays = loss_arrays(losses, job.split, tokens_per_step=tokens_per_step, num_steps=num_steps)
-        write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
-
-
 def _finish(
     job: Job,
     folder: Path,
@@ -227,7 +196,7 @@ def _finish(
     *,
     diverged_step: int | None,
 ) -> RunEnd:
-    _write_numbers(job, folder, corpus, training)
+    write_numbers(job, folder, corpus.vocabulary, training)
     tokens = training.step * job.experiment.tokens_per_step
     done = RunEnd(
         status="done" if diverged_step is None else "diverged",
@@ -246,8 +215,7 @@ def _finish(
         parents=dict(read),
     )
     if diverged_step is None:
-        loss = mean_loss(losses_of(training.taken, job.split)[-1])
-        bpb = bits_per_byte(loss, scored_bytes_per_token(job.experiment, corpus, job.split))
+        loss, bpb = final_loss(job, corpus, training.taken)
         if job.split == "val":
             done.val_loss, done.val_bpb = loss, bpb
         else:

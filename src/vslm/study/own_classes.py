@@ -18,7 +18,7 @@ from typing import Any
 from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
 from vslm.core.own_code import OwnText, Reached, module_text
-from vslm.core.paths import parts_of
+from vslm.core.paths import specs_in
 from vslm.core.specs import Spec
 from vslm.core.user_modules import is_own, is_users_file, modules_used
 from vslm.results.files import write_json, written_whole
@@ -139,11 +139,9 @@ def _file_of(name: str, path: Path) -> Path:
 def own_kinds(value: Any, where: str = "") -> dict[type, str]:
     """Every class in a spec that is none of the package's, with where it is used first."""
     found: dict[type, str] = {}
-    if isinstance(value, Spec) and is_own(type(value)):
-        found[type(value)] = where
-    for name, part in (parts_of(value) or {}).items():
-        for kind, inner in own_kinds(part, f"{where}.{name}").items():
-            found.setdefault(kind, inner)
+    for place, spec in specs_in(value, where):
+        if is_own(type(spec)):
+            found.setdefault(type(spec), place)
     return found
 
 

@@ -90,14 +90,11 @@ class Return(PathElement):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnedState(PathElement):
-    """The state starts as one learned vector, the same at every position: `s_0 = r`.
-
-    At the start: normal, deviation `std`.
-    Cost: `width` parameters. What was in the stream is gone, so keep it for an injection.
+class NewState(PathElement):
+    """Base of what the stream starts anew from; what was in it is gone.
 
     Args:
-        std: of the initial vector, above 0; the default is that of an embedding where it enters the stream.
+        std: deviation of the new state, above 0; the default is that of an embedding where it enters the stream.
     """
 
     std: Real = 0.2
@@ -114,12 +111,24 @@ class LearnedState(PathElement):
         """The stream knows no token."""
         return before._replace(stream=0)
 
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedState(NewState):
+    """The state starts as one learned vector, the same at every position: `s_0 = r`.
+
+    At the start: normal, deviation `std`.
+    Cost: `width` parameters. What was in the stream is gone, so keep it for an injection.
+
+    Args:
+        std: of the initial vector, above 0; the default is that of an embedding where it enters the stream.
+    """
+
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         return LearnedStateModule(init.child("start_D").normal((around.width,), self.std))
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseState(PathElement):
+class NoiseState(NewState):
     """The state starts as normal noise: `s_0 ~ N(0, std^2)`, so that loops must find the answer from anywhere.
 
     In training the noise is drawn anew for every sequence and step, from torch's generator, which a checkpoint keeps.
@@ -135,20 +144,7 @@ class NoiseState(PathElement):
         seed: names the fixed noise.
     """
 
-    std: Real = 0.2
     seed: Seed = 0
-
-    def check(self) -> None:
-        """Refuse a deviation of zero or less."""
-        _check_std(self.std)
-
-    def additions(self, before: Additions) -> Additions:
-        """None yet: the stream starts anew."""
-        return before._replace(stream=0)
-
-    def reach(self, before: Reach, around: Surroundings) -> Reach:
-        """The stream knows no token."""
-        return before._replace(stream=0)
 
     def build(self, *, around: Surroundings, kernel: str | None, init: Init) -> nn.Module:
         """The module, with its noise for every position up to the context."""

@@ -4,13 +4,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vslm.core.bounds import Width
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.models.initialization import Init
-from vslm.models.parts.activations import Activation
+from vslm.models.parts.activations import Activation, GELUActivation, SiLUActivation
 from vslm.models.parts.projections import linear
 from vslm.models.parts.scales import FanIn, WeightScale
 from vslm.models.without_storage import SHAPES_ONLY, Shapes, shapes_of
@@ -80,13 +79,8 @@ class SwiGLU(Feedforward):
 
     def build(self, *, width: int, scale: WeightScale, output_factor: float, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""
-        hidden, std = self.hidden_at(width), scale.std(width)
-        output_std = scale.std(hidden) * output_factor
-        return SwiGLUModule(
-            gate=linear(width, hidden, bias=self.bias, std=std, init=init.child("gate")),
-            input=linear(width, hidden, bias=self.bias, std=std, init=init.child("input")),
-            output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
-        )
+        gated = GatedMLP(activation=SiLUActivation(), hidden=self.hidden, bias=self.bias)
+        return gated.build(width=width, scale=scale, output_factor=output_factor, init=init)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,20 +109,15 @@ class GELU(Feedforward):
 
     def build(self, *, width: int, scale: WeightScale, output_factor: float, init: Init) -> nn.Module:
         """The module for a stream of `width` numbers."""
-        hidden = self.hidden_at(width)
-        output_std = scale.std(hidden) * output_factor
-        return GELUModule(
-            input=linear(width, hidden, bias=self.bias, std=scale.std(width), init=init.child("input")),
-            output=linear(hidden, width, bias=self.bias, std=output_std, init=init.child("output")),
-        )
+        mlp = MLP(activation=GELUActivation(), hidden=self.hidden, bias=self.bias)
+        return mlp.build(width=width, scale=scale, output_factor=output_factor, init=init)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(Feedforward):
-    """Two matrices with an activation between them: `W_o act(W_i x)`.
+    """Two matrices with an activation between them: `W_o act(W_i x)`. `MLP(activation=GELUActivation())` is `GELU`.
 
-    Cost: 2 * width * hidden weights, and what the activation learns. `MLP(activation=GELUActivation())` computes what
-    `GELU` does.
+    Cost: 2 * width * hidden weights, and what the activation learns.
 
     Args:
         activation: of the numbers in the middle.
@@ -164,7 +153,7 @@ class GatedMLP(Feedforward):
     """A gated feedforward with any activation: `W_o (act(W_g x) * W_i x)`.
 
     Paper: GLU Variants Improve Transformer, Shazeer, 2020, https://arxiv.org/abs/2002.05202. With `SiLUActivation()` it
-    computes what `SwiGLU` does, with `GELUActivation()` it is GEGLU, with `ReLUActivation()` ReGLU.
+    is `SwiGLU`, with `GELUActivation()` GEGLU, with `ReLUActivation()` ReGLU.
     Cost: 3 * width * hidden weights, and what the activation learns.
 
     Args:
@@ -219,30 +208,6 @@ class GatedMLPModule(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         """What to add to the stream."""
         return self.output(self.activation(self.gate(x_BTD)) * self.input(x_BTD))
-
-
-class SwiGLUModule(nn.Module):
-    """See `SwiGLU`."""
-
-    def __init__(self, *, gate: nn.Module, input: nn.Module, output: nn.Module) -> None:
-        super().__init__()
-        self.gate, self.input, self.output = gate, input, output
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """What to add to the stream."""
-        return self.output(functional.silu(self.gate(x_BTD)) * self.input(x_BTD))
-
-
-class GELUModule(nn.Module):
-    """See `GELU`."""
-
-    def __init__(self, *, input: nn.Module, output: nn.Module) -> None:
-        super().__init__()
-        self.input, self.output = input, output
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """What to add to the stream."""
-        return self.output(functional.gelu(self.input(x_BTD)))
 
 
 def _check_hidden(hidden: int | None) -> None:

@@ -19,7 +19,7 @@ _BESIDE = 0.05  # of a logarithm: how far marks of one budget stand apart
 
 def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], style_of: Mapping[str, Style]) -> Figure:
     """One line per seed from the baseline's number to the arm's."""
-    names = [safe_text(baseline), safe_text(arm)]
+    names = [style_of[baseline].label, style_of[arm].label]
     data: list[dict[str, Any]] = []
     for seed, values in per_seed.items():
         pair = [value for value in (values.baseline, values.arm) if value is not None]
@@ -66,7 +66,7 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Sty
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": safe_text(arm),
+                "name": style.label,
                 "x": [rate for rate, _ in points],
                 "y": [round(value, 5) for _, value in points],
                 "line": {"color": color, "width": 2, "dash": style.dash},
@@ -104,11 +104,11 @@ def forest_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primary
         trace = {
             "type": "scatter",
             "mode": "markers",
-            "name": safe_text(style.arm),
+            "name": style.label,
             "x": [round(delta, 5)],
             "y": [place],
             "marker": {"size": 11, "color": f"@arm{style.color}", "symbol": style.symbol},
-            "hovertemplate": f"{safe_text(style.arm)}: %{{x:+.4f}}<extra></extra>",
+            "hovertemplate": f"{style.label}: %{{x:+.4f}}<extra></extra>",
             "meta": {"arm": style.arm, "view": "difference", "part": "mean"},
         }
         data.append({**trace, "error_x": error} if error else trace)
@@ -144,12 +144,12 @@ def budget_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], unit: s
         trace = {
             "type": "scatter",
             "mode": "lines+markers",
-            "name": safe_text(style.arm),
+            "name": style.label,
             "x": [round(value * beside) for value in tokens],
             "y": [round(delta, 5) for delta in deltas],
             "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": style.dash},
             "marker": {"size": 10, "color": f"@arm{style.color}", "symbol": style.symbol},
-            "hovertemplate": f"{safe_text(style.arm)}: %{{y:+.4f}}<extra></extra>",
+            "hovertemplate": f"{style.label}: %{{y:+.4f}}<extra></extra>",
             "meta": {"arm": style.arm, "view": "difference", "part": "mean", "x": tokens},
         }
         error = bars(known, style)
@@ -254,11 +254,11 @@ def cost_figure(
             trace = {
                 "type": "scatter",
                 "mode": "markers",
-                "name": safe_text(arm),
+                "name": style.label,
                 "x": [cost.cost],
                 "y": [round(cost.final, 5)],
                 "marker": {"size": 12, "color": f"@arm{style.color}", "symbol": style.symbol},
-                "hovertemplate": f"{safe_text(arm)}: %{{y:.4f}}<br>{titles[view]} %{{x:.4s}}<extra></extra>",
+                "hovertemplate": f"{style.label}: %{{y:.4f}}<br>{titles[view]} %{{x:.4s}}<extra></extra>",
                 "meta": {"arm": arm, "view": view, "part": "mean"},
             }
             if cost.half is not None:

@@ -78,11 +78,11 @@ def _dots(style: Style, points: list[_Point], view: str, decimals: int) -> Figur
     trace = {
         "type": "scatter",
         "mode": "markers",
-        "name": safe_text(style.arm),
+        "name": style.label,
         "x": numbers(np.array([x for x, *_ in points]), decimals),
         "y": [round(float(y), 3) for _, y, *_ in points],
         "marker": {"size": 9, "color": color, "symbol": style.symbol},
-        "hovertemplate": f"{safe_text(style.arm)}: %{{x:{digits_of(decimals)}}}<extra></extra>",
+        "hovertemplate": f"{style.label}: %{{x:{digits_of(decimals)}}}<extra></extra>",
         "meta": {
             "arm": style.arm,
             "view": view,

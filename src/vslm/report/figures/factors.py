@@ -29,11 +29,11 @@ def effects_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primar
         trace = {
             "type": "scatter",
             "mode": "markers",
-            "name": safe_text(row.arm),
+            "name": style.label,
             "x": [] if delta is None else [round(delta, _DECIMALS)],
             "y": [] if delta is None else [place],
             "marker": {"size": 11, "color": f"@arm{style.color}", "symbol": style.symbol},
-            "hovertemplate": f"{safe_text(row.arm)}: %{{x:+.4f}}<extra></extra>",
+            "hovertemplate": f"{style.label}: %{{x:+.4f}}<extra></extra>",
             "meta": {"arm": None, "view": "effects", "part": "mean"},
         }
         error = bars([row.at], style)
@@ -60,11 +60,11 @@ def cells_figure(cells: Mapping[str, Sequence[float]], style_of: Mapping[str, St
         trace: dict[str, Any] = {
             "type": "scatter",
             "mode": "markers",
-            "name": safe_text(arm),
+            "name": style.label,
             "x": [round(interval.mean, _DECIMALS)],
             "y": [place],
             "marker": {"size": 11, "color": f"@arm{style.color}", "symbol": style.symbol},
-            "hovertemplate": f"{safe_text(arm)}: %{{x:.4f}}<extra></extra>",
+            "hovertemplate": f"{style.label}: %{{x:.4f}}<extra></extra>",
             "meta": {"arm": None, "view": "cells", "part": "mean"},
         }
         if interval.count > 2:

@@ -40,7 +40,7 @@ def _seed_trace(line: SeedLine, style: Style, view: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": f"{safe_text(style.arm)}, seed {line.seed}{note}",
+        "name": f"{style.label}, seed {line.seed}{note}",
         "line": {"color": f"@arm{style.color}-thin", "width": 1, "dash": "solid" if line.is_whole else "dot"},
         "hoverinfo": "skip",
         "y": numbers(line.values),
@@ -169,7 +169,7 @@ def _marks(profile: Profile, style: Style, places: int, decimals: int) -> dict[s
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": f"{safe_text(style.arm)}, one by one",
+        "name": f"{style.label}, one by one",
         "x": numbers(np.array([x for x, _ in pairs]), places),
         "y": numbers(np.array([y for _, y in pairs]), decimals),
         "marker": {"size": 5, "color": f"@arm{style.color}-thin", "symbol": style.symbol},
@@ -195,7 +195,7 @@ def _mean(style: Style, values: list[Any], half: np.ndarray | None, decimals: in
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": safe_text(style.arm),
+        "name": style.label,
         "line": {"color": f"@arm{style.color}", "width": 2.4, "dash": style.dash},
         "hovertemplate": hover,
         "customdata": numbers(half, decimals) if half is not None else None,
@@ -231,10 +231,10 @@ def lowest_point(x: float, y: float, style: Style, view: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers+text",
-        "name": f"{safe_text(style.arm)}, minimum",
+        "name": f"{style.label}, minimum",
         "x": [round(x, 4)],
         "y": [round(y, 6)],
-        "text": [safe_text(style.arm)],
+        "text": [style.label],
         "textposition": "bottom center",
         "textfont": {"color": f"@arm{style.color}", "size": 12},
         "marker": {

@@ -28,6 +28,11 @@ class Style:
     dash: str
     symbol: str
 
+    @property
+    def label(self) -> str:
+        """The arm's name as plotly.js shows it."""
+        return safe_text(self.arm)
+
 
 def styles(arms: Sequence[str], baseline: str | None) -> dict[str, Style]:
     """A style per arm: neutral for the baseline, then one color after the other."""

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from vslm.core.specs import differences
 from vslm.report.figures import lines as line_figures
-from vslm.report.figures.style import Style, safe_text, styles
+from vslm.report.figures.style import Style, styles
 from vslm.report.numbers import curves
 from vslm.report.numbers.compare import Comparison, finite_ends, paired_seeds
 from vslm.report.numbers.formatting import (
@@ -142,7 +142,7 @@ def _drawn(found: Comparison, style_of: dict[str, Style]) -> dict[str, Any]:
         "training": training if training["data"] else None,
         "surface": {},
         "looks": {name: {"color": style.color, "dash": style.dash} for name, style in style_of.items()},
-        "labels": {name: safe_text(name) for name in style_of},
+        "labels": {name: style.label for name, style in style_of.items()},
         "token_view": None,
         "heat": None,
         "slices": None,

@@ -23,7 +23,7 @@ from markupsafe import Markup
 from vslm.report.figures import arms as arm_figures
 from vslm.report.figures import lines as line_figures
 from vslm.report.figures import surface as surfaces
-from vslm.report.figures.style import Style, safe_text, styles
+from vslm.report.figures.style import Style, styles
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import count, duration, formatted, seeds
 from vslm.report.numbers.runs import Run, read_runs
@@ -227,7 +227,7 @@ def drawn_figures(
         "training": training if training["data"] else None,
         "surface": {split: surfaces.surface(grids[split], grid_differences[split]) for split in grids if grids[split]},
         "looks": {arm: {"color": style.color, "dash": style.dash} for arm, style in style_of.items()},
-        "labels": {arm: safe_text(arm) for arm in style_of},
+        "labels": {arm: style.label for arm, style in style_of.items()},
         "heat": surfaces.heat_figure(edges),
         "slices": line_figures.slice_figures(edges),
         "edges": edges.tolist(),

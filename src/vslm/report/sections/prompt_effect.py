@@ -234,7 +234,7 @@ def fitted_line(decay: Decay, num_tokens: int, style: Style, view: str) -> dict[
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": f"{safe_text(style.arm)}, fitted",
+        "name": f"{style.label}, fitted",
         "x": (k + 1 + NOT_FITTED).tolist(),
         "y": numbers(decay.at(k), 6),
         "line": {"color": f"@arm{style.color}", "width": 1.5, "dash": "dot"},

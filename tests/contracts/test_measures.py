@@ -16,7 +16,8 @@ import vslm.measure
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
-from vslm.data.corpus import Corpus, TokenFile, prepare
+from vslm.data.corpus import Corpus, TokenFile
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Squad, Worlds
 from vslm.data.splits import SplitName, Splits
 from vslm.data.word_tokenizer import Words
@@ -40,7 +41,7 @@ from vslm.models.path.repeats import Repeat
 from vslm.runs.recording import measured_arrays, with_measures
 from vslm.study.catalog import KINDS
 from vslm.study.experiment import Budget, Experiment
-from vslm.training.loop import Taken
+from vslm.training.loop import Measurement
 
 CONTEXT_TOKENS = 20
 SOURCE = AssociativeRecall(num_pairs=3, document_tokens=CONTEXT_TOKENS, num_letters=5, num_documents=211)
@@ -176,7 +177,7 @@ def test_what_is_taken_can_be_recorded(measure: Measure, model: LanguageModel, c
         # What no split asks, or no answer tells, has no number.
         may_lack = measure in ON_WORLDS and value.ndim == 0
         assert may_lack or np.isfinite(value).any(), f"{name} holds no number"
-    taken = [Taken(measure.recorded_as, step, values) for step in (0, 7)]
+    taken = [Measurement(measure.recorded_as, step, values) for step in (0, 7)]
     assert all(len(array) == 2 for array in measured_arrays(taken).values())
     assert measured_arrays(taken)[f"{measure.recorded_as}.steps_S"].tolist() == [0, 7]
     json.dumps(with_measures([], taken), allow_nan=False)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from vslm.core.specs import from_plain, to_plain
-from vslm.data.corpus import home, open_corpus, prepare
+from vslm.data.corpus import home, open_corpus
+from vslm.data.preparing import prepare
 from vslm.data.reading.notes import Notes
 from vslm.data.readings import Readings
 from vslm.data.sources import AssociativeRecall, Questions, Source, Squad, StandardLibrary, Text, Worlds
@@ -210,7 +211,7 @@ def test_once_cached_it_needs_neither_network_nor_source(source: Source, monkeyp
 _CHILD = """
 import json, os, sys, sysconfig
 from vslm.core.specs import from_plain
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Questions, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters

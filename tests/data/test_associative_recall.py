@@ -8,7 +8,8 @@ import pytest
 from vslm.core.errors import DataError, SpecError
 from vslm.core.paths import vary
 from vslm.core.specs import fingerprint
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Text
 from vslm.data.sources.associative_recall import KEYS, VALUES, query_distances
 from vslm.data.tokenizers import BPE, Characters

@@ -10,8 +10,9 @@ import torch
 
 from vslm.core.errors import DataError, RunError
 from vslm.data.batches import Batch, Windows, evaluation_windows_of, mean_over_positions, training_batch_of
-from vslm.data.corpus import open_corpus, prepare
+from vslm.data.corpus import open_corpus
 from vslm.data.documents import Document, Scored, token_weights
+from vslm.data.preparing import prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, Splits, split_documents
 from vslm.data.tokenizers import Characters, Tokenizer

@@ -16,9 +16,10 @@ import pytest
 from synthetic_text import HOSTILE, stories, written
 
 from vslm.core.errors import DataError, RunError, SpecError
-from vslm.data import corpus as corpus_module
-from vslm.data.corpus import Corpus, home, open_corpus, prepare
+from vslm.data import preparing
+from vslm.data.corpus import Corpus, home, open_corpus
 from vslm.data.documents import Document
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Text
 from vslm.data.sources.source import Source
 from vslm.data.splits import SPLITS, Splits
@@ -263,7 +264,7 @@ def test_a_build_that_fails_leaves_nothing_behind(source: Text, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(corpus_module, "sha256", full)
+        broken.setattr(preparing, "sha256", full)
         with pytest.raises(RunError, match="the disk is full; make room, or set VSLM_HOME"):
             prepare(source)
     assert not [path for path in (home() / "corpora").iterdir() if path.is_dir()]
@@ -344,7 +345,7 @@ def test_cutting_and_repeats_are_said(tmp_path: Path) -> None:
 
 _CHILD = """
 import sys
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 corpus = prepare(Text(sys.argv[1], vocabulary=401), say=lambda words: print(words, flush=True))
 print("done", corpus.fingerprint, len(corpus.train.tokens), flush=True)

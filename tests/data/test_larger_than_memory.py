@@ -21,8 +21,9 @@ from synthetic_text import stories, story
 
 from vslm.core.errors import DataError
 from vslm.data import readings, split_writer, tokenizers
-from vslm.data.corpus import home, prepare
+from vslm.data.corpus import home
 from vslm.data.documents import Document, Scored
+from vslm.data.preparing import prepare
 from vslm.data.reading import contents, pieces, plain
 from vslm.data.reading.notes import Notes
 from vslm.data.sources import AssociativeRecall, Source, Text

@@ -9,8 +9,8 @@ import pytest
 from synthetic_text import stories, written
 
 from vslm.data import ngrams
-from vslm.data.corpus import prepare
 from vslm.data.ngrams import NOTHING, estimate, ngrams_of
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 
 A, B, C = 0, 1, 2

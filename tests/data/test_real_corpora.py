@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
 

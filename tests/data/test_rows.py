@@ -8,8 +8,9 @@ import pytest
 
 from vslm.core.errors import DataError
 from vslm.data.batches import training_batch_of
-from vslm.data.corpus import Corpus, open_corpus, padding_share, prepare
+from vslm.data.corpus import Corpus, open_corpus, padding_share
 from vslm.data.documents import Document, Scored
+from vslm.data.preparing import prepare
 from vslm.data.rows import Rows
 from vslm.data.sources import Source
 from vslm.data.tokenizers import Characters

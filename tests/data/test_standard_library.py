@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vslm.core.errors import DataError
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources.standard_library import StandardLibrary
 
 

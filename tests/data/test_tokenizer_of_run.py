@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vslm.core.errors import SpecError
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizer_of_run import TokenizerOf
 from vslm.data.tokenizers import BPE, Characters, Tokenizer

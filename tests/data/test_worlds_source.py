@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vslm.core.errors import SpecError
-from vslm.data.corpus import prepare
 from vslm.data.documents import Document, Scored
+from vslm.data.preparing import prepare
 from vslm.data.sources import Worlds
 from vslm.data.tokenizers import BPE, load_tokenizer
 from vslm.data.word_tokenizer import Words, WorldWords

@@ -35,7 +35,7 @@ def jobs(place: Path) -> Iterator[tuple[str, object]]:
     from test_models import MODELS  # the list that the contracts run over
 
     from vslm import AssociativeRecall, Budget, Experiment, LossByPosition, Text, vary
-    from vslm.data.corpus import prepare
+    from vslm.data.preparing import prepare
     from vslm.measure.measure import OnWindows
     from vslm.study.job import Job, Settings
     from vslm.study.study_file import load_study

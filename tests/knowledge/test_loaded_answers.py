@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import DataError, SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Worlds
 from vslm.data.worlds.facts import fixed_world
 from vslm.data.worlds.solver import parse_context, parse_question, solve

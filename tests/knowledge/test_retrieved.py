@@ -11,8 +11,8 @@ from small_store import untrained
 
 from vslm.core.errors import DataError, SpecError
 from vslm.core.specs import fingerprint
-from vslm.data.corpus import prepare
 from vslm.data.documents import Document, Scored
+from vslm.data.preparing import prepare
 from vslm.data.reading.notes import Notes
 from vslm.data.sources import Source, Text
 from vslm.data.splits import SPLITS

@@ -10,7 +10,7 @@ import pytest
 
 from vslm import Budget, Experiment, LossByPosition, Muon, Optimizer, Text, uniform, vary
 from vslm.core.errors import SpecError
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.lab.memory import state_numbers
 from vslm.lab.own_builds import check_builds
 from vslm.models.initialization import Init

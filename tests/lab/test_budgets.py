@@ -10,7 +10,8 @@ from small_study import made_up_text
 
 from vslm import Budget, Experiment, LossByPosition, Muon, Primary, Study, Text, uniform, vary
 from vslm.core.errors import SpecError
-from vslm.data.corpus import open_corpus, prepare
+from vslm.data.corpus import open_corpus
+from vslm.data.preparing import prepare
 from vslm.lab import budgets, plan
 from vslm.lab.budgets import (
     Timed,

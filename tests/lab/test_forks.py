@@ -18,7 +18,7 @@ from vslm.after.merging import merge_studies
 from vslm.core.errors import ResultError, SpecError
 from vslm.core.paths import vary
 from vslm.lab import runner
-from vslm.lab.checks import prepared_corpora
+from vslm.lab.checks import check_study
 from vslm.lab.options import Options
 from vslm.lab.runner import run_study
 from vslm.lab.trunks import tokens_of_trunk
@@ -367,7 +367,7 @@ def test_what_does_not_fit_is_refused_before_any_compute(
     arms = {"again": study.arms["again"], "odd": odd, "kept": kept, "short": short}
     study = dataclasses.replace(study, arms=arms, primary=Primary("val_bpb"))
     with pytest.raises(SpecError) as error:
-        prepared_corpora(study)
+        check_study(study)
     assert error.value.where.startswith("arms.odd")
     assert words in str(error.value)
 

@@ -9,7 +9,7 @@ from small_study import Said
 
 from vslm import Budget, Experiment, Text, uniform, vary
 from vslm.core.specs import to_plain
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.lab import machine_card
 from vslm.lab.machine_card import (
     card_path,

@@ -13,7 +13,7 @@ from small_study import made_up_text
 from vslm import cli
 from vslm.after.prompts import effect_of_prompts, read_texts
 from vslm.core.errors import DataError, ResultError, SpecError
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import Characters
 from vslm.measure.loss_by_position import LossByPosition

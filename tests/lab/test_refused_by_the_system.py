@@ -98,7 +98,7 @@ def test_what_slips_through_is_put_into_words_by_the_command_line(
         (("report", "runs/x"), "vslm.results.folder.study_folder_of", True),
         (("measure", "runs/x", "TokenView"), "vslm.after.measuring.evaluations", False),
         (("serve", "runs/x"), "vslm.live.server.open_server", False),
-        (("data", "prepare", "x"), "vslm.data.corpus.prepare", False),
+        (("data", "prepare", "x"), "vslm.data.preparing.prepare", False),
     ],
     ids=lambda part: part[0] if isinstance(part, tuple) else "",
 )

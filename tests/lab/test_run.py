@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.measure.attention_distance import AttentionDistance
 from vslm.measure.logit_lens import LogitLens

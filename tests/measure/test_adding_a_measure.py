@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall
 from vslm.measure.measure import Measure
 from vslm.models.initialization import Init

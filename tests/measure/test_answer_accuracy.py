@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import DataError, SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import Worlds
 from vslm.data.worlds.facts import facts_of, fixed_world
 from vslm.data.worlds.solver import parse_context, parse_question, solve

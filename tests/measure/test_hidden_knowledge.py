@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vslm.core.errors import SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import Worlds
 from vslm.data.worlds.facts import facts_of
 from vslm.data.worlds.universe import SomeFacts, Universe

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
 from vslm.core.paths import vary
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall
 from vslm.measure.copy_gain import CopyGain, CopyGainEvaluator
 from vslm.measure.prefix_matching import PrefixMatching, PrefixMatchingEvaluator

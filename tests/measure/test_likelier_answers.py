@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from vslm.core.errors import DataError, SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import Questions
 from vslm.data.sources.questions import read_question_lines
 from vslm.data.sources.text import Text

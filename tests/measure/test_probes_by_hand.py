@@ -8,7 +8,8 @@ import torch
 from test_measures_by_hand import Answers, Attends, model_of
 
 from vslm.core.errors import DataError, SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE
 from vslm.measure.attention_maps import AttentionMaps, AttentionMapsEvaluator

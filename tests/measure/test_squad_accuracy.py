@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import DataError, SpecError
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import AssociativeRecall, Squad
 from vslm.data.splits import Splits
 from vslm.data.word_tokenizer import Words

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vslm.core.errors import SpecError
-from vslm.data.corpus import prepare
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.data.tokenizers import BPE, Characters
 from vslm.measure.token_view import TokenView, TokenViewEvaluator, piece_starts, piece_text

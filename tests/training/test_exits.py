@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from vslm.core.paths import vary
 from vslm.data.batches import Batch
-from vslm.data.corpus import open_corpus, prepare
+from vslm.data.corpus import open_corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources import Text
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.token_loss import token_loss
@@ -183,7 +184,7 @@ def test_a_training_that_goes_on_ends_with_the_same_bits(model: Model, tmp_path:
     second.run(lambda training: None)
     for p, q in zip(whole.objects.model.parameters(), second.objects.model.parameters(), strict=True):
         assert torch.equal(p, q)
-    one, other = (training.taken[-1].values["train_loss_nats_T"] for training in (whole, second))
+    one, other = (training.measurements[-1].values["train_loss_nats_T"] for training in (whole, second))
     assert np.array_equal(one, other)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from vslm.data.batches import Batch, Windows
 from vslm.training import loop
 from vslm.training.averaging import WeightAverage
-from vslm.training.loop import DivergedError, Objects, Scheduled, Taken, Training
+from vslm.training.loop import DivergedError, Measurement, Objects, Scheduled, Training
 from vslm.training.losses import LossesByPosition
 
 _RNG = np.random.default_rng(99)
@@ -53,9 +53,9 @@ def losses_at(*steps: int) -> Scheduled:
     return Scheduled(LossesByPosition(EVALUATED, EVALUATED_LAST), steps)
 
 
-def losses_of(run: Training) -> list[Taken]:
+def losses_of(run: Training) -> list[Measurement]:
     """The losses that were taken."""
-    return [taken for taken in run.taken if taken.measure == "losses"]
+    return [taken for taken in run.measurements if taken.measure == "losses"]
 
 
 def logits_of(run: Training) -> np.ndarray:
@@ -115,8 +115,8 @@ def test_the_rate_is_the_peak_times_the_factor_of_the_step() -> None:
     run = training(model, rate_factor=lambda step: 1 / (1 + step), measures={"losses": losses_at(0, 2, STEPS)})
     run.run(lambda _: None)
     torch.testing.assert_close(model.logits.detach(), expected)
-    assert [taken.step for taken in run.taken] == [0, 2, STEPS]
-    assert [taken.learning_rate for taken in run.taken] == [0.0, 0.25, 0.125]
+    assert [taken.step for taken in run.measurements] == [0, 2, STEPS]
+    assert [taken.learning_rate for taken in run.measurements] == [0.0, 0.25, 0.125]
 
 
 def test_losses_are_of_training_since_the_ones_before_and_of_evaluation_now() -> None:
@@ -133,7 +133,7 @@ def test_losses_are_of_training_since_the_ones_before_and_of_evaluation_now() ->
     logits = [model.logits.detach().clone()]
     start = loss_of(logits[0], EVALUATED.tokens_NT1).mean(dim=0).numpy()
     run.run(note)
-    zero, first, middle, last = (taken.values for taken in run.taken)
+    zero, first, middle, last = (taken.values for taken in run.measurements)
     np.testing.assert_allclose(zero["loss_nats_T"], start)
     assert np.isnan(zero["train_loss_nats_T"]).all()
     np.testing.assert_allclose(first["loss_nats_T"], validated[0])
@@ -157,9 +157,13 @@ def test_losses_and_measures_see_the_averaged_weights_and_training_the_others() 
     run.run(lambda _: None)
     torch.testing.assert_close(model.logits.detach(), alone.logits.detach())
     mean = torch.stack(tables).mean(dim=0)
-    assert [(taken.measure, taken.step) for taken in run.taken] == [("table", 0), ("losses", STEPS), ("table", STEPS)]
-    np.testing.assert_allclose(run.taken[0].values["logits"], Table().logits.detach().numpy())
-    np.testing.assert_allclose(run.taken[2].values["logits"], mean.numpy())
+    assert [(taken.measure, taken.step) for taken in run.measurements] == [
+        ("table", 0),
+        ("losses", STEPS),
+        ("table", STEPS),
+    ]
+    np.testing.assert_allclose(run.measurements[0].values["logits"], Table().logits.detach().numpy())
+    np.testing.assert_allclose(run.measurements[2].values["logits"], mean.numpy())
     expected = loss_of(mean, EVALUATED_LAST.tokens_NT1).mean(dim=0).numpy()
     np.testing.assert_allclose(losses_of(run)[-1].values["loss_nats_T"], expected)
 
@@ -205,7 +209,7 @@ def test_a_checkpoint_from_before_losses_were_a_measure_is_gone_on_from(*, is_we
     run = training(Table(), measures=measures, num_steps=3)
     run.run(lambda _: None)
     if is_weighted:
-        for taken in run.taken[:1] + run.taken[2:3]:
+        for taken in run.measurements[:1] + run.measurements[2:3]:
             taken.values |= {"weight_T": np.arange(3.0), "train_weight_T": np.arange(3.0) + taken.step}
     checkpoint = run.checkpoint()
     rows, found = checkpoint.plain["taken"].pop("select_loss_by_position"), checkpoint.tensors
@@ -218,9 +222,11 @@ def test_a_checkpoint_from_before_losses_were_a_measure_is_gone_on_from(*, is_we
         found[f"taken.{i}.sum"] = row
     other = training(Table(), measures=measures)
     other.restore(checkpoint)
-    in_order = sorted(run.taken, key=lambda taken: (taken.measure, taken.step))
-    assert [(taken.measure, taken.step) for taken in in_order] == [(taken.measure, taken.step) for taken in other.taken]
-    for one, again in zip(in_order, other.taken, strict=True):
+    in_order = sorted(run.measurements, key=lambda taken: (taken.measure, taken.step))
+    assert [(taken.measure, taken.step) for taken in in_order] == [
+        (taken.measure, taken.step) for taken in other.measurements
+    ]
+    for one, again in zip(in_order, other.measurements, strict=True):
         assert one.values.keys() == again.values.keys()
         assert all(np.array_equal(one.values[name], again.values[name], equal_nan=True) for name in one.values)
         if one.measure != "table":

@@ -29,7 +29,7 @@ from vslm.runs.recording import measured_arrays
 from vslm.runs.stored_run import StoredRun
 from vslm.study.catalog import KINDS
 from vslm.study.trust import UntrustedError
-from vslm.training.loop import Taken
+from vslm.training.loop import Measurement
 
 PassOver = Callable[[str, VslmError], None]
 
@@ -58,10 +58,10 @@ def evaluations(folder: Path, texts: Sequence[str], pass_over: PassOver, *, trus
     Args:
         folder: of a study, of one of its arms, or of a run.
         texts: measures as a study writes them: `TokenView` or `LogitLens(num_tokens=8192)`.
-        pass_over: is told the name of a run, and why nothing is taken of it.
+        pass_over: called with the name of a run that is not measured, and why.
         trust: whether code in the folder is run even if this user did not run it before.
-    Raises: ResultError where nothing is stored, SpecError for a measure that is none, does not fit the model, or was
-        taken by the run itself.
+    Raises: ResultError where nothing is stored; SpecError for an unknown measure, for one that does not fit the model,
+        and for one that the run itself has taken.
     """
     place = named(folder)
     runs = [StoredRun(found.path, trust=trust) for arm in place.arms for found in place.runs(arm)]
@@ -108,18 +108,18 @@ def take(taking: Evaluation, say: Callable[[str], None]) -> tuple[int, ...]:
     corpus = open_corpus(run.job.corpus)
     torch.set_num_threads(run.job.settings.threads)  # as in the run, so that the last weights give its very numbers
     context_tokens = run.job.experiment.model.context_tokens
-    taken: list[Taken] = []
+    taken: list[Measurement] = []
     evaluator: Evaluator | None = None
     for step, model in run.models(say, taking.steps):
         evaluator = evaluator or measure.build(model=model, corpus=corpus, context_tokens=context_tokens)
-        taken.append(Taken(measure.recorded_as, step, evaluator(model)))
+        taken.append(Measurement(measure.recorded_as, step, evaluator(model)))
     if not taken:
         raise ResultError(run.name, "none of its weights can be read", "", "run it again")
     _write(run, measure, taken, say)
     return tuple(one.step for one in taken)
 
 
-def _write(run: StoredRun, measure: Measure, taken: list[Taken], say: Callable[[str], None]) -> None:
+def _write(run: StoredRun, measure: Measure, taken: list[Measurement], say: Callable[[str], None]) -> None:
     """Beside what was taken earlier; the same measure again takes the place of its last time. Of a torn file nothing
     can be kept, which is said.
     """

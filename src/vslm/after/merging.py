@@ -1,4 +1,4 @@
-"""Join folders of one study from several machines, and make one small file to send."""
+"""Join folders of one study from several machines; pack a study into one small file."""
 
 import dataclasses
 import zipfile
@@ -27,7 +27,7 @@ def merge_studies(parts: list[Path], out: Path) -> StudyFolder:
 
     The arms of a seed come from one folder, so that they were paired on one machine.
 
-    Raises: ResultError naming what differs, or if `out` has something in it, or for a link or a pipe in a part.
+    Raises: ResultError that names what differs, for an `out` that is not empty, and for a link or a pipe in a part.
     """
     if out.exists() and any(out.iterdir()):
         raise ResultError(str(out), "not empty", "a new folder is needed", "choose another --out")
@@ -164,7 +164,7 @@ def _check_one_place(folder: StudyFolder, arms: list[str], seed: int) -> None:
 
 
 def _place_of(run: RunFolder) -> str:
-    """Where a run was made, as one text; of an environment that is none, that it is none."""
+    """Machine, device and versions of a run as one text, to be compared; equal for all without a record of it."""
     environment = run.environment
     known = environment if isinstance(environment, dict) else {}
     return repr([known.get(key) for key in _SAME_OF_A_SEED])
@@ -176,7 +176,7 @@ def pack_study(folder: Path, target: Path, say: Callable[[str], None]) -> Path:
     Args:
         folder: of the study.
         target: the file.
-        say: is told of links and pipes, which are left out.
+        say: called with a sentence for every link or pipe that is left out.
     Raises: ResultError if the folder is no study.
     """
     study = StudyFolder(folder)

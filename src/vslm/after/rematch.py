@@ -83,7 +83,7 @@ def _new_seeds(wanted: int | str | None, taken: list[int]) -> tuple[int, ...]:
 def change_named(name: str) -> Change:
     """A change by its name on the command line, with its defaults: `FeedforwardMultiplier`, `Depth`, ...
 
-    Raises: SpecError for a name that is none, or one that needs more than a name.
+    Raises: SpecError for an unknown name, and for one that needs more than a name.
     """
     if name not in CHANGES:
         raise SpecError("--change", f"found {name!r}", nearest(name, CHANGES))

@@ -90,7 +90,7 @@ def in_words(error: CycloptsError) -> SpecError:
 
 
 def _found(error: CycloptsError, where: str) -> tuple[str, str, str] | None:
-    """Where, what was found and what is allowed; None for what nobody foresaw."""
+    """Where, what was found and what is allowed; None for an unexpected error."""
     app = error.app
     if isinstance(error, UnknownCommandError) and app is not None:
         name = (error.unused_tokens or [""])[0]

@@ -114,7 +114,7 @@ def prepare(
         separator: Cut plain text wherever this stands. Default: <|endoftext|> on a line of its own.
         encoding: Of files that are not UTF-8, such as cp1252.
     """
-    from vslm.data.corpus import prepare as prepare_corpus
+    from vslm.data.preparing import prepare as prepare_corpus
     from vslm.data.sources import Text
 
     source = Text(path, vocabulary=vocabulary, field=field, document=document, separator=separator, encoding=encoding)

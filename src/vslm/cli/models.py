@@ -106,7 +106,7 @@ def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
 
     def pass_over(name: str, error: VslmError) -> None:
         said = f"vslm: {name}: passed over, {error}"
-        if said not in passed_over:  # two measures of a torn run are one thing to be told
+        if said not in passed_over:  # one message for two measures of a torn run
             print(said, file=sys.stderr)
         passed_over.add(said)
 

@@ -1,6 +1,6 @@
-"""What is wrong with a spec class of one's own, told when its first value is made: with the class, its file and line.
+"""Checks of a spec class from outside the package, when its first value is made: an error names class, file and line.
 
-The package's own classes are held right by its tests, and are not looked at.
+The package's own classes are checked by its tests.
 """
 
 import dataclasses

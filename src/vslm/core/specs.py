@@ -30,7 +30,7 @@ class Spec:
     """Base of all specs: unknown fields are refused with the nearest name, values are checked against their types."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> typing.Self:
-        """Refuse a class of one's own that is none, and a misspelt field before the dataclass does, in words."""
+        """Refuse a class from outside the package that is no frozen dataclass, and a misspelt field, in words."""
         if is_own(cls):
             check_declaration(cls)
         known = list(inspect.signature(cls.__init__).parameters)[1:]

@@ -15,7 +15,7 @@ _STAYS = "vslm"  # the package itself, which a file beside a study never stands 
 
 
 def is_own(kind: type) -> bool:
-    """Whether a class is none of the package's."""
+    """Whether a class is from outside the package."""
     return kind.__module__.partition(".")[0] != _STAYS
 
 

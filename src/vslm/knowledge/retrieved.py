@@ -154,7 +154,7 @@ class Retrieved(Source):
     def read_with(self, notes: Notes, models: OpenModel | None) -> Iterator[Document]:
         """A document for each stretch, in the order of the source.
 
-        Raises: DataError for a store that is none; as the source and the retriever do.
+        Raises: DataError for a folder that is no store, and whatever the source and the retriever raise.
         """
         finder = self._finder(models)
         num_stretches, num_without = 0, 0

@@ -49,7 +49,7 @@ class Store:
     Args:
         passages: by their number.
         documents_N: `Passage.document` of each, uint64.
-        fingerprint: 12 hex digits of what they say, in their order.
+        fingerprint: 12 hex digits of the passages in their order.
         folder: where they lie; None: in memory alone.
         description: what they were made from.
     """
@@ -65,7 +65,7 @@ class Store:
 
     @property
     def where(self) -> str:
-        """For messages."""
+        """The folder, or "store", for messages."""
         return "store" if self.folder is None else str(self.folder)
 
 
@@ -86,7 +86,7 @@ def store_of(passages: Iterable[Passage], description: str = "passages in memory
 
 @dataclass
 class Counts:
-    """What was done while a store was built: numbers of passages."""
+    """Numbers of passages that were kept and left out while a store was built."""
 
     kept: int = 0
     repeats: int = 0
@@ -202,7 +202,7 @@ def _write_manifest(folder: Path, counts: Counts, fingerprint: str, description:
 def open_store(folder: Path) -> Store:
     """The store in a folder. Every file is read and its checksum compared.
 
-    Raises: DataError for what is none, and naming the file that is not as it was written.
+    Raises: DataError for a folder that is no store, and for a file that is not as it was written.
     """
     manifest = _manifest(folder)
     for name in _FILES:
@@ -219,7 +219,7 @@ def open_store(folder: Path) -> Store:
 
 
 def store_fingerprint(folder: Path) -> str:
-    """What its manifest says of a store, without reading the passages. Raises: DataError as `open_store`."""
+    """The fingerprint in the manifest of a store; passages are not read. Raises: DataError as `open_store`."""
     return str(_manifest(folder)["fingerprint"])
 
 
@@ -240,7 +240,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 class PassageFile(Sequence[Passage]):
-    """Passages on the disk, each read when it is asked for.
+    """Passages on disk, each read when it is indexed.
 
     Args:
         path: of the lines.

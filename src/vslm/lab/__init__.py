@@ -8,7 +8,7 @@
     machine_card.py, spent.py   what this machine was seen to do, and how much of a command was training
     checks.py, model_checks.py, own_builds.py   what is refused before any compute
     verdict.py, noise.py   what finished runs say
-    record.py, remembered.py, holding.py, progress.py, options.py, answers.py   its folder, and who is told
+    record.py, remembered.py, holding.py, progress.py, options.py, answers.py   its folder, options and progress
 
 Not for: arithmetic on tensors.
 """

@@ -1,4 +1,5 @@
-"""What is refused before any compute, beyond what a spec knows of itself: corpora, windows, weights to start from.
+"""Everything that is checked before a run, beyond what a spec checks by itself: corpora, windows, models, weights to
+start from.
 
 `vslm plan` and `vslm run` both begin here, so that what plans also runs.
 """
@@ -13,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from vslm.core.errors import DataError, ResultError, SpecError, VslmError
 from vslm.core.paths import specs_in
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources.source import Source
 from vslm.data.splits import SplitName
 from vslm.data.tokenizers import load_tokenizer

@@ -5,7 +5,8 @@ from typing import Any
 
 from vslm.core.errors import DataError, SpecError, VslmError
 from vslm.core.numbers import passes_words
-from vslm.data.corpus import Corpus, prepare
+from vslm.data.corpus import Corpus
+from vslm.data.preparing import prepare
 from vslm.data.sources.source import Source
 from vslm.data.windows import check_alignment
 from vslm.lab.passes import passes

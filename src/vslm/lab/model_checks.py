@@ -1,4 +1,4 @@
-"""Every arm's model is built and tried before any run: what would make a verdict false or end a run is refused by name.
+"""Every arm's model is built and tried before any run. What would make a verdict false, or end a run, is refused.
 
     built as counted        parameters; and FLOPs beside torch's counter
     built twice the same    from one seed
@@ -262,7 +262,7 @@ def _refusal(spec: Model, leak: Leak) -> SpecError:
             f"{name} sees the future: with the tokens from position {leak.changed} on replaced, the logits at position "
             f"{leak.position} change, too ({share}; in {leak.mode})"
         )
-        allowed = "a position may see itself and earlier ones: the loss of a model that sees what it predicts is none"
+        allowed = "a position may see itself and earlier ones: the loss of a model that sees its targets means nothing"
         do = "in what it does along positions, take earlier ones only (a running mean, a shift to the right)"
     else:
         found = (
@@ -322,6 +322,6 @@ def _own_place(spec: Model, where: str) -> str:
 
 
 def _class_at(spec: Model, where: str, module: str) -> str:
-    """The class of the spec at the place where an error is told, or that of its module."""
+    """The class of the spec at the place of an error, or that of its module."""
     place, own = _own_place(spec, where), _own_parts(spec)
     return type(own[place]).__name__ if place in own else module

@@ -1,4 +1,4 @@
-"""What the command line may override in a study, and who is told how the study goes."""
+"""What the command line may override in a study, and the interface of what shows its progress."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -52,14 +52,14 @@ class Options:
 
 
 class Watcher(Protocol):
-    """Who is told how a study goes."""
+    """Interface: shows how a study goes."""
 
     def say(self, text: str) -> None:
         """A line for people."""
         ...
 
     def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
-        """What a run said: progress, a sample, that it is done or failed."""
+        """A message of a run: progress, a sample, its end, or why it failed."""
         ...
 
     def started(self, tokens: Mapping[tuple[str, int], int]) -> None:

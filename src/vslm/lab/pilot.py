@@ -82,7 +82,7 @@ class PilotOfStudy:
         record: `study.json`.
         out: the folder.
         corpora: by arm.
-        watcher: is told what is asked, and the answer.
+        watcher: gets the question and the answer in words.
         options: `early`.
     """
 

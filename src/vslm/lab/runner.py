@@ -1,4 +1,4 @@
-"""Run a study in a folder: what is not done is done, what was chosen once stays, and every look is a verdict."""
+"""Run a study in its folder: missing runs are made, choices made before are kept, and a verdict is written."""
 
 import dataclasses
 import os
@@ -95,7 +95,7 @@ def _keep_spent(spent: Spent, record: StudyRecord, out: Path, watcher: Watcher) 
 
 
 class _Noting:
-    """A watcher that also keeps what runs say of the machine: what went into training, and what compiling gave."""
+    """A watcher that also notes the speed of this machine: seconds spent in training, and what compiling gained."""
 
     def __init__(self, watcher: Watcher, bench: Bench, record: StudyRecord, spent: Spent) -> None:
         self.watcher, self.bench, self.record, self.spent = watcher, bench, record, spent
@@ -103,7 +103,7 @@ class _Noting:
         self.noted: set[str] = set()
 
     def on_message(self, arm: str, seed: int, message: Mapping[str, Any]) -> None:
-        """Pass it on, and keep what it says of the machine."""
+        """Pass a message on, and note its seconds."""
         self.watcher.on_message(arm, seed, message)
         if "step" in message:
             self.spent.step()

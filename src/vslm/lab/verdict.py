@@ -96,7 +96,7 @@ def _mean_loss(loss_nats_T: np.ndarray, weight_T: np.ndarray | None, part: slice
 
 def write_verdict(folder: StudyFolder, say: Callable[[str], None] | None = None) -> Verdict:
     """Look at what is done, judge every arm, and write `verdict.json`. Looks taken before are kept; of a verdict that
-    is torn, or another than was written, they are counted anew, and `say` is told.
+    is torn, or was changed, they are counted anew, and `say` gets a sentence about it.
 
     Raises: ResultError where the record of the study lacks what is needed to judge.
     """

@@ -1,4 +1,4 @@
-"""A request in, an answer out. Knows the addresses of the live page and nothing of sockets.
+"""From a request to an answer: the addresses of the live page. Not for: sockets, see `server.py`.
 
     GET  /                          the list of studies
     GET  /study/NAME                the page of one
@@ -42,7 +42,7 @@ _WARMED = 3  # studies that are read before anybody asks
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back."""
+    """An HTTP response: status, body, content type and further headers."""
 
     status: HTTPStatus
     body: bytes
@@ -63,7 +63,7 @@ class App:
         read_loaded: the same with passages of a store in front of it; its remark says which. None: there is no store.
         listens_at: the address, which decides what names are its own.
         allowed: names of proxies that pass requests on under their own.
-        log: is told, in one line, of what nobody foresaw.
+        log: called with one line for every unexpected error.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class App:
             return self.refusal(refused, target)
         except VslmError as error:
             return self._in_words(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), target)
-        except Exception as error:  # nobody foresaw it: a visitor is told so all the same, and the others are answered
-            return self._in_words(HTTPStatus.INTERNAL_SERVER_ERROR, self._unforeseen(error, target), target)
+        except Exception as error:  # unexpected: this visitor gets an answer, and others are served
+            return self._in_words(HTTPStatus.INTERNAL_SERVER_ERROR, self._unexpected(error, target), target)
 
     def check(self, method: str, headers: Mapping[str, str]) -> None:
         """Refuse what is asked of another name, and what another site's page sent.
@@ -112,8 +112,8 @@ class App:
         if method == "POST":
             guard.check_origin(headers, allowed=self.allowed)
 
-    def _unforeseen(self, error: Exception, target: str) -> str:
-        """Say in the log what happened and where, and give the words for a visitor."""
+    def _unexpected(self, error: Exception, target: str) -> str:
+        """Log an unexpected error with its place; returns the sentence for the visitor."""
         place = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())
         at = f"{Path(place.filename).name}:{place.lineno}"
@@ -160,7 +160,7 @@ class App:
     def _read(
         self, runs: Sequence[tuple[Run, Path]], text: str, target: str
     ) -> tuple[list[tuple[str, int, Reading]], list[str]]:
-        """What the runs that can be read say of a text, and why the others cannot, each reason once."""
+        """The readings of a text by every run that can read it, and why the others cannot, each reason once."""
         read: list[tuple[str, int, Reading]] = []
         reasons: dict[str, list[str]] = {}
         for run, folder in runs:
@@ -171,7 +171,7 @@ class App:
             except VslmError as error:
                 reasons.setdefault(str(error), []).append(run.where)
             except Exception as error:
-                reasons.setdefault(self._unforeseen(error, target), []).append(run.where)
+                reasons.setdefault(self._unexpected(error, target), []).append(run.where)
         is_for_all = len(reasons) == 1 and not read  # then it is the text that is at fault, or all there is
         return read, [why if is_for_all else f"{listing(whose)}: {why}" for why, whose in reasons.items()]
 
@@ -223,7 +223,7 @@ class App:
         return kept[1]
 
     def refusal(self, refused: RefusedError, target: str) -> Answer:
-        """What was refused, in words, in the form that who asked can show."""
+        """The answer to a request that was refused: JSON for a script, a page for a browser."""
         return self._in_words(refused.status, refused.why, target)
 
     def _in_words(self, status: HTTPStatus, why: str, target: str) -> Answer:

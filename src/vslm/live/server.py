@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def sent(self) -> dict[str, str]:
-        """The headers by their usual spelling. One that came twice holds both, and so is none that is known."""
+        """The headers by their usual spelling. One that came twice holds both values, which match no known one."""
         names = dict.fromkeys(name.title() for name in self.headers)
         return {name: ", ".join(self.headers.get_all(name, [])) for name in names}
 
@@ -181,7 +181,7 @@ def open_server(
         port: 0 takes a free one.
         allow_hosts: names of proxies that pass requests on under their own.
         read_loaded: as of `App`.
-    Raises: SpecError if the folder is none, or the address cannot be had.
+    Raises: SpecError if it is no folder, or the address cannot be bound.
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "no such folder"

@@ -1,8 +1,8 @@
-"""What every measure is: a spec that says what to take and when, and builds what takes it.
+"""What every measure is: a spec that says which numbers to take when, and builds the evaluator that takes them.
 
-    Measure       a spec in `Experiment(measures=(...))`: what, at which steps, on how many tokens
-    build(...)    checks names against the model, cuts the windows, once, before the first step
-    Evaluator         take(model) -> {"loss_nats_L": array, ...}; arrays have fixed axes, which their names end with
+    Measure       a spec in `Experiment(measures=(...))`: which numbers, at which steps, on how many tokens
+    build(...)    once, before the first step: checks names against the model, cuts the windows
+    Evaluator     take(model) -> {"loss_nats_L": array, ...}; arrays have fixed axes, the letters that names end with
 
 What is taken is recorded in arrays.npz under the measure's own name with the steps as first axis (`S`):
 `loss_nats_L` of `logit_lens` is `logit_lens.loss_nats_SL`, beside `logit_lens.steps_S`. A number without axes is also a
@@ -56,7 +56,7 @@ class Evaluator(ABC):
 
 
 class Measure(Spec):
-    """Interface: what is taken from a model, and after which steps."""
+    """Interface: which numbers are taken from a model, and after which steps."""
 
     recorded_as: ClassVar[str]
     """The first part of the names of its arrays; two measures of one experiment have different ones."""
@@ -77,7 +77,7 @@ class Measure(Spec):
     may differ in them, and in no other."""
 
     def declared(self) -> Declared:
-        """What it says of all that it records. Raises: SpecError where that cannot be meant."""
+        """Title, arrays and numbers that it declares. Raises: SpecError where they contradict each other."""
         try:
             return Declared(shown=self.shown, arrays=self.arrays, numbers=self.numbers)
         except SpecError as error:
@@ -89,7 +89,7 @@ class Measure(Spec):
 
     @abstractmethod
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
-        """What takes it.
+        """The evaluator.
 
         Args:
             model: the module that will be measured, untrained; for its names and sizes alone.

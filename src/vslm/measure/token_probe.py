@@ -55,7 +55,7 @@ class TokenProbe(OnWindows):
     ridge: Real = 1e-3
 
     def check(self) -> None:
-        """Refuse a ridge that is none."""
+        """Refuse a ridge of 0 or less."""
         super().check()
         if not 0 < self.ridge <= 1:
             raise SpecError("ridge", f"found {self.ridge}", "above 0 and at most 1 is needed")

@@ -63,7 +63,7 @@ class Model(Counted):
         _ = self.followed, self.longest
 
     def visits(self) -> tuple[Visit, ...]:
-        """The path, followed and checked: each visit's element and what surrounds it."""
+        """The visits of the path in order, checked: each with its element, width and reach."""
         return self.followed.visits
 
     @property
@@ -250,7 +250,7 @@ class LanguageModel(nn.Module):
         return view
 
     def last(self, tokens_BT: Tensor, past: Past = WHOLE) -> Stream:
-        """The stream at the end of the path, of the positions that `past` has not seen."""
+        """The stream at the end of the path, at the positions that `past` has not computed yet."""
         if tokens_BT.shape[1] > self.context_tokens:
             raise ValueError(f"{tokens_BT.shape[1]} tokens in a context of {self.context_tokens}.")
         start = self.root(tokens_BT)
@@ -302,7 +302,7 @@ class LanguageModel(nn.Module):
 
 
 def _cut_off(stream: Stream, entered: Stream) -> Stream:
-    """The same numbers, from which no gradient goes back into loops; what is as it was before them is no part of it."""
+    """The same numbers, detached from the graph, but for those that the loops have not changed."""
 
     def cut(x: Tensor, before: Tensor | None) -> Tensor:
         return x if x is before else x.detach()

@@ -44,7 +44,7 @@ class ContextDistillation(Objective):
     weight: Real = 1.0
 
     def check(self) -> None:
-        """Refuse an empty text, a temperature that is none, and weights outside (0, 1]."""
+        """Refuse an empty text, a temperature of 0 or less, and weights outside (0, 1]."""
         if not self.context:
             raise SpecError("context", "an empty text", "one token or more is needed")
         check_weighing(self.temperature, self.weight)

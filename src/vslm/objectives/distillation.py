@@ -44,7 +44,7 @@ class Distillation(Objective):
     weight: Real = 0.5
 
     def check(self) -> None:
-        """Refuse a temperature that is none, and weights outside (0, 1]."""
+        """Refuse a temperature of 0 or less, and weights outside (0, 1]."""
         check_weighing(self.temperature, self.weight)
 
     def build(self, model: LanguageModel, passes: Passes) -> Lowers:
@@ -62,7 +62,7 @@ class Distillation(Objective):
 
 
 def check_weighing(temperature: float, weight: float) -> None:
-    """Refuse a temperature that is none, and a weight of the teacher outside (0, 1].
+    """Refuse a temperature of 0 or less, and a weight of the teacher outside (0, 1].
 
     Raises: SpecError at the field.
     """

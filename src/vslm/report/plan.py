@@ -16,7 +16,7 @@ _NARROWEST, _WIDEST = 60, 120  # columns of the table
 _LONGEST_NAME = 22  # of an arm, beside its row; a longer one has a line of its own
 _NARROWEST_TEXT = 16
 _MOST_DIFFERENCES = 3  # lines of an arm in the table
-_MOST_EARLIER = 3  # pilots that are told
+_MOST_EARLIER = 3  # earlier pilots that are listed
 _NUMBERS = ("parameters", "FLOPs a run", "minutes")
 
 

@@ -16,7 +16,7 @@ from vslm.results.records import FORMAT, RunEnd, StudyRecord, Verdict
 from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, digest_of, unlike, was_changed
 from vslm.results.shapes import first_odd, json_word
 
-_ANEW = "bring back the file that vslm wrote, or begin anew in another place with --out"
+_BRING_BACK = "bring back the file that vslm wrote, or begin anew in another place with --out"
 STAGE_FOLDERS = ("screen", "tuning", "budgets")  # beside the arms', so no arm is named so
 RUN_AGAIN = "`vslm run` makes it again"
 VERDICT_SEAL = ".verdict.json"  # beside verdict.json: its digest, and the done.json of the runs it was read from
@@ -58,7 +58,7 @@ class RunFolder:
 
     @cached_property
     def done(self) -> RunEnd | None:
-        """What the run came to; None while it goes on. A run that was made to choose has `select_loss` and `select_bpb`
+        """How the run ended; None while it goes on. A run that was made to choose has `select_loss` and `select_bpb`
         in place of those of `val`; rows and arrays are named in the same way.
 
         Raises: ResultError if the file is torn, or not what a run ends with.
@@ -77,10 +77,10 @@ class RunFolder:
 
     @cached_property
     def damage(self) -> str | None:
-        """What of the numbers of a run that ended is not as the run wrote it, in words; None where all is well, and
-        for a run that did not end. Such a run does not count, and `vslm run` makes it again.
+        """Which file of numbers of a run that ended is not as the run wrote it, in words; None where all are, and for a
+        run that did not end. Such a run does not count, and `vslm run` makes it again.
 
-        What no reader of numbers needs (weights, say) is for `other_damage`.
+        Other files, such as the weights, are checked by `other_damage`.
         """
         try:
             if self.done is None or self._done is None:
@@ -94,8 +94,8 @@ class RunFolder:
             return f"cannot be read: {error.strerror or error}"
 
     def other_damage(self) -> str | None:
-        """What else is not as the run wrote it, in words: the weights, the record that a model is built from, the
-        machine, the sample. Reads all of them, unlike `damage`; None where all is well or nothing says how it was.
+        """Which other file is not as the run wrote it, in words: the weights, the record that a model is built from,
+        the machine, the sample. Reads all of them, unlike `damage`; None where all are, or no checksum was recorded.
         """
         try:
             recorded = {} if self.done is None else self.done.files
@@ -244,7 +244,7 @@ class StudyFolder:
         record = self.path / "study.json"
         study = read_json(record)
         if not isinstance(study, dict):
-            raise ResultError(str(record), json_word(study), "the record of a study is a JSON object", _ANEW)
+            raise ResultError(str(record), json_word(study), "the record of a study is a JSON object", _BRING_BACK)
         if study.get("format") != FORMAT:
             raise ResultError(str(record), f"format {study.get('format')!r}", f"{FORMAT} is readable")
         _check_shapes(study, record)
@@ -257,15 +257,15 @@ class StudyFolder:
         """
         study, record = self.study, self.path / "study.json"
         if odd := first_odd(self._study, StudyRecord.rules(), to=do):
-            raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
+            raise ResultError(str(record), odd.found, odd.allowed, _BRING_BACK)
         if study.baseline not in study.arms:
             found = f"the baseline {study.baseline!r} is no arm"
-            raise ResultError(str(record), found, nearest(study.baseline, study.arms), _ANEW)
+            raise ResultError(str(record), found, nearest(study.baseline, study.arms), _BRING_BACK)
         return study
 
     @property
     def record_problem(self) -> str | None:
-        """That the declaration is another than was written, in words; None where it is not, or nothing tells."""
+        """A sentence where `study.json` was changed after it was written; None where it was not, or has no digest."""
         if not was_changed(self._study):
             return None
         return f"{self.path / 'study.json'}: changed after vslm wrote it; bring back the old file if you have it"
@@ -292,7 +292,7 @@ class StudyFolder:
 
     @cached_property
     def _verdict_seal(self) -> dict[str, Any]:
-        """What the verdict was when it was written, and of which runs it is; empty where nothing says so."""
+        """Digests of the verdict as it was written, and checksums of its runs; empty where there are none."""
         path = self.path / VERDICT_SEAL
         try:
             seal = read_json(path) if path.exists() else {}
@@ -302,7 +302,7 @@ class StudyFolder:
 
     @property
     def verdict_problem(self) -> str | None:
-        """That runs are others than the verdict was read from, in words; None where they are not, or nothing tells.
+        """A sentence where runs were changed after the verdict was read from them; None where not, or not recorded.
 
         Raises: ResultError as `verdict` and `study`.
         """
@@ -364,11 +364,11 @@ class StudyFolder:
         return row.runs if budget == 1 else row.runs_by_budget.get(budget_name(budget), {})
 
     def ended(self, run: RunFolder, budget: float = 1.0) -> RunEnd | None:
-        """What a run of this study came to, if it counts: if it ended under the fingerprint that the study gives it."""
+        """How a run of this study ended, if it counts: if its fingerprint is the one that the study gives it."""
         return run.ended_as(self.fingerprints(run.arm, budget).get(str(run.seed)))
 
     def paired(self, arms: Iterable[str], budget: float = 1.0) -> dict[str, dict[int, RunEnd]]:
-        """What runs came to, by arm and seed, for the seeds that ended well in every one of `arms`: only those pair."""
+        """How runs ended, by arm and seed, for the seeds that ended well in all of `arms`: only those are paired."""
         well: dict[str, dict[int, RunEnd]] = {}
         for arm in arms:
             ended = {run.seed: self.ended(run, budget) for run in self.runs(arm, budget)}
@@ -381,23 +381,23 @@ class StudyFolder:
 
 
 def _check_shapes(study: dict[str, Any], record: Path) -> None:
-    """Refuse a record that no reader could walk through, see `shapes.py`: what is missing, a page shows as missing.
-
-    Arms are folders beside the record, so their names may not lead elsewhere.
+    """Refuse a record with values of another shape than declared, see `shapes.py`. Missing values are no error here:
+    a page shows them as missing. Arms are folders beside the record, so their names may not lead elsewhere.
 
     Raises: ResultError.
     """
     if odd := first_odd(study, StudyRecord.rules()):
-        raise ResultError(str(record), odd.found, odd.allowed, _ANEW)
+        raise ResultError(str(record), odd.found, odd.allowed, _BRING_BACK)
     if not study.get("arms"):
-        raise ResultError(str(record), "names no arms", "", _ANEW)
+        raise ResultError(str(record), "names no arms", "", _BRING_BACK)
     names = [*study["arms"], *study.get("trunks", ())]
     if wrong := [arm for arm in names if not is_path_part(arm)]:
-        raise ResultError(str(record), f"arm {wrong[0]!r} can name no folder", "one part of a path is needed", _ANEW)
+        found = f"arm {wrong[0]!r} can name no folder"
+        raise ResultError(str(record), found, "one part of a path is needed", _BRING_BACK)
 
 
 def is_path_part(name: str) -> bool:
-    """Whether a name that stands in a record is the name of something beside it, and leads nowhere else.
+    """Whether a name in a record is one part of a path, which leads to something beside the record.
 
     >>> is_path_part("full"), is_path_part("../outside"), is_path_part(".."), is_path_part("a\\\\b"), is_path_part("")
     (True, False, False, False, False)

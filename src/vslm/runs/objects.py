@@ -23,7 +23,7 @@ from vslm.objectives.arm import Arm
 from vslm.objectives.drawn_loops import own_objective
 from vslm.objectives.objective import Further, Lowers, Objective, Passes
 from vslm.runs.parents import ParentRuns
-from vslm.runs.recording import recorded_by
+from vslm.runs.recording import name_in_run
 from vslm.runs.stored_run import starting_tensors
 from vslm.study.experiment import FreshStart
 from vslm.study.job import Job, Settings
@@ -60,9 +60,9 @@ def build_model(job: Job, vocabulary: int, parents: ParentRuns | None = None) ->
     return model.to(job.settings.device)
 
 
-def put_adapter_on(model: LanguageModel, job: Job, encode: Encode) -> AdapterModule | None:
-    """The adapter of a job with its initial values, on the model, whose own weights get no gradient from now on; None
-    where the model itself is trained.
+def attach_adapter(model: LanguageModel, job: Job, encode: Encode) -> AdapterModule | None:
+    """Attach the adapter of a job, with its initial values, and freeze the model's own weights; None where the model
+    itself is trained.
     """
     spec = job.experiment.adapter
     if spec is None:
@@ -76,17 +76,19 @@ def put_adapter_on(model: LanguageModel, job: Job, encode: Encode) -> AdapterMod
 def build_loss(model: LanguageModel, settings: Settings, backend: str = _BACKEND) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of every token in the study's precision, compiled if the study compiles."""
 
-    return _made(lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings, backend)
+    return _in_precision(
+        lambda tokens_BT, targets_BT: token_loss(model, tokens_BT, targets_BT), model, settings, backend
+    )
 
 
-def _made(
+def _in_precision(
     function: Callable[..., Any], module: nn.Module, settings: Settings, backend: str = _BACKEND
 ) -> Callable[..., Any]:
-    """A function of tensors in the study's precision. Compiled, if the study compiles, it is held to the eager one when
-    it is first used.
+    """A function of tensors in the study's precision, compiled if the study compiles. A compiled one is compared with
+    the eager one at its first call.
 
-    Its code is that of every other arm and every count of loops, each a graph of its own, and torch gives up on code
-    after a few of them; here their number is bounded by what a study has.
+    All arms and numbers of loops share its code, and each is a graph of its own. torch stops compiling code after a few
+    graphs; here their number is bounded by that of arms and loops.
     """
 
     def eager(*tensors: Tensor) -> Any:
@@ -119,7 +121,7 @@ def build_objective(
     passes = Passes(
         spec=spec,
         token_loss=token_loss,
-        made=lambda function, module: _made(function, module, settings, backend),
+        made=lambda function, module: _in_precision(function, module, settings, backend),
         data_seed=job.data_seed,
         finished_model=lambda run: reads.model(run, settings.device),
         start=job.experiment.start_from if isinstance(job.experiment.start_from, str | Arm) else None,
@@ -183,7 +185,7 @@ def build_objects(
     parents = parents or ParentRuns.of(job, None, corpus.vocabulary)
     torch.manual_seed(derive_seed("dropout", job.init_seed))
     model = build_model(job, corpus.vocabulary, parents)
-    adapter = put_adapter_on(model, job, corpus.tokenizer.encode)
+    adapter = attach_adapter(model, job, corpus.tokenizer.encode)
     trained = model if adapter is None else adapter
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
@@ -230,7 +232,7 @@ def _measures(job: Job, model: LanguageModel, corpus: Corpus) -> dict[str, Sched
         wanted = [one for one in wanted if isinstance(one, LossByPosition) or one.recorded_as == job.chosen_by]
         at_the_end = {sum(job.stages_steps)}
     return {
-        recorded_by(one, job.split): Scheduled(
+        name_in_run(one, job.split): Scheduled(
             _evaluator(one, job, model, opened), at_the_end or steps_of(one, job.stages_steps)
         )
         for one in wanted

@@ -18,7 +18,7 @@ from vslm.results.files import write_arrays, write_rows
 from vslm.results.primary import CHOSEN
 from vslm.study.experiment import Experiment
 from vslm.study.job import Job
-from vslm.training.loop import Taken, Training
+from vslm.training.loop import Measurement, Training
 
 Arrays = dict[str, np.ndarray]
 
@@ -27,8 +27,8 @@ def write_numbers(job: Job, folder: Path, vocabulary: int, training: Training) -
     """Write what a training has taken until now: a row a step into `measures.jsonl`, arrays into `arrays.npz`."""
     tokens_per_step = job.experiment.tokens_per_step
     flops_per_token = job.experiment.flops_per_token(vocabulary)
-    losses = losses_of(training.taken, job.split)
-    others = [one for one in training.taken if one.measure != recorded_by(LossByPosition, job.split)]
+    losses = losses_of(training.measurements, job.split)
+    others = [one for one in training.measurements if one.measure != name_in_run(LossByPosition, job.split)]
     rows = []
     for one in losses:
         tokens = one.step * tokens_per_step
@@ -52,27 +52,27 @@ def write_numbers(job: Job, folder: Path, vocabulary: int, training: Training) -
         write_arrays(folder / "arrays.npz", arrays | measured_arrays(others))
 
 
-def final_loss(job: Job, corpus: Corpus, taken: Iterable[Taken]) -> tuple[float, float]:
+def final_loss(job: Job, corpus: Corpus, taken: Iterable[Measurement]) -> tuple[float, float]:
     """The last loss of a run on its split: nats per token, bits per byte."""
     loss_nats = mean_loss(losses_of(taken, job.split)[-1])
     return loss_nats, bits_per_byte(loss_nats, scored_bytes_per_token(job.experiment, corpus, job.split))
 
 
-def recorded_by(measure: Measure | type[Measure], split: SplitName) -> str:
-    """What a measure is called in a run that is evaluated on this split.
+def name_in_run(measure: Measure | type[Measure], split: SplitName) -> str:
+    """The name of a measure in the files of a run that is evaluated on this split.
 
-    >>> recorded_by(LossByPosition, "val"), recorded_by(LossByPosition, "select")
+    >>> name_in_run(LossByPosition, "val"), name_in_run(LossByPosition, "select")
     ('loss_by_position', 'select_loss_by_position')
     """
     return f"{CHOSEN if split == 'select' else ''}{measure.recorded_as}"
 
 
-def losses_of(taken: Iterable[Taken], split: SplitName) -> list[Taken]:
+def losses_of(taken: Iterable[Measurement], split: SplitName) -> list[Measurement]:
     """The losses of a run that is evaluated on this split."""
-    return [one for one in taken if one.measure == recorded_by(LossByPosition, split)]
+    return [one for one in taken if one.measure == name_in_run(LossByPosition, split)]
 
 
-def mean_loss(losses: Taken, *, in_training: bool = False) -> float:
+def mean_loss(losses: Measurement, *, in_training: bool = False) -> float:
     """Over all targets that count: those that were evaluated, or those trained on since the losses before (NaN at the
     first).
     """
@@ -80,10 +80,10 @@ def mean_loss(losses: Taken, *, in_training: bool = False) -> float:
     return mean_over_positions(losses.values[f"{head}loss_nats_T"], losses.values.get(f"{head}weight_T"))
 
 
-def loss_arrays(losses: Sequence[Taken], split: SplitName, *, tokens_per_step: int, num_steps: int) -> Arrays:
+def loss_arrays(losses: Sequence[Measurement], split: SplitName, *, tokens_per_step: int, num_steps: int) -> Arrays:
     """The losses as a run's arrays have them, under the name of the split and without that of the measure.
 
-    >>> losses = [Taken("loss_by_position", 8, {"loss_nats_T": np.ones(3), "train_loss_nats_T": np.ones(3)})]
+    >>> losses = [Measurement("loss_by_position", 8, {"loss_nats_T": np.ones(3), "train_loss_nats_T": np.ones(3)})]
     >>> list(loss_arrays(losses, "val", tokens_per_step=2, num_steps=8))
     ['steps_S', 'tokens_S', 'val_loss_nats_ST', 'train_loss_nats_ST', 'final_val_loss_nats_T']
     """
@@ -106,14 +106,14 @@ def loss_arrays(losses: Sequence[Taken], split: SplitName, *, tokens_per_step: i
     return arrays
 
 
-def measured_arrays(taken: Iterable[Taken]) -> dict[str, np.ndarray]:
+def measured_arrays(taken: Iterable[Measurement]) -> dict[str, np.ndarray]:
     """Every array under its measure's name, with the steps as first axis, beside `NAME.steps_S`.
 
-    >>> taken = [Taken("lens", step, {"loss_nats_L": np.array([3.0, 2.0])}) for step in (0, 8)]
+    >>> taken = [Measurement("lens", step, {"loss_nats_L": np.array([3.0, 2.0])}) for step in (0, 8)]
     >>> {name: array.tolist() for name, array in measured_arrays(taken).items()}
     {'lens.steps_S': [0, 8], 'lens.loss_nats_SL': [[3.0, 2.0], [3.0, 2.0]]}
     """
-    by_measure: dict[str, list[Taken]] = {}
+    by_measure: dict[str, list[Measurement]] = {}
     for one in taken:
         by_measure.setdefault(one.measure, []).append(one)
     arrays = {}
@@ -124,10 +124,10 @@ def measured_arrays(taken: Iterable[Taken]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def with_measures(rows: Iterable[Mapping[str, Any]], taken: Iterable[Taken]) -> list[dict[str, Any]]:
+def with_measures(rows: Iterable[Mapping[str, Any]], taken: Iterable[Measurement]) -> list[dict[str, Any]]:
     """Rows by step with the numbers that have no axes as `MEASURE.NAME`; steps without a row get one.
 
-    >>> with_measures([{"step": 8, "val_loss": 2.5}], [Taken("recall", 8, {"accuracy": np.array(0.5)})])
+    >>> with_measures([{"step": 8, "val_loss": 2.5}], [Measurement("recall", 8, {"accuracy": np.array(0.5)})])
     [{'step': 8, 'val_loss': 2.5, 'recall.accuracy': 0.5}]
     """
     by_step = {row["step"]: dict(row) for row in rows}

@@ -51,8 +51,8 @@ def run_job(
     Args:
         job: what to train.
         folder: of the run.
-        progress: is told how it goes.
-        samples: whether to say text on the way.
+        progress: called with how far the run is, as `{"step": ..., "loss": ...}`, and with remarks, as `{"say": ...}`.
+        samples: whether text is sampled along the way, and passed to `progress`.
         checkpoint_seconds: at most this much work is lost when the process is killed.
 
     Raises: RunError when the disk is full or the corpus is gone; ResultError where a run that it reads cannot be read.
@@ -79,10 +79,10 @@ def run_job(
         remove_file(folder / name)
     if training.step == 0:  # what another training left here is not of this one
         remove_folder(folder / KEPT)
-    watcher = _Watcher(job, folder, corpus, progress, samples, checkpoint_seconds, read)
-    watcher.keep(training)
+    recorder = _Recorder(job, folder, corpus, progress, samples, checkpoint_seconds, read)
+    recorder.keep(training)
     try:
-        training.run(watcher.after_step)
+        training.run(recorder.after_step)
     except DivergedError as error:
         return _finish(job, folder, corpus, training, read, diverged_step=error.step)
     return _finish(job, folder, corpus, training, read, diverged_step=None)
@@ -94,8 +94,8 @@ def _is_of(checkpoint: Checkpoint, job: Job, read: Mapping[str, str]) -> bool:
     return plain.get("lineage", job.lineage) == job.lineage and plain.get("parents", {}) == read
 
 
-class _Watcher:
-    """What happens beside training: checkpoints, rows on disk, progress. Changes no number."""
+class _Recorder:
+    """Writes a run down while it trains: numbers, kept weights, checkpoints, progress. Changes no number of it."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class _Watcher:
     def after_step(self, training: Training) -> None:
         """Called after every step and what is measured after it."""
         now = time.monotonic()
-        num_losses = len(losses_of(training.taken, self.job.split))
+        num_losses = len(losses_of(training.measurements, self.job.split))
         if num_losses != self.num_losses:
             self.num_losses = num_losses
             write_numbers(self.job, self.folder, self.corpus.vocabulary, training)
@@ -215,7 +215,7 @@ def _finish(
         parents=dict(read),
     )
     if diverged_step is None:
-        loss, bpb = final_loss(job, corpus, training.taken)
+        loss, bpb = final_loss(job, corpus, training.measurements)
         if job.split == "val":
             done.val_loss, done.val_bpb = loss, bpb
         else:

@@ -1,4 +1,4 @@
-"""From paired differences to a verdict, and the verdict in words."""
+"""From paired differences (arm minus baseline, one per seed) to a verdict, and the verdict in words."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Look:
         error: that this arm spends at this look.
         verdict: read from all that.
         sd: of the differences.
-        remarks: what kept it from another verdict, and what is to be known with it; sentences without a full stop.
+        remarks: why it is no other verdict, and what to know beside it; sentences without a full stop.
     """
 
     seeds: int
@@ -189,7 +189,7 @@ def in_words(
     unit: str,
     before: Look | None = None,
 ) -> str:
-    """For people: what the interval allows, at which budget, what more would decide, and what else is to be known.
+    """The verdict as a sentence: the interval, at which budget, what more would decide it, and the remarks.
 
     Args:
         look: the look that the verdict comes from.

@@ -1,4 +1,4 @@
-"""What a tracker is told of a run: a name, its declaration, and one set of numbers per step."""
+"""What is sent of a run to a tracker: a name, its declaration, and one set of numbers per step."""
 
 import math
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Feed:
 
     @property
     def group(self) -> str:
-        """What seeds of one arm share."""
+        """The name that all seeds of an arm share."""
         return self.name.rpartition("/")[0]
 
     def config(self) -> dict[str, Any]:
@@ -65,22 +65,22 @@ class Feed:
 
         Raises: ResultError if what says so is torn.
         """
-        done = RunFolder(self.run.path, self.arm, self.run.seed).done  # anew, not as it was
+        done = RunFolder(self.run.path, self.arm, self.run.seed).done  # read anew: the run may have ended since
         if done is None:
             return None
         return {f"final.{name}": float(value) for name in _FINAL if (value := getattr(done, name)) is not None}
 
     def num_sent(self, place: str) -> int:
-        """How many rows a place was sent; one more than there are once the final numbers were, too."""
+        """How many rows were sent to a place; one more than the run has once its final numbers were sent, too."""
         count = self._sent().get(place, 0)
         return count if isinstance(count, int) and count >= 0 else 0
 
     def note_sent(self, place: str, count: int) -> None:
-        """Remember it, so that sending again sends nothing twice."""
+        """Note how many rows were sent, so that none is sent twice."""
         write_json(self.run.path / SENT, {**self._sent(), place: count})
 
     def _sent(self) -> dict[str, Any]:
-        """What the file says; nothing where it is missing or torn."""
+        """The counts in the file, by place; empty where it is missing or torn."""
         path = self.run.path / SENT
         try:
             sent = read_json(path) if path.is_file() else {}

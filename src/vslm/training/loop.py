@@ -1,6 +1,6 @@
 """The one training loop: plain torch, objects in, numbers out. Arms differ only in the objects they bring.
 
-Not for: deciding anything. What to train, how long, on what and in which precision is settled before.
+Not for: decisions. What is trained, how long, on which data and in which precision is decided before.
 """
 
 import math
@@ -37,7 +37,7 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A measure: what takes its numbers from the training, and after which steps (0: before the first)."""
+    """A measure as a function of the training, and the steps after which it is called (0: before the first)."""
 
     take: Callable[["Training"], Mapping[str, np.ndarray]]
     steps: Collection[int]
@@ -45,7 +45,7 @@ class Scheduled:
 
 @dataclass(kw_only=True)
 class Objects:
-    """What a training is made of.
+    """Everything that a training needs.
 
     Args:
         model: what text goes through.
@@ -92,8 +92,8 @@ class Objects:
 
 
 @dataclass
-class Taken:
-    """One measure at one step: its arrays by name, and where training stood."""
+class Measurement:
+    """What a measure gave at a step: its arrays by name, the seconds of training so far and the learning rate."""
 
     measure: str
     step: int
@@ -103,7 +103,7 @@ class Taken:
 
 
 class Training:
-    """A training that can be stepped, measured, stopped and gone on with."""
+    """A training that can be stepped, measured, stopped and resumed."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
@@ -113,7 +113,7 @@ class Training:
         self.first_step_seconds: float | None = None  # of this process
         self._core_seconds, self._core_steps = 0.0, 0  # of this process, without its first step
         self._compiled_before = compiled_so_far()  # in this process, by other trainings
-        self.taken: list[Taken] = []
+        self.measurements: list[Measurement] = []
         self.last_loss_nats = math.nan
         self._peaks = [group["lr"] for group in objects.optimizer.param_groups]
         self._loss_sum_T: Tensor | None = None
@@ -125,7 +125,7 @@ class Training:
 
         Raises: DivergedError at the first loss, in training or in evaluation, or gradient that is not finite.
         """
-        if self.step == 0 and not self.taken:
+        if self.step == 0 and not self.measurements:
             self._measure()
         while self.step < self.objects.num_steps:
             start, core_start = time.perf_counter(), time.process_time()
@@ -143,8 +143,8 @@ class Training:
 
     @property
     def step_core_seconds(self) -> float | None:
-        """Of a core, on average, for a step of this process but its first: what other work on the machine does not
-        lengthen. None before the second step.
+        """Core seconds of a step, the mean over this process without its first: other work on the machine does not
+        lengthen them. None before the second step.
         """
         return self._core_seconds / self._core_steps if self._core_steps else None
 
@@ -192,8 +192,8 @@ class Training:
             self.last_loss_nats = float(sum_T.sum() / weight_T.sum())
 
     def take_train_losses(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The mean loss at each position since this was asked before, and the sums of the weights where targets count
-        differently; None where no step was taken since.
+        """The mean loss at each position since the last call, and the sums of the weights where targets count
+        differently; None without a step since then.
         """
         sum_T, weight_T, num_windows = self._loss_sum_T, self._weight_sum_T, self._num_windows
         self._loss_sum_T, self._weight_sum_T, self._num_windows = None, None, 0
@@ -204,7 +204,7 @@ class Training:
         return (sum_T / weight_T).cpu().numpy(), weight_T.cpu().numpy()
 
     def _measure(self) -> None:
-        """Take the measures of this step, under the averaged weights if there are any."""
+        """Call the measures that are due at this step, with the averaged weights if there are any."""
         o = self.objects
         due = {name: measure for name, measure in o.measures.items() if self.step in measure.steps}
         start = time.perf_counter()
@@ -213,7 +213,7 @@ class Training:
             with averaged(o.average):
                 for name, measure in due.items():
                     values = dict(measure.take(self))
-                    self.taken.append(Taken(name, self.step, values, self.seconds, learning_rate))
+                    self.measurements.append(Measurement(name, self.step, values, self.seconds, learning_rate))
         self.worked_seconds += time.perf_counter() - start
 
     def evaluate(self, windows_NT1: np.ndarray, batch_windows: int) -> np.ndarray:
@@ -240,7 +240,7 @@ class Training:
         return np.concatenate(losses)
 
     def checkpoint(self) -> Checkpoint:
-        """Everything needed to go on from here and end with the same bits."""
+        """Everything needed to resume from here and end with the same bits."""
         o = self.objects
         tensors = {f"model.{name}": tensor for name, tensor in model_tensors(o.weights).items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in optimizer_tensors(o.optimizer).items()}
@@ -255,8 +255,8 @@ class Training:
             tensors["weight_sum"] = self._weight_sum_T
         if o.noted is not None:
             tensors |= {f"noted.{name}": tensor for name, tensor in o.noted.tensors().items()}
-        by_measure: dict[str, list[Taken]] = {}
-        for taken in self.taken:
+        by_measure: dict[str, list[Measurement]] = {}
+        for taken in self.measurements:
             by_measure.setdefault(taken.measure, []).append(taken)
         for measure, found in by_measure.items():
             for name in found[0].values:
@@ -276,7 +276,7 @@ class Training:
         return Checkpoint(self.step, tensors, plain)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Stand where `checkpoint` stood."""
+        """Take over weights, optimizer, random state and measurements of a checkpoint."""
         o = self.objects
         part = {
             head: {name[len(head) + 1 :]: t for name, t in checkpoint.tensors.items() if name.startswith(f"{head}.")}
@@ -297,10 +297,10 @@ class Training:
         self._loss_sum_T, self._weight_sum_T = (None if sum_T is None else sum_T.to(o.device) for sum_T in sums)
         self._num_windows = checkpoint.plain["num_windows"]
         self.step, self.seconds = checkpoint.step, checkpoint.plain["seconds"]
-        self.taken = _taken_of(checkpoint, next(iter(o.measures), ""))
+        self.measurements = _taken_of(checkpoint, next(iter(o.measures), ""))
 
 
-def _taken_of(checkpoint: Checkpoint, losses: str) -> list[Taken]:
+def _taken_of(checkpoint: Checkpoint, losses: str) -> list[Measurement]:
     """What a checkpoint holds of measures.
 
     Args:
@@ -315,7 +315,7 @@ def _taken_of(checkpoint: Checkpoint, losses: str) -> list[Taken]:
         arrays = {name[len(head) :]: t for name, t in checkpoint.tensors.items() if name.startswith(head)}
         for i, (step, seconds, learning_rate) in enumerate(rows):
             values = {name: tensor[i].numpy() for name, tensor in arrays.items()}
-            found.append(Taken(measure, step, values, seconds, learning_rate))
+            found.append(Measurement(measure, step, values, seconds, learning_rate))
     return found
 
 
@@ -328,16 +328,16 @@ _NAMES_BEFORE = {
 """Name of an array of the losses -> its name in a checkpoint from before they were a measure."""
 
 
-def _losses_before(checkpoint: Checkpoint, losses: str) -> Iterator[Taken]:
+def _losses_before(checkpoint: Checkpoint, losses: str) -> Iterator[Measurement]:
     for i, (step, seconds, learning_rate) in enumerate(checkpoint.plain.get("looks", ())):
         values = {
             name: checkpoint.tensors[f"looks.{before}"][i].numpy()
             for name, before in _NAMES_BEFORE.items()
             if f"looks.{before}" in checkpoint.tensors
         }
-        yield Taken(losses, step, values, seconds, learning_rate)
+        yield Measurement(losses, step, values, seconds, learning_rate)
 
 
-def _taken_before(checkpoint: Checkpoint, taken: list[Any]) -> Iterator[Taken]:
+def _taken_before(checkpoint: Checkpoint, taken: list[Any]) -> Iterator[Measurement]:
     for i, (measure, step, names) in enumerate(taken):
-        yield Taken(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})
+        yield Measurement(measure, step, {name: checkpoint.tensors[f"taken.{i}.{name}"].numpy() for name in names})

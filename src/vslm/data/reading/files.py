@@ -138,7 +138,7 @@ def _json_form(text: Pieces, ending: str, field: str) -> str:
     form = records.layout(text.head, declared=ending in _JSON_BY_NAME, field=field)
     if not form and not text.is_one and records.goes_on(text.head):
         form = records.layout(text.joined(), declared=ending in _JSON_BY_NAME, field=field)
-    # A file that is named as one of records must be one: what is none is said, line by line, and not read as text.
+    # A file that is named as one of records must be one: lines that are no records are reported, and not read as text.
     return form or ("JSON lines" if ending in _JSON_BY_NAME and not text.is_blank else "")
 
 

@@ -7,7 +7,7 @@
     commonest value    the one that stands in the context most often
 
 The first two of these shortcuts must end at chance (of S6 the answer is always "unknown"). The others use the context,
-so they are no leak; what they get is a bound on what looks like reading and is none. If the place of a fact told
+so they are no leak; what they get is a bound on what looks like reading and is not. If the place of a fact told
 whether it is asked for, the first value or the last one would get more than the other.
 """
 

@@ -219,7 +219,7 @@ def story_row(story: Story) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a shard. Raises: DataError naming the line that is none."""
+    """The rows of a shard. Raises: DataError for a line that is no row."""
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:

@@ -196,7 +196,7 @@ def follow(
 
 @contextlib.contextmanager
 def seen_from_the_model(where: str) -> Iterator[None]:
-    """Inside, an error of a part is told where that part stands."""
+    """Inside, an error of a part gets the place of that part."""
     try:
         yield
     except SpecError as error:

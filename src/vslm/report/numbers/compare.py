@@ -105,7 +105,7 @@ def compare(sides: Sequence[Side], measure: str | None = None) -> Comparison:
         measure: the final number, "val_loss", "val_bpb" or "recall.accuracy"; None: what all their studies are judged
             by, if that is a number of a measure; else nats per token where all have the same tokenizer, and bits per
             byte where they have not.
-    Raises: SpecError for a name that is none, or a number that no run has.
+    Raises: SpecError for an unknown name, and for a number that no run has.
     """
     number = _number(sides, measure)
     sides = [side.having(number) for side in sides]

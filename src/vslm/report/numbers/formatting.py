@@ -105,7 +105,7 @@ def ends(interval: Any) -> tuple[float | None, float | None]:
 
 
 def seeds(numbers: Iterable[Any]) -> str:
-    """Seeds, runs of them joined; what is no whole number is none.
+    """Seeds, runs of them joined; what is no whole number is left out.
 
     >>> seeds([0, 1, 2, 5]), seeds([3]), seeds([]), seeds([1, {}, "2", None])
     ('0-2, 5', '3', 'none', '1')
@@ -140,7 +140,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether this is a finite number that can be shown; True and False are none, and neither is one beyond all sizes.
+    """Whether this is a finite number that can be shown; not so True, False and one beyond all floats.
 
     >>> is_number(0.5), is_number(float("nan")), is_number(10**400), is_number(1e200), is_number(True)
     (True, False, False, False, False)

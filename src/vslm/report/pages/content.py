@@ -210,7 +210,7 @@ def early(study: StudyRecord, verdict: Verdict) -> str | None:
 
 
 def _equality(study: StudyRecord) -> str:
-    """What the study promises that its arms have equal, and the arms that are let off it with how far off they are."""
+    """What is equal in all arms, and the arms that are declared unequal, each with its difference in percent."""
     key, words = _SIZES.get(str(study.equal), ("", str(study.equal)))
     base = getattr(study.arms.get(study.baseline), key, None)
     off = []
@@ -246,7 +246,7 @@ def screening(study: StudyRecord) -> dict[str, Any] | None:
 
 
 def race(study: StudyRecord) -> dict[str, Any] | None:
-    """Who was dropped from a race, the first first, and who led it after which seeds; None for a study without one."""
+    """The arms that a race dropped, in that order, and the leader after each number of seeds; None without a race."""
     found = study.racing
     if found is None:
         return None
@@ -276,7 +276,7 @@ def race(study: StudyRecord) -> dict[str, Any] | None:
 
 
 def _leaders(racing: RacingRecord) -> list[tuple[str, str]]:
-    """After how many seeds who was ahead, with what follows one another joined."""
+    """(numbers of seeds, arm that led after them); neighbors with the same leader are joined."""
     found: list[tuple[str, list[int]]] = []
     for one in racing.standings:
         if one.leader and found and found[-1][0] == one.leader:
@@ -380,7 +380,7 @@ def with_interval(runs: list[Run], key: str) -> dict[str, str] | None:
 
 
 def final_with_interval(runs: list[Run], primary: PrimaryNumber) -> dict[str, str] | None:
-    """The same of a number that a measure recorded."""
+    """The same for a number that a measure recorded."""
     return _in_words(np.array([x for run in runs if (x := primary.last_in(run.arrays)) is not None], dtype=float))
 
 
@@ -456,7 +456,7 @@ def sample_of(name: str, runs: list[Run]) -> dict[str, Any]:
 
 
 def machines(runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """Environments that differ by more than their seeds, each with the runs made there."""
+    """Environments (machine, versions, settings) without repeats, each with its runs."""
     groups: dict[str, dict[str, Any]] = {}
     for run in (run for arm in runs.values() for run in arm if run.environment):
         shared = {key: value for key, value in run.environment.items() if not key.endswith("_seed")}

@@ -97,6 +97,22 @@ def test_who_knows_answers_from_the_weights_alone(corpus: Corpus) -> None:
     assert found["bits_stored"] == 0  # it says nothing where there is no question
 
 
+def test_who_picks_any_value_of_the_kind_does_not_match_names(corpus: Corpus) -> None:
+    """It is far above a guess, and `context_matching` is about 0; who reads is at 1."""
+
+    def any_of_kind(context: str, question: str) -> str:
+        kind = parse_question(question).relations[-1].kind
+        values = [fact.value for fact in parse_context(context) if fact.relation.kind == kind]
+        return values[len(question) % len(values)] if values else "unknown"
+
+    measure = replace(MEASURE, splits=("S4",), types=("one_hop",), num_examples=199)
+    picks, reads = (taken(corpus, answer, measure) for answer in (any_of_kind, from_context))
+    assert picks["context_reading"] > 0.3
+    assert abs(picks["context_matching"]) < 0.12
+    assert picks["picked_s4"] == reads["picked_s4"] == pytest.approx(float(picks["accuracy_s4"]), abs=0.07)
+    assert reads["context_matching"] == 1
+
+
 def test_who_says_anything_is_measured_by_hand(corpus: Corpus) -> None:
     """The same answer to everything: right as often as it stands there, and the loss is that of an even guess."""
     value = "bastad"

@@ -43,6 +43,8 @@ class AnswerAccuracy(Measure):
         context_reading         acc'(S4)                       open book, fresh worlds
         separation              acc'(S4) (1 - acc'(S1))        both cut to 0 to 1
         gap                     acc'(S4) - acc'(S1)
+        context_matching        (acc(S4) - picked) / (1 - picked); picked_s4 = picked: right by who picks any value of
+                                the context of the kind that is asked for, whomever it is of
         through_context         acc(S3) - acc(S4)              weights that are read through the context
         follows_context         share of S5 that is answered by the context
         memorization_ratio      n_v / (n_v + n_v') of S5       answers by the fixed world among those by either
@@ -210,15 +212,19 @@ class AnswerAccuracyEvaluator(Evaluator):
         split_N = np.array([JUDGED_SPLITS.index(self._asked[place].split) for place in main], dtype=np.int64)
         type_N = np.array([QUESTION_TYPES.index(self._asked[place].type) for place in main], dtype=np.int64)
         hops_N = np.array([self._asked[place].hops - 1 for place in main], dtype=np.int64)
-        chance_N = np.array([self._asked[place].chance for place in main])
+        chance_N, picked_N = (
+            np.array([getattr(self._asked[place], name) for place in main]) for name in ("chance", "picked")
+        )
         right_N, nats_N = right[main].astype(np.float64), nats[main]
 
         def mean(values_N: np.ndarray, among_N: np.ndarray, size: int) -> np.ndarray:
             weights, sums = (np.bincount(among_N, weights=w, minlength=size) for w in (None, values_N))
             return np.divide(sums, weights, out=np.full(size, np.nan), where=weights > 0)
 
-        accuracy_P, chance_P, nats_P = (mean(values, split_N, count) for values in (right_N, chance_N, nats_N))
-        above_P = (accuracy_P - chance_P) / (1 - chance_P)
+        accuracy_P, chance_P, picked_P, nats_P = (
+            mean(values, split_N, count) for values in (right_N, chance_N, picked_N, nats_N)
+        )
+        above_P, matching_P = ((accuracy_P - zero_P) / (1 - zero_P) for zero_P in (chance_P, picked_P))
         by_type = mean(right_N, split_N * len(QUESTION_TYPES) + type_N, count * len(QUESTION_TYPES))
         by_hops = mean(right_N, split_N * _MOST_HOPS + hops_N, count * _MOST_HOPS)
         left_out = [JUDGED_SPLITS.index(one.split) for one in self._left_out]
@@ -232,11 +238,14 @@ class AnswerAccuracyEvaluator(Evaluator):
             "context_reading": float(above_P[s4]),
             "separation": float(reads * (1 - knows)),
             "gap": float(above_P[s4] - above_P[s1]),
+            "context_matching": float(matching_P[s4]),
+            "picked_s4": float(picked_P[s4]),
             "through_context": float(accuracy_P[s3] - accuracy_P[s4]),
         }
         return numbers, {
             "accuracy_P": accuracy_P,
             "chance_P": chance_P,
+            "picked_P": picked_P,
             "nats_P": nats_P,
             "num_examples_P": np.bincount(split_N, minlength=count),
             "num_left_out_P": np.bincount(np.array(left_out, dtype=np.int64), minlength=count),

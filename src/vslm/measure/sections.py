@@ -192,11 +192,15 @@ ANSWERS = Declared(
         "reading in S4; S2 must be at chance, since nobody can know a fresh world without its facts. Where S3 is above "
         "S4, weights are read through the context; in S5 the two contradict each other, and in S6 the facts that would "
         "answer are left out. S7 to S12 are fresh worlds with other distractors, long contexts, other sentences, other "
-        "names, other chains, no names. Chance is that of a guess by who reads the question alone.",
+        "names, other chains, no names. Chance is that of a guess by who reads the question alone; by kind is "
+        "right who picks any value of the context that is of the kind asked for: reading begins above it.",
     ),
     arrays={
         "accuracy_P": Array(axes=(_SPLITS,), unit=_SHARE, title="answered right", button="right", from_zero=True),
         "chance_P": Array(axes=(_SPLITS,), unit=_SHARE, title="right by a guess", button="chance", from_zero=True),
+        "picked_P": Array(
+            axes=(_SPLITS,), unit=_SHARE, title="right by kind, whomever it is of", button="by kind", from_zero=True
+        ),
         "nats_P": Array(axes=(_SPLITS,), unit="nats", title="loss of the answer", button="loss", from_zero=True),
         "accuracy_PQ": Array(axes=(_SPLITS, _ASKED), unit=_SHARE, title="answered right by type", button="by type"),
     },
@@ -211,6 +215,8 @@ ANSWERS = Declared(
         "context_reading": _share("above chance, open book, fresh worlds", is_better=True),
         "separation": _share("reading without knowing: S4 (1 - S1), above chance", is_better=True),
         "gap": _share("above chance, open book less closed book", is_better=True),
+        "context_matching": _share("above any value of the kind asked for, open book, fresh worlds", is_better=True),
+        "picked_s4": _share("right in S4 by any value of the kind asked for", is_better=None),
         "through_context": _share("weights read through the context: S3 less S4", is_better=False),
         "follows_context": _share("answered by a context counter to the fixed world", is_better=True),
         "memorization_ratio": Number(

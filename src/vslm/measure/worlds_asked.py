@@ -20,6 +20,7 @@ class Question(NamedTuple):
     Args:
         split: it is of.
         type, hops, chance: of the question.
+        picked: right by who picks any value of the context that is of the kind asked for: see `picked`.
         role: "answer", the one that is right; "memory", that of the fixed world; "hop", a fact of a chain alone.
         example: number of the example it belongs to, among all.
         copied: first tokens of the values of the context, of which S6 tells whether one is said.
@@ -31,6 +32,7 @@ class Question(NamedTuple):
     type: QuestionType
     hops: int
     chance: float
+    picked: float
     role: str
     example: int
     copied: frozenset[int]
@@ -58,8 +60,9 @@ def questions_of(split: str, example: Example, asker: Asker, tokenizer: FittedTo
         text = f"{before}{answer}."
         ids, is_answer = tokens_of(text, (len(before) - 1, len(text)), tokenizer)
         number, chance = example.draw_seed, example.chance
-        return Question(split, example.type, hops, chance, role, number, copied, ids, is_answer)
+        return Question(split, example.type, hops, chance, by_kind, role, number, copied, ids, is_answer)
 
+    by_kind = picked(example)
     before = example.text[: example.answer_span[0]]
     yield made(before, example.answer, "answer", example.hops)
     if split in ("S5", "S6"):
@@ -70,6 +73,21 @@ def questions_of(split: str, example: Example, asker: Asker, tokenizer: FittedTo
             question, answer = asker.about(example.facts[place], take)
             before = f"{example.text[: example.context_span[1]]} {QUESTION} {question} {ANSWER} "
             yield made(before, answer, "hop", 1)
+
+
+def picked(example: Example) -> float:
+    """How often who picks any value of the context that is of the kind asked for is right: any city where one is asked
+    for, whoever lives there. Reads what is asked for and not of whom; at least a guess.
+    """
+    query, facts = example.asked.query, example.facts if example.value_spans else []
+    if query.kind not in ("lookup", "inverse"):
+        return example.chance
+    asked = query.relations[-1]
+    if query.kind == "lookup":
+        of_kind = [fact.value for fact in facts if fact.relation.kind == asked.kind]
+    else:
+        of_kind = [fact.subject for fact in facts if fact.relation == asked]
+    return max(example.chance, of_kind.count(example.answer) / len(of_kind) if of_kind else 0.0)
 
 
 def facts_asked(

@@ -29,6 +29,7 @@ COMMANDS = [
     ("ls", LONG),
     ("ls", "corpus.txt/deeper"),
     ("sample", LONG),
+    ("route", LONG, "--adapter", "other"),
     ("measure", LONG, "TokenView"),
     ("pack", LONG),
     ("compare", LONG, "other"),

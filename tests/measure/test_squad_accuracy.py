@@ -1,6 +1,8 @@
 """Answers to questions about paragraphs, of models whose answers are known."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,13 +140,45 @@ def test_questions_are_those_of_the_split(corpus: Corpus) -> None:
     assert not questions[0] & questions[1]
 
 
-def test_what_cannot_be_asked_is_said(corpus: Corpus) -> None:
-    """Counts, other data, one paragraph alone."""
+def test_questions_of_another_file_are_the_same_for_all(corpus: Corpus, tmp_path: Path) -> None:
+    """Spread over it, the best of several answers counts, long ones are left out and counted; a run that chooses is
+    asked others.
+    """
+    given = articles()
+    for article in given:
+        for paragraph in article["paragraphs"]:
+            for asked in paragraph["qas"]:
+                asked["answers"].append({"text": asked["answers"][0]["text"] + " maybe"})
+    given[0]["paragraphs"][0]["context"] += " Many words." * 30
+    (tmp_path / "dev.json").write_text(json.dumps({"data": given}), encoding="utf-8")
+    measure = SquadAccuracy(path=str(tmp_path / "dev.json"), num_examples=10)
+    assert measure.asks_its_own
+    assert not SquadAccuracy().asks_its_own
+    model = Answering(corpus, lambda *a: f"{read(*a)} maybe")
+    found = taken(corpus, model, measure)
+    assert found["exact_match"] == found["f1"] == 1
+    assert (found["num_questions"], found["num_left_out"]) == (9, 1)
+    first = {text.partition(" <q> ")[2] for text in model.asked}
+    assert len({question.split()[4] for question in first}) > 6  # articles
+    chooses = Answering(corpus, read)
+    taken(Corpus(corpus.folder, corpus.meta, "select"), chooses, measure)
+    assert not first & {text.partition(" <q> ")[2] for text in chooses.asked}
+    with pytest.raises(DataError, match="140 questions; 200 are needed where something is chosen"):
+        taken(Corpus(corpus.folder, corpus.meta, "select"), chooses, dataclasses.replace(measure, num_examples=100))
+
+
+def test_what_cannot_be_asked_is_said(corpus: Corpus, tmp_path: Path) -> None:
+    """Counts, other data, one paragraph alone, a file that is not there or is none."""
     model = uniform(depth=1, width=12, heads=2, context_tokens=CONTEXT_TOKENS)
     SquadAccuracy().check_fits(model=model, source=Squad(path="x"))
     with pytest.raises(SpecError, match="most_tokens: found 0"):
         SquadAccuracy(most_tokens=0)
     with pytest.raises(SpecError, match="SquadAccuracy with data=AssociativeRecall"):
         SquadAccuracy().check_fits(model=model, source=AssociativeRecall())
+    with pytest.raises(DataError, match="nowhere"):
+        SquadAccuracy(path=str(tmp_path / "nowhere.json")).check_fits(model=model, source=Squad(path="x"))
+    (tmp_path / "none.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError, match="data: found list"):
+        taken(corpus, Answering(corpus, read), SquadAccuracy(path=str(tmp_path / "none.json")))
     with pytest.raises(DataError, match="no other paragraph fits to"):
         taken(corpus, Answering(corpus, read), SquadAccuracy(num_examples=1))

@@ -2,7 +2,7 @@
 
 command_line.py   every command, and what is said when one cannot go on
 studies.py        run, plan, rematch, train, noise
-models.py         sample, measure, prompts
+models.py         sample, route, measure, prompts
 reading.py        report, ls, compare, serve, send, merge, pack
 data.py           data show, data prepare, data ls
 store.py          store build, store search, store recall

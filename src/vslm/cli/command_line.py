@@ -45,6 +45,7 @@ for _command_function in (
     reading.send,
     reading.serve,
     models.sample,
+    models.route,
     models.measure,
     models.prompts,
     studies.noise,

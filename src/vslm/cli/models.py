@@ -20,6 +20,7 @@ def sample(
     top_k: Count | None = None,
     seed: Count = 0,
     adapter: Adapters = (),
+    route: RetrieverName | None = None,
     store: Path | None = None,
     retriever: RetrieverName = "bm25",
     passages: Count = 2,
@@ -42,6 +43,8 @@ def sample(
         seed: Of the draws: the same seed writes the same text.
         adapter: The folder of a run that trained an adapter (Experiment(adapter=...)) beside these weights. May be
             repeated: several act together.
+        route: Put on one of them alone: the one that was trained on what is most like the prompt, by shared words, by
+            the states of the model without any of them, or at random.
         store: A store (vslm store build): passages that are found in it for the prompt stand in front of it, and are
             printed.
         retriever: How they are found: by shared words, by the states of the model that writes, or at random.
@@ -53,7 +56,7 @@ def sample(
     from vslm.after.sampling import Draws, converse, open_run
 
     draws = Draws(tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
-    writer = open_run(folder, draws, adapters=adapter, trust=trust)
+    writer = opened = open_run(folder, draws, adapters=() if route else adapter, trust=trust)
     if writer.run.path.resolve() != folder.resolve():
         print(f"vslm: {writer.run.path} writes", file=sys.stderr)
     if store is not None:
@@ -63,6 +66,10 @@ def sample(
         writer = with_store(writer, asked, _said_between)
     elif every is not None or when_uncertain is not None:
         raise SpecError("--store", "not given", "--every and --when-uncertain load from a store", "name one")
+    if route is not None:
+        from vslm.after.routing import with_route
+
+        writer = with_route(opened, adapter, route, _said_between, inner=writer, trust=trust)
     if interactive:
         converse(writer)
         return
@@ -79,6 +86,41 @@ def _said_between(words: str) -> None:
     """What is loaded, on a line of its own beside the text."""
     sys.stdout.flush()
     print(f"{chr(10) if words.startswith('after') else ''}vslm: {words}", file=sys.stderr, flush=True)
+
+
+def route(
+    folder: Path,
+    /,
+    *,
+    adapter: Adapters = (),
+    by: RetrieverName = "bm25",
+    questions: Count = 200,
+    json_: Json = False,
+    trust: Flag = False,
+) -> None:
+    """Ask about parts of a fixed world with the adapter of each part, with the one that a router chooses, and without.
+
+    Args:
+        folder: Of the run whose model it is.
+        adapter: The folder of a run that trained an adapter beside it on Worlds(world="fixed", some=SomeFacts(...)).
+            Repeated, once for each part.
+        by: How the router compares a question with what each was trained on: by shared words, by the states of the
+            model without any adapter, or at random.
+        questions: About each part, each about one fact.
+        json_: Print JSON and nothing else.
+        trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
+    """
+    from vslm.after.routed_answers import routed_answers
+
+    found = routed_answers(folder, adapter, by=by, questions=questions, trust=trust)
+    if json_:
+        print_json(found)
+        return
+    print("right with: its own adapter, the one that is chosen, another, none; how often the right one is chosen;")
+    print("bits of its facts with its own adapter, and per parameter of that")
+    for name, row in [*found["adapters"].items(), ("mean", found["mean"])]:
+        shares = "  ".join(f"{row[key]:5.2f}" for key in ("right", "routed", "another", "none", "router"))
+        print(f"{shares}  {row['bits']:8.1f}  {row['bits_per_parameter']:.4f}  {name}")
 
 
 def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:

@@ -5,6 +5,7 @@ import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from vslm.core.bounds import Some
 from vslm.core.errors import DataError, SpecError
 from vslm.data.corpus import Corpus
+from vslm.data.reading.folders import listing
 from vslm.data.sources.source import Source
-from vslm.data.sources.squad import Squad
+from vslm.data.sources.squad import Squad, read_squad
 from vslm.data.tokenizers import FittedTokenizer
 from vslm.measure.answer_accuracy import answers_of_rows
 from vslm.measure.declared import Array, Axis, Number, Shown
@@ -42,33 +44,37 @@ class SquadAccuracy(Measure):
         F1            2 p r / (p + r) over their words as bags: p = shared / in the answer, r = shared / in the truth
 
     Normalized: small letters, without punctuation, without "a", "an", "the", single spaces, as in the evaluation of
-    SQuAD. The answer is what greedy decoding writes up to the end of the line, `most_tokens` at most. Each question of
-    the evaluated split, the first `num_examples` of them, is asked as it stands there, with the paragraph of another
-    question that shares none with it ("shuffled"), and with none. What is right without the paragraph is known or
-    guessed; only the rest is reading.
+    SQuAD. The answer is what greedy decoding writes up to the end of the line, `most_tokens` at most. Each question is
+    asked with its own paragraph, with that of another question ("shuffled"), and with none. What is right without the
+    paragraph is known or guessed; only the rest is reading.
+
+    Questions are the first `num_examples` of the evaluated split, as they stand there, with the one answer that the
+    corpus has. With `path` they are those of another file, as many, spread over it, and an answer is as good as it is
+    against the best of the answers given there. Then arms whose corpora differ are asked the same, and may be judged by
+    it; without `path` they may not, since splits are by the text of an example, its paragraph among it.
 
     Paper: SQuAD: 100,000+ Questions for Machine Comprehension of Text, Rajpurkar et al., 2016,
-    https://arxiv.org/abs/1606.05250, section 6.1. We differ: truth is the first answer of a question alone, so numbers
-    are below those that are the best over three.
+    https://arxiv.org/abs/1606.05250, section 6.1. We differ: without `path` truth is the first answer alone.
     Cost: 3 x num_examples times the example's tokens, and as many again as are written; one question at a time.
 
     Args:
-        num_examples: questions.
+        path: of a file in the format of SQuAD whose questions are asked; None: those of the corpus.
+        num_examples: questions; of a file at most, since those that the context does not hold are left out and counted.
         most_tokens: of an answer.
         num_evaluations: 1 at the end alone; 2 or more at log-spaced steps, both ends among them.
     Numbers and arrays: `exact_match`, `f1` with the question's own paragraph (that of the corpus), the same with the
         ending `_shuffled` and `_none`; `nats`, the loss of the true answer with the line end behind it, summed over its
         tokens; `exact_match_W`, `f1_W` and `nats_W` of all three.
-    Raises: SpecError for other data; DataError where the split holds no question, or no paragraph for a control.
+    Raises: SpecError for other data; DataError for a file that is not there or is none, and where there is no question
+        that fits, or no paragraph for a control.
     """
 
     recorded_as: ClassVar[str] = "squad"
-    asks_its_own: ClassVar[bool] = False
     shown: ClassVar[Shown | None] = Shown(
         title="What is answered about paragraphs",
         short="SQuAD",
-        read="Questions of the validation split, answered by greedy decoding: with their own paragraph, with that of "
-        "another question, and with none. Exact match and F1 are those of SQuAD, against the first answer alone. "
+        read="Questions answered by greedy decoding: with their own paragraph, with that of "
+        "another question, and with none. Exact match and F1 are those of SQuAD. "
         "What is right with another paragraph or with none is known or guessed, and not read.",
     )
     arrays: ClassVar[Mapping[str, Array]] = {
@@ -87,7 +93,9 @@ class SquadAccuracy(Measure):
         "f1_none": Number(unit="F1", higher_is_better=True, title="words shared, without a paragraph"),
         "nats": Number(unit="nats per answer", higher_is_better=False, title="loss of the true answer"),
         "num_questions": Number(unit="questions", higher_is_better=None, title="questions asked"),
+        "num_left_out": Number(unit="questions", higher_is_better=None, title="questions too long for the context"),
     }
+    path: str | None = None
     num_examples: Some = 100
     most_tokens: Some = 24
     num_evaluations: Some = 1
@@ -98,6 +106,11 @@ class SquadAccuracy(Measure):
             if getattr(self, name) < 1:
                 raise SpecError(name, f"found {getattr(self, name)}", "1 or more is needed")
 
+    @property
+    def asks_its_own(self) -> bool:  # type: ignore[override]
+        """Of a file it does."""
+        return self.path is not None
+
     def steps(self, num_steps: int) -> list[int]:
         """The end, or log-spaced steps."""
         return log_spaced_steps(num_steps, self.num_evaluations)
@@ -105,6 +118,8 @@ class SquadAccuracy(Measure):
     def check_fits(self, *, model: Model, source: Source) -> None:
         """Questions are those of `Squad`, or of what wraps it."""
         del model
+        if self.path is not None:
+            _file_of(self.path)
         while (inner := getattr(source, "source", None)) is not None:
             source = inner
         if not isinstance(source, Squad):
@@ -113,17 +128,44 @@ class SquadAccuracy(Measure):
 
     def build(self, *, model: LanguageModel, corpus: Corpus, context_tokens: int) -> Evaluator:
         del model
-        asked = list(_questions(corpus, self.num_examples))
+        tokenizer, num_left_out = corpus.tokenizer, 0
+        if self.path is None:
+            asked = list(_questions(corpus, self.num_examples))
+        else:
+            chosen = _of_file(self.path, self.num_examples, is_choosing=corpus.evaluated_split == "select")
+            asked = [one for one in chosen if len(one.row(one.paragraph, tokenizer).ids) <= context_tokens]
+            num_left_out = len(chosen) - len(asked)
         if not asked:
-            found = f"no question stands in {corpus.evaluated_split}"
-            raise DataError("measures.squad", found, "questions of Squad are needed", "give a longer file")
-        tokenizer = corpus.tokenizer
+            found = f"no question of {self.path or corpus.evaluated_split} fits into {context_tokens} tokens"
+            raise DataError("measures.squad", found, "questions with their paragraphs are needed", "give others")
         rows = {
             "own": [one.row(one.paragraph, tokenizer) for one in asked],
             "shuffled": [_with_another(asked, n, tokenizer, context_tokens) for n in range(len(asked))],
             "none": [one.row("", tokenizer) for one in asked],
         }
-        return SquadAccuracyEvaluator(rows, [one.answer for one in asked], tokenizer, self.most_tokens)
+        truths = [one.answers for one in asked]
+        return SquadAccuracyEvaluator(rows, truths, tokenizer, self.most_tokens, num_left_out=num_left_out)
+
+
+def _file_of(path: str) -> Path:
+    """The one file. Raises: DataError where there is none, or several."""
+    files = listing(path).files
+    if len(files) != 1:
+        raise DataError(path, f"found {len(files)} files", "one in the format of SQuAD is needed", "name it")
+    return files[0].file
+
+
+def _of_file(path: str, most: int, *, is_choosing: bool) -> "list[_Asked]":
+    """Questions spread evenly over a file; a run that chooses is asked those half a step further on."""
+    found = [one for one in read_squad(_file_of(path)) if one.answers]
+    step = max(1.0, len(found) / most)
+    places = [int((n + 0.5 * is_choosing) * step) for n in range(min(most, len(found)))]
+    if is_choosing and step < 2:  # they would be asked again
+        raise DataError(path, f"{len(found):,} questions", f"{2 * most:,} are needed where something is chosen", "")
+    return [
+        _Asked(" ".join(one.paragraph.split()), " ".join(one.question.split()), tuple(map(str.strip, one.answers)))
+        for one in (found[place] for place in places if place < len(found))
+    ]
 
 
 class _Row(NamedTuple):
@@ -134,16 +176,16 @@ class _Row(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """A question, the paragraph that stands in front of it, and the answer."""
+    """A question, the paragraph that stands in front of it, and what is right."""
 
     paragraph: str
     question: str
-    answer: str
+    answers: tuple[str, ...]
 
     def row(self, paragraph: str, tokenizer: FittedTokenizer) -> _Row:
         """With a paragraph in front, or none."""
         prompt = f"{_CTX}{f' {paragraph}' if paragraph else ''}{_QUESTION}{self.question}{_ANSWER}"
-        ids = tokenizer.encode(f"{prompt} {self.answer}\n")
+        ids = tokenizer.encode(f"{prompt} {self.answers[0]}\n")
         return _Row(ids, len(tokenizer.encode(prompt)))
 
 
@@ -164,14 +206,14 @@ def _read(text: str) -> _Asked | None:
     """A document of `Squad` as its parts; None for another text.
 
     >>> _read("<ctx> Ann came. <q> Who came? <a> Ann\\n")
-    _Asked(paragraph='Ann came.', question='Who came?', answer='Ann')
+    _Asked(paragraph='Ann came.', question='Who came?', answers=('Ann',))
     >>> _read("Ann came.")
     """
     before, mark, answer = text.rpartition(_ANSWER)
     context, has_question, question = before.rpartition(_QUESTION)
     if not mark or not has_question or not context.startswith(_CTX):
         return None
-    return _Asked(context.removeprefix(_CTX).strip(), question, answer.strip())
+    return _Asked(context.removeprefix(_CTX).strip(), question, (answer.strip(),))
 
 
 def _with_another(asked: Sequence[_Asked], number: int, tokenizer: FittedTokenizer, context_tokens: int) -> _Row:
@@ -197,7 +239,7 @@ class SquadAccuracyEvaluator(Evaluator):
 
     Args:
         rows: of every question, by `WAYS`.
-        truths: the answers.
+        truths: the answers that are right, of each.
         tokenizer: of the corpus.
         most_tokens: of an answer.
     """
@@ -205,21 +247,29 @@ class SquadAccuracyEvaluator(Evaluator):
     def __init__(
         self,
         rows: Mapping[str, Sequence[_Row]],
-        truths: Sequence[str],
+        truths: Sequence[Sequence[str]],
         tokenizer: FittedTokenizer,
         most_tokens: int,
+        *,
+        num_left_out: int,
     ) -> None:
         self._rows, self._truths = rows, truths
-        self._tokenizer, self._most_tokens = tokenizer, most_tokens
+        self._tokenizer, self._most_tokens, self._num_left_out = tokenizer, most_tokens, num_left_out
 
     def take(self, model: LanguageModel) -> dict[str, np.ndarray | float]:
         """Means over questions."""
         said = {way: [self._answer(model, ids[:before]) for ids, before in self._rows[way]] for way in WAYS}
         pairs = {way: list(zip(said[way], self._truths, strict=True)) for way in WAYS}
-        exact_W = np.array([np.mean([exact_match(*pair) for pair in pairs[way]]) for way in WAYS])
-        f1_W = np.array([np.mean([f1(*pair) for pair in pairs[way]]) for way in WAYS])
+        exact_W, f1_W = (
+            np.array([np.mean([max(score(one, truth) for truth in truths) for one, truths in pairs[w]]) for w in WAYS])
+            for score in (exact_match, f1)
+        )
         nats_W = np.array([self._nats(model, self._rows[way]) for way in WAYS])
-        numbers = {"num_questions": float(len(self._truths)), "nats": float(nats_W[0])}
+        numbers = {
+            "num_questions": float(len(self._truths)),
+            "num_left_out": float(self._num_left_out),
+            "nats": float(nats_W[0]),
+        }
         for place, ending in enumerate(("", "_shuffled", "_none")):
             numbers |= {f"exact_match{ending}": float(exact_W[place]), f"f1{ending}": float(f1_W[place])}
         return numbers | {"exact_match_W": exact_W, "f1_W": f1_W, "nats_W": nats_W}

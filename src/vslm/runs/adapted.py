@@ -9,12 +9,39 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vslm.core.errors import ResultError, SpecError
-from vslm.models.adapters.adapter import Attachment
+from vslm.models.adapters.adapter import AdapterModule, Attachment
 from vslm.models.language_model import LanguageModel
 from vslm.results.files import sha256
 from vslm.runs.stored_run import WEIGHTS, StoredRun
 
 _DIGITS = 12  # of a SHA-256, in a message
+
+
+def modules_of(
+    model: LanguageModel, run: StoredRun, folders: Iterable[Path], *, trust: bool = False
+) -> list[AdapterModule]:
+    """The adapters of runs, for the model of another one; not put on.
+
+    Args and errors: as of `put_on`.
+    """
+    runs = [StoredRun(folder, trust=trust) for folder in folders]
+    weights = {sha256(run.path / WEIGHTS)}
+    if run.job.experiment.adapter is not None:
+        weights.add(str(run.job.start_sha256))
+    modules = []
+    for other in runs:
+        beside = str(other.job.start_sha256)
+        if other.job.experiment.adapter is not None and beside not in weights:
+            found = (
+                f"it was trained beside other weights ({other.job.experiment.start_from}, SHA-256 {beside[:_DIGITS]})"
+            )
+            allowed = f"{run.path} has {' and '.join(sorted(one[:_DIGITS] for one in weights))}"
+            raise ResultError(str(other.path), found, allowed, "name the run that it was trained beside, or a copy")
+        try:
+            modules.append(other.adapter(model))
+        except SpecError as error:
+            raise ResultError(str(other.path), f"{error.where}: {error.found}", error.allowed, error.do) from None
+    return modules
 
 
 def put_on(model: LanguageModel, run: StoredRun, folders: Iterable[Path], *, trust: bool = False) -> list[Attachment]:
@@ -29,21 +56,4 @@ def put_on(model: LanguageModel, run: StoredRun, folders: Iterable[Path], *, tru
     Raises: ResultError, before anything is put on, for a folder without a finished adapter, and for one that was
         trained beside other weights than the run's.
     """
-    runs = [StoredRun(folder, trust=trust) for folder in folders]
-    weights = {sha256(run.path / WEIGHTS)}
-    if run.job.experiment.adapter is not None:
-        weights.add(run.beside_sha256)
-    modules = []
-    for other in runs:
-        beside = other.beside_sha256
-        if other.job.experiment.adapter is not None and beside not in weights:
-            found = (
-                f"it was trained beside other weights ({other.job.experiment.start_from}, SHA-256 {beside[:_DIGITS]})"
-            )
-            allowed = f"{run.path} has {' and '.join(sorted(one[:_DIGITS] for one in weights))}"
-            raise ResultError(str(other.path), found, allowed, "name the run that it was trained beside, or a copy")
-        try:
-            modules.append(other.adapter(model))
-        except SpecError as error:
-            raise ResultError(str(other.path), f"{error.where}: {error.found}", error.allowed, error.do) from None
-    return [module.attach(model) for module in modules]
+    return [module.attach(model) for module in modules_of(model, run, folders, trust=trust)]

@@ -172,7 +172,7 @@ def test_any_change_of_a_study_plans_or_is_refused(name: str, value: Any) -> Non
 
 
 @pytest.mark.slow
-@fuzz
+@settings(fuzz, max_examples=100)
 @given(
     name=st.sampled_from(["seeds", "tokens", "minutes", "workers", "more_tokens"]),
     number=st.one_of(st.integers(), st.floats(), st.sampled_from(EXTREMES)),

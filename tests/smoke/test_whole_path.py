@@ -12,6 +12,8 @@ import pytest
 from vslm.report.pages.study import write_report
 from vslm.results.folder import StudyFolder
 
+pytestmark = pytest.mark.slow
+
 STUDY = """
 from vslm import Budget, Experiment, LossByPosition, Primary, Study, Text, uniform, vary
 
@@ -76,13 +78,7 @@ def test_a_study_runs_to_a_verdict_and_equal_arms_are_bitwise_equal(place: Path)
     assert json.loads(again.stdout)["arms"]["same"]["delta"] == 0.0
     assert (folder.path / "full" / "seed0" / "done.json").stat().st_mtime_ns == stamp
     assert vslm(place, "ls", "--json").returncode == 0
+    wrong = vslm(place, "ls", "nowhere")
+    assert (wrong.returncode, wrong.stderr.count("\n"), "Traceback" in wrong.stderr) == (2, 1, False)
     assert vslm(place, "sample", "runs/study", "--prompt", "ab", "--tokens", "5").returncode == 0
     write_report(folder.path)
-
-
-def test_a_wrong_field_is_refused_in_words(place: Path):
-    """Exit 2 and one message; other mistakes are told in the lab's tests, without a process of their own."""
-    wrong = vslm(place, "run", "study.py", "--set", "model.blocks.*.attention.hedas=3")
-    assert wrong.returncode == 2
-    assert "heads" in wrong.stderr
-    assert "Traceback" not in wrong.stderr

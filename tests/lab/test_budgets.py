@@ -308,21 +308,21 @@ def test_seconds_that_no_number_of_tokens_changes(monkeypatch: pytest.MonkeyPatc
     assert seconds(2, compile_seconds=80.0) == pytest.approx(seconds(2) + 80)
 
 
-def bench(**changes) -> budgets.Bench:
+def prepared(**changes) -> budgets.Prepared:
     """Where nothing is timed."""
     watcher = SimpleNamespace(say=lambda words: None)
-    return budgets.Bench(study(**changes), {}, Path("out"), None, watcher)  # type: ignore[arg-type]
+    return budgets.Prepared(study(**changes), {}, Path("out"), None, watcher)  # type: ignore[arg-type]
 
 
 def test_tokens_are_guessed_before_the_timing() -> None:
     """20,000 a second: of the minutes of a study its share, of a run's minutes all; five minutes for FLOPs."""
     a_minute = 60 * 20_000
-    assert bench()._guessed_tokens(Options(), 4.0) == 5000
-    assert bench()._guessed_tokens(Options(tokens=77), 4.0) == 77
-    assert bench()._guessed_tokens(Options(minutes=8), 4.0) == 2 * a_minute
+    assert prepared()._guessed_tokens(Options(), 4.0) == 5000
+    assert prepared()._guessed_tokens(Options(tokens=77), 4.0) == 77
+    assert prepared()._guessed_tokens(Options(minutes=8), 4.0) == 2 * a_minute
     for budget, minutes in ((Budget(minutes=3), 3), (Budget(flops=1e9), 5)):
         arms = {"full": dataclasses.replace(FULL, budget=budget)}
-        assert bench(arms=arms)._guessed_tokens(Options(), 4.0) == minutes * a_minute
+        assert prepared(arms=arms)._guessed_tokens(Options(), 4.0) == minutes * a_minute
 
 
 def test_the_timing_knows_what_it_is_for(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,16 +330,16 @@ def test_the_timing_knows_what_it_is_for(job: Job, monkeypatch: pytest.MonkeyPat
     asked = []
     said: list[str] = []
 
-    def answer(self: budgets.Bench, order) -> dict:
+    def answer(self: budgets.Prepared, order) -> dict:
         asked.append(order)
         settings = {"device": "cpu", "precision": "fp32", "compiled": False, "threads": 1}
         kept = {"workers": 2, "rates": {}, "compile_seconds": 0, "compiled_from_tokens": 0}
         timing = {"settings": settings, **kept, "remarks": [], "tokens_per_second": 1234.0}
         return {"timing": timing, "rates": [100.0, 25.0]}
 
-    monkeypatch.setattr(budgets.Bench, "_ask", answer)
+    monkeypatch.setattr(budgets.Prepared, "_ask", answer)
     corpora = dict.fromkeys(("full", "wide"), open_corpus(job.corpus))
-    timed = dataclasses.replace(bench(), corpora=corpora, watcher=SimpleNamespace(say=said.append))
+    timed = dataclasses.replace(prepared(), corpora=corpora, watcher=SimpleNamespace(say=said.append))
     sizes = [StageSize("screen", 7, 0.25), StageSize("judged", 5, 1.0)]
     settings, rate = timed.choose_settings(Options(minutes=8), sizes)
     assert rate == 1234.0

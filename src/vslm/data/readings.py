@@ -26,7 +26,7 @@ class Readings:
 
     Args:
         source: of the documents.
-        notes: is told of the first reading.
+        notes: collects what the first reading found.
         models: opens the runs that the source reads with; None: there is nobody to.
     Raises: DataError while it is gone through, where a document is another than at first.
     """

@@ -25,7 +25,7 @@ def passages_of(source: Text, passage_tokens: int, notes: Notes) -> Numbered:
     Args:
         source: what to read.
         passage_tokens: words and marks of a passage at most; facts are not cut.
-        notes: is told what was read, once.
+        notes: collects what was read, once.
     Raises: SpecError for passages that are too short or too long; DataError for what cannot be read.
     """
     if not FEWEST_PASSAGE_TOKENS <= passage_tokens <= MOST_PASSAGE_TOKENS:

@@ -3,7 +3,7 @@
     STORE/manifest.json    what it is, how it was made, sizes and checksums; sealed
           passages.jsonl   a passage a line: text, document, and of a fact subject, relation and value
           offsets.npy      where each line starts, and where the last one ends
-          documents.npy    the document of each passage, so that those of one are told without reading them
+          documents.npy    the document of each passage, so that those of one are found without reading them
           bm25-.../ states-.../   what retrievers keep there; made again where it is missing (`kept.py`)
 
 Nothing is pickled. Passages are read by their offsets, so a store may be larger than memory; while it is built, about a

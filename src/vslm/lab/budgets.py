@@ -49,8 +49,18 @@ class Timed:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bench:
-    """Where and for whom a study is timed."""
+class Prepared:
+    """A study with everything that was prepared to run it, and how it is timed.
+
+    Args:
+        study: with the learning rates that were chosen by an earlier command.
+        corpora: of every arm and trunk, by name.
+        out: its folder.
+        study_file: where it is declared; None: in Python.
+        watcher: shows how it goes.
+        code: of its own classes.
+        pool: of workers, which stay for its runs; None: new ones.
+    """
 
     study: Study
     corpora: Mapping[str, Corpus]

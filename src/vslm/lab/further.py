@@ -31,7 +31,7 @@ def further_corpora(
         experiment: of the arm.
         corpus: its own.
         prepared: what is there already, by source and ids; added to.
-        say: is told what is prepared.
+        say: called with a sentence for every corpus that is prepared.
     Raises: SpecError at the source, seen from the experiment, for one that cannot be read, has other ids, or has not
         one window.
     """

@@ -11,7 +11,7 @@ from vslm.core.errors import SpecError
 from vslm.core.machine import available_cores
 from vslm.core.specs import differences, fingerprint, to_plain
 from vslm.lab.budgets import (
-    Bench,
+    Prepared,
     baseline_tokens,
     device,
     minutes_of,
@@ -52,34 +52,34 @@ from vslm.study.study import Study, auto_looks, names_seeds, parse_seeds, planne
 _ANOTHER = "choose another place with --out"
 
 
-def declared(bench: Bench, options: Options) -> StudyRecord:
+def declared(prepared: Prepared, options: Options) -> StudyRecord:
     """The record of the study in its folder: as it was, with what is new added; or refused.
 
     Raises: SpecError when the folder belongs to another study, or an arm that was run has changed.
     """
-    study, out = bench.study, bench.out
-    before = _before(out, bench)
+    study, out = prepared.study, prepared.out
+    before = _before(out, prepared)
     if before is not None:
         _check_same_study(study, before, out)
     stages = stage_record(study, before, out)
     device(options.device)  # refused before anything is timed
     seeds, plan = _seeds_and_plan(study, options, before)
     forked = seeds_of_forks(study, seeds, options.seeds if options.seeds is not None else study.seeds)
-    every = {name: _row(bench, name, forked) for name in study.experiments}
+    every = {name: _row(prepared, name, forked) for name in study.experiments}
     trunks, rows = ({name: every[name] for name in part} for part in (study.trunks, study.arms))
     for arm, row in rows.items():
         if before and arm in before.arms:
             _check_unchanged(arm, before.arms[arm], row, out)
-            _check_own_code(bench, arm, before, row)
+            _check_own_code(prepared, arm, before, row)
             if before.arms[arm].screened_out:  # compared with the baseline before its rate was tuned
                 row.differences = before.arms[arm].differences
-    _check_trunks(bench, trunks, before)
+    _check_trunks(prepared, trunks, before)
     _check_more_tokens(study, options, before, out)
     sizes = stage_sizes(study, len(seeds))
     if before is None:
-        settings, rate = bench.choose_settings(options, sizes)
+        settings, rate = prepared.choose_settings(options, sizes)
     else:
-        settings, rate = _with_workers(before.settings, options, bench), before.tokens_per_second
+        settings, rate = _with_workers(before.settings, options, prepared), before.tokens_per_second
     flops = {arm: row.flops_per_token for arm, row in rows.items()}
     flops_rate = rate * flops[study.baseline]
     _give_tokens(study, trunks, before, flops_rate)
@@ -101,12 +101,12 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         base_tokens = before.arms[study.baseline].stages_tokens[0]
         _check_kept(options, before, base_tokens)
         if options.minutes is not None:
-            bench.watcher.say(f"minutes were turned into {base_tokens:,} tokens a run when this study began")
+            prepared.watcher.say(f"minutes were turned into {base_tokens:,} tokens a run when this study began")
     old_arms = before.arms if before else {}
     new = [arm for arm in study.arms if arm not in old_arms]
     addition = _number_of_addition(old_arms, out)
     to_time = [arm for arm in new if arm != study.baseline] if study.match == "time" else []
-    timed = bench.time_arms(to_time, settings) if to_time else {}
+    timed = prepared.time_arms(to_time, settings) if to_time else {}
     for arm, row in rows.items():
         old, speed = old_arms.get(arm), timed.get(arm)
         stages_tokens = list(old.stages_tokens) if old else [tokens_of_arm(study, arm, base_tokens, flops, speed)]
@@ -115,12 +115,12 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         row.stages_tokens, row.tokens = stages_tokens, sum(stages_tokens)
         row.addition = (old.addition or 0) if old else addition
         row.timed = old.timed if old else TimedRecord.from_plain(dataclasses.asdict(speed)) if speed else None
-    _describe_computation(bench, every, settings)
+    _describe_computation(prepared, every, settings)
     record = StudyRecord(
         format=FORMAT,
-        name=study_name(bench.study_file, out),
+        name=study_name(prepared.study_file, out),
         question=study.question,
-        prediction=_prediction(bench, before),
+        prediction=_prediction(prepared, before),
         baseline=study.baseline,
         arms={**old_arms, **rows},
         trunks={**(before.trunks if before else {}), **trunks},
@@ -135,7 +135,7 @@ def declared(bench: Bench, options: Options) -> StudyRecord:
         tokens_per_second=rate,
         corpora={
             one.fingerprint: CorpusRecord.from_plain(one.meta)
-            for corpus in bench.corpora.values()
+            for corpus in prepared.corpora.values()
             for one in (corpus, *corpus.further.values())
         },
         fingerprint=fingerprint_of_arms(rows, trunks),
@@ -158,27 +158,27 @@ def study_name(study_file: Path | None, out: Path) -> str:
     return study_file.stem if study_file else out.resolve().name or "study"
 
 
-def _before(out: Path, bench: Bench) -> StudyRecord | None:
+def _before(out: Path, prepared: Prepared) -> StudyRecord | None:
     """What an earlier command declared, or None; that it was changed since is said."""
     folder = StudyFolder(out)
     if not (out / "study.json").exists():
         return None
     if folder.record_problem:
-        bench.watcher.say(folder.record_problem)
+        prepared.watcher.say(folder.record_problem)
     return folder.study_to("run")
 
 
-def _check_trunks(bench: Bench, trunks: Mapping[str, ArmRecord], before: StudyRecord | None) -> None:
+def _check_trunks(prepared: Prepared, trunks: Mapping[str, ArmRecord], before: StudyRecord | None) -> None:
     for name, row in trunks.items():
         if before and name in before.trunks:
-            _check_unchanged(name, before.trunks[name], row, bench.out)
-            _check_own_code(bench, name, before, row)
+            _check_unchanged(name, before.trunks[name], row, prepared.out)
+            _check_own_code(prepared, name, before, row)
 
 
-def _describe_computation(bench: Bench, rows: Mapping[str, ArmRecord], settings: SettingsRecord) -> None:
+def _describe_computation(prepared: Prepared, rows: Mapping[str, ArmRecord], settings: SettingsRecord) -> None:
     """Write down which kernels serve every arm and trunk, and what they really compute."""
     for name, row in rows.items():
-        experiment, vocabulary = bench.study.experiments[name], bench.corpora[name].vocabulary
+        experiment, vocabulary = prepared.study.experiments[name], prepared.corpora[name].vocabulary
         row.kernels = experiment.model.kernels(settings_of(settings).where)
         row.executed_flops_per_token = experiment.executed_flops_per_token(vocabulary, row.kernels)
 
@@ -203,31 +203,31 @@ def _seeds_sha256(experiment: Experiment, seeds: Sequence[int]) -> dict[str, str
     return {run: sha256(Path(run) / "weights.safetensors") for run in runs}
 
 
-def _row(bench: Bench, arm: str, seeds: Sequence[int]) -> ArmRecord:
+def _row(prepared: Prepared, arm: str, seeds: Sequence[int]) -> ArmRecord:
     """What an arm or a trunk is, without how long it is trained.
 
     Args:
-        bench: of the study.
+        prepared: of the study.
         arm: its name.
         seeds: that it may come to be trained with.
     """
-    experiment, corpus = bench.study.experiments[arm], bench.corpora[arm]
+    experiment, corpus = prepared.study.experiments[arm], prepared.corpora[arm]
     by_seed = _seeds_sha256(experiment, seeds)
     files = () if experiment.objective is None else experiment.objective.files()
     return ArmRecord(
-        own_code=dict(bench.code.parts[arm]) if arm in bench.code.parts else None,
+        own_code=dict(prepared.code.parts[arm]) if arm in prepared.code.parts else None,
         experiment=to_plain(experiment),
         fingerprint=fingerprint(experiment),
         differences=[]
-        if arm in bench.study.trunks
-        else [list(row) for row in differences(bench.study.arms[bench.study.baseline], experiment)],
+        if arm in prepared.study.trunks
+        else [list(row) for row in differences(prepared.study.arms[prepared.study.baseline], experiment)],
         num_parameters=experiment.num_parameters(corpus.vocabulary),
         num_trained_parameters=experiment.num_trained_parameters(corpus.vocabulary) if experiment.adapter else None,
         num_parameters_without_embeddings=experiment.model.num_parameters_without_embeddings(corpus.vocabulary),
         flops_per_token=experiment.flops_per_token(corpus.vocabulary),
         corpus=corpus.fingerprint,
         bytes_per_token=scored_bytes_per_token(
-            experiment, corpus, "val", None if arm in bench.study.trunks else bench.study.primary.positions
+            experiment, corpus, "val", None if arm in prepared.study.trunks else prepared.study.primary.positions
         ),
         start_sha256=None if by_seed else start_checksum(experiment),
         seeds_sha256=by_seed,
@@ -244,12 +244,12 @@ def _number_of_addition(old_arms: Mapping[str, ArmRecord], out: Path) -> int:
     return 1 + max(row.addition or 0 for row in old_arms.values())
 
 
-def _prediction(bench: Bench, before: StudyRecord | None) -> str | None:
+def _prediction(prepared: Prepared, before: StudyRecord | None) -> str | None:
     """What was expected before the first run; later words are no prediction."""
-    now = bench.study.prediction
+    now = prepared.study.prediction
     if before is None or before.prediction == now:
         return now
-    bench.watcher.say("the prediction is another than before the first run; the first one stays")
+    prepared.watcher.say("the prediction is another than before the first run; the first one stays")
     return before.prediction
 
 
@@ -270,7 +270,7 @@ def _seeds_and_plan(study: Study, options: Options, before: StudyRecord | None) 
     return seeds, fixed_plan(len(planned_seeds(study)) if named else len(seeds))
 
 
-def _with_workers(settings: SettingsRecord, options: Options, bench: Bench) -> SettingsRecord:
+def _with_workers(settings: SettingsRecord, options: Options, prepared: Prepared) -> SettingsRecord:
     """The settings as they were; runs at the same time may be others, since they change no number."""
     if options.workers is None:
         return settings
@@ -278,7 +278,7 @@ def _with_workers(settings: SettingsRecord, options: Options, bench: Bench) -> S
     # Threads stay those of the runs that are there: other numbers of them give other bits.
     if threads > 1 and settings.device == "cpu" and workers * threads > available_cores():
         workers = max(1, available_cores() // threads)
-        bench.watcher.say(f"runs of this study have {threads} threads, so {workers} at the same time")
+        prepared.watcher.say(f"runs of this study have {threads} threads, so {workers} at the same time")
     return dataclasses.replace(settings, workers=workers)
 
 
@@ -325,7 +325,7 @@ def _check_unchanged(arm: str, old: ArmRecord, new: ArmRecord, out: Path) -> Non
         raise SpecError(str(out), found, "", f"bring the old ones back, or {_ANOTHER}")
 
 
-def _check_own_code(bench: Bench, arm: str, before: StudyRecord, row: ArmRecord) -> None:
+def _check_own_code(prepared: Prepared, arm: str, before: StudyRecord, row: ArmRecord) -> None:
     """Refuse to mix runs of a class of one's own with runs of what it was changed into."""
     old, new = before.row(arm).own_code, row.own_code or {}
     if old is None:
@@ -333,13 +333,13 @@ def _check_own_code(bench: Bench, arm: str, before: StudyRecord, row: ArmRecord)
         row.own_code = None
         if not new:
             return
-        copy = bench.out / f"{before.name}.py"
-        old = {**new, **parts_of_copy(bench.study.experiments[arm], copy, new)}
+        copy = prepared.out / f"{before.name}.py"
+        old = {**new, **parts_of_copy(prepared.study.experiments[arm], copy, new)}
     if changed := changed_parts(old, new):
         shown = ", ".join(changed[:4]) + (f" and {len(changed) - 4} more" if len(changed) > 4 else "")
         found = f"the code of arm {arm!r} has changed since it was run: {shown}"
         do = f"bring the old code back (a copy lies in that folder), or {_ANOTHER}"
-        raise SpecError(str(bench.out), found, "an arm that was run does not change", do)
+        raise SpecError(str(prepared.out), found, "an arm that was run does not change", do)
 
 
 def _check_same_runs(before: StudyRecord, record: StudyRecord, out: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from vslm.core.errors import RunError, SpecError, TooEarlyError
 from vslm.core.numbers import passes_words
 from vslm.data.corpus import Corpus
-from vslm.lab.budgets import Bench
+from vslm.lab.budgets import Prepared
 from vslm.lab.checks import check_study
 from vslm.lab.holding import held
 from vslm.lab.machine_card import note
@@ -51,8 +51,8 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
         remove_file(out / ANSWERS)  # of fewer runs, or of another file
         arms = tuned_before(study, out)
         at_rates = dataclasses.replace(study, arms=arms)
-        bench = Bench(at_rates, corpora, out, study_file, watcher, code, pool)
-        record = declared(bench, options)
+        prepared = Prepared(at_rates, corpora, out, study_file, watcher, code, pool)
+        record = declared(prepared, options)
         save(record, out)
         _say_passes(record, corpora, watcher)
         copy = None if code.text is None else out / f"{record.name}.py"
@@ -61,7 +61,7 @@ def run_study(study: Study, out: Path, watcher: Watcher, *, study_file: Path | N
 
         def train(tasks: Sequence[Task]) -> None:
             needed = with_parents(tasks, study, record, out)
-            _train(needed, record, _Noting(watcher, bench, record, spent), copy, options, pool, out)
+            _train(needed, record, _Noting(watcher, prepared, record, spent), copy, options, pool, out)
 
         try:
             arms = PilotOfStudy(study, record, out, corpora, watcher, options).ask(arms, train)
@@ -97,8 +97,8 @@ def _keep_spent(spent: Spent, record: StudyRecord, out: Path, watcher: Watcher) 
 class _Noting:
     """A watcher that also notes the speed of this machine: seconds spent in training, and what compiling gained."""
 
-    def __init__(self, watcher: Watcher, bench: Bench, record: StudyRecord, spent: Spent) -> None:
-        self.watcher, self.bench, self.record, self.spent = watcher, bench, record, spent
+    def __init__(self, watcher: Watcher, prepared: Prepared, record: StudyRecord, spent: Spent) -> None:
+        self.watcher, self.prepared, self.record, self.spent = watcher, prepared, record, spent
         self.say, self.started = watcher.say, watcher.started
         self.noted: set[str] = set()
 
@@ -112,7 +112,7 @@ class _Noting:
             self.spent.done(done, self.record.settings)
             if arm == self.record.baseline and arm not in self.noted:
                 self.noted.add(arm)
-                note(self.bench.study.arms[arm], self.bench.corpora[arm].vocabulary, self.record.settings, done)
+                note(self.prepared.study.arms[arm], self.prepared.corpora[arm].vocabulary, self.record.settings, done)
 
 
 def _say_passes(record: StudyRecord, corpora: Mapping[str, Corpus], watcher: Watcher) -> None:

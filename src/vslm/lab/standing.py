@@ -1,4 +1,6 @@
-"""One comparison of a verdict: a look that is taken in, the one that stands, and what goes with its record."""
+"""One comparison of a verdict: record a new look, choose the look that the verdict is read from, and say what more time
+would decide.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,8 +20,8 @@ from vslm.stats.verdicts import Verdict as Outcome
 def take_in(
     record: ArmVerdict, look: Look, looks: list[Estimate], seeds: list[int], primary: PrimaryNumber
 ) -> tuple[Look, Look | None]:
-    """Write a look down, in the number's own sign, and return the one that stands: the newest, unless it is open and an
-    earlier one was not. And the one before the newest, if the newest stands.
+    """Record a look, in the number's own sign, and return the one that the verdict is read from: the newest, unless it
+    is unresolved and an earlier one was not. With the newest comes the look before it, else None.
 
     All intervals of a study hold together, so what an earlier look resolved stays resolved.
     """

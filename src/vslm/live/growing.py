@@ -1,4 +1,4 @@
-"""The rows of measures.jsonl that came since a cursor, so that a page that is open is told what is new and no more.
+"""The rows of measures.jsonl that came since a cursor, so that an open page gets what is new and no more.
 
 A cursor is text that the server gave and gets back: how many rows of each run were sent, in the order of runs, behind a
 name of that order. It needs no memory here, so that a server may be started anew under an open page.
@@ -27,7 +27,7 @@ def cursor_of(runs: Runs) -> str:
 def rows_since(runs: Runs, since: str) -> list[dict[str, Any]] | None:
     """What came since a cursor: `arm`, `seed`, and rows of numbers in the order of `FIELDS`, None where there is none.
 
-    None if that cannot be told, so that the page has to be read anew: other runs, a run that began anew, no cursor.
+    None if that is unknown, so that the page has to be read anew: other runs, a run that began anew, no cursor.
     """
     found = _CURSOR.fullmatch(since)
     flat = _flat(runs)

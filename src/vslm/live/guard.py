@@ -1,7 +1,7 @@
 """What is refused before anything is read: foreign hosts, requests that another site sent, large ones.
 
 A page of another site that a visitor has open can send requests to this machine (cross-site request forgery), or have
-its own name point here (DNS rebinding) and then read the answers. The first is told by `Origin`, the second by `Host`.
+its own name point here (DNS rebinding) and then read the answers. The first shows in `Origin`, the second in `Host`.
 """
 
 import ipaddress

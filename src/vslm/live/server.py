@@ -25,7 +25,7 @@ from vslm.live.reading import ReadText
 
 _REQUEST_SECONDS = 15.0  # in which a request has to come whole, the wait for it included; then it is closed
 _ANSWER_SECONDS = 60.0  # in which an answer has to be taken
-_MOST_CONNECTIONS = 512  # at the same time, a thread each; more are told to come again
+_MOST_CONNECTIONS = 512  # at the same time, a thread each; more are asked to come again
 _WAITING = 256  # connections that the system keeps until they are taken up
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 5\r\nConnection: close\r\n\r\n"
 _HOSTS = "127.0.0.1 is for this machine alone, 0.0.0.0 for every network that it is in"

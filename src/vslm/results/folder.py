@@ -13,7 +13,7 @@ from vslm.core.errors import ResultError, nearest
 from vslm.results.files import read_arrays, read_json, read_rows, sha256
 from vslm.results.places import read_shown
 from vslm.results.records import FORMAT, RunEnd, StudyRecord, Verdict
-from vslm.results.seals import FILES, MODEL, NUMBERS, TOLD, digest_of, unlike, was_changed
+from vslm.results.seals import BESIDE, FILES, MODEL, NUMBERS, digest_of, unlike, was_changed
 from vslm.results.shapes import first_odd, json_word
 
 _BRING_BACK = "bring back the file that vslm wrote, or begin anew in another place with --out"
@@ -99,16 +99,16 @@ class RunFolder:
         """
         try:
             recorded = {} if self.done is None else self.done.files
-            return unlike(self.path, recorded, (*TOLD, *MODEL))
+            return unlike(self.path, recorded, (*BESIDE, *MODEL))
         except ResultError as error:
             return error.found
         except OSError as error:
             return f"cannot be read: {error.strerror or error}"
 
     def quick_damage(self) -> str | None:
-        """Weights of another size than were written, which can be told without reading them; None where they are not.
+        """A sentence where the weights have another size than were written, which needs no reading; None where not.
 
-        Raises nothing: what cannot be told is no damage.
+        Raises nothing: without a recorded size there is no damage.
         """
         size = self._recorded_size
         path = self.path / "weights.safetensors"

@@ -53,7 +53,7 @@ _PRIMARY_PARTS = (
 
 @dataclass(kw_only=True)
 class RunEnd(Record):
-    """What a run came to: done.json.
+    """How a run ended: done.json.
 
     Attributes:
         status: "done" or "diverged".

@@ -21,7 +21,7 @@ from vslm.results.files import sha256
 DIGEST, FILES = "digest", "files"
 NUMBERS = ("arrays.npz", "measures.jsonl")  # what a verdict and a page are made of
 MODEL = ("weights.safetensors", "experiment.json", "tokenizer.json")  # what a stored model is made of
-TOLD = ("environment.json", "sample.txt")
+BESIDE = ("environment.json", "sample.txt")  # what a page shows beside numbers
 MAY_BE_ABSENT = ("weights.safetensors", "sample.txt")  # a packed folder has no weights, a diverged run no sample
 
 
@@ -48,7 +48,7 @@ def was_changed(record: Mapping[str, Any]) -> bool:
     return DIGEST in record and record[DIGEST] != digest_of(record)
 
 
-def checksums(folder: Path, names: Iterable[str] = (*NUMBERS, *MODEL, *TOLD)) -> dict[str, str]:
+def checksums(folder: Path, names: Iterable[str] = (*NUMBERS, *MODEL, *BESIDE)) -> dict[str, str]:
     """SHA-256 of the files of a folder that are there, by name."""
     return {name: sha256(folder / name) for name in names if (folder / name).is_file()}
 

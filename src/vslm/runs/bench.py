@@ -102,7 +102,7 @@ def bench(shape: Shape, *, threads: int, turns: int, nanogpt: Path | None, say: 
         threads: of all of them.
         turns: of at least a second each.
         nanogpt: the folder of a copy of nanoGPT; None: without it.
-        say: is told what is being made.
+        say: called with a sentence for each thing that is made.
     """
     if turns < _FEWEST_TURNS:
         raise SpecError("--turns", f"found {turns}", f"{_FEWEST_TURNS} or more have a median")

@@ -1,8 +1,8 @@
-"""Worker processes: start them, give them one order after another, hear them, and never leave one behind.
+"""Worker processes: start them, give them one order after another, read their messages, and never leave one behind.
 
 A process needs seconds for its imports, as long as a short run trains, so it stays for the orders that follow. What an
-order leaves behind in it changes no number of the next (`tests/lab/test_workers.py`); one that failed in a way that
-nobody foresaw ends its process.
+order leaves behind in it changes no number of the next (`tests/lab/test_workers.py`); one that failed with an
+unexpected error ends its process.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def run_orders(orders: Iterable[Order], *, workers: int, on_message: OnMessage, 
     Args:
         orders: taken in this order, but for those that wait for another (`Order.after`).
         workers: at most so many at the same time.
-        on_message: is told the order and the message.
+        on_message: called with an order and each message of its worker.
         pool: whose processes take them, and wait there afterwards; None: new ones, which are ended.
     """
     if pool is None:
@@ -160,7 +160,7 @@ class _Shift:
             self.pool.idle.remove(worker)
 
     def end_silent(self) -> None:
-        """End processes that nothing was heard of for too long."""
+        """End processes that have sent no message for too long."""
         now = time.monotonic()
         # No more than a turn: if this process was stopped itself (Ctrl-Z), so were they.
         passed, self.last_heard = min(now - self.last_heard, _TURN_SECONDS), now

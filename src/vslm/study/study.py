@@ -44,21 +44,21 @@ class Study(Spec):
         prediction: what you expect, written before the run.
         match: what the arms have equal: "tokens", "flops" or "time"; budgets derive from the baseline's. For "time" the
             arms are timed side by side before the first run, and what was measured is kept.
-        max_seeds: where "auto" gives up.
-        max_minutes: where "auto" gives up: no further look is begun after so many minutes of training, at as many
+        max_seeds: at which "auto" ends, resolved or not.
+        max_minutes: after which "auto" ends: no further look is begun after so many minutes of training, at as many
             runs at a time as the study has workers; None: never by time.
-        equal: what every arm must have as much of as the baseline, within 0.5%: "parameters",
+        equal: what every arm must have as much of as the baseline has, within 0.5%: "parameters",
             "non_embedding_parameters" or "flops" (useful FLOPs per token); None: nothing is promised. `matched` makes
             such arms.
-        unequal: arms that are let off that promise, and shown so.
+        unequal: arms for which `equal` is not required; the page says so.
         tune: a search for every arm's learning rate before it is judged, or, with `CountedRates`, by runs that are
             judged; None: rates as declared.
         screen: a first, short run of every arm that chooses which are judged; None: all are.
         race: seed after seed, arms that are behind get no further seeds; None: all arms get all seeds.
         budgets: multiples of the budget at which arms are judged, 1 among them; more than one tells whether a
             difference grows or shrinks with training.
-        pilot: whether the baseline is asked first if its runs are long enough; None: it is not, for questions about the
-            first steps of training.
+        pilot: first runs of the baseline, which show whether its runs are long enough; None: none, for questions about
+            the first steps of training.
         factors: in place of other arms: named changes of the baseline, each a mapping as `vary` takes it. Combinations
             of them are trained, and what each is worth is judged over all runs.
         interactions: pairs of factors of which it is judged, too, how much one depends on the other.
@@ -149,10 +149,10 @@ class Study(Spec):
 
 
 def say_how_to_run(file: str | None) -> None:
-    """At the end of `python study.py`, where nothing ran what it declares: one line that says what does.
+    """At the end of `python study.py` that ran no study, print the command that runs the one it declares.
 
     Args:
-        file: that was run; None where there is none.
+        file: the script; None where there is none.
     """
     main = sys.modules.get("__main__")
     if file is None or not isinstance(getattr(main, "STUDY", None), Study) or hasattr(sys, "last_type"):
@@ -180,7 +180,7 @@ def _check_names(arms: Iterable[str]) -> None:
 
 
 def _check_factors(study: Study) -> None:
-    """Refuse factors that cannot be meant, and what studies with factors do not have."""
+    """Refuse factors that contradict each other, and fields that studies with factors do not have."""
     if not study.factors:
         where = "interactions" if study.interactions else "fraction"
         raise SpecError(where, "given without factors", "", "say which changes are on or off: factors={...}")

@@ -65,7 +65,7 @@ def send(
         path: of a run, an arm or a study.
         tracker: where to.
         follow: go on with each run until it is over.
-        say: is told what was sent.
+        say: called with a sentence for each run that was sent.
         every_seconds: how often a run that is followed is looked at.
     Returns: the names of the runs that were passed over.
     Raises: ResultError if there is nothing to send.

@@ -38,7 +38,7 @@ def read_files(found: Listing, wanted: Wanted, notes: Notes) -> Iterator[Documen
     """Every document, in the order of the files.
 
     In a folder, a file that may be something else by its ending, a pointer of a large-file store, and a format whose
-    package is not installed are passed over where other files are read; `notes` is told. All else that is wrong is an
+    package is not installed are passed over where other files are read; `notes` says so. All else that is wrong is an
     error.
 
     Raises: DataError, at a place in the file.

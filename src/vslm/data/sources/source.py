@@ -101,7 +101,7 @@ class Source(Spec, ABC):
     @property
     def plateau_nats(self) -> float | None:
         """The loss at which a model stands that has not begun to use its context for what is asked, although it knows
-        all else; None: that is told by what the last token alone says, as in any text.
+        all else; None: measured as in any text, against what the last token alone says.
         """
         return None
 

@@ -95,6 +95,6 @@ class Text(Source):
         yield from self.read(Notes())
 
     def read(self, notes: Notes) -> Iterator[Document]:
-        """Every document; `notes` is told what was read, as what, and what was passed over."""
+        """Every document; `notes` collects what was read, as what, and what was passed over."""
         wanted = Wanted(self.field, self.document, self.separator, self.encoding)
         yield from read_files(listing(self.path), wanted, notes)

@@ -145,22 +145,27 @@ def further_corpora(objective: Objective, job: Job) -> dict[str, Further]:
     }
 
 
+def _batch_of_step(corpus: Corpus, job: Job, step: int) -> Batch:
+    """The batch of a step (from 0) of a job, on the CPU."""
+    return training_batch_of(
+        corpus.train,
+        context_tokens=job.experiment.model.context_tokens,
+        batch_windows=job.experiment.batch_windows,
+        data_seed=job.data_seed,
+        step=step,
+        align_tokens=corpus.align_tokens,
+    )
+
+
 def _further_batch(name: str, corpus: Corpus, job: Job) -> Callable[[int], Batch]:
-    experiment, device = job.experiment, torch.device(job.settings.device)
+    device = torch.device(job.settings.device)
     latest: dict[int, Batch] = {}  # the parts of a step ask for the same batch
 
     def batch(step: int) -> Batch:
         if step not in latest:
             latest.clear()
             try:
-                found = training_batch_of(
-                    corpus.train,
-                    context_tokens=experiment.model.context_tokens,
-                    batch_windows=experiment.batch_windows,
-                    data_seed=job.data_seed,
-                    step=step,
-                    align_tokens=corpus.align_tokens,
-                )
+                found = _batch_of_step(corpus, job, step)
             except RunError as error:
                 raise RunError(f"objective.{name}", error.found, error.allowed, error.do) from None
             latest[step] = found.to(device)
@@ -190,7 +195,6 @@ def build_objects(
     assert experiment.optimizer is not None  # filled in when the experiment was made
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
-    train, context_tokens = corpus.split("train"), experiment.model.context_tokens
     loss = build_loss(model, job.settings, backend)
     noted = noted_of(job)
     encode, separator = corpus.tokenizer.encode, corpus.tokenizer.end_of_text
@@ -203,14 +207,7 @@ def build_objects(
         objective=build_objective(model, job, loss, backend, encode, separator, noted, parents),
         optimizer=experiment.optimizer.build(trained),
         rate_factor=lambda step: experiment.schedule.factor(fraction_of_stage(job.stages_steps, step)),
-        batch=lambda step: training_batch_of(
-            train,
-            context_tokens=context_tokens,
-            batch_windows=experiment.batch_windows,
-            data_seed=job.data_seed,
-            step=step,
-            align_tokens=corpus.align_tokens,
-        ),
+        batch=lambda step: _batch_of_step(corpus, job, step),
         num_steps=num_steps,
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,

@@ -89,7 +89,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     """
     options = options or Options()
     own_code(study)
-    every, words, lints = check_study(study)
+    checked = check_study(study)
+    every = checked.corpora
     corpora = {arm: every[arm] for arm in study.arms}
     vocabularies = {arm: corpus.vocabulary for arm, corpus in corpora.items()}
     card = noise_card()
@@ -200,9 +201,9 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
                 for words in one.meta.get("read", [])
             )
         ),
-        "checked": words,
+        "checked": checked.words,
         "lints": [
-            *lints,
+            *checked.lints,
             *_lints(study, arms, seeds, resolvable),
             *_lints_of_tokenizers(study, corpora),
             *words_of_further({arm: row["further"] for arm, row in arms.items()}),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from vslm.results.records import RunEnd
+from vslm.study.forks import arms_read
 from vslm.study.matching import check_equal
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-study.md"
@@ -40,13 +41,21 @@ def test_the_answers_on_the_page_are_sentences(page: dict[str, Any]) -> None:
 
 def test_the_study_on_the_page_keeps_its_promise(page: dict[str, Any]) -> None:
     """Its arms are as equal as they say."""
-    study, _ = page["studies"]
+    study, *_ = page["studies"]
     vocabularies = dict.fromkeys(study.arms, VOCABULARY)
     check_equal(study.arms, study.baseline, by=study.equal, unequal=study.unequal, vocabularies=vocabularies)
 
 
+def test_the_study_with_a_trunk_on_the_page_forks_all_arms_from_it(page: dict[str, Any]) -> None:
+    """To start from, and one to learn from as well."""
+    *_, study = page["studies"]
+    assert list(study.trunks) == ["knows"]
+    assert {arms_read(experiment) for experiment in study.arms.values()} == {("knows",)}
+    assert study.arms["taught"].objective.runs() == (study.arms["taught"].start_from,)
+
+
 def test_the_study_with_factors_on_the_page_trains_every_combination(page: dict[str, Any]) -> None:
     """And judges three factors and an interaction."""
-    _, study = page["studies"]
+    _, study, _ = page["studies"]
     assert len(study.arms) == 8
     assert list(study.factorial.effects) == ["norm", "muon", "half-batch", "norm x muon"]

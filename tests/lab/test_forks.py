@@ -20,6 +20,7 @@ from vslm.core.paths import vary
 from vslm.lab import runner
 from vslm.lab.checks import check_study
 from vslm.lab.options import Options
+from vslm.lab.plan import plan_study
 from vslm.lab.runner import run_study
 from vslm.lab.trunks import tokens_of_trunk
 from vslm.live.progress import progress_of
@@ -28,6 +29,10 @@ from vslm.models.layouts.plain import uniform
 from vslm.objectives.arm import Arm
 from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation
+from vslm.report.numbers.tables import list_arms
+from vslm.report.pages.study import render
+from vslm.report.plan import show_plan
+from vslm.report.terminal import show_verdict
 from vslm.results.files import sha256, write_json
 from vslm.results.folder import StudyFolder
 from vslm.results.naming import named
@@ -64,7 +69,7 @@ def weights(folder: StudyFolder, arm: str, seed: int) -> dict[str, torch.Tensor]
 
 
 def test_seed_k_starts_from_seed_k_of_what_it_names_and_waits_for_it(
-    base: Experiment, tmp_path: Path, workers: InThisProcess
+    base: Experiment, tmp_path: Path, workers: InThisProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A chain of three: a run begins with the loss that its parent ended with; what it read stands in its record."""
     folder = run(forks_of(vary(base, {"measures.0.num_final_tokens": 95})), tmp_path / "s")
@@ -90,6 +95,27 @@ def test_seed_k_starts_from_seed_k_of_what_it_names_and_waits_for_it(
     assert folder.study.arms["again"].tokens == BATCH_TOKENS * 2
     assert progress_of(folder).words == "8 of 8 runs"
     assert named(tmp_path / "s" / "knows").arms == ("knows",)
+
+    matched = (
+        "okens and FLOPs are matched after the fork; all arms are forked from forgets (285 tokens after knows, 475)"
+    )
+    about = (
+        "forked from forgets (285 tokens after knows, 475): what is compared is what the 190 tokens after the fork do"
+    )
+    assert folder.verdict.arms["fast"].words.endswith(about)
+    capsys.readouterr()
+    show_verdict(folder)
+    said = capsys.readouterr().out
+    assert f"t{matched}" in said
+    assert about in said
+    page = render(folder)
+    for words in (f"T{matched}", about, "A pair shares its trunk", "Table of trunks", "again and fast"):
+        assert words in page, words
+    assert "never started" not in page
+    rows = {row["arm"]: (row["verdict"], row["forked"], row["seeds"]) for row in list_arms(tmp_path)}
+    assert rows["knows"] == ("trunk", None, 2)
+    assert rows["forgets"] == ("trunk", "forked from knows (475 tokens)", 2)
+    assert rows["again"] == ("baseline", "forked from forgets (285 tokens after knows, 475)", 2)
 
 
 def test_it_can_be_stopped_anywhere_and_grown(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
@@ -387,6 +413,48 @@ def test_more_tokens_for_what_others_start_from_are_refused(
     run(chain, tmp_path / "chain")
     with pytest.raises(SpecError, match="'on' reads the arm 'fast', whose weights would be others"):
         run_study(chain, tmp_path / "chain", _Quiet(), study_file=None, options=more)
+
+
+def test_a_plan_counts_trunks_and_says_what_is_matched(
+    base: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their tokens and minutes, who reads them, and one sentence: matched after the fork, or not matched before it."""
+    study = forks_of(base, seeds=3)
+    planned = plan_study(study)
+    assert planned["trunks"]["knows"]["tokens"] == BATCH_TOKENS * 5
+    assert planned["trunks"]["knows"]["read_by"] == ["forgets"]
+    assert planned["trunks"]["forgets"]["read_by"] == ["again", "fast"]
+    stages = sum(stage["minutes"] for stage in planned["stages"])
+    assert planned["minutes"] == pytest.approx(stages + planned["trunk_minutes"])
+    assert planned["trunk_minutes"] > 0
+    show_plan(planned, "again")
+    said = capsys.readouterr().out
+    assert "trunk knows, read by forgets: 475 tokens a run" in said
+    assert "tokens and FLOPs are matched after the fork; all arms are forked from forgets" in said
+    arms = {**study.arms, "early": vary(study.arms["again"], {"start_from": Arm("knows")}), "new": base}
+    planned = plan_study(dataclasses.replace(study, arms=arms))
+    assert planned["matched_after"] == (
+        "not matched before the fork: again, fast are forked from forgets (285 tokens after knows, 475); "
+        "early is forked from knows (475 tokens); new starts from new weights"
+    )
+
+
+def test_arms_of_different_pasts_and_of_one_model_are_told(
+    base: Experiment, tmp_path: Path, workers: InThisProcess
+) -> None:
+    """In the verdict of each arm: what came before is compared, too; every seed goes on from one and the same model."""
+    study = forks_of(base)
+    arms = {"again": study.arms["again"], "new": vary(base, {"budget.tokens": BATCH_TOKENS * 2})}
+    made = run(dataclasses.replace(study, arms=arms), tmp_path / "s")
+    words = made.verdict.arms["new"].words
+    assert "new is trained from new weights, again is forked from forgets" in words
+    assert words.endswith("what came before the fork is compared, too")
+    on = vary(base, {"start_from": str(tmp_path / "s" / "knows" / "seed1")})
+    arms = {"on": on, "fast": vary(on, {"optimizer.learning_rate": 0.016})}
+    folder = run(Study(question="?", baseline="on", arms=arms, seeds=2, pilot=None), tmp_path / "one")
+    one = "every seed goes on from that one model, so the interval is of its continuations alone"
+    assert folder.verdict.arms["fast"].words.endswith(one)
+    assert "intervals are of continuations of that one model" in render(folder)
 
 
 def test_a_trunk_has_its_own_budget_in_tokens_flops_or_minutes(base: Experiment) -> None:

@@ -56,7 +56,7 @@ from vslm.stats.pilot import (
     onset_of_run,
     past_tokens,
 )
-from vslm.study.experiment import Experiment
+from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.pilot import asked_seeds
 from vslm.study.study import Study
 from vslm.training.checkpoints import load_model_tensors
@@ -338,6 +338,8 @@ def _remember(record: StudyRecord, experiment: Experiment) -> None:
     """Keep what was seen for `vslm plan`. A home that cannot be written is no reason to stop."""
     pilot, row = record.pilot, record.arms[record.baseline]
     assert pilot is not None
+    if not isinstance(experiment.start_from, FreshStart):  # its tokens are not all that it learned from
+        return
     kept = {
         "num_parameters": row.num_parameters,
         "context_tokens": experiment.model.context_tokens,
@@ -360,9 +362,11 @@ _ALIKE = 2.0  # models with up to so many times the parameters tell of one anoth
 
 def earlier_pilots(experiment: Experiment, corpus: Corpus) -> list[dict[str, Any]]:
     """What pilots on this machine saw on the same corpus, of models with half to twice the parameters and the same
-    context; the shortest runs first. What cannot be read is left out.
+    context; the shortest runs first. What cannot be read is left out. Of runs that start from others nothing is known.
     """
     own, found = experiment.num_parameters(corpus.vocabulary), []
+    if not isinstance(experiment.start_from, FreshStart):
+        return found
     for path in sorted((home() / "pilots").glob("*.json")):
         try:
             kept = read_json(path)

@@ -18,6 +18,7 @@ from vslm.report.numbers.formatting import count, decimals_for, duration, ends, 
 from vslm.report.numbers.tables import VERDICT_WORDS, effect_word, judged_arms, judged_effects, sides_of
 from vslm.results.console import console
 from vslm.results.folder import StudyFolder
+from vslm.results.forks import Forks
 from vslm.results.primary import VAL_LOSS
 from vslm.results.records import Verdict
 
@@ -191,7 +192,8 @@ def arms_table(rows: list[dict[str, Any]]) -> Table:
         right = heading in ("difference", "interval", "seeds", "tokens", "parameters")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading not in ("study", "arm"))
     for row in rows:
-        arm = Text("cannot be read") if row["arm"] is None else _named(str(row["arm"]))
+        forked = f" ({row['forked']})" if row.get("forked") else ""
+        arm = Text("cannot be read") if row["arm"] is None else _named(f"{row['arm']}{forked}")
         table.add_row(
             _named(_with_folder(row)),
             arm,
@@ -289,6 +291,8 @@ def show_verdict(folder: StudyFolder) -> None:
         print(f"predicted: {study.prediction}")
     if study.pilot is not None and study.pilot.words:
         print(f"pilot: {study.pilot.words}")
+    if (matched := Forks.of(study).matched(study.arms)) is not None:
+        print(matched)
     if (verdict.arms or verdict.effects) and not study.primary.is_loss:
         print(f"judged by: {study.primary.compared}")
     _show_arms(folder, verdict)

@@ -58,9 +58,10 @@ class Forks:
             if isinstance(start, str):
                 found.append(Stretch(start, None, not PurePath(start).name.startswith("seed")))
                 break
-            if not (isinstance(start, Mapping) and start.get("kind") == "Arm") or start.get("name") in seen:
+            name = start.get("name") if isinstance(start, Mapping) and start.get("kind") == "Arm" else None
+            if not isinstance(name, str) or name in seen:
                 break
-            arm = str(start.get("name"))
+            arm = name
             seen.add(arm)
             found.append(Stretch(arm, self.tokens.get(arm), by_seed=True))
         return tuple(found)
@@ -112,7 +113,7 @@ class Forks:
         chains = {name: self.before(name) for name in arms}
         if not any(chains.values()):
             return None
-        if len(set(chains.values())) == 1:
+        if len(self.shared(chains)) == 1:
             words = self.in_words(next(iter(chains)))
             whose = "all arms are" if len(chains) > 1 else "the arm is"
             return f"tokens and FLOPs are matched after the fork; {whose} {words}, which is not counted"
@@ -125,6 +126,10 @@ class Forks:
             does = (f"{'is' if is_one else 'are'} {words}") if words else f"start{'s' * is_one} from new weights"
             told.append(f"{', '.join(its)} {does}")
         return f"not matched before the fork: {'; '.join(told)}"
+
+    def shared(self, arms: Iterable[str]) -> set[tuple[Stretch, ...]]:
+        """The different ways in which arms came to be: one where they have everything before the fork in common."""
+        return {self.before(name) for name in arms}
 
     @property
     def of_one_model(self) -> bool:

@@ -67,6 +67,15 @@ def read_runs(folder: StudyFolder, read: Callable[[RunFolder], Run] | None = Non
     return runs
 
 
+def read_trunks(folder: StudyFolder) -> dict[str, list[Run]]:
+    """The runs of every trunk, by seed: those of the study's seeds, and all that are there."""
+    runs = {}
+    for name in folder.study.trunks:
+        seeds = sorted({*folder.study.seeds, *(found.seed for found in folder.runs(name))})
+        runs[name] = [read_run(folder.run(name, seed)) for seed in seeds]
+    return runs
+
+
 def read_run(folder: RunFolder) -> Run:
     """Read one run. Never raises for what is in the folder."""
     where = f"{folder.arm}/seed{folder.seed}"

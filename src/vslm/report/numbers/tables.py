@@ -9,6 +9,7 @@ from typing import Any
 
 from vslm.core.errors import ResultError
 from vslm.results.folder import RUN_AGAIN, StudyFolder, find_studies
+from vslm.results.forks import Forks
 from vslm.results.primary import VAL_LOSS
 from vslm.results.records import ArmVerdict, EffectVerdict, ScreenedArm, StudyRecord, Verdict
 
@@ -20,6 +21,7 @@ VERDICT_WORDS = {
     "baseline": "baseline",
     "screened out": "screened out",
     "dropped": "dropped",
+    "trunk": "trunk",
 }
 
 
@@ -41,9 +43,10 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
     """Every arm that was ever run in the studies at or below `root`, the ones that did not work included.
 
     Returns: one row per arm: `study`, `folder`, `question`, `arm`, `verdict` (better | worse | equivalent | unresolved
-    | baseline | screened out | dropped, or None before the first look), `delta`, `interval`, `is_early` (whether runs
-    end before the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a number), `tokens`,
-    `parameters`, `date` and `problem` (None, or why a file cannot be read). A folder that cannot be read gives one row
+    | baseline | screened out | dropped | trunk, or None before the first look), `delta`, `interval`, `is_early`
+    (whether runs end before the baseline has begun to use its context), `unit` of delta and interval, `seeds` (a
+    number), `tokens`, `parameters`, `date`, `forked` (None, or what it starts from) and `problem` (None, or why a file
+    cannot be read). A folder that cannot be read gives one row
     with `arm` None. In a study with factors the arms have no verdict, and rows of the effects follow them.
     """
     rows: list[dict[str, Any]] = []
@@ -58,7 +61,7 @@ def list_arms(root: Path) -> list[dict[str, Any]]:
 def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
     study = folder.study
     verdict, problem = read_verdict(folder)
-    rows = []
+    rows, forks = [_trunk_row(folder, study, name) for name in study.trunks], Forks.of(study)
     for name, arm in study.arms.items():
         runs = folder.runs(name)
         damaged = [f"{run.path}: {run.damage}; {RUN_AGAIN}" for run in runs if run.damage]
@@ -81,6 +84,7 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
                 "seeds": sum(run.is_done and run.damage is None for run in runs),
                 "tokens": arm.tokens if entry.tokens is None else entry.tokens,
                 "parameters": arm.num_parameters if entry.num_parameters is None else entry.num_parameters,
+                "forked": forks.in_words(name),
                 "problem": "; ".join(words for words in (problem, *damaged) if words) or None,
             }
         )
@@ -99,6 +103,21 @@ def _arms_of(folder: StudyFolder) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _trunk_row(folder: StudyFolder, study: StudyRecord, name: str) -> dict[str, Any]:
+    """What was trained for arms to start from, and judged by nobody."""
+    runs, row = folder.runs(name), study.trunks[name]
+    return {
+        **_row(folder, study),
+        "arm": name,
+        "verdict": "trunk",
+        "seeds": sum(run.is_done and run.damage is None for run in runs),
+        "tokens": row.tokens,
+        "parameters": row.num_parameters,
+        "forked": Forks.of(study).in_words(name),
+        "problem": "; ".join(f"{run.path}: {run.damage}; {RUN_AGAIN}" for run in runs if run.damage) or None,
+    }
 
 
 def _screened_out(study: StudyRecord, name: str) -> dict[str, Any]:
@@ -130,6 +149,7 @@ def _row(folder: StudyFolder, study: StudyRecord | None) -> dict[str, Any]:
         "tokens": None,
         "parameters": None,
         "date": study and study.created,
+        "forked": None,
         "problem": None,
     }
 

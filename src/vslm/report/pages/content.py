@@ -31,6 +31,7 @@ from vslm.report.numbers.formatting import (
 from vslm.report.numbers.runs import Run
 from vslm.report.numbers.tables import VERDICT_WORDS, Judged, effect_word, is_interaction
 from vslm.results.folder import budget_name
+from vslm.results.forks import Forks
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import (
     ArmVerdict,
@@ -125,12 +126,62 @@ def facts(study: StudyRecord, verdict: Verdict) -> list[tuple[str, str]]:
         _pilot(study),
         ("Matched by", str(study.match)) if study.match and is_compared else None,
         ("Equal in", _equality(study)) if study.equal else None,
+        _forked(study),
         _dropped(study),
     ]
     missing = verdict.missing
     if missing:
         facts.append(("Missing from the verdict", f"{len(missing)} run{'s' if len(missing) > 1 else ''}, see below"))
     return [fact for fact in facts if fact is not None]
+
+
+def _forked(study: StudyRecord) -> tuple[str, str] | None:
+    """What arms start from, in few words; None where all start from new weights."""
+    forks = Forks.of(study)
+    told = dict.fromkeys(forks.in_words(arm) for arm in study.arms)
+    if not any(told):
+        return None
+    return "Forked", "differently, see above" if len(told) > 1 else str(next(iter(told))).removeprefix("forked ")
+
+
+def forked(study: StudyRecord) -> str | None:
+    """Whether arms have what came before the fork in common, and for what a verdict holds then; None without forks."""
+    forks = Forks.of(study)
+    if (words := forks.matched(study.arms)) is None:
+        return None
+    words = f"{words[0].upper()}{words[1:]}."
+    if forks.of_one_model:
+        one = "Every seed goes on from one and the same run, so intervals are of continuations of that one model."
+        return f"{words} {one}"
+    if len(study.arms) > 1 and len(forks.shared(study.arms)) == 1:
+        return (
+            f"{words} A pair shares its trunk, so what that is worth cancels; a verdict holds over trunks of this kind."
+        )
+    return words
+
+
+def trunks(study: StudyRecord, runs: Mapping[str, list[Run]]) -> list[dict[str, Any]]:
+    """One row per trunk: what it starts from, what reads it, and what its runs came to."""
+    forks = Forks.of(study)
+    rows = {**study.trunks, **study.arms}
+    found = []
+    for name, row in study.trunks.items():
+        whole = [run for run in runs.get(name, []) if run.is_whole]
+        found.append(
+            {
+                "name": name,
+                "start": forks.in_words(name) or "new weights",
+                "readers": listing([other for other, one in rows.items() if name in one.reads]),
+                "parameters": count(row.num_parameters),
+                "tokens": count(row.tokens),
+                "flops": count(mean_of(whole, "flops"), "FLOP"),
+                "seconds": duration(mean_of(whole, "seconds")),
+                "loss": with_interval(whole, "val_loss"),
+                "primary": None if study.primary.is_loss else final_with_interval(whole, study.primary),
+                "seeds": seeds([run.seed for run in whole]),
+            }
+        )
+    return found
 
 
 def _dropped(study: StudyRecord) -> tuple[str, str] | None:

@@ -26,7 +26,7 @@ from vslm.report.figures import surface as surfaces
 from vslm.report.figures.style import Style, styles
 from vslm.report.numbers import curves
 from vslm.report.numbers.formatting import count, duration, formatted, seeds
-from vslm.report.numbers.runs import Run, read_runs
+from vslm.report.numbers.runs import Run, read_runs, read_trunks
 from vslm.report.numbers.tables import (
     Judged,
     headline,
@@ -88,6 +88,8 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
     """
     study = folder.study
     runs = read_runs(folder) if runs is None else runs
+    of_trunks = read_trunks(folder)
+    every = {**of_trunks, **runs}
     verdict, verdict_problem = read_verdict(folder)
     rows = [row for row in judged_arms(folder) if row.arm in runs]
     style_of = styles(list(runs), study.baseline)
@@ -113,10 +115,13 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         facts=content.facts(study, verdict),
         kinds=content.kinds(verdict),
         early=content.early(study, verdict),
+        forked=content.forked(study),
         answers=folder.answers,
-        absent=[run for arm in runs.values() for run in arm if run.state != "done"],
-        remarked=[run for arm in runs.values() for run in arm if run.remark],
+        absent=[run for arm in every.values() for run in arm if run.state != "done"],
+        remarked=[run for arm in every.values() for run in arm if run.remark],
         arms=[content.arm_row(study, name, arm, style_of[name]) for name, arm in runs.items()],
+        trunks=content.trunks(study, of_trunks),
+        trunk_runs=of_trunks,
         style_of=style_of,
         looks=content.look_rows(rows or effects),
         per_seed=content.seed_rows(rows or effects),

@@ -1,5 +1,5 @@
 """How often a study of arms that are forked from trunks says something false, by simulation: a table of
-`docs/verdicts.md`. What a trunk is worth is shared by the arms of a seed; the luck of each after the fork has its own SD.
+`docs/verdicts.md`. What a trunk is worth is shared by the arms of a seed; after the fork each has luck with its own SD.
 
 python tests/stats/fork_cells.py --trials 2000 --out docs/verdicts/forks.csv     # some minutes
 """

@@ -1,4 +1,4 @@
-"""Verdicts on arms that are forked from trunks: the stored table is held to the promise, and some cells are made again."""
+"""Verdicts on arms that are forked from trunks: the stored table keeps the promise, and some cells are made again."""
 
 import csv
 from dataclasses import fields, replace

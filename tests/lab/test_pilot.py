@@ -1,5 +1,6 @@
 """A pilot: the baseline is asked first whether its runs are long enough; a study that is early says so everywhere."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,14 @@ import pytest
 
 from vslm.after.merging import merged_pilot
 from vslm.core.errors import SpecError, TooEarlyError
+from vslm.core.paths import vary
+from vslm.data.corpus import home
 from vslm.lab import pilot as asking
 from vslm.lab.plan import plan_study
 from vslm.lab.verdict import _is_early
 from vslm.measure.context_gain import Gain
-from vslm.results.files import read_json
+from vslm.objectives.arm import Arm
+from vslm.results.files import read_json, write_json
 from vslm.results.folder import StudyFolder
 from vslm.results.records import ArmRecord, PilotRecord, PilotRun, StudyRecord
 from vslm.runs.pool import Order
@@ -102,6 +106,17 @@ def test_a_study_whose_baseline_has_begun_goes_on(
     study = load_study(piloted / "study.py")
     (kept,) = plan_study(study)["earlier_pilots"]
     assert kept["words"] == record["words"]
+    kept["onset_tokens"] = [300, 900]
+    write_json(next((home() / "pilots").glob("*.json")), kept)
+    words = (
+        "runs like this one began to use their context at about 900 tokens (300 to 900, from 2 runs); yours have 1.31k"
+    )
+    assert plan_study(study)["transition"] == f"{words}, which was enough"
+    assert words in vslm("plan", "study.py").out
+    assert "which was too few for all of them" in vslm("plan", "study.py", "--tokens", "200").out
+    forked = {arm: vary(one, {"start_from": Arm("knows")}) for arm, one in study.arms.items()}
+    on = dataclasses.replace(study, trunks={"knows": study.arms["full"]}, arms=forked)
+    assert plan_study(on)["transition"] is None, "tokens after a fork are not all that a run learned from"
     other = vslm("plan", "study.py", "--json", "--set", "model.context_tokens=34", "--set", "batch_tokens=34")
     assert json.loads(other.out)["earlier_pilots"] == []
 

@@ -19,7 +19,7 @@ The gain is taken on the split `select`, so that nothing a verdict is read from 
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ from vslm.stats.pilot import (
     in_words,
     late_positions,
     onset_of_run,
+    onsets_in_words,
     past_tokens,
 )
 from vslm.study.experiment import Experiment, FreshStart
@@ -380,3 +381,17 @@ def earlier_pilots(experiment: Experiment, corpus: Corpus) -> list[dict[str, Any
         except (VslmError, OSError, KeyError, TypeError):
             continue
     return sorted(found, key=lambda kept: kept["tokens"])
+
+
+def transition_in_words(earlier: Sequence[Mapping[str, Any]], tokens: int) -> str | None:
+    """At how many tokens runs of earlier pilots began to use their context, beside those of a planned run; None where
+    no pilot tells.
+
+    Args:
+        earlier: as `earlier_pilots` gives them.
+        tokens: of a planned run.
+    """
+    seen = [row.get("onset_tokens") for row in earlier]
+    onsets = [one for row in seen if isinstance(row, list) for one in row if isinstance(one, int) and one > 0]
+    not_by = [row["tokens"] for row in earlier if row.get("has_begun") is False]
+    return onsets_in_words(onsets, not_by, tokens)

@@ -27,7 +27,7 @@ from vslm.lab.machine_card import shape_of, speed_seen
 from vslm.lab.memory import state_numbers
 from vslm.lab.options import Options
 from vslm.lab.passes import lints_of_passes, passes
-from vslm.lab.pilot import earlier_pilots
+from vslm.lab.pilot import earlier_pilots, transition_in_words
 from vslm.lab.stages import num_rounds, stage_sizes
 from vslm.lab.trunks import seconds_of_trunks, seeds_to_choose, tokens_of_trunk
 from vslm.lab.verdict import num_comparisons
@@ -165,6 +165,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
     forks = _forks(study, {name: row["tokens"] for name, row in {**trunks, **arms}.items()})
     needed = math.inf if effect_sd is None else seeds_to_resolve(study.primary.smallest_effect, effect_sd, error)
     primary = primary_number(study.primary, study.arms[study.baseline])
+    earlier = earlier_pilots(baseline, corpora[study.baseline])
     return {
         "question": study.question,
         "judged_by": primary.compared,
@@ -192,7 +193,8 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "seeds_for_smallest_effect": round(needed) if math.isfinite(needed) else None,
         "minutes_for_smallest_effect": minutes_to_choose + needed * minutes_per_seed if math.isfinite(needed) else None,
         "pilot": _pilot(study, len(seeds)),
-        "earlier_pilots": earlier_pilots(baseline, corpora[study.baseline]),
+        "earlier_pilots": earlier,
+        "transition": transition_in_words(earlier, base_tokens),
         "read": list(
             dict.fromkeys(
                 words

@@ -158,6 +158,7 @@ def _answer(planned: dict[str, Any], baseline: str) -> list[str]:
     if pilot is not None:
         first = f"pilot: {baseline} with {plural(pilot['seeds'], 'seed')} first"
         lines.append(f"{first}; the rest is run if its context is worth {pilot['gain_nats']:g} nats to it by then")
+    lines += [planned["transition"]] if pilot is not None and planned["transition"] else []
     lines += [f"seen on this machine ({one['date']}): {one['words']}" for one in earlier[-_MOST_EARLIER:]]
     return lines
 

@@ -179,6 +179,41 @@ def _rounded_up(tokens: float) -> int:
     return math.ceil(round(tokens / step, 6)) * step
 
 
+def onsets_in_words(onsets: Sequence[int], not_by: Sequence[int], tokens: int) -> str | None:
+    """What earlier runs like these say of when a planned one begins; None where there were none.
+
+    Args:
+        onsets: tokens at which those that began did.
+        not_by: lengths of runs of which not every seed had begun.
+        tokens: of a planned run.
+
+    >>> onsets_in_words([120_000, 300_000, 160_000], [], 221_000).split("; ")[0]
+    'runs like this one began to use their context at about 160k tokens (120k to 300k, from 3 runs)'
+    >>> onsets_in_words([120_000, 300_000, 160_000], [], 221_000).split("; ")[1]
+    'yours have 221k, which was too few for some'
+    >>> onsets_in_words([], [90_000, 221_000], 221_000)
+    'no run like this one was seen to begin to use its context: not every seed had with 221k tokens; yours have 221k'
+    """
+    late = max(not_by, default=0)
+    if not onsets:
+        if not late:
+            return None
+        not_yet = f"not every seed had with {short_count(late)} tokens; yours have {short_count(tokens)}"
+        return f"no run like this one was seen to begin to use its context: {not_yet}"
+    low, high = min(onsets), max(onsets)
+    at = sorted(onsets)[len(onsets) // 2]
+    span = "" if low == high else f"{short_count(low)} to {short_count(high)}, "
+    runs = plural(len(onsets), "run")
+    words = f"runs like this one began to use their context at about {short_count(at)} tokens ({span}from {runs})"
+    if tokens < low:
+        judged = "which was too few for all of them"
+    elif tokens < high or tokens <= late:
+        judged = "which was too few for some"
+    else:
+        judged = "which was enough"
+    return f"{words}; yours have {short_count(tokens)}, {judged}"
+
+
 def in_words(arm: str, tokens: int, runs: Mapping[int, Seen]) -> str:
     """What was seen, without a full stop.
 

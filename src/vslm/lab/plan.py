@@ -173,7 +173,7 @@ def plan_study(study: Study, options: Options | None = None) -> dict[str, Any]:
         "arms": arms,
         "trunks": trunks,
         "trunk_minutes": of_trunks / 60,
-        "forked": {arm: words for arm in study.arms if (words := forks.in_words(arm)) is not None},
+        "forked": {arm: told for arm in study.arms if (told := forks.in_words(arm)) is not None},
         "matched_after": forks.matched(study.arms),
         "of_one_model": forks.of_one_model,
         "seeds": len(seeds),

@@ -1,9 +1,9 @@
-"""Can what a model knows be taken out of its weights, so that it goes on reading? And is it gone, or hidden?
+"""Can what a model knows be taken out of its weights, so that it goes on using its context? And is it gone, or hidden?
 
-A trunk, `knows`, is trained on the fixed world of 64 people without its facts and on fresh worlds with theirs, in turn:
-it knows 128 facts by heart, and reads facts of people whom it never met. Every arm goes on from the trunk of its seed,
-on fresh worlds with their facts in front, which is text to be read; what differs is what is lowered beside it on
-questions about the fixed world, with nothing in front:
+A trunk, `knows`, is trained on the fixed world of 64 people without its facts and on fresh worlds with the fact in
+front that is asked for, in turn: it knows 128 facts by heart, and says what stands in front of people whom it never
+met. Every arm goes on from the trunk of its seed, on fresh worlds with their fact in front; what differs is what is
+lowered beside it on questions about the fixed world, with nothing in front:
 
     none        nothing: what is forgotten by itself (the baseline)
     prior       the distance to the prior of the answer's type (maximum entropy)
@@ -22,25 +22,22 @@ All are asked about the other nine tenths, which no `again` arm is trained on. I
 a tenth of them cannot tell the others. Beside it stand the answers of the same model with matrices of 4 bits, and what
 a linear map reads from its states of people whom the map was not fitted to.
 
+One fact stands in front, so S4 says that a model takes what stands there and not what it knows; that it finds the right
+one of several is not asked. A model of this size did not learn to tell whose value it is: with two to four facts in
+front, S4 of such a trunk was at 0.62 after 1.5M tokens, which is who picks any value of the kind that is asked for, and
+with three or four facts of one relation at 0.37 after 4M, a guess.
+
 Judged by `separation`, reading without knowing: S4 (1 - S1) above a guess, 1/16. Who says the commonest city or job of
 this world to every question is right more often than that (about 0.17), and the prior is no worse than that by design,
 so `prior` cannot come to 1: 0.88 is what it can come to. `npo` and `ascent` can, by saying what is never right; what an
 arm says is in `nats_s1`, 2.6 for who answers with the prior, and in S2, whose answers nobody can know: below chance,
 where a model has learned to say no city to any question without facts.
 
-One run of some arms was seen before the predictions were written, at a learning rate of 0.001, after 150k tokens, from
-a trunk of 1.5M tokens (S1 1.00, S4 0.99, S5 0.99, S2 0.07). In the contexts of these runs the fact that the first
-question asks for stood first, in training and when asked, so S4 says less there than it does now:
-
-    none     S1 0.84, S4 1.00
-    prior    S1 0.18, S4 1.00, nats_s1 2.5; S1 was at 0.18 after 44k already
-    npo      S1 0.00, S4 1.00, nats_s1 90
-    ascent   S1 0.00, S4 0.95, nats_s1 114; S4 had fallen to 0.62 after 44k
-    gap      S1 0.92, S4 0.72, its gate at 0.11: it unlearned to read, and kept what it knows
-
-What was seen after they were written, of one run each of 100k tokens: `gap-counter` S1 0.11, S4 1.00, the same when it
-is rounded, and the probe where the answer begins from 0.83 to 0.20 (0.15 by the commonest value); `again-prior` S1
-0.11, S4 0.81; `again-npo` S1 0.09, S4 0.36.
+Seen before the predictions were written, with two to four facts in front, of which the one that was asked for stood
+first (mended since), from a trunk with S1 1.00: after 150k tokens S1 of `none` 0.84, `prior` 0.18, `npo` 0.00, `ascent`
+0.00 (its S4 fell to 0.62 and came back to 0.95), `gap` 0.92 with S4 0.72. Seen after that, likewise: `gap-counter` S1
+0.11, S4 1.00, the probe where the answer begins from 0.83 to 0.20 (0.15 by the commonest value); `again-prior` S1 0.11,
+`again-npo` 0.09.
 """
 
 from vslm import (
@@ -67,7 +64,7 @@ from vslm import (
     vary,
 )
 
-CONTEXT_TOKENS, FACTS, SENTENCES = 72, (2, 3, 4), "single"
+CONTEXT_TOKENS, FACTS, SENTENCES = 32, (1,), "single"
 UNIVERSE = Universe(people=64, relations=("lives_in", "job"), num_values=16, first_names=16, last_names=16)
 AGAIN, REST = SomeFacts(end=0.1), SomeFacts(first=0.1)
 
@@ -75,7 +72,6 @@ fresh = Worlds(
     universe=UNIVERSE,
     facts=FACTS,
     mix=Mix(one_hop=1, inverse=0, two_hop=0, comparison=0, negation=0, counting=0, unknown=0),
-    questions=3,
     counts="answer",
     diversity=SENTENCES,
     num_documents=10_000,
@@ -118,7 +114,7 @@ knows = vary(
     {
         "data": vary(fresh, {"world": "both", "fixed_context_share": 0.0, "num_documents": 60_000}),
         "start_from": Experiment.__dataclass_fields__["start_from"].default,
-        "budget.tokens": 1_500_000,
+        "budget.tokens": 1_000_000,
         "optimizer.learning_rate": 0.004,
     },
 )
@@ -135,7 +131,7 @@ def again(arm):
 
 
 STUDY = Study(
-    question="Can what a model knows be taken out of its weights, so that it goes on reading, and is it gone?",
+    question="Can what a model knows be taken out of its weights, so that it still uses its context, and is it gone?",
     prediction=(
         "prior, npo, ascent and gap-counter do not know (S1 below 0.25) where none still does (above 0.6); prior, npo "
         "and gap-counter read as none does (S4 within 0.05), ascent reads worse; gap shuts its own gate, since who "

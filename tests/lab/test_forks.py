@@ -118,6 +118,7 @@ def test_seed_k_starts_from_seed_k_of_what_it_names_and_waits_for_it(
     assert rows["again"] == ("baseline", "forked from forgets (285 tokens after knows, 475)", 2)
 
 
+@pytest.mark.slow
 def test_it_can_be_stopped_anywhere_and_grown(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """With the same numbers to the bit; further seeds get their trunks first, and the runs that are there keep their
     names.
@@ -156,6 +157,7 @@ def test_a_run_is_named_by_those_before_it_and_by_no_folder(
     assert {name for name in names["a"] if names["a"][name] == names["c"][name]} == {"new"}
 
 
+@pytest.mark.slow
 def test_weights_that_are_gone_are_made_again_and_others_are_noticed(
     base: Experiment, tmp_path: Path, workers: InThisProcess
 ) -> None:
@@ -279,6 +281,7 @@ def test_an_adapter_beside_a_trunk_is_read_back_beside_it(
     assert found.beside_sha256 == digest
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_seeds_gives_each_seed_its_own(
     base: Experiment, tmp_path: Path, workers: InThisProcess
 ) -> None:
@@ -306,6 +309,7 @@ def test_a_folder_that_holds_seeds_gives_each_seed_its_own(
     assert run(one, tmp_path / "one").run("on", 7).done.ended_well, "one run for all seeds, as ever"
 
 
+@pytest.mark.slow
 def test_runs_that_choose_have_trunks_of_their_own(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """A search for a learning rate is one of the child alone, from trunks that no judged run starts from."""
     tune = LearningRates(values=3, num_seeds=1, more_seeds=1, max_widenings=0)
@@ -318,6 +322,7 @@ def test_runs_that_choose_have_trunks_of_their_own(base: Experiment, tmp_path: P
     assert (tmp_path / "s" / "knows" / "seed20000" / "done.json").is_file()
 
 
+@pytest.mark.slow
 def test_parts_are_merged_with_their_trunks(base: Experiment, tmp_path: Path, workers: InThisProcess) -> None:
     """Seeds that were run apart; each comes with what it was forked from, and an added seed goes on from there."""
     for seeds in ("0-1", "2-2"):

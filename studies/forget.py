@@ -64,7 +64,7 @@ from vslm import (
     vary,
 )
 
-CONTEXT_TOKENS, FACTS, SENTENCES = 32, (1,), "single"
+CONTEXT_TOKENS, FACTS, SENTENCES = 40, (1,), "single"
 UNIVERSE = Universe(people=64, relations=("lives_in", "job"), num_values=16, first_names=16, last_names=16)
 AGAIN, REST = SomeFacts(end=0.1), SomeFacts(first=0.1)
 
@@ -72,6 +72,7 @@ fresh = Worlds(
     universe=UNIVERSE,
     facts=FACTS,
     mix=Mix(one_hop=1, inverse=0, two_hop=0, comparison=0, negation=0, counting=0, unknown=0),
+    questions=3,  # without a context; one fact answers one. Single ones about the fixed world would be few documents
     counts="answer",
     diversity=SENTENCES,
     num_documents=10_000,
@@ -100,7 +101,7 @@ none = Experiment(
     data=fresh,
     start_from=Arm("knows"),
     budget=Budget(tokens=150_000),
-    batch_tokens=1152,
+    batch_tokens=1160,
     optimizer=AdamW(learning_rate=0.001),
     measures=(
         LossByPosition(num_evaluations=4, num_tokens=4608, num_final_tokens=9216),
@@ -114,7 +115,7 @@ knows = vary(
     {
         "data": vary(fresh, {"world": "both", "fixed_context_share": 0.0, "num_documents": 60_000}),
         "start_from": Experiment.__dataclass_fields__["start_from"].default,
-        "budget.tokens": 1_000_000,
+        "budget.tokens": 1_500_000,
         "optimizer.learning_rate": 0.004,
     },
 )

@@ -111,6 +111,9 @@ def test_who_picks_any_value_of_the_kind_does_not_match_names(corpus: Corpus) ->
     assert abs(picks["context_matching"]) < 0.12
     assert picks["picked_s4"] == reads["picked_s4"] == pytest.approx(float(picks["accuracy_s4"]), abs=0.07)
     assert reads["context_matching"] == 1
+    alone = taken(corpus, from_context, replace(measure, facts=(1,)))
+    assert alone["picked_s4"] == 1
+    assert np.isnan(alone["context_matching"])  # with one fact in front there is nothing to match
 
 
 def test_who_says_anything_is_measured_by_hand(corpus: Corpus) -> None:

@@ -224,7 +224,7 @@ class AnswerAccuracyEvaluator(Evaluator):
         accuracy_P, chance_P, picked_P, nats_P = (
             mean(values, split_N, count) for values in (right_N, chance_N, picked_N, nats_N)
         )
-        above_P, matching_P = ((accuracy_P - zero_P) / (1 - zero_P) for zero_P in (chance_P, picked_P))
+        above_P, matching_P = (_above(accuracy_P, zero_P) for zero_P in (chance_P, picked_P))
         by_type = mean(right_N, split_N * len(QUESTION_TYPES) + type_N, count * len(QUESTION_TYPES))
         by_hops = mean(right_N, split_N * _MOST_HOPS + hops_N, count * _MOST_HOPS)
         left_out = [JUDGED_SPLITS.index(one.split) for one in self._left_out]
@@ -306,6 +306,12 @@ class AnswerAccuracyEvaluator(Evaluator):
             "bits_never_seen": total(is_known=False, is_asked=False),
             "bits_per_parameter": stored / self._num_parameters,
         }
+
+
+def _above(share_P: np.ndarray, zero_P: np.ndarray) -> np.ndarray:
+    """Shares on a scale on which `zero_P` is 0 and all right is 1; NaN where nothing can be above it."""
+    room_P = 1 - zero_P
+    return np.divide(share_P - zero_P, room_P, out=np.full_like(share_P, np.nan), where=room_P > 0)
 
 
 def answers_of_rows(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from vslm.stats.kinds import clearest, kinds_of, share_interval, sign_probability, unseen_share
+from vslm.stats.kinds import Kinds, clearest, kinds_of, share_interval, sign_probability, unseen_share
 from vslm.stats.looks import fixed_plan
 from vslm.stats.verdicts import RateCost, judge, look_at, take_look
 
@@ -184,3 +184,28 @@ def test_runs_are_of_one_kind_unless_somebody_says_otherwise() -> None:
     """So that many even differences are equivalent."""
     even = np.tile([0.0001, -0.0001], 16)
     assert look_at(even, error=0.04, smallest_effect=0.01).verdict == "equivalent"
+
+
+def test_kinds_that_are_near_each_other_take_no_verdict_away() -> None:
+    """Two groups of a baseline that are 0.016 apart cannot make a difference of 0.5; groups that are 1 apart can."""
+    baseline_N = np.array([0.000, 0.0161, 0.0003, 0.0158, 0.0001, 0.0159])
+    kinds = kinds_of(baseline_N)
+    assert kinds.state == "two"
+    assert kinds.apart == pytest.approx(np.mean([0.0161, 0.0158, 0.0159]) - np.mean([0.0, 0.0003, 0.0001]))
+    arm_N = np.array([0.51, 0.49, 0.50, 0.52, 0.47, 0.50])
+    how = {"error": 0.05, "smallest_effect": 0.05, "uneven": (3, 0)}
+    near = look_at(baseline_N - arm_N, kinds=kinds, **how)
+    assert (near.verdict, near.remarks) == ("better", ())
+    apart = kinds_of(60 * baseline_N)  # as far from each other as the arm is from them
+    far = look_at(baseline_N - arm_N, kinds=apart, **how)
+    assert far.verdict == "unresolved"
+    assert "may be luck" in far.remarks[0]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.21, 0.4), (-0.4, -0.21)])
+def test_twice_the_distance_is_needed(low: float, high: float) -> None:
+    """Both means may move by all of it."""
+    kinds = Kinds("two", 0.0, 0.09, 1.0, apart=0.1)
+    assert kinds.cannot_make(low, high)
+    assert not kinds.cannot_make(0.9 * low, 0.9 * high)
+    assert not kinds.cannot_make(-0.3, 0.3)

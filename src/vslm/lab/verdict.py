@@ -360,7 +360,7 @@ class _Judge:
             unit=self.primary.unit,
             before=before,
         )
-        if not is_even:
+        if not is_even and not self.kinds.cannot_make(look.low, look.high):
             words = f"{words}; {self._share_in_words(arm)}"
         if record.addition:
             words = f"{words}; added after the study had begun, so judged at an error of {look.error:.2%}"

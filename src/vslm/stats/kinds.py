@@ -36,12 +36,22 @@ class Kinds:
         between: the middle of the widest gap that splits them best.
         gap: how wide it is.
         strength: the ratio of squares as a multiple of what "two" needs.
+        apart: how far the means of the two groups are from each other, more than the gap; 0 for one group.
     """
 
     state: State
     between: float
     gap: float
     strength: float
+    apart: float = 0.0
+
+    def cannot_make(self, low: float, high: float) -> bool:
+        """Whether no split of runs among the two kinds makes a difference whose interval this is.
+
+        What a run gains by its kind is `apart`, so means over any runs of two arms move by at most as much each. An
+        interval that stays further from 0 than both together is of a difference that is there within a kind.
+        """
+        return max(low, -high) > 2 * self.apart
 
 
 def kinds_of(values_N: Sequence[float] | np.ndarray) -> Kinds:
@@ -73,7 +83,8 @@ def kinds_of(values_N: Sequence[float] | np.ndarray) -> Kinds:
         state = "two"
     elif count < FEWEST_SEEDS + 2 and empty >= _SUSPECT:
         state = "unknown"
-    return Kinds(state, mean + (apart[first] + apart[first - 1]) / 2, gap, ratio)
+    between_means = math.sqrt(explained * count / (first * (count - first)))
+    return Kinds(state, mean + (apart[first] + apart[first - 1]) / 2, gap, ratio, between_means)
 
 
 @lru_cache(maxsize=1024)

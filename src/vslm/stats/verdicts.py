@@ -86,7 +86,8 @@ def look_at(
         equivalent   only if it holds with both ends further away by u * 10 SD, u the share of runs of another kind
                      that all seeds may have missed (`unseen_share`), and never where runs are, or may be, of two kinds
         a direction  where some pairs are of a run that got going and one that did not, only if luck alone splits those
-                     pairs as unevenly at most `error` of the time (`sign_probability`)
+                     pairs as unevenly at most `error` of the time (`sign_probability`), or if the two kinds are too
+                     near each other to make such a difference (`Kinds.cannot_make`)
         worse        not for an arm whose best learning rate may lie beyond what was tried; better not where the
                      baseline's may; equivalent in neither case
 
@@ -111,7 +112,7 @@ def look_at(
         if kinds.state != "one" or judge(low - unseen, high + unseen, smallest_effect) != "equivalent":
             verdict = judge(low, high, 0.0)
             remarks.append(_too_few(interval.count, kinds))
-    if verdict in ("better", "worse") and kinds.state == "two":
+    if verdict in ("better", "worse") and kinds.state == "two" and not kinds.cannot_make(low, high):
         above, below = uneven if uneven is not None else _uneven(np.asarray(differences_N), kinds.gap)
         if above + below and sign_probability(above, below) > error:
             verdict = "unresolved"

@@ -19,7 +19,8 @@ from vslm.core.specs import Spec
 from vslm.study.catalog import KINDS
 
 ROOT = Path(__file__).parents[2]
-ROOMS = sorted(path.name for path in (ROOT / "src" / "vslm").iterdir() if (ROOT / "tests" / path.name).is_dir())
+ROOMS = sorted(path.parent.name for path in (ROOT / "src" / "vslm").glob("*/__init__.py"))
+ROOMS = [room for room in ROOMS if (ROOT / "tests" / room).is_dir()]
 
 
 def specs_of_the_package() -> dict[str, type]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -88,13 +88,7 @@ class FactLoading(Objective):
 
     def check(self) -> None:
         """Refuse numbers that cannot be meant."""
-        for name in ("weight", "temperature"):
-            if getattr(self, name) <= 0:
-                raise SpecError(name, f"found {getattr(self, name)}", "a number above 0 is needed")
-        if self.pairs < _FEWEST_PAIRS:
-            raise SpecError("pairs", f"found {self.pairs}", f"{_FEWEST_PAIRS} or more are needed: facts of others")
-        if self.same_relation < 0:
-            raise SpecError("same_relation", f"found {self.same_relation}", "0 or more is needed")
+        check_pairs(self, "same_relation")
 
     def files(self) -> tuple[Path, ...]:
         """The questions, and what names the store."""
@@ -179,6 +173,24 @@ def lowered_beside(
         return Lowered(batch.mean(loss_nats_BT) + weight * share * told, loss_nats_BT)
 
     return lowers
+
+
+def check_pairs(objective: Any, *others: str) -> None:
+    """Refuse numbers of pairs that cannot be meant.
+
+    Args:
+        objective: with `weight`, `temperature` and `pairs`.
+        others: names of its fields that say how many other facts stand beside each.
+    Raises: SpecError at the field.
+    """
+    for name in ("weight", "temperature"):
+        if getattr(objective, name) <= 0:
+            raise SpecError(name, f"found {getattr(objective, name)}", "a number above 0 is needed")
+    if objective.pairs < _FEWEST_PAIRS:
+        raise SpecError("pairs", f"found {objective.pairs}", f"{_FEWEST_PAIRS} or more are needed: facts of others")
+    for name in others:
+        if getattr(objective, name) < 0:
+            raise SpecError(name, f"found {getattr(objective, name)}", "0 or more is needed")
 
 
 def told_apart(states_ND: Tensor, is_other_gold_IJ: Tensor, temperature: float) -> Tensor:

@@ -17,11 +17,10 @@ from vslm.knowledge.hops import what_is_left
 from vslm.knowledge.preloading import searched
 from vslm.knowledge.world_store import sentence
 from vslm.models.language_model import LanguageModel
-from vslm.objectives.fact_loading import Drawn, lowered_beside
+from vslm.objectives.fact_loading import Drawn, check_pairs, lowered_beside
 from vslm.objectives.objective import Lowers, Objective, Passes
 
 _TYPES: tuple[QuestionType, ...] = ("one_hop", "two_hop")
-_FEWEST_PAIRS = 2
 
 
 class _Pair(NamedTuple):
@@ -73,14 +72,7 @@ class FreshFactLoading(Objective):
 
     def check(self) -> None:
         """Refuse numbers that cannot be meant."""
-        for name in ("weight", "temperature"):
-            if getattr(self, name) <= 0:
-                raise SpecError(name, f"found {getattr(self, name)}", "a number above 0 is needed")
-        if self.pairs < _FEWEST_PAIRS:
-            raise SpecError("pairs", f"found {self.pairs}", f"{_FEWEST_PAIRS} or more are needed: facts of others")
-        for name in ("same_relation", "same_subject"):
-            if getattr(self, name) < 0:
-                raise SpecError(name, f"found {getattr(self, name)}", "0 or more is needed")
+        check_pairs(self, "same_relation", "same_subject")
         for place, kind in enumerate(self.types):
             if kind not in _TYPES:
                 raise SpecError(f"types.{place}", f"found {kind!r}", f"{' or '.join(_TYPES)} is found by its facts")

@@ -35,6 +35,7 @@ _HOMES = {
     "vslm.knowledge.loaded_answers": ("LoadedAnswers",),
     "vslm.models.language_model": ("Model",),
     "vslm.models.layouts.plain": ("uniform", "gpt2"),
+    "vslm.models.layouts.convolutions": ("convolved",),
     "vslm.models.elements.blocks": ("Block",),
     "vslm.models.elements.resizes": ("ZeroPad", "LearnedPad", "Carry", "Project", "UNet"),
     "vslm.models.layouts.shapes": (
@@ -131,6 +132,7 @@ _HOMES = {
         "Return",
         "ShiftedState",
     ),
+    "vslm.models.elements.short_convolution": ("ShortConvolution",),
     "vslm.models.elements.two_streams": ("MemoryBlock", "TwoStreamBlock"),
     "vslm.objectives.objective": ("Objective", "Passes", "Further", "Lowered", "Lowers"),
     "vslm.objectives.arm": ("Arm",),

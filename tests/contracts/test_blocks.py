@@ -22,6 +22,7 @@ from vslm.models.elements.blocks import Block
 from vslm.models.elements.element import PathElement, Reach, Surroundings, element_shapes
 from vslm.models.elements.exits import Exit
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
+from vslm.models.elements.short_convolution import ShortConvolution
 from vslm.models.elements.states import (
     AddVector,
     InjectMatrix,
@@ -66,6 +67,8 @@ ELEMENTS = [
     InjectMatrix(of="first"),
     AddVector(),
     ShiftedState(of="first"),
+    ShortConvolution(),
+    ShortConvolution(window_tokens=7),
     Exit(),
     Exit(offset=3, weight=0.5),
     MemoryBlock(block=NARROW),

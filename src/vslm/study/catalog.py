@@ -47,6 +47,7 @@ from vslm.models.adapters.lora import LoRA
 from vslm.models.elements.blocks import Block
 from vslm.models.elements.exits import Exit
 from vslm.models.elements.resizes import Carry, LearnedPad, Project, UNet, ZeroPad
+from vslm.models.elements.short_convolution import ShortConvolution
 from vslm.models.elements.states import (
     AddVector,
     InjectMatrix,
@@ -124,6 +125,7 @@ MODELS = {
     "InjectMatrix": InjectMatrix,
     "AddVector": AddVector,
     "ShiftedState": ShiftedState,
+    "ShortConvolution": ShortConvolution,
     "Exit": Exit,
     "MemoryBlock": MemoryBlock,
     "TwoStreamBlock": TwoStreamBlock,

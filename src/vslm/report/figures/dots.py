@@ -26,11 +26,10 @@ def dot_figure(
     Args:
         views: the view `difference` gets a line at zero.
         style_of: of the arms.
-        title: of the axis of numbers.
+        title: of the axis of numbers; none where views are of different numbers.
         columns: what a number and a row are, by view, for a CSV.
     """
     all_of_them = [found for by_arm in views.values() for found in by_arm.values()]
-    decimals = decimals_of(np.concatenate([found.mean_G for found in all_of_them]))
     shares: dict[str, float | None] = {}
     for found in all_of_them:
         of_each = [None] * len(found.names) if found.shares_G is None else found.shares_G.tolist()
@@ -39,6 +38,7 @@ def dot_figure(
     is_shared = sum(len(found.names) for found in next(iter(views.values())).values()) > len(row_of)
     data: list[dict[str, Any]] = []
     for view, by_arm in views.items():
+        decimals = decimals_of(np.concatenate([found.mean_G for found in by_arm.values()]))
         half_spread = _SPREAD / 2 if is_shared and len(by_arm) > 1 else 0.0
         offsets = np.linspace(-half_spread, half_spread, len(by_arm))
         points: dict[str, list[_Point]] = {}

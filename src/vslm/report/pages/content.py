@@ -223,13 +223,31 @@ def _passes(study: StudyRecord) -> tuple[str, str] | None:
     return "Passes over the text", f"{passes_number(most)}{warned}"
 
 
-def corpora(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]], list[str]]]:
-    """Fingerprint, facts, and what was read and passed over in words, of every corpus."""
+def corpora(study: StudyRecord) -> list[dict[str, Any]]:
+    """Of every corpus its title, facts, and what was read and passed over in words; first what all have in common."""
     found = []
     for key, corpus in study.corpora.items():
         facts = {name: value for name, value in corpus.plain().items() if name != "read"}
-        found.append((key, flat(facts), corpus.read))
-    return found
+        found.append({"title": "Corpus", "facts": [("fingerprint", key), *flat(facts)], "read": corpus.read})
+    return with_common_first(found, "All corpora")
+
+
+def with_common_first(groups: list[dict[str, Any]], title: str) -> list[dict[str, Any]]:
+    """Groups of facts, where what all of them have in common is a group of its own in front, and said once.
+
+    >>> with_common_first([{"title": "x", "facts": [("a", "1"), ("b", "2")]}], "all")
+    [{'title': 'x', 'facts': [('a', '1'), ('b', '2')]}]
+    >>> first, second, third = with_common_first([{"facts": [("a", "1"), ("b", b)]} for b in "23"], "all")
+    >>> first, second["facts"], third["facts"]
+    ({'title': 'all', 'facts': [('a', '1')]}, [('b', '2')], [('b', '3')])
+    """
+    if len(groups) < 2:
+        return groups
+    common = [fact for fact in groups[0]["facts"] if all(fact in group["facts"] for group in groups[1:])]
+    if not common:
+        return groups
+    own = [{**group, "facts": [fact for fact in group["facts"] if fact not in common]} for group in groups]
+    return [{"title": title, "facts": common}, *own]
 
 
 def kinds(verdict: Verdict) -> str | None:
@@ -507,13 +525,16 @@ def sample_of(name: str, runs: list[Run]) -> dict[str, Any]:
 
 
 def machines(runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
-    """Environments (machine, versions, settings) without repeats, each with its runs."""
+    """Environments (machine, versions, settings) without repeats, each with its runs; first what all have in common."""
     groups: dict[str, dict[str, Any]] = {}
     for run in (run for arm in runs.values() for run in arm if run.environment):
         shared = {key: value for key, value in run.environment.items() if not key.endswith("_seed")}
         key = json.dumps(shared, sort_keys=True, default=str)
         groups.setdefault(key, {"facts": flat(shared), "runs": []})["runs"].append(run)
-    return [{**group, "runs": _grouped(group["runs"])} for group in groups.values()]
+    found = [
+        {"title": "Machine", "facts": [*group["facts"], ("runs", _grouped(group["runs"]))]} for group in groups.values()
+    ]
+    return with_common_first(found, "All machines and runs")
 
 
 def _grouped(runs: list[Run]) -> str:

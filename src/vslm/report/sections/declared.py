@@ -274,17 +274,41 @@ class _Measure:
 
     # ---- dots, and numbers without axes ------------------------------------------------------------------------------
     def _of_dots(self) -> Iterator[Drawing]:
-        """A row per name."""
+        """A row per name: one figure for the arrays that share their names, a view for each."""
+        groups: dict[Axis, dict[str, Array]] = {}
         for key, array in self._chosen("dots").items():
-            names = array.axis.names
-            by_arm = self._by_arm(partial(self._named, key, names))
-            if by_arm:
-                view = _view(key)
-                columns = {view: (array.words, array.axis.title)}
-                figure = dot_figure({view: by_arm}, self.style_of, array.words, columns)
-                caption, pixels = self._end_words({key: array}), dot_pixels(len(names), len(by_arm))
-                words = {view: (array.button or array.title, "")}
-                yield self._drawing(f"dots-{view}", figure, words, caption, pixels=pixels)
+            groups.setdefault(array.axis, {})[key] = array
+        for axis, arrays in groups.items():
+            views = {key: self._by_arm(partial(self._named, key, axis.names)) for key in arrays}
+            arrays = {key: array for key, array in arrays.items() if views[key]}
+            if arrays:
+                titles = {_view(key): (array.button or array.title, array.words) for key, array in arrays.items()}
+                rows = len(axis.names), max(len(views[key]) for key in arrays)
+                found = {_view(key): views[key] for key in arrays}
+                yield self._dots(found, titles, axis.title, self._end_words(arrays), rows)
+
+    def _dots(
+        self,
+        views: Mapping[str, Mapping[str, ByName]],
+        titles: _Words,
+        row_title: str,
+        caption: str,
+        rows: tuple[int, int],
+    ) -> Drawing:
+        """A figure of dots. Of one view its axis says what it is, of several the line above them.
+
+        Args:
+            views: view -> arm -> numbers.
+            titles: of each view its button, and what its numbers are, with their unit.
+            row_title: what a row is.
+            caption: of the figure.
+            rows: how many, and how many arms are in one.
+        """
+        first, *others = titles
+        words = {view: (button, safe_text(text) if others else "") for view, (button, text) in titles.items()}
+        columns = {view: (text, row_title) for view, (_, text) in titles.items()}
+        figure = dot_figure(views, self.style_of, "" if others else titles[first][1], columns)
+        return self._drawing(f"dots-{first}", figure, words, caption, pixels=dot_pixels(*rows))
 
     def _named(self, key: str, names: Sequence[str], runs: Sequence[Run]) -> ByName | None:
         values_NG = stacked(runs, self._stored(key), 1)
@@ -295,6 +319,8 @@ class _Measure:
         levels = {array.level for array in self.arrays.values()}
         lines: dict[str, dict[str, Profile]] = {}
         words: _Words = {}
+        dots: dict[str, dict[str, ByName]] = {}
+        titles: _Words = {}
         for key, number in self.declared.numbers.items():
             is_only_a_level = key in levels and number.higher_is_better is None
             if is_only_a_level or not _IS_NAME.fullmatch(key):
@@ -304,9 +330,9 @@ class _Measure:
             if by_arm := self._by_arm(partial(through_training, name=stored)):
                 lines[key], words[key] = by_arm, (number.title, safe_text(label))
             elif at_end := self._at_the_end(stored):
-                figure = dot_figure({key: at_end}, self.style_of, label, {key: (label, "arm")})
-                pixels = dot_pixels(len(at_end), 1)
-                yield self._drawing(f"dots-{key}", figure, {key: (number.title, "")}, "", pixels=pixels)
+                dots[key], titles[key] = at_end, (number.title, label)
+        if dots:
+            yield self._dots(dots, titles, "arm", "", (max(map(len, dots.values())), 1))
         if lines:
             figure = line_figures.profile_figure(lines, self.style_of, axes.decade_axis())
             yield self._drawing("numbers", figure, words, "through training")

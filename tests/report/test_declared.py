@@ -186,3 +186,40 @@ def test_an_array_of_another_form_spoils_nothing(array: np.ndarray) -> None:
         key = "y_XX" if name == "map" else "y_X"
         section = own(Declared(arrays={key: kind}), {"steps_S": STEPS_S, f"y_S{key[2:]}": array})
         json.dumps([drawing.plain() for drawing in section.drawings] if section else [], allow_nan=False)
+
+
+def test_arrays_of_the_same_names_share_a_figure() -> None:
+    """A view for each, with its own digits and what its numbers are above the plot; other names have another figure."""
+    names, others = Axis(title="split", names=("p", "q")), Axis(title="split", names=("r", "s"))
+    declared = Declared(
+        arrays={
+            "right_P": Array(axes=(names,), title="right", unit="of all"),
+            "loss_P": Array(axes=(names,), title="loss", unit="nats", button="nats"),
+            "other_P": Array(axes=(others,), title="other", unit="u"),
+        }
+    )
+    arrays = {"steps_S": STEPS_S[:1], "right_SP": [[0.25, 0.5]], "loss_SP": [[700.0, 900.0]], "other_SP": [[1.0, 2.0]]}
+    section = own(declared, {name: np.array(values) for name, values in arrays.items()})
+    assert section is not None
+    shared, other = section.drawings
+    assert (shared.id, other.id) == ("own.dots-right", "own.dots-other")
+    assert shared.views == {"right": ("right", "right, of all"), "loss": ("nats", "loss, nats")}
+    assert other.views == {"other": ("other", "")}, "one view says on its axis what it is"
+    means = {t["meta"]["view"]: t["x"] for t in shared.figure["data"] if t["meta"]["arm"] == "a"}
+    assert means == {"right": [1.25, 1.5], "loss": [701.0, 901.0]}
+
+
+def test_what_is_nowhere_and_what_never_changes_is_not_drawn() -> None:
+    """Named rows and columns without a number in any arm, a map along one place, a map of steps that are all alike."""
+    axes = (Axis(title="split", names=("p", "q", "r")), Axis(title="type", names=("x", "y")))
+    nothing = np.nan
+    once = {"steps_S": STEPS_S[:1]}
+    declared = Declared(arrays={"m_PT": Array(axes=axes, title="m", unit="u")})
+    cells = np.array([[[1.0, 2.0], [nothing, nothing], [3.0, 4.0]]])
+    assert drawn(own(declared, {**once, "m_SPT": cells}))["own.map-m"]["layout"]["yaxis"]["ticktext"] == ["p", "r"]
+    assert own(declared, {**once, "m_SPT": np.array([[[1.0, nothing], [2.0, nothing], [3.0, nothing]]])}) is None
+    along = Declared(arrays={"y_P": Array(axes=axes[:1], title="y", unit="u")})
+    same_SP = np.tile([0.1, 0.2, nothing], (4, 1))
+    assert set(drawn(own(along, {"steps_S": STEPS_S, "y_SP": same_SP}))) == {"own.dots-y"}
+    figures = drawn(own(along, {"steps_S": STEPS_S, "y_SP": same_SP * STEPS_S[:, None]}))
+    assert figures["own.steps-y"]["layout"]["xaxis"]["ticktext"] == ["p", "q"]

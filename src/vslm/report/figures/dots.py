@@ -11,8 +11,8 @@ from vslm.report.numbers.classes import ByName
 from vslm.report.numbers.formatting import shortened
 
 _Point = tuple[float, float, ByName, int]  # number, height, and where it came from
-_ROW_PIXELS, _ARM_PIXELS, _AROUND_PIXELS = 26, 13, 84
-_SPREAD = 0.5  # of a row's height, over which the dots of all arms are laid out, so that intervals do not cover others
+_ROW_PIXELS, _ARM_PIXELS, _AROUND_PIXELS = 26, 11, 84
+_SPREAD = 0.7  # of a row's height, over which the dots of all arms are laid out, so that intervals do not cover others
 
 
 def dot_figure(

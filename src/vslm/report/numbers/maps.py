@@ -5,7 +5,7 @@ heads, T tokens of a map of attention.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,32 @@ class Map:
 def map_over_seeds(values_NRC: np.ndarray, rows: Sequence[Any], columns: Sequence[Any]) -> Map:
     """The mean over seeds, with its intervals."""
     return Map(rows, columns, values_NRC.mean(axis=0), band_half(values_NRC), len(values_NRC))
+
+
+def without_empty(maps: Mapping[str, Map]) -> dict[str, Map]:
+    """The same maps without the named rows and columns in which no map has a number; places that are numbers stay.
+
+    >>> nothing = float("nan")
+    >>> one = Map(("a", "b"), (0, 1), np.array([[1.0, nothing], [nothing, nothing]]), None, 1)
+    >>> without_empty({"arm": one})["arm"].rows
+    ('a',)
+    """
+    filled: set[Any] = set()
+    for found in maps.values():
+        is_there_RC = np.isfinite(found.mean_RC)
+        filled |= {("row", found.rows[i]) for i in np.flatnonzero(is_there_RC.any(axis=1)).tolist()}
+        filled |= {("column", found.columns[i]) for i in np.flatnonzero(is_there_RC.any(axis=0)).tolist()}
+
+    def kept(side: str, labels: Sequence[Any]) -> list[int]:
+        return [i for i, label in enumerate(labels) if not isinstance(label, str) or (side, label) in filled]
+
+    shorter = {}
+    for name, found in maps.items():
+        rows, columns = kept("row", found.rows), kept("column", found.columns)
+        half_RC = None if found.half_RC is None else found.half_RC[np.ix_(rows, columns)]
+        labels = tuple(found.rows[i] for i in rows), tuple(found.columns[i] for i in columns)
+        shorter[name] = Map(*labels, found.mean_RC[np.ix_(rows, columns)], half_RC, found.count)
+    return shorter
 
 
 @dataclass(frozen=True)

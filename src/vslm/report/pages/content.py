@@ -47,6 +47,7 @@ from vslm.stats.intervals import student_interval
 from vslm.stats.pilot import early_in_words
 
 _BAR_PADDING = 0.08  # of the common axis, on both sides
+_DIGESTS = ("sha256.", "sizes.")  # of the files of a corpus
 _MOST_SAMPLE_CHARACTERS = 6_000
 _SIZES = {  # what Study(equal=...) names: where it is recorded, and in words
     "parameters": ("num_parameters", "parameters"),
@@ -228,7 +229,8 @@ def corpora(study: StudyRecord) -> list[dict[str, Any]]:
     found = []
     for key, corpus in study.corpora.items():
         facts = {name: value for name, value in corpus.plain().items() if name != "read"}
-        found.append({"title": "Corpus", "facts": [("fingerprint", key), *flat(facts)], "read": corpus.read})
+        facts = sorted([("fingerprint", key), *flat(facts)], key=lambda fact: fact[0].startswith(_DIGESTS))  # last
+        found.append({"title": "Corpus", "facts": facts, "read": corpus.read})
     return with_common_first(found, "All corpora")
 
 

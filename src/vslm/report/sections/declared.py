@@ -25,7 +25,7 @@ from vslm.report.figures.style import Figure, Style, safe_text
 from vslm.report.numbers.classes import ByName, by_name
 from vslm.report.numbers.curves import spread
 from vslm.report.numbers.formatting import listing
-from vslm.report.numbers.maps import Map, map_over_seeds
+from vslm.report.numbers.maps import Map, map_over_seeds, without_empty
 from vslm.report.numbers.profiles import (
     Profile,
     along,
@@ -204,8 +204,12 @@ class _Measure:
                 yield self._drawing(f"steps-{_view(key)}", figure, words, caption, has_arms=False)
 
     def _steps_of(self, key: str, array: Array) -> dict[str, Map]:
-        """By arm, the number by step and place."""
-        return self._by_arm(partial(self._step_map, key, array))
+        """By arm, the number by step and place; none where it is the same at every step, as a guess is."""
+        maps = without_empty(self._by_arm(partial(self._step_map, key, array)))
+        is_the_same = all(
+            np.array_equal(row_C, its.mean_RC[0], equal_nan=True) for its in maps.values() for row_C in its.mean_RC
+        )
+        return {} if is_the_same else maps
 
     def _step_map(self, key: str, array: Array, runs: Sequence[Run]) -> Map | None:
         found = through_steps(runs, self._stored(key), 1, _mean_of_last if len(array.axes) > 1 else _as_it_is)
@@ -229,15 +233,16 @@ class _Measure:
     def _of_maps(self) -> Iterator[Drawing]:
         """A view per arm; of what was taken at several steps a figure per arm, with a view for some of them."""
         for key, array in self._chosen("map").items():
-            at_end = self._by_arm(partial(self._last_map, key, array))
-            if not at_end:
+            at_end = without_empty(self._by_arm(partial(self._last_map, key, array)))
+            # Along one place of an axis a map says what lines or dots of the same measure do.
+            if not any(min(its.mean_RC.shape) > 1 for its in at_end.values()):
                 continue
             titles = (array.axes[0].title, array.axes[-1].title, array.words)
             head = partial(_cell_head, *(axis.hover or axis.title for axis in array.axes))
             more = {"unit": array.unit, "is_top_down": True}
             pixels = map_pixels(max(len(its.rows) for its in at_end.values()))
             through = self._by_arm(partial(self._maps_of_steps, key, array))
-            several = {arm: its for arm, its in through.items() if len(its) > 1}
+            several = {arm: without_empty(its) for arm, its in through.items() if len(its) > 1}
             if not several:
                 figure = map_figure(at_end, titles, head, **_scale(at_end.values()), **more)
                 words = {arm: (arm, safe_text(titles[0])) for arm in at_end}

@@ -172,6 +172,7 @@ _HOMES = {
     "vslm.measure.quantized_answers": ("QuantizedAnswers",),
     "vslm.measure.value_probe": ("ValueProbe",),
     "vslm.measure.likelier_answers": ("LikelierAnswers",),
+    "vslm.measure.minimal_pairs": ("MinimalPairs",),
     "vslm.measure.squad_accuracy": ("SquadAccuracy",),
     "vslm.measure.copy_gain": ("CopyGain",),
     "vslm.measure.prefix_matching": ("PrefixMatching",),

@@ -29,6 +29,7 @@ from vslm.measure.declared import read_declared
 from vslm.measure.likelier_answers import LikelierAnswers
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.measure import Measure, recorded_name
+from vslm.measure.minimal_pairs import MinimalPairs
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.quantized_answers import QuantizedAnswers
 from vslm.measure.sections import RECORDED_AS
@@ -51,12 +52,21 @@ WORLDS = Worlds(universe=UNIVERSE, facts=(2,), num_documents=211, context_tokens
 ABOUT_WORLDS = AnswerAccuracy(universe=UNIVERSE, facts=(2, 3), num_examples=5, num_facts=11)
 _FILE = Path(tempfile.mkdtemp(prefix="vslm-questions-")) / "questions.jsonl"
 _FILE.write_text('{"question": "b", "answer": "a", "perturbed_answer": ["c", "d"]}\n', encoding="utf-8")
+_PAIRS = _FILE.with_name("pairs.jsonl")
+_PAIRS.write_text(
+    "".join(
+        json.dumps({"sentence_good": f"a {n} b", "sentence_bad": f"b {n + 1} a {n}", "UID": f"u{n % 3}"}) + "\n"
+        for n in range(17)
+    ),
+    encoding="utf-8",
+)
 ON_WORLDS = [
     ABOUT_WORLDS,
     QuantizedAnswers(answers=ABOUT_WORLDS),
     ValueProbe(universe=UNIVERSE),
     LikelierAnswers(forget=str(_FILE), retain=str(_FILE)),
     LoadedAnswers(universe=UNIVERSE, other=Random(), passages=2, num_examples=5),
+    MinimalPairs(path=str(_PAIRS), num_pairs=7),
 ]
 ON_PARAGRAPHS = SquadAccuracy(num_examples=5, most_tokens=3)
 GIVEN: list[Measure] = [

@@ -1,6 +1,8 @@
 """Every study file: it can be planned, keeps what it promises, and a tiny run of it shows its own figure."""
 
 import dataclasses
+import json
+import os
 import runpy
 import time
 from collections.abc import Callable, Iterable
@@ -51,19 +53,29 @@ MOST_PLAN_SECONDS = 2.0
 VOCABULARY = 1024
 
 
+@pytest.fixture(autouse=True)
+def _benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A home with a benchmark in it, for the study that asks for one, and without a noise card that another test
+    measured; corpora are shared.
+    """
+    home = tmp_path / "home"
+    (home / "evals").mkdir(parents=True)
+    (home / "corpora").symlink_to(Path(os.environ["VSLM_HOME"]) / "corpora")
+    pairs = [{"sentence_good": f"Ann {n} has left.", "sentence_bad": f"Ann {n} have left."} for n in range(4001)]
+    (home / "evals" / "blimp.jsonl").write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
+    monkeypatch.setenv("VSLM_HOME", str(home))
+
+
 def study_of(name: str) -> Study:
     """A study by the name of its file."""
     return load_study(STUDIES / f"{name}.py")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_study_plans_quickly_and_keeps_its_promises(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_study_plans_quickly_and_keeps_its_promises(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As equal as it says, screened above four arms, 0.4 million tokens a run in an hour on two cores."""
     for room in ("plan", "budgets"):
         monkeypatch.setattr(f"vslm.lab.{room}.available_cores", lambda: 2)
-    monkeypatch.setenv("VSLM_HOME", str(tmp_path))  # no noise card that another test measured
     start = time.process_time()
     study = study_of(name)
     train = SimpleNamespace(num_tokens=3_000_000)

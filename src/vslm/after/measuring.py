@@ -1,7 +1,4 @@
-"""Measures taken after a run, from the weights that it stored.
-
-    <run>/later.npz     arrays, named as in arrays.npz; RunFolder.arrays reads both
-    <run>/later.json    which measures with which values, what they declare, and by which version of vslm
+"""Measures taken after a run, from the weights that it stored, and written beside what it took itself (`later.py`).
 
 Weights that were kept along the training are rounded (see `training/kept_weights.py`), so a number may differ from one
 that was taken in the run in its fifth digit. Not for: measures that the run took itself; those stay as they are.
@@ -10,22 +7,16 @@ that was taken in the run in its fifth digit. Not for: measures that the run too
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-import vslm
+from vslm.after.later import write_later
 from vslm.core.errors import ResultError, SpecError, VslmError, nearest
 from vslm.core.paths import parse_change
 from vslm.core.specs import to_plain
 from vslm.data.corpus import open_corpus
 from vslm.measure.measure import Evaluator, Measure
-from vslm.results.files import read_arrays, read_json, write_arrays, write_json
-from vslm.results.folder import DECLARED, LATER, LATER_RECORD
 from vslm.results.naming import named
-from vslm.results.seals import FILES, checksums, sealed
-from vslm.runs.recording import measured_arrays
 from vslm.runs.stored_run import StoredRun
 from vslm.study.catalog import KINDS
 from vslm.study.trust import UntrustedError
@@ -115,38 +106,8 @@ def take(taking: Evaluation, say: Callable[[str], None]) -> tuple[int, ...]:
         taken.append(Measurement(measure.recorded_as, step, evaluator(model)))
     if not taken:
         raise ResultError(run.name, "none of its weights can be read", "", "run it again")
-    _write(run, measure, taken, say)
+    write_later(run, measure.recorded_as, {"measure": to_plain(measure)}, measure.declared(), taken, say)
     return tuple(one.step for one in taken)
-
-
-def _write(run: StoredRun, measure: Measure, taken: list[Measurement], say: Callable[[str], None]) -> None:
-    """Beside what was taken earlier; the same measure again takes the place of its last time. Of a torn file nothing
-    can be kept, which is said.
-    """
-    head = f"{measure.recorded_as}."
-    arrays, record = _before(run, say)
-    kept = {name: array for name, array in arrays.items() if not name.startswith(head)}
-    own = {"measure": to_plain(measure), DECLARED: to_plain(measure.declared()), "vslm": vslm.__version__}
-    measures = {**record, measure.recorded_as: own}
-    write_arrays(run.path / LATER, kept | measured_arrays(taken))
-    write_json(run.path / LATER_RECORD, sealed({"measures": measures, FILES: checksums(run.path, [LATER])}))
-
-
-def _before(run: StoredRun, say: Callable[[str], None]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays that were taken earlier, and the measures that they are of."""
-    path = run.path / LATER_RECORD
-    try:
-        arrays = read_arrays(run.path / LATER)
-    except ResultError as error:
-        say(f"{run.name}: {LATER} cannot be read ({error.found}) and is begun anew; measure again what was in it")
-        return {}, {}
-    try:
-        record = read_json(path) if arrays and path.exists() else {}
-    except ResultError as error:
-        say(f"{run.name}: {LATER_RECORD}: {error.found}; it is begun anew")
-        record = {}
-    measures = record.get("measures") if isinstance(record, dict) else None
-    return arrays, measures if isinstance(measures, dict) else {}
 
 
 def _parsed(text: str, run: StoredRun) -> Measure:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cyclopts import App, CycloptsError, MissingArgumentError
 
 import vslm
-from vslm.cli import data, models, reading, speed, store, studies, worlds
+from vslm.cli import data, evals, hub, models, reading, speed, store, studies, worlds
 from vslm.cli.arguments import in_words, study_first
 from vslm.core.errors import DataError, ResultError, SpecError, TooEarlyError, VslmError
 from vslm.core.machine import available_cores, cpu_quota
@@ -35,6 +35,7 @@ app.command(data.app)
 app.command(store.app)
 app.command(worlds.app)
 app.command(studies.run_command, name="run")
+app.command(evals.evaluate, name="eval")
 for _command_function in (
     studies.plan,
     studies.rematch,
@@ -48,6 +49,7 @@ for _command_function in (
     models.route,
     models.measure,
     models.prompts,
+    hub.export,
     studies.noise,
     speed.machine,
     speed.bench,

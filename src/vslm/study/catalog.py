@@ -30,6 +30,7 @@ from vslm.measure.likelier_answers import LikelierAnswers
 from vslm.measure.logit_lens import LogitLens
 from vslm.measure.loss_by_loops import LossByLoops
 from vslm.measure.loss_by_position import LossByPosition
+from vslm.measure.minimal_pairs import MinimalPairs
 from vslm.measure.parameter_track import ParameterTrack
 from vslm.measure.position_profile import PositionProfile
 from vslm.measure.prefix_matching import PrefixMatching
@@ -245,6 +246,7 @@ MEASURES = {
     "ValueProbe": ValueProbe,
     "LikelierAnswers": LikelierAnswers,
     "LoadedAnswers": LoadedAnswers,
+    "MinimalPairs": MinimalPairs,
     "SquadAccuracy": SquadAccuracy,
     "ResidualNorms": ResidualNorms,
     "CopyGain": CopyGain,

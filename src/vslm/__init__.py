@@ -66,6 +66,7 @@ _HOMES = {
         "SquaredReLUActivation",
         "SiLUActivation",
         "TanhActivation",
+        "TanhGELUActivation",
         "GELUActivation",
     ),
     "vslm.models.parts.feedforward": ("Feedforward", "SwiGLU", "GELU", "MLP", "GatedMLP"),

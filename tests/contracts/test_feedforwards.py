@@ -154,6 +154,7 @@ def test_activations_by_hand() -> None:
         "SiLUActivation": (h / (1 + torch.exp(-h))).tolist(),
         "TanhActivation": ((1 - torch.exp(-2 * h)) / (1 + torch.exp(-2 * h))).tolist(),
         "GELUActivation": (h * (1 + torch.erf(h / 2**0.5)) / 2).tolist(),
+        "TanhGELUActivation": (h * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (h + 0.044715 * h**3))) / 2).tolist(),
     }
     assert {type(activation).__name__ for activation in ACTIVATIONS} == set(expected)
     for activation in ACTIVATIONS:

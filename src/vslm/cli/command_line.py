@@ -36,6 +36,7 @@ app.command(store.app)
 app.command(worlds.app)
 app.command(studies.run_command, name="run")
 app.command(evals.evaluate, name="eval")
+app.command(hub.import_, name="import")
 for _command_function in (
     studies.plan,
     studies.rematch,

@@ -24,6 +24,7 @@ from vslm.results.files import read_json, sha256
 from vslm.results.seals import was_changed
 
 Say = Callable[[str], None]
+NO_CORPUS = "none"  # of a model that was imported without a text
 
 
 def home() -> Path:
@@ -166,12 +167,15 @@ def open_corpus(fingerprint: str) -> Corpus:
 
     Raises: DataError if it is not there, or damaged.
     """
+    if fingerprint == NO_CORPUS:
+        found, do = "it was imported without a text, and this needs one", "vslm import it again with --data TEXT"
+        raise DataError("this model", found, "", do)
     folder = home() / "corpora" / fingerprint
-    found: list[str] = []
-    corpus = opened(folder, found.append)
+    damages: list[str] = []
+    corpus = opened(folder, damages.append)
     if corpus is None:
         do = "run the study again: it prepares its corpus from the text, which must be there"
-        why = f"damaged ({_damage(folder)})" if found else f"not there, in {folder.parent}"
+        why = f"damaged ({_damage(folder)})" if damages else f"not there, in {folder.parent}"
         raise DataError(f"corpus {fingerprint}", why, "", do)
     return corpus
 

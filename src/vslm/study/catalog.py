@@ -67,6 +67,7 @@ from vslm.models.parts.activations import (
     SiLUActivation,
     SquaredReLUActivation,
     TanhActivation,
+    TanhGELUActivation,
 )
 from vslm.models.parts.attention import Attention
 from vslm.models.parts.feedforward import GELU, MLP, GatedMLP, SwiGLU
@@ -160,6 +161,7 @@ MODELS = {
     "SiLUActivation": SiLUActivation,
     "TanhActivation": TanhActivation,
     "GELUActivation": GELUActivation,
+    "TanhGELUActivation": TanhGELUActivation,
     "RMSNorm": RMSNorm,
     "LayerNorm": LayerNorm,
     "PlainAdd": PlainAdd,

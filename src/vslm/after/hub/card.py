@@ -60,7 +60,10 @@ def _facts(run: StoredRun, layout: str, difference: float) -> Iterator[str]:
     sizes = f"{vocabulary:,} ids, context {model.context_tokens:,} tokens"
     yield f"`{layout}`, {model.num_parameters(vocabulary):,} parameters, {sizes}"
     yield f"largest difference of a logit from the run's own, over whole contexts in fp32: {difference:.1g}"
-    yield f"trained on {job.experiment.data.describe()} (corpus {job.corpus}; its license is not known to vslm)"
+    if done is not None and done.tokens == 0:
+        yield f"imported from {job.experiment.start_from}, and not trained since"
+    else:
+        yield f"trained on {job.experiment.data.describe()} (corpus {job.corpus}; its license is not known to vslm)"
     if done is not None:
         if done.tokens:
             yield f"{done.tokens:,.0f} tokens in {done.step:,} steps"

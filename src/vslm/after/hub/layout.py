@@ -20,6 +20,7 @@ from vslm.models.parts.activations import (
     SiLUActivation,
     SquaredReLUActivation,
     TanhActivation,
+    TanhGELUActivation,
 )
 from vslm.models.parts.attention import AttentionModule
 from vslm.models.parts.normalizers import HeadGain, Softmax
@@ -33,7 +34,9 @@ ACTIVATIONS: Mapping[type[Activation], str] = {
     ReLUActivation: "relu",
     SquaredReLUActivation: "relu2",
     TanhActivation: "tanh",
+    TanhGELUActivation: "gelu_pytorch_tanh",
 }
+SAME_NAMES: Mapping[str, str] = {"gelu_new": "gelu_pytorch_tanh", "swish": "silu"}  # of one function, elsewhere
 
 
 class Visited(NamedTuple):

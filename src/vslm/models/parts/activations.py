@@ -92,5 +92,20 @@ class GELUActivation(Activation):
         return Pointwise(functional.gelu)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TanhGELUActivation(Activation):
+    """h * (1 + tanh(sqrt(2 / pi) * (h + 0.044715 h ** 3))) / 2: GELU as GPT-2 was trained with.
+
+    Paper: as `GELUActivation`, section 2.
+    """
+
+    def build(self, *, hidden: int, init: Init) -> nn.Module:
+        return Pointwise(_tanh_gelu)
+
+
+def _tanh_gelu(h_BTM: Tensor) -> Tensor:
+    return functional.gelu(h_BTM, approximate="tanh")
+
+
 def _squared_relu(h_BTM: Tensor) -> Tensor:
     return torch.relu(h_BTM).square()

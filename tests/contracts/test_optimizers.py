@@ -18,10 +18,16 @@ from vslm.core.paths import vary
 from vslm.core.specs import from_plain, to_plain
 from vslm.optim.adamw import AdamW
 from vslm.optim.combined import CombinedOptimizer
+from vslm.optim.directions import AdamDirection, Average, Gradient
 from vslm.optim.groups import Role, Rule, group_parameters, roles
+from vslm.optim.l4_adam import L4Adam
+from vslm.optim.momo import Momo, MomoAdam
 from vslm.optim.muon import Muon, orthogonal
 from vslm.optim.optimizer import Optimizer, check_built
 from vslm.optim.rate_by_width import RateByWidth
+from vslm.optim.reads_loss import ReadsLoss
+from vslm.optim.tangent import Tangent
+from vslm.optim.targets import FractionOfBest, KnownTarget
 from vslm.study.catalog import KINDS
 from vslm.training.checkpoints import (
     Checkpoint,
@@ -72,6 +78,12 @@ GIVEN: list[Optimizer] = [
     AdamW(learning_rate=0.01, rate_by_width=RateByWidth(reference_width=7), clip_norm=None),
     Muon(learning_rate=0.01, rest_ratio=0.3, momentum=0.8, weight_decay=0.2, betas=(0.8, 0.9), epsilon=1e-6),
     MadeUp(learning_rate=0.01),
+    Tangent(learning_rate=0.3, direction=Gradient(), target=KnownTarget(nats=0.1), clip_norm=None),
+    Tangent(learning_rate=0.01, direction=Average(beta=0.3), target=FractionOfBest(), share=0.3, weight_decay=0.0),
+    Tangent(learning_rate=0.01, direction=AdamDirection(betas=(0.5, 0.7), epsilon=1e-6), weight_decay=0.3),
+    L4Adam(learning_rate=0.01, weight_decay=0.2, share=0.2, target=FractionOfBest(fraction=0.8)),
+    MomoAdam(learning_rate=0.01, weight_decay=0.2, estimates_bound=True, bound=0.1),
+    Momo(learning_rate=0.03, weight_decay=0.2, estimates_bound=True, beta=0.7),
 ]
 ALONE = sorted(final_classes(Optimizer, vslm.optim), key=lambda cls: cls.__name__)
 OPTIMIZERS = GIVEN + [cls(learning_rate=0.01) for cls in ALONE]
@@ -112,6 +124,8 @@ def step(net: Net, optimizer: torch.optim.Optimizer) -> float:
     """One step; the loss before it."""
     loss = net.loss()
     loss.backward()
+    if isinstance(optimizer, ReadsLoss):
+        optimizer.read_loss(loss.detach())
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item()
@@ -230,8 +244,8 @@ def test_it_reads_back_and_refuses_what_it_cannot_mean(spec: Optimizer) -> None:
 
 
 def test_every_optimizer_is_here() -> None:
-    """Two in the room, and the walk finds them."""
-    assert {AdamW, Muon} <= set(ALONE) == {cls for cls in KINDS.values() if issubclass(cls, Optimizer)}
+    """Some of the room, and the walk finds them."""
+    assert {AdamW, Muon, Tangent, Momo} <= set(ALONE) == {cls for cls in KINDS.values() if issubclass(cls, Optimizer)}
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,26 @@ LIKELIER_ANSWERS = Declared(
     },
 )
 
+OPTIMIZER_STEPS = Declared(
+    shown=Shown(
+        title="How long the steps are that a tangent asks for",
+        short="Steps",
+        read="Means over the steps of training since the point before, of optimizers that step to where a tangent of "
+        "the loss meets a target. Where nearly all steps are capped, the tangent decided nothing and the learning rate "
+        "alone did. A refused step found no descent along its direction; where the target is reached nothing is asked.",
+    ),
+    numbers={
+        "asked_step": Number(
+            unit="", higher_is_better=None, title="step that the tangent asks for (counted up to 1,000 caps)"
+        ),
+        "taken_step": Number(unit="", higher_is_better=None, title="step taken"),
+        "target_nats": Number(unit="nats per token", higher_is_better=None, title="loss that a step aims at"),
+        "capped_share": Number(unit="of the steps", higher_is_better=None, title="steps as long as the cap"),
+        "refused_share": Number(unit="of the steps", higher_is_better=None, title="steps refused: no descent"),
+        "reached_share": Number(unit="of the steps", higher_is_better=None, title="steps with the target reached"),
+    },
+)
+
 RECORDED_AS = {
     "loss_by_loops": LOSS_BY_LOOPS,
     "beyond_context": BEYOND_CONTEXT,

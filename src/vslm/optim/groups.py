@@ -115,6 +115,17 @@ def group_parameters(model: nn.Module, rules: Sequence[Rule]) -> list[dict[str, 
     return groups
 
 
+def decayed_matrices(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Two groups: what has no weight decay, which is everything but matrices (and maps of the whole stream), then
+    matrices, which have it. A group without parameters is left out.
+    """
+    rules = [
+        Rule({"weight_decay": 0.0}, roles=("embedding", "vector", "stream map"), may_match_nothing=True),
+        Rule({"weight_decay": weight_decay}, roles=("matrix",), may_match_nothing=True),
+    ]
+    return group_parameters(model, rules)
+
+
 def _groups_of(rule: Rule, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
     if not parameters:
         return []

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -11,6 +12,9 @@ from vslm.core.declarations import place_of_class
 from vslm.core.errors import SpecError
 from vslm.core.specs import Spec
 from vslm.optim.groups import Role, roles
+from vslm.optim.reads_loss import ReadsLoss
+
+_SOME_LOSS = 100.0  # nats, of a step that is only tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class Optimizer(Spec):
         clip_norm: gradients are scaled down to this norm, taken over all parameters; None clips nothing.
     """
 
+    notes: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers that what it builds notes at every step (`ReadsLoss.noted`); a run records their means."""
     learning_rate: LearningRate
     clip_norm: Real | None = 1.0
 
@@ -52,6 +58,16 @@ class Optimizer(Spec):
         return 2.0
 
 
+def refuse_clipping(spec: Optimizer) -> None:
+    """Refuse a norm to clip to, where an optimizer averages gradients as slopes.
+
+    Raises: SpecError at the field.
+    """
+    if spec.clip_norm is not None:
+        found, allowed = f"found {spec.clip_norm}", f"{type(spec).__name__} averages gradients as they are"
+        raise SpecError("clip_norm", found, allowed, "write clip_norm=None, or take Tangent, which may be clipped")
+
+
 def check_built(spec: Optimizer, built: torch.optim.Optimizer, model: nn.Module) -> None:
     """Hold a built optimizer to what training and its record take for granted, and take one step along zero gradients.
 
@@ -75,6 +91,8 @@ def check_built(spec: Optimizer, built: torch.optim.Optimizer, model: nn.Module)
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)
     try:
+        if isinstance(built, ReadsLoss):
+            built.read_loss(_SOME_LOSS)
         built.step()
     except Exception as error:
         found = f"a step of what {kind.__name__}.build returned fails: {type(error).__name__}: {error}"

@@ -39,6 +39,8 @@ _MOST_GRAPHS = 4096  # of one function in one process
 _BACKEND = "inductor"  # of torch.compile
 OBJECTIVE = "objective"
 """The name under which a run records what its objective notes of itself."""
+OPTIMIZER = "optimizer"
+"""The name under which a run records what its optimizer notes of its steps."""
 
 
 def build_model(job: Job, vocabulary: int, parents: ParentRuns | None = None) -> LanguageModel:
@@ -196,7 +198,7 @@ def build_objects(
     num_steps = sum(job.stages_steps)
     averaging = experiment.averaging
     loss = build_loss(model, job.settings, backend)
-    noted = noted_of(job)
+    noted, steps_noted = noted_of(job), steps_noted_of(job)
     encode, separator = corpus.tokenizer.encode, corpus.tokenizer.end_of_text
     return Objects(
         model=model,
@@ -212,8 +214,9 @@ def build_objects(
         accumulation=experiment.accumulation,
         clip_norm=experiment.optimizer.clip_norm,
         average=WeightAverage(trained, averaging.horizon_fraction * num_steps) if averaging else None,
-        measures=_measures(job, model, corpus) | _noting(job, noted) if measured else {},
+        measures=_measures(job, model, corpus) | _noting(job, noted, steps_noted) if measured else {},
         noted=noted,
+        steps_noted=steps_noted if measured else None,
         device=torch.device(job.settings.device),
     )
 
@@ -245,12 +248,22 @@ def noted_of(job: Job) -> Noted | None:
     return Noted(names) if names else None
 
 
-def _noting(job: Job, noted: Noted | None) -> dict[str, Scheduled]:
-    """The objective's own numbers, taken whenever the losses are."""
-    if noted is None:
-        return {}
+def steps_noted_of(job: Job) -> Noted | None:
+    """The same of the numbers that the optimizer notes."""
+    optimizer = job.experiment.optimizer
+    names = () if optimizer is None or job.is_made_to_choose else optimizer.notes
+    return Noted(names) if names else None
+
+
+def _noting(job: Job, noted: Noted | None, steps_noted: Noted | None) -> dict[str, Scheduled]:
+    """The objective's own numbers, and the optimizer's, taken whenever the losses are."""
     steps = steps_of(job.experiment.loss_by_position, job.stages_steps)
-    return {OBJECTIVE: Scheduled(lambda training: noted.take(training.step), steps)}
+
+    def taken(one: Noted) -> Scheduled:
+        return Scheduled(lambda training: one.take(training.step), steps)
+
+    found = {OBJECTIVE: noted, OPTIMIZER: steps_noted}
+    return {name: taken(one) for name, one in found.items() if one is not None}
 
 
 def _evaluator(

@@ -14,14 +14,15 @@ import torch
 import vslm
 from vslm.core.specs import to_plain
 from vslm.data.corpus import Corpus, open_corpus
-from vslm.measure.declared import Declared, Shown
+from vslm.measure.declared import Declared, Number, Shown
+from vslm.measure.sections import OPTIMIZER_STEPS
 from vslm.models.generation import generate
 from vslm.results.files import write_json, write_text, written_whole
 from vslm.results.folder import KEPT, LATER, LATER_RECORD, RunFolder
 from vslm.results.places import make_folder, remove_file, remove_folder
 from vslm.results.records import RunEnd
 from vslm.results.seals import checksums, sealed
-from vslm.runs.objects import OBJECTIVE, build_objects, noted_of
+from vslm.runs.objects import OBJECTIVE, OPTIMIZER, build_objects, noted_of, steps_noted_of
 from vslm.runs.parents import ParentRuns
 from vslm.runs.recording import final_loss, losses_of, write_numbers
 from vslm.study.job import Job
@@ -234,15 +235,23 @@ def _finish(
 
 
 def _declared_beside(job: Job) -> dict[str, Any]:
-    """What the objective notes of itself, declared as a measure's numbers are."""
-    if noted_of(job) is None or job.experiment.objective is None:
-        return {}
-    shown = Shown(
-        title="What the objective lowers",
-        short="Objective",
-        read="Means over the steps of training since the point before. None of it is an evaluation.",
-    )
-    return {OBJECTIVE: to_plain(Declared(shown=shown, numbers=job.experiment.objective.numbers()))}
+    """What the objective and the optimizer note of themselves, declared as a measure's numbers are."""
+    found, experiment = {}, job.experiment
+    if noted_of(job) is not None and experiment.objective is not None:
+        shown = Shown(
+            title="What the objective lowers",
+            short="Objective",
+            read="Means over the steps of training since the point before. None of it is an evaluation.",
+        )
+        found[OBJECTIVE] = to_plain(Declared(shown=shown, numbers=experiment.objective.numbers()))
+    if steps_noted_of(job) is not None and experiment.optimizer is not None:
+        known = OPTIMIZER_STEPS.numbers
+        numbers = {
+            name: known.get(name) or Number(unit="", higher_is_better=None, title=name)
+            for name in experiment.optimizer.notes
+        }
+        found[OPTIMIZER] = to_plain(Declared(shown=OPTIMIZER_STEPS.shown, numbers=numbers))
+    return found
 
 
 def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int) -> str:

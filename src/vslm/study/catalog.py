@@ -97,9 +97,15 @@ from vslm.objectives.max_entropy import MaxEntropy
 from vslm.objectives.next_token import NextToken
 from vslm.objectives.npo import NPO
 from vslm.optim.adamw import AdamW
+from vslm.optim.arctan import Arctan
+from vslm.optim.directions import AdamDirection, Average, Gradient
+from vslm.optim.l4_adam import L4Adam
+from vslm.optim.momo import Momo, MomoAdam
 from vslm.optim.muon import Muon
 from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
+from vslm.optim.tangent import Tangent
+from vslm.optim.targets import FractionOfBest, KnownTarget, RelativeDrop
 from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
 from vslm.study.experiment import Averaging, Budget, Experiment, FreshStart
 from vslm.study.job import Job, Parent, Settings
@@ -228,6 +234,17 @@ FORGETTERS = {
 OPTIM = {
     "AdamW": AdamW,
     "Muon": Muon,
+    "Tangent": Tangent,
+    "L4Adam": L4Adam,
+    "MomoAdam": MomoAdam,
+    "Momo": Momo,
+    "Arctan": Arctan,
+    "KnownTarget": KnownTarget,
+    "FractionOfBest": FractionOfBest,
+    "RelativeDrop": RelativeDrop,
+    "Gradient": Gradient,
+    "Average": Average,
+    "AdamDirection": AdamDirection,
     "RateByWidth": RateByWidth,
     "WarmupCosine": WarmupCosine,
     "WarmupStableDecay": WarmupStableDecay,

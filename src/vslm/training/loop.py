@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vslm.data.batches import Batch
+from vslm.optim.reads_loss import ReadsLoss
 from vslm.training.averaging import WeightAverage, averaged
 from vslm.training.checkpoints import (
     Checkpoint,
@@ -25,6 +26,8 @@ from vslm.training.checkpoints import (
 )
 from vslm.training.graphs import Compiled, compiled_so_far
 from vslm.training.noted import Noted
+
+_BESIDE_NORM = 1e-6  # what torch adds to the norm that it divides by when it clips
 
 
 class DivergedError(Exception):
@@ -65,6 +68,7 @@ class Objects:
         average: weights to evaluate and to keep in place of the last ones, or None.
         measures: what is taken, by name, and when, the losses first; none may change the model or draw.
         noted: what the objective notes of itself, if anything; checkpoints keep it.
+        steps_noted: what the optimizer notes of its steps, if anything; checkpoints keep it.
         device: where tensors go.
     """
 
@@ -83,6 +87,7 @@ class Objects:
     average: WeightAverage | None = None
     measures: Mapping[str, Scheduled] = field(default_factory=dict)
     noted: Noted | None = None
+    steps_noted: Noted | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -165,19 +170,18 @@ class Training:
             group["lr"] = peak * factor
         batch = o.batch(self.step).to(o.device)
         sum_T = torch.zeros(batch.tokens_BT.shape[1], dtype=torch.float64, device=o.device)
+        whole = torch.zeros((), dtype=torch.float64, device=o.device)
         for part in batch.parts(o.accumulation):
             lowered, loss_nats_BT = o.objective(part, self.step)
             lowered.backward()
+            whole += lowered.detach()
             sum_T += part.sum_by_position(loss_nats_BT.detach())
-        parameters = [parameter for group in o.optimizer.param_groups for parameter in group["params"]]
-        if o.clip_norm is not None:
-            norm = nn.utils.clip_grad_norm_(parameters, o.clip_norm)
-            finite = torch.isfinite(norm) & torch.isfinite(sum_T).all()
-        else:
-            finite = torch.isfinite(sum_T).all()
-        if not finite:
+        if not self._clip(sum_T, whole):
             raise DivergedError(self.step + 1)
         o.optimizer.step()
+        if o.steps_noted is not None and isinstance(o.optimizer, ReadsLoss):
+            for name, value in o.optimizer.noted().items():
+                o.steps_noted.note(name, torch.tensor(value, dtype=torch.float64))
         o.optimizer.zero_grad(set_to_none=True)
         if o.average is not None:
             o.average.update()
@@ -190,6 +194,25 @@ class Training:
             weight_T = batch.weight_BT.double().sum(dim=0)
             self._weight_sum_T = weight_T if self._weight_sum_T is None else self._weight_sum_T + weight_T
             self.last_loss_nats = float(sum_T.sum() / weight_T.sum())
+
+    def _clip(self, sum_T: Tensor, lowered: Tensor) -> bool:
+        """Clip the gradients, and tell an optimizer that reads it the loss; whether all of it is finite.
+
+        What such a one makes of a gradient that is not finite would not show in the loss, so it is looked at there
+        without clipping, too.
+        """
+        o = self.objects
+        parameters = [parameter for group in o.optimizer.param_groups for parameter in group["params"]]
+        reads_loss = isinstance(o.optimizer, ReadsLoss)
+        finite = torch.isfinite(sum_T).all()
+        if o.clip_norm is not None or reads_loss:
+            most = math.inf if o.clip_norm is None else o.clip_norm
+            norm = nn.utils.clip_grad_norm_(parameters, most)
+            finite = torch.isfinite(norm) & finite
+            if isinstance(o.optimizer, ReadsLoss):
+                finite = torch.isfinite(lowered) & finite
+                o.optimizer.read_loss(lowered, (most / (norm + _BESIDE_NORM)).clamp(max=1.0))
+        return bool(finite)
 
     def take_train_losses(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The mean loss at each position since the last call, and the sums of the weights where targets count
@@ -255,6 +278,8 @@ class Training:
             tensors["weight_sum"] = self._weight_sum_T
         if o.noted is not None:
             tensors |= {f"noted.{name}": tensor for name, tensor in o.noted.tensors().items()}
+        if o.steps_noted is not None:
+            tensors |= {f"steps_noted.{name}": tensor for name, tensor in o.steps_noted.tensors().items()}
         by_measure: dict[str, list[Measurement]] = {}
         for taken in self.measurements:
             by_measure.setdefault(taken.measure, []).append(taken)
@@ -272,6 +297,7 @@ class Training:
             "num_windows": self._num_windows,
             "average_count": o.average.count if o.average is not None else 0,
             **({} if o.noted is None else {"noted_since": o.noted.since}),
+            **({} if o.steps_noted is None else {"steps_noted_since": o.steps_noted.since}),
         }
         return Checkpoint(self.step, tensors, plain)
 
@@ -280,7 +306,7 @@ class Training:
         o = self.objects
         part = {
             head: {name[len(head) + 1 :]: t for name, t in checkpoint.tensors.items() if name.startswith(f"{head}.")}
-            for head in ("model", "optimizer", "average", "noted")
+            for head in ("model", "optimizer", "average", "noted", "steps_noted")
         }
         load_model_tensors(o.weights, part["model"], f"checkpoint at step {checkpoint.step}")
         load_optimizer(o.optimizer, part["optimizer"], checkpoint.plain.get("optimizer"))
@@ -293,6 +319,8 @@ class Training:
                 mean.copy_(part["average"][name])
         if o.noted is not None:
             o.noted.restore(part["noted"], checkpoint.plain["noted_since"])
+        if o.steps_noted is not None:
+            o.steps_noted.restore(part["steps_noted"], checkpoint.plain["steps_noted_since"])
         sums = (checkpoint.tensors.get(name) for name in ("loss_sum", "weight_sum"))
         self._loss_sum_T, self._weight_sum_T = (None if sum_T is None else sum_T.to(o.device) for sum_T in sums)
         self._num_windows = checkpoint.plain["num_windows"]

@@ -193,6 +193,32 @@ def test_higher_is_better(tmp_path: Path) -> None:
     assert verdict["primary"] == SCORE
 
 
+def test_an_interval_of_shares_ends_where_differences_end(tmp_path: Path) -> None:
+    """Two shares are at most 1 apart, whatever scatter says; the verdict is the same, the record keeps the bound."""
+    losses = {"base": [0.03, 0.0, 0.02, 0.0, 0.01], "a": [0.98, 0.9, 0.99, 0.95, 1.0]}
+    free = write_verdict(folder_of(tmp_path / "free", losses))["arms"]["a"]
+    assert free["interval"][1] > 1
+    for name, more in (("free", {}), ("bound", {"largest_difference": 1.0})):
+        folder = scored(folder_of(tmp_path / f"{name} shares", losses))
+        record = json.loads((folder.path / "study.json").read_text())
+        write_json(folder.path / "study.json", {**record, "primary": SCORE | more})
+        verdict = write_verdict(StudyFolder(folder.path))
+        row, ends = verdict["arms"]["a"], mirrored(free)["interval"]
+        assert row["interval"] == pytest.approx([max(ends[0], -1.0), ends[1]] if more else ends)
+        assert (row["verdict"], row["delta"]) == ("worse", pytest.approx(-free["delta"]))
+        assert verdict["primary"] == SCORE | more
+        assert row["words"].startswith("0.") == ("to 1.00" in row["words"] or not more)
+
+
+@pytest.mark.parametrize(("apart", "is_told"), [(0.005, False), (0.5, True)])
+def test_kinds_that_are_alike_are_not_told(tmp_path: Path, apart: float, *, is_told: bool) -> None:
+    """Which of two numbers that hardly differ a run ended with tells nobody anything."""
+    two = [apart * (seed % 2) + 1e-5 * seed for seed in range(8)]
+    kinds = write_verdict(folder_of(tmp_path, {"base": BASE, "a": plus(UP), "two": two}))["kinds"]
+    assert kinds["state"] == "two"
+    assert ("arms" in kinds) == is_told
+
+
 def test_what_a_score_resolved_stays_resolved_and_its_trend_is_its_own(tmp_path: Path) -> None:
     """A later, open look leaves the earlier one, read back from its own sign; a trend is a mirror image, too."""
     plan = fixed_plan(5)
@@ -352,6 +378,7 @@ def test_a_record_of_a_loss_is_as_it_always_was() -> None:
     assert said == primary_number(BY_RECALL, experiment)
     assert (said.measure, said.number, said.higher_is_better) == ("recall", "accuracy", True)
     assert primary_of(said) == BY_RECALL
+    assert (said.plain()["largest_difference"], PrimaryNumber.of(said.plain())) == (1.0, said)
 
 
 def test_a_job_has_another_name_only_where_it_is_chosen_by_a_measure(pool: InThisProcess, tmp_path: Path) -> None:  # noqa: F811
@@ -440,7 +467,7 @@ def own_study(numbers: str | None = None, returned: str | None = None) -> str:
     return code
 
 
-DECLARED = '{"accuracy": Number(unit="of the tokens", higher_is_better=True, title="tokens guessed right")}'
+DECLARED = '{"accuracy": Number.share(unit="of the tokens", higher_is_better=True, title="tokens guessed right")}'
 RETURNED = '"accuracy": float((right_NT * weight_NT).sum() / weight_NT.sum())}'
 
 

@@ -43,7 +43,7 @@ _SHARE = "of the questions"
 
 
 def _share(title: str, *, is_better: bool | None = True) -> Number:
-    return Number(unit=_SHARE, higher_is_better=is_better, title=title)
+    return Number.share(unit=_SHARE, higher_is_better=is_better, title=title)
 
 
 def _tokens(title: str) -> Number:
@@ -152,8 +152,10 @@ class LoadedAnswers(Measure):
         "accuracy_where_whole": _share("right where all facts that answer were found"),
         "chance": _share("right by a guess", is_better=None),
         "nats": Number(unit="nats per answer", higher_is_better=False, title="loss of answers with what was found"),
-        "recall": Number(unit="of the gold facts", higher_is_better=True, title="gold facts among those in front"),
-        "recall_other": Number(
+        "recall": Number.share(
+            unit="of the gold facts", higher_is_better=True, title="gold facts among those in front"
+        ),
+        "recall_other": Number.share(
             unit="of the gold facts", higher_is_better=True, title="gold facts among those the other retriever found"
         ),
         "whole": _share("all gold facts in front"),

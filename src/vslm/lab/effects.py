@@ -207,6 +207,7 @@ class Effects:
             error=per_arm_error(error_of_look(self.plan, taken, count), num_effects),
             smallest_effect=effect,
             kinds=self.kinds,
+            within=self.primary.most_apart,
         )
         look, before = take_in(record, found, looks, self.seeds, self.primary)
         more = None

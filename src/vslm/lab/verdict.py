@@ -295,8 +295,8 @@ class _Judge:
 
     def _kinds(self) -> KindsRecord:
         """Whether runs are of two kinds, and how many of each arm have got going, with the exact 95% interval."""
-        if self.kinds.state != "two":
-            return KindsRecord(state=self.kinds.state)
+        if self.kinds.state != "two" or self.kinds.apart <= smallest_effect_of(self.primary):
+            return KindsRecord(state=self.kinds.state)  # who got going tells nothing where all end alike
         rows = {}
         for arm in self.values:
             known = self._known(arm)
@@ -344,6 +344,7 @@ class _Judge:
             kinds=self.kinds,
             uneven=self._uneven(record.per_seed),
             cost=cost,
+            within=self.primary.most_apart,
         )
         look, before = take_in(record, found, looks, seeds, self.primary)
         more = None
@@ -457,7 +458,11 @@ def _trends(
             # Rates were searched at one budget, so what they cost at another may be as much again on either side.
             cost = (ends[0].rate_cost.arm or 0.0) + (ends[0].rate_cost.baseline or 0.0)
             taken = look_at(
-                primary.turned(end_N - start_N), error=error, smallest_effect=effect, cost=RateCost(cost, cost)
+                primary.turned(end_N - start_N),
+                error=error,
+                smallest_effect=effect,
+                cost=RateCost(cost, cost),
+                within=2 * primary.most_apart,  # a difference of two differences
             )
             stands = ArmVerdict()
             take_in(stands, taken, record.looks, record.seeds, primary)

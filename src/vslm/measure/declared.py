@@ -30,11 +30,29 @@ class Number(Spec):
         unit: as it stands behind the number in a sentence: "nats per token", "of the queries".
         higher_is_better: the direction; None where neither end is better, so that nothing is judged by it.
         title: what it is, in words: "share of queries answered right".
+        largest_difference: how far two runs can be apart: 1 for a share. Intervals of a difference end there. None:
+            no bound is known.
+    Raises: SpecError for a bound that is none.
     """
 
     unit: str
     higher_is_better: bool | None
     title: str
+    largest_difference: Real | None = None
+
+    def check(self) -> None:
+        """Refuse a bound of 0 or less."""
+        if self.largest_difference is not None and self.largest_difference <= 0:
+            raise SpecError("largest_difference", f"found {self.largest_difference}", "a number above 0 is needed")
+
+    @classmethod
+    def share(cls, *, unit: str, higher_is_better: bool | None, title: str) -> "Number":
+        """One that lies between 0 and 1: a share, an accuracy, a probability.
+
+        >>> Number.share(unit="of the queries", higher_is_better=True, title="right").largest_difference
+        1.0
+        """
+        return cls(unit=unit, higher_is_better=higher_is_better, title=title, largest_difference=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,8 +56,10 @@ class EarlyDays(Measure):
 
     recorded_as: ClassVar[str] = "early_days"
     numbers: ClassVar[Mapping[str, Number]] = {
-        "p_true": Number(unit="in probability", higher_is_better=True, title="mean probability of the next token"),
-        "p_geometric": Number(
+        "p_true": Number.share(
+            unit="in probability", higher_is_better=True, title="mean probability of the next token"
+        ),
+        "p_geometric": Number.share(
             unit="in probability", higher_is_better=True, title="geometric mean probability of the next token"
         ),
         "entropy_nats": Number(
@@ -66,12 +68,12 @@ class EarlyDays(Measure):
         "kl_marginal_nats": Number(
             unit="nats", higher_is_better=False, title="divergence of the model's marginal from unigram frequencies"
         ),
-        "tv_marginal": Number(
+        "tv_marginal": Number.share(
             unit="in probability",
             higher_is_better=False,
             title="total variation of the marginal from unigram frequencies",
         ),
-        "calibration_error": Number(unit="in probability", higher_is_better=False, title="calibration error"),
+        "calibration_error": Number.share(unit="in probability", higher_is_better=False, title="calibration error"),
     }
     num_tokens: Tokens = 4096
     steps_per_doubling: Some = 1

@@ -41,7 +41,7 @@ def numbers_of(form: Form) -> Mapping[str, Number]:
     """The numbers without axes of a benchmark of this form."""
     of = _OF[form]
     found = {
-        "accuracy": Number(unit=of, higher_is_better=True, title=_RIGHT[form]),
+        "accuracy": Number.share(unit=of, higher_is_better=True, title=_RIGHT[form]),
         "accuracy_error": Number(unit=of, higher_is_better=None, title="standard error of that, over items"),
         "chance": Number(unit=of, higher_is_better=None, title="right by a guess"),
     }
@@ -53,7 +53,7 @@ def numbers_of(form: Form) -> Mapping[str, Number]:
         )
     if form == "choices":
         title = "questions whose right choice is the likeliest per letter"
-        found["accuracy_by_length"] = Number(unit=of, higher_is_better=True, title=title)
+        found["accuracy_by_length"] = Number.share(unit=of, higher_is_better=True, title=title)
     margin = margin_name(form)
     return found | {
         f"{margin}_error": Number(unit=_MARGIN_UNIT, higher_is_better=None, title=f"standard error of the {margin}"),

@@ -38,7 +38,7 @@ class RecallAccuracy(OnWindows):
 
     recorded_as: ClassVar[str] = "recall"
     numbers: ClassVar[Mapping[str, Number]] = {
-        "accuracy": Number(unit="of the queries", higher_is_better=True, title="share of queries answered right"),
+        "accuracy": Number.share(unit="of the queries", higher_is_better=True, title="share of queries answered right"),
         "loss_nats": Number(unit="nats per query", higher_is_better=False, title="loss of the answers to queries"),
     }
     num_tokens: Tokens = 32_768

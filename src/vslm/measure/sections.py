@@ -181,6 +181,11 @@ _SHARE = "of the questions"
 
 
 def _share(title: str, *, is_better: bool | None = None) -> Number:
+    return Number.share(unit=_SHARE, higher_is_better=is_better, title=title)
+
+
+def _above_chance(title: str, *, is_better: bool = True) -> Number:
+    """A difference of shares, or a share as a part of what is above another: how low it can be is not said."""
     return Number(unit=_SHARE, higher_is_better=is_better, title=title)
 
 
@@ -211,18 +216,18 @@ ANSWERS = Declared(
         },
         "nats_s1": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S1, closed book"),
         "nats_s4": Number(unit="nats per answer", higher_is_better=False, title="loss of answers of S4, open book"),
-        "knowledge_in_weights": _share("above chance, closed book, fixed world", is_better=True),
-        "context_reading": _share("above chance, open book, fresh worlds", is_better=True),
+        "knowledge_in_weights": _above_chance("above chance, closed book, fixed world"),
+        "context_reading": _above_chance("above chance, open book, fresh worlds"),
         "separation": _share("reading without knowing: S4 (1 - S1), above chance", is_better=True),
-        "gap": _share("above chance, open book less closed book", is_better=True),
-        "context_matching": _share("above any value of the kind asked for, open book, fresh worlds", is_better=True),
+        "gap": _above_chance("above chance, open book less closed book"),
+        "context_matching": _above_chance("above any value of the kind asked for, open book, fresh worlds"),
         "picked_s4": _share("right in S4 by any value of the kind asked for", is_better=None),
-        "through_context": _share("weights read through the context: S3 less S4", is_better=False),
+        "through_context": _above_chance("weights read through the context: S3 less S4", is_better=False),
         "follows_context": _share("answered by a context counter to the fixed world", is_better=True),
-        "memorization_ratio": Number(
+        "memorization_ratio": Number.share(
             unit="of answers by either", higher_is_better=False, title="answered by the fixed world, not by the context"
         ),
-        "composition": Number(
+        "composition": Number.share(
             unit="of those with both hops right", higher_is_better=True, title="two hops right where each alone is"
         ),
         "unknown_rate": _share('said "unknown" where what would answer is left out', is_better=True),
@@ -276,7 +281,7 @@ VALUE_PROBE = Declared(
     },
     numbers={
         **{
-            name: Number(
+            name: Number.share(
                 unit=_READ_RIGHT,
                 higher_is_better=None if "shuffled" in name else True,
                 title=f"read {words}, at the best layer",
@@ -298,13 +303,13 @@ LIKELIER_ANSWERS = Declared(
     ),
     numbers={
         **{
-            f"{name}_right": Number(
+            f"{name}_right": Number.share(
                 unit="of the questions", higher_is_better=name == "retain", title=f"right answer likelier: {words}"
             )
             for name, words in _ABOUT_FILES.items()
         },
         **{
-            f"{name}_probability": Number(
+            f"{name}_probability": Number.share(
                 unit="per token", higher_is_better=name == "retain", title=f"probability of the answer: {words}"
             )
             for name, words in _ABOUT_FILES.items()

@@ -33,7 +33,7 @@ _SHARE = "of the questions"
 
 
 def _number(title: str) -> Number:
-    return Number(unit=_SHARE, higher_is_better=True, title=title)
+    return Number.share(unit=_SHARE, higher_is_better=True, title=title)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +86,11 @@ class SquadAccuracy(Measure):
     }
     numbers: ClassVar[Mapping[str, Number]] = {
         "exact_match": _number("answered exactly, with their paragraph"),
-        "f1": Number(unit="F1", higher_is_better=True, title="words shared with the truth, with their paragraph"),
+        "f1": Number.share(unit="F1", higher_is_better=True, title="words shared with the truth, with their paragraph"),
         "exact_match_shuffled": _number("answered exactly, with another paragraph"),
-        "f1_shuffled": Number(unit="F1", higher_is_better=True, title="words shared, with another paragraph"),
+        "f1_shuffled": Number.share(unit="F1", higher_is_better=True, title="words shared, with another paragraph"),
         "exact_match_none": _number("answered exactly, without a paragraph"),
-        "f1_none": Number(unit="F1", higher_is_better=True, title="words shared, without a paragraph"),
+        "f1_none": Number.share(unit="F1", higher_is_better=True, title="words shared, without a paragraph"),
         "nats": Number(unit="nats per answer", higher_is_better=False, title="loss of the true answer"),
         "num_questions": Number(unit="questions", higher_is_better=None, title="questions asked"),
         "num_left_out": Number(unit="questions", higher_is_better=None, title="questions too long for the context"),

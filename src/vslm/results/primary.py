@@ -4,6 +4,7 @@ A record of `val_loss` or `val_bpb` needs to say no more than that name. Of any 
 and title, once, so that who judges or shows it needs no measure's class.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,7 @@ class PrimaryNumber:
         title: what it is, in words.
         smallest_effect: differences within plus or minus this are of no interest; None where that cannot be read.
         positions: (first, end) of the part of the window that counts, of a loss; None: all of it.
+        largest_difference: how far two runs can be apart, as 1 of shares; None: no bound is known.
     """
 
     measure: str = "val_loss"
@@ -44,6 +46,7 @@ class PrimaryNumber:
     title: str = LOSSES["val_loss"][0]
     smallest_effect: float | None = None
     positions: tuple[int, int] | None = None
+    largest_difference: float | None = None
 
     @classmethod
     def of(cls, record: Any) -> "PrimaryNumber":
@@ -57,6 +60,7 @@ class PrimaryNumber:
         measure, number = _text(record.get("measure")) or "val_loss", _text(record.get("number"))
         title, unit = LOSSES.get(measure, (f"{measure}.{number}", "")) if number else LOSSES.get(measure, _LOSS)
         effect, positions = record.get("smallest_effect"), record.get("positions")
+        largest = record.get("largest_difference")
         is_stretch = isinstance(positions, list | tuple) and len(positions) == 2
         return cls(
             measure=measure,
@@ -66,6 +70,7 @@ class PrimaryNumber:
             title=_text(record.get("title")) or title,
             smallest_effect=float(effect) if type(effect) in (int, float) else None,
             positions=(positions[0], positions[1]) if is_stretch else None,
+            largest_difference=float(largest) if type(largest) in (int, float) and largest > 0 else None,
         )
 
     def plain(self) -> dict[str, Any]:
@@ -77,6 +82,7 @@ class PrimaryNumber:
             **({} if self.is_loss else {name: getattr(self, name) for name in said}),
             "smallest_effect": self.smallest_effect,
             "positions": None if self.positions is None else list(self.positions),
+            **({} if self.largest_difference is None else {"largest_difference": self.largest_difference}),
         }
 
     @property
@@ -88,6 +94,11 @@ class PrimaryNumber:
     def is_loss(self) -> bool:
         """Whether it is a loss that every run has, whatever its measures."""
         return self.number is None
+
+    @property
+    def most_apart(self) -> float:
+        """The largest difference of two runs, infinite where no bound is known."""
+        return math.inf if self.largest_difference is None else self.largest_difference
 
     @property
     def words(self) -> str:

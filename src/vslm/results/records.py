@@ -48,6 +48,7 @@ _PRIMARY_PARTS = (
     Rule("higher_is_better", TRUE_OR_FALSE),
     Rule("smallest_effect", NOT_NEGATIVE, needed_to="judge"),
     Rule("positions", POSITIONS, needed_to="judge"),
+    Rule("largest_difference", NOT_NEGATIVE),
 )
 
 

@@ -9,6 +9,7 @@ Whatever runs scatter by, and however differently, these are independent from se
 holds for their mean as it does for a paired difference. What all runs of a seed share falls out.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,6 +61,7 @@ def look_at_effect(
     smallest_effect: float,
     kinds: Kinds,
     cost: RateCost = NO_COST,
+    within: float = math.inf,
 ) -> Look:
     """`look_at` of the numbers of an effect; lower is better.
 
@@ -70,6 +72,8 @@ def look_at_effect(
         values_RN: of every run of the design, by seed.
         weights_R: `weights_of` the effect.
         kinds: `kinds_of_cells` of the study.
+        cost: of the learning rates.
+        within: the largest difference that two runs can have.
     """
     uneven = None
     if kinds.state == "two":
@@ -83,6 +87,7 @@ def look_at_effect(
         uneven=uneven,
         uneven_words=_UNEVEN,
         cost=cost,
+        within=within * float(np.abs(weights_R).sum()) / 2,  # of an interaction it may be further than of two runs
     )
 
 

@@ -77,6 +77,7 @@ def look_at(
     uneven: tuple[int, int] | None = None,
     uneven_words: str = _UNEVEN_PAIRS,
     cost: RateCost = NO_COST,
+    within: float = math.inf,
 ) -> Look:
     """Look at one arm.
 
@@ -100,11 +101,13 @@ def look_at(
             differences, those larger than half the gap.
         uneven_words: what they are, with places for {above} and {below}.
         cost: of the learning rates.
+        within: the largest difference that there can be, as 1 of two shares: the interval ends there.
     """
     interval = skewed_interval(differences_N, error)
     low, high = interval.low, interval.high
     low -= cost.arm if math.isfinite(cost.arm) else 0.0
     high += cost.baseline if math.isfinite(cost.baseline) else 0.0
+    low, high = max(low, -within), min(high, within)
     verdict: Verdict = judge(low, high, smallest_effect)
     remarks: list[str] = []
     if verdict == "equivalent":

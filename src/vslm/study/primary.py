@@ -128,7 +128,12 @@ def primary_number(primary: Primary, experiment: Experiment) -> PrimaryNumber:
     if measure is not None and primary.number is not None:
         one = measure.numbers[primary.number]
         number = PrimaryNumber(
-            number.measure, primary.number, one.unit, higher_is_better=one.higher_is_better is True, title=one.title
+            number.measure,
+            primary.number,
+            one.unit,
+            higher_is_better=one.higher_is_better is True,
+            title=one.title,
+            largest_difference=one.largest_difference,
         )
     return dataclasses.replace(number, smallest_effect=primary.smallest_effect, positions=primary.positions)
 

@@ -83,8 +83,10 @@ def drawn_files(picture: Picture) -> dict[str, bytes]:
             axes.invert_yaxis()
         if "scaleanchor" in picture.layout["yaxis"]:
             axes.set_aspect("equal")
-        axes.set_xlabel(plain(of_folder(picture.layout["xaxis"].get("title"), dict).get("text", "")))
-        axes.set_ylabel(picture.label)
+        below = plain(of_folder(picture.layout["xaxis"].get("title"), dict).get("text", ""))
+        has_names = "ticktext" in picture.layout["yaxis"] and not below  # rows: numbers run along the other axis
+        axes.set_xlabel(picture.label if has_names else below)
+        axes.set_ylabel("" if has_names else picture.label)
         axes.spines[["top", "right"]].set_visible(False)
         if not any(trace["type"] == "heatmap" for trace in picture.traces):
             axes.grid(color=_color("@grid"), linewidth=0.6)

@@ -1,5 +1,6 @@
 """What holds for every optimizer. A new class that needs a learning rate alone gets all of it; others go to `GIVEN`."""
 
+import importlib.util
 import itertools
 import math
 from collections.abc import Callable
@@ -24,8 +25,11 @@ from vslm.optim.l4_adam import L4Adam
 from vslm.optim.momo import Momo, MomoAdam
 from vslm.optim.muon import Muon, orthogonal
 from vslm.optim.optimizer import Optimizer, check_built
+from vslm.optim.optimizer_of import OptimizerOf
 from vslm.optim.rate_by_width import RateByWidth
 from vslm.optim.reads_loss import ReadsLoss
+from vslm.optim.schedule_free import ScheduleFreeAdamW
+from vslm.optim.sgd import SGD
 from vslm.optim.tangent import Tangent
 from vslm.optim.targets import FractionOfBest, KnownTarget
 from vslm.study.catalog import KINDS
@@ -83,10 +87,15 @@ GIVEN: list[Optimizer] = [
     Tangent(learning_rate=0.01, direction=AdamDirection(betas=(0.5, 0.7), epsilon=1e-6), weight_decay=0.3),
     L4Adam(learning_rate=0.01, weight_decay=0.2, share=0.2, target=FractionOfBest(fraction=0.8)),
     MomoAdam(learning_rate=0.01, weight_decay=0.2, estimates_bound=True, bound=0.1),
+    OptimizerOf("torch.optim.RAdam", learning_rate=0.01, options={"betas": (0.8, 0.9)}, weight_decay=0.1),
+    OptimizerOf("torch.optim.Adagrad", learning_rate=0.01),
+    SGD(learning_rate=0.03, momentum=0.0, weight_decay=0.1),
+    SGD(learning_rate=0.03, momentum=0.7, nesterov=True),
     Momo(learning_rate=0.03, weight_decay=0.2, estimates_bound=True, beta=0.7),
 ]
 ALONE = sorted(final_classes(Optimizer, vslm.optim), key=lambda cls: cls.__name__)
-OPTIMIZERS = GIVEN + [cls(learning_rate=0.01) for cls in ALONE]
+MISSING = {ScheduleFreeAdamW} if importlib.util.find_spec("schedulefree") is None else set()
+OPTIMIZERS = GIVEN + [cls(learning_rate=0.01) for cls in ALONE if cls not in {OptimizerOf, *MISSING}]
 
 
 @pytest.fixture(params=OPTIMIZERS, ids=repr)

@@ -31,6 +31,7 @@ from vslm.models.path.repeats import UniformLoops
 from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation, divergence
 from vslm.objectives.drawn_loops import DrawnLoops
+from vslm.objectives.excess_loss import ExcessLoss
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.forget import Forget, Retain
@@ -102,6 +103,7 @@ CASES: dict[str, tuple[Model, Objective]] = {
     "drawn loops": (DRAWN, DrawnLoops()),
     "distillation": (PLAIN, Distillation(teacher=TEACHER)),
     "distillation alone, of drawn loops": (DRAWN, DrawnLoops(objective=Distillation(teacher=TEACHER, weight=1.0))),
+    "excess loss": (PLAIN, ExcessLoss(teacher=TEACHER)),
     "context distillation": (PLAIN, ContextDistillation(context="abc", weight=0.6)),
     "fact loading": (PLAIN, _fact_loading()),
     "fact loading of drawn loops": (DRAWN, DrawnLoops(objective=_fact_loading())),
@@ -264,6 +266,29 @@ def test_a_teacher_with_a_shorter_context_is_refused() -> None:
     model = longer.build(vocabulary=VOCABULARY, init=Init(0))
     with pytest.raises(SpecError, match=r"objective\.teacher.*a context as long"):
         Distillation(teacher=TEACHER).build(model, passes_of(longer, model))
+    with pytest.raises(SpecError, match=r"objective\.teacher.*a context as long"):
+        ExcessLoss(teacher=TEACHER).build(model, passes_of(longer, model))
+
+
+def test_the_excess_loss_has_the_gradient_of_the_loss_and_the_teachers_as_its_zero() -> None:
+    """The weighted mean of both losses apart; parts add up to it; a model that is its teacher has none of it."""
+    batch = batch_of(weights=True)
+    model = PLAIN.build(vocabulary=VOCABULARY, init=Init(0))
+    lowers = ExcessLoss(teacher=TEACHER).build(model, passes_of(PLAIN, model))
+    gradients = []
+    lowered, loss_BT = lowers(batch, 0)
+    own = batch.mean(loss_BT)
+    for one in (lowered, batch.mean(token_loss(model, batch.tokens_BT, batch.targets_BT))):
+        gradients.append(torch.autograd.grad(one, list(model.parameters()), retain_graph=True))
+    for mine, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, plain)
+    teachers = batch.mean(token_loss(_teacher(TEACHER), batch.tokens_BT, batch.targets_BT))
+    torch.testing.assert_close(lowered, own - teachers)
+    parts = [float(lowers(part, 0).lowered.detach()) for part in batch.parts(3)]
+    assert sum(parts) == pytest.approx(float(lowered.detach()), abs=1e-5)
+    same = _teacher(TEACHER)
+    lowered, _ = ExcessLoss(teacher=TEACHER).build(same, passes_of(LONGER, same))(batch, 0)
+    assert float(lowered) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_context_distillation_by_hand() -> None:

@@ -85,6 +85,8 @@ def _prepared(study: Study, say: Callable[[str], None] | None) -> dict[str, Corp
     prepared_beside: dict[tuple[Source, str | None], Corpus] = {}
     for arm, experiment in study.experiments.items():
         try:
+            if experiment.optimizer is not None:
+                experiment.optimizer.check_here()
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say, models=ready_model)
             corpora[arm] = prepared[experiment.data]

@@ -42,6 +42,9 @@ class Optimizer(Spec):
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise SpecError("clip_norm", f"found {self.clip_norm}", "a number above 0, or None, is needed")
 
+    def check_here(self) -> None:
+        """Raise SpecError where this machine lacks what it is built of: a library, a class. Asked before any run."""
+
     @abstractmethod
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`; several of torch's in a `CombinedOptimizer`.

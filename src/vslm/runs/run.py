@@ -26,7 +26,7 @@ from vslm.runs.objects import OBJECTIVE, OPTIMIZER, build_objects, noted_of, ste
 from vslm.runs.parents import ParentRuns
 from vslm.runs.recording import final_loss, losses_of, write_numbers
 from vslm.study.job import Job
-from vslm.training.averaging import averaged
+from vslm.training.averaging import evaluated
 from vslm.training.checkpoints import Checkpoint, load_checkpoint, model_tensors, save_checkpoint
 from vslm.training.kept_weights import save_weights
 from vslm.training.loop import DivergedError, Training
@@ -120,7 +120,7 @@ class _Recorder:
         """Write the weights of this step if they are to be kept. A training that went back writes the same again."""
         # The last ones are weights.safetensors; a run that goes on from there keeps them when it begins.
         if training.step in self.kept_steps and training.step < training.objects.num_steps:
-            with averaged(training.objects.average):
+            with evaluated(training.objects.average, training.objects.optimizer):
                 path = RunFolder(self.folder, self.job.arm, self.job.data_seed).kept_path(training.step)
                 save_weights(path, model_tensors(training.objects.weights))
 
@@ -223,7 +223,7 @@ def _finish(
             done.select_loss, done.select_bpb = loss, bpb
         if not job.is_made_to_choose:
             write_text(folder / "sample.txt", sample_text(job, corpus, training, num_tokens=_SAMPLE_TOKENS))
-    with averaged(training.objects.average):
+    with evaluated(training.objects.average, training.objects.optimizer):
         tensors = {name: tensor.cpu().contiguous() for name, tensor in model_tensors(training.objects.weights).items()}
         with written_whole(folder / "weights.safetensors") as file:
             file.write(safetensors.torch.save(tensors))
@@ -259,7 +259,7 @@ def sample_text(job: Job, corpus: Corpus, training: Training, *, num_tokens: int
     model = training.objects.model
     prompt_T = torch.from_numpy(corpus.split(job.split).tokens[:8].astype(np.int64)).to(training.objects.device)
     generator = torch.Generator().manual_seed(job.data_seed)
-    with averaged(training.objects.average):
+    with evaluated(training.objects.average, training.objects.optimizer):
         made = list(
             generate(
                 model,  # type: ignore[arg-type]

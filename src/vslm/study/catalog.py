@@ -87,6 +87,7 @@ from vslm.objectives.arm import Arm
 from vslm.objectives.context_distillation import ContextDistillation
 from vslm.objectives.distillation import Distillation
 from vslm.objectives.drawn_loops import DrawnLoops
+from vslm.objectives.excess_loss import ExcessLoss
 from vslm.objectives.exits import Exits
 from vslm.objectives.fact_loading import FactLoading
 from vslm.objectives.forget import Forget, Retain
@@ -102,8 +103,11 @@ from vslm.optim.directions import AdamDirection, Average, Gradient
 from vslm.optim.l4_adam import L4Adam
 from vslm.optim.momo import Momo, MomoAdam
 from vslm.optim.muon import Muon
+from vslm.optim.optimizer_of import OptimizerOf
 from vslm.optim.rate_by_width import RateByWidth
+from vslm.optim.schedule_free import ScheduleFreeAdamW
 from vslm.optim.schedules import WarmupCosine, WarmupStableDecay
+from vslm.optim.sgd import SGD
 from vslm.optim.tangent import Tangent
 from vslm.optim.targets import FractionOfBest, KnownTarget, RelativeDrop
 from vslm.study.changes import Depth, FeedforwardMultiplier, Loops, WidthScale
@@ -216,6 +220,7 @@ RETRIEVERS = {
     "Hops": Hops,
 }
 OBJECTIVES = {
+    "ExcessLoss": ExcessLoss,
     "NextToken": NextToken,
     "Exits": Exits,
     "DrawnLoops": DrawnLoops,
@@ -239,6 +244,9 @@ OPTIM = {
     "MomoAdam": MomoAdam,
     "Momo": Momo,
     "Arctan": Arctan,
+    "SGD": SGD,
+    "ScheduleFreeAdamW": ScheduleFreeAdamW,
+    "OptimizerOf": OptimizerOf,
     "KnownTarget": KnownTarget,
     "FractionOfBest": FractionOfBest,
     "RelativeDrop": RelativeDrop,

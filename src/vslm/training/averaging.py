@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -57,3 +58,39 @@ def averaged(average: WeightAverage | None) -> Iterator[None]:
         yield
     finally:
         average.swap()
+
+
+@runtime_checkable
+class HasModes(Protocol):
+    """A torch optimizer whose weights for evaluation are others than those for training, as schedule-free ones."""
+
+    def train(self) -> None:
+        """The weights become those that are trained."""
+        ...
+
+    def eval(self) -> None:
+        """The weights become those that are evaluated."""
+        ...
+
+
+@contextmanager
+def evaluated(average: WeightAverage | None, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Inside, the model has the weights to evaluate: the average, or those of an optimizer that has some of its own;
+    afterwards it is as it was, to the bit.
+
+    Such an optimizer comes back to what it trains by arithmetic, which rounds; what is looked at must not change a run.
+    """
+    if average is not None or not isinstance(optimizer, HasModes):
+        with averaged(average):
+            yield
+        return
+    live = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kept = [parameter.detach().clone() for parameter in live]
+    optimizer.eval()
+    try:
+        yield
+    finally:
+        optimizer.train()
+        with torch.no_grad():
+            for parameter, one in zip(live, kept, strict=True):
+                parameter.copy_(one)

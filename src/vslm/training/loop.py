@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vslm.data.batches import Batch
 from vslm.optim.reads_loss import ReadsLoss
-from vslm.training.averaging import WeightAverage, averaged
+from vslm.training.averaging import WeightAverage, evaluated
 from vslm.training.checkpoints import (
     Checkpoint,
     load_model_tensors,
@@ -233,7 +233,7 @@ class Training:
         start = time.perf_counter()
         if due:
             learning_rate = o.optimizer.param_groups[0]["lr"] if self.step else 0.0
-            with averaged(o.average):
+            with evaluated(o.average, o.optimizer):
                 for name, measure in due.items():
                     values = dict(measure.take(self))
                     self.measurements.append(Measurement(name, self.step, values, self.seconds, learning_rate))

@@ -1,5 +1,7 @@
 """What holds for every source. A new one is added to `SOURCES` and gets all of it."""
 
+import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -17,7 +19,7 @@ from vslm.data.corpus import home, open_corpus
 from vslm.data.preparing import prepare
 from vslm.data.reading.notes import Notes
 from vslm.data.readings import Readings
-from vslm.data.sources import AssociativeRecall, Questions, Source, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import AssociativeRecall, Hub, Questions, Source, Squad, StandardLibrary, Text, Worlds
 from vslm.data.sources.associative_recall import KEYS, VALUES
 from vslm.data.splits import SPLITS, Splits
 from vslm.data.tokenizers import BPE, Characters
@@ -30,7 +32,8 @@ from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 from vslm.knowledge.store import build_store
 
-_CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Questions, Retrieved, Random)
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when `datasets` is imported
+_CLASSES = (Text, StandardLibrary, AssociativeRecall, Worlds, Squad, Questions, Retrieved, Random, Hub)
 _KINDS = {kind.__name__: kind for kind in (*_CLASSES, Splits, BPE, Characters, WorldWords, Universe, Mix)}
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -85,6 +88,14 @@ def _squad(folder: Path) -> Squad:
     return Squad(path=str(folder / "squad.json"), vocabulary=307, context_tokens=349)
 
 
+def _hub(folder: Path) -> Hub:
+    """A folder in the layout of the hub."""
+    parquet = importlib.import_module("pyarrow.parquet")
+    table = importlib.import_module("pyarrow").table({"text": [_story(number) for number in range(211)]})
+    parquet.write_table(table, folder / "train-00000-of-00001.parquet")
+    return Hub(id=str(folder), vocabulary=307)
+
+
 Make = Callable[[Path, pytest.MonkeyPatch], Source]
 SOURCES: dict[str, Make] = {
     "text": lambda folder, monkeypatch: _stories(folder),
@@ -105,6 +116,8 @@ SOURCES: dict[str, Make] = {
     "squad": lambda folder, monkeypatch: _squad(folder),
     "questions": lambda folder, monkeypatch: _questions(folder),
 }
+if importlib.util.find_spec("datasets") and importlib.util.find_spec("pyarrow"):
+    SOURCES["hub"] = lambda folder, monkeypatch: _hub(folder)
 
 
 @pytest.fixture(params=SOURCES.values(), ids=SOURCES.keys())
@@ -212,7 +225,7 @@ _CHILD = """
 import json, os, sys, sysconfig
 from vslm.core.specs import from_plain
 from vslm.data.preparing import prepare
-from vslm.data.sources import AssociativeRecall, Questions, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import AssociativeRecall, Hub, Questions, Squad, StandardLibrary, Text, Worlds
 from vslm.data.splits import Splits
 from vslm.data.tokenizers import BPE, Characters
 from vslm.data.word_tokenizer import WorldWords
@@ -221,7 +234,7 @@ from vslm.data.worlds.universe import Universe
 from vslm.knowledge.random_passages import Random
 from vslm.knowledge.retrieved import Retrieved
 sysconfig.get_path = lambda name: os.environ["VSLM_TEST_LIBRARY"]
-sources = (Text, StandardLibrary, AssociativeRecall, Retrieved, Squad, Questions, Worlds)
+sources = (Text, StandardLibrary, Hub, AssociativeRecall, Retrieved, Squad, Questions, Worlds)
 kinds = {kind.__name__: kind for kind in (*sources, Random, Splits, BPE, Characters, WorldWords, Mix, Universe)}
 for record in json.loads(sys.argv[1]):
     print(prepare(from_plain(record, kinds)).folder, flush=True)

@@ -79,7 +79,7 @@ def test_a_pair_is_right_by_sums_and_its_margin_is_per_token(tokenizer: FittedTo
     with evaluating(model):
         scores = score_items(model, laid_out)
         first, second = (alone(model, one, 1) for one in ids)
-    margin = second / (len(ids[1]) - 1) - first / (len(ids[0]) - 1)
+    margin = (second - first) / (len(ids[0]) + len(ids[1]) - 2) * 2
     np.testing.assert_allclose(scores.margin_N, [margin, -margin], rtol=1e-5)
     assert scores.right_N.tolist() == [float(first < second), float(second < first)]
     assert np.isnan(scores.by_length_N).all()

@@ -27,8 +27,8 @@ _READ = {
     "saying the commonest of the words would get. ",
 }
 _ABOUT_MARGINS = (
-    "The margin is how much likelier what is right is per token than what is wrong: 0 for who finds all tokens alike, "
-    "and telling where accuracy is still at chance."
+    "The margin is how much likelier what is right is per token than what is wrong; it tells models apart where "
+    "accuracy is still at chance."
 )
 
 

@@ -2,13 +2,13 @@
 
     nats(c) = - sum over tokens of c of ln p(token | separator, context, tokens before)
 
-    pairs       right where nats(good) < nats(bad)
-    choices     right where nats(right) is the smallest, and by length where nats / letters is
-    margin      of both: mean over the wrong ones of nats / tokens, less that of the right one
+    pairs       right where nats(good) < nats(bad); margin = (nats(bad) - nats(good)) / mean of their tokens
+    choices     right where nats(right) is the smallest, and by length where nats / letters is; margin = mean over the
+                wrong ones of nats / tokens, less that of the right one
     last word   right where every token of the word is the likeliest; loss = nats / tokens of the word
 
-A margin is in nats per token and 0 for who finds every token equally likely; it tells models apart that are all near
-chance. Its sign is not that of an item's being right, which goes by sums, where texts differ in length. A tie counts
+A margin is in nats per token; it tells models apart that are all near chance. Of a pair it is above 0 exactly where the
+pair is right. Choices differ in length, so theirs compares tokens, and is 0 for who finds all alike. A tie counts
 half. Of a pair the whole sentence is scored, as a document of its own: with the separator in front where the
 tokenizer has one, else from its second token on.
 
@@ -157,19 +157,16 @@ _Three = tuple[float, float, float]
 
 
 def _of_pair(nats: np.ndarray, tokens: np.ndarray, letters: np.ndarray, is_likeliest: bool) -> _Three:
-    return _smallest_first(nats), np.nan, _margin(nats / tokens)
+    return _smallest_first(nats), np.nan, float((nats[1] - nats[0]) / tokens.mean())
 
 
 def _of_choices(nats: np.ndarray, tokens: np.ndarray, letters: np.ndarray, is_likeliest: bool) -> _Three:
-    return _smallest_first(nats), _smallest_first(nats / letters), _margin(nats / tokens)
+    per_token = nats / tokens
+    return _smallest_first(nats), _smallest_first(nats / letters), float(per_token[1:].mean() - per_token[0])
 
 
 def _of_word(nats: np.ndarray, tokens: np.ndarray, letters: np.ndarray, is_likeliest: bool) -> _Three:
     return float(is_likeliest), np.nan, float(nats[0] / tokens[0])
-
-
-def _margin(per_token: np.ndarray) -> float:
-    return float(per_token[1:].mean() - per_token[0])
 
 
 def _smallest_first(values: np.ndarray) -> float:

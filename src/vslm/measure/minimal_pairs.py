@@ -25,7 +25,7 @@ class MinimalPairs(Measure):
     """The share of minimal pairs whose right sentence is the likelier one, and the margin between the two.
 
         right   nats(good) < nats(bad), the whole sentence behind a separator; a tie counts half
-        margin  mean of nats(bad) / tokens(bad) - nats(good) / tokens(good), in nats per token
+        margin  mean of (nats(bad) - nats(good)) / mean of their tokens, in nats per token
 
     A very small model is near chance, 0.5, in most of grammar; its margin tells it from others long before. Pairs are
     spread over the file, so that every paradigm is in it; a run that is made to choose is asked others, half a step

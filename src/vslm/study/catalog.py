@@ -3,7 +3,19 @@
 A study may use a class of its own that is in no table: it runs, and is read back by importing that study.
 """
 
-from vslm.data.sources import AssociativeRecall, Questions, Squad, StandardLibrary, Text, Worlds
+from vslm.data.sources import (
+    AssociativeRecall,
+    FineWebEdu,
+    Hub,
+    OpenWebText,
+    Questions,
+    Squad,
+    StandardLibrary,
+    Text,
+    TinyStories,
+    WikiText,
+    Worlds,
+)
 from vslm.data.splits import Splits
 from vslm.data.tokenizer_of_run import TokenizerOf
 from vslm.data.tokenizers import BPE, Characters
@@ -204,6 +216,11 @@ DATA = {
     "Mix": Mix,
     "Squad": Squad,
     "Questions": Questions,
+    "Hub": Hub,
+    "TinyStories": TinyStories,
+    "WikiText": WikiText,
+    "OpenWebText": OpenWebText,
+    "FineWebEdu": FineWebEdu,
     "Splits": Splits,
     "BPE": BPE,
     "Characters": Characters,

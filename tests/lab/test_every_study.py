@@ -37,7 +37,8 @@ from vslm.study.study_file import load_study
 
 STUDIES = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in STUDIES.glob("*.py"))
-# Every cell of a grid, every pattern's curve, and two others for one answer: nothing there may be left out.
+# Every cell of a grid, every pattern's curve, every optimizer's basin, and two others for one answer: nothing there may
+# be left out.
 UNSCREENED = {
     "rates",
     "recipe",
@@ -48,6 +49,8 @@ UNSCREENED = {
     "group_diamond",
     "where_facts_live",
     "forget",
+    "optimizers",
+    "tangent_descent",
 }
 MOST_PLAN_SECONDS = 2.0
 VOCABULARY = 1024

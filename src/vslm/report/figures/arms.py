@@ -11,6 +11,7 @@ from vslm.report.numbers.formatting import count, ends, shortened
 from vslm.report.numbers.tables import Judged
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import ArmVerdict, Pair, SearchRecord
+from vslm.stats.basins import spread_of_runs
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
@@ -51,7 +52,9 @@ def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], style_of:
 
 
 def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Style]) -> Figure:
-    """The primary number on `select` by learning rate, one line per arm; the rate that was chosen is filled."""
+    """The primary number on `select` by learning rate, one line per arm with two standard errors around it; the rate
+    that was chosen is filled.
+    """
     data: list[dict[str, Any]] = []
     rates: set[float] = set()
     for arm, row in tuning.items():
@@ -60,6 +63,8 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Sty
             continue
         style, color, chosen = style_of[arm], f"@arm{style_of[arm].color}", row.chosen
         rates |= {rate for rate, _ in points}
+        if (band := _search_band(row, style)) is not None:
+            data.append({**band, "meta": {"arm": arm, "view": "tuning", "part": "band"}})
         if row.expected is not None and chosen not in rates:  # between two rates that were tried
             points = sorted([*points, (chosen, row.expected)])
         data.append(
@@ -91,6 +96,30 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Sty
     }
     layout["yaxis"] |= {"tickformat": ".3f"}
     return {"data": data, "layout": layout}
+
+
+def _search_band(row: SearchRecord, style: Style) -> dict[str, Any] | None:
+    """Two standard errors of the mean at every rate, with the spread of runs pooled over the rates of the arm."""
+    sd = spread_of_runs([tried.values for tried in row.rates])
+    points = (
+        [(one.rate, one.value, 2 * sd / math.sqrt(len(one.values))) for one in row.rates if one.value] if sd else []
+    )
+    if len(points) < 2:
+        return None
+    color = f"@arm{style.color}-band"
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "fill": "toself",
+        "fillcolor": color,
+        "line": {"width": 0, "color": color},
+        "hoverinfo": "skip",
+        "x": [rate for rate, _, _ in (*points, *reversed(points))],
+        "y": [
+            *(round(value + half, 5) for _, value, half in points),
+            *(round(value - half, 5) for _, value, half in reversed(points)),
+        ],
+    }
 
 
 def forest_figure(rows: Sequence[Judged], style_of: Mapping[str, Style], primary: PrimaryNumber) -> Figure:

@@ -14,7 +14,8 @@ import numpy as np
 
 from vslm.core.numbers import passes_number
 from vslm.report.figures.style import Style
-from vslm.report.numbers.curves import ERROR
+from vslm.report.numbers import searches
+from vslm.report.numbers.curves import ERROR, training_curves
 from vslm.report.numbers.formatting import (
     count,
     decimals_for,
@@ -43,6 +44,7 @@ from vslm.results.records import (
     TrendRecord,
     Verdict,
 )
+from vslm.stats.basins import Basin
 from vslm.stats.intervals import student_interval
 from vslm.stats.pilot import early_in_words
 
@@ -357,21 +359,42 @@ def _leaders(racing: RacingRecord) -> list[tuple[str, str]]:
     return [(f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}", arm) for arm, counts in found]
 
 
-def tuning(study: StudyRecord) -> list[dict[str, Any]]:
-    """One row per arm: the rate it was declared with, the rate it got, and whether that lies at an edge."""
+def tuning(study: StudyRecord, runs: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
+    """One row per arm: the rate it was declared with, the rate it got, and whether that lies at an edge; its best
+    number, how wide the stretch of rates near it is, how many runs diverged, and how soon the arm is at the baseline's
+    last loss.
+    """
     sides = {"low": "lowest", "high": "highest"}
-    return [
-        {
-            "arm": arm,
-            "center": f"{row.center:g}",
-            "chosen": f"{row.chosen:g}",
-            "tried": len(row.rates),
-            "seeds": len(row.seeds),
-            "edge": sides.get(str(row.edge)),
-        }
-        for arm, row in study.tuning.items()
-        if None not in (row.center, row.chosen)
-    ]
+    decimals = decimals_for(study.primary.smallest_effect)
+    curves = {arm: training_curves(found, "val_loss") for arm, found in runs.items()}
+    when = searches.reached(curves, str(study.baseline)) if study.primary.measure == "val_loss" else {}
+    rows = []
+    for arm, row in study.tuning.items():
+        if None in (row.center, row.chosen):
+            continue
+        basin, (diverged, tried), soon = searches.basin(study, row), searches.num_diverged(row), when.get(arm)
+        rows.append(
+            {
+                "arm": arm,
+                "center": f"{row.center:g}",
+                "chosen": f"{row.chosen:g}",
+                "tried": len(row.rates),
+                "seeds": len(row.seeds),
+                "edge": sides.get(str(row.edge)),
+                "best": "" if basin is None else f"{study.primary.turned(basin.best):.{decimals}f}",
+                "basin": "" if basin is None else _basin_words(basin),
+                "band": f"{basin.band[0]:.2f} to {basin.band[1]:.2f}" if basin and basin.band else "",
+                "diverged": f"{diverged} of {tried}" if diverged else "none",
+                "soon": "" if soon is None else f"{soon.steps:.0f} steps, {duration(soon.seconds)}",
+            }
+        )
+    return rows
+
+
+def _basin_words(basin: Basin) -> str:
+    """Decades, with what the grid left open."""
+    is_open = basin.open_low or basin.open_high
+    return f"{'at least ' if is_open else ''}{basin.decades:.2f} ({basin.low:.2g} to {basin.high:.2g})"
 
 
 def budgets(study: StudyRecord, verdict: Verdict) -> list[dict[str, Any]]:

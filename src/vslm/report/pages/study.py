@@ -24,7 +24,7 @@ from vslm.report.figures import arms as arm_figures
 from vslm.report.figures import lines as line_figures
 from vslm.report.figures import surface as surfaces
 from vslm.report.figures.style import Style, styles
-from vslm.report.numbers import curves
+from vslm.report.numbers import curves, searches
 from vslm.report.numbers.formatting import count, duration, formatted, seeds
 from vslm.report.numbers.runs import Run, read_runs, read_trunks
 from vslm.report.numbers.tables import (
@@ -127,7 +127,8 @@ def render(folder: StudyFolder, *, runs: dict[str, list[Run]] | None = None, liv
         per_seed=content.seed_rows(rows or effects),
         screening=content.screening(study),
         race=content.race(study),
-        tuning=content.tuning(study),
+        tuning=content.tuning(study, runs),
+        tuning_margin=searches.margin(study),
         budgets=content.budgets(study, verdict),
         samples=[content.sample_of(name, arm) for name, arm in runs.items()],
         corpora=content.corpora(study),

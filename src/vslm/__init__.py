@@ -179,6 +179,7 @@ _HOMES = {
     "vslm.optim.tangent": ("Tangent",),
     "vslm.optim.targets": ("Target", "KnownTarget", "FractionOfBest", "RelativeDrop"),
     "vslm.measure.loss_by_position": ("LossByPosition",),
+    "vslm.measure.loss_along_step": ("LossAlongStep",),
     "vslm.measure.loss_by_loops": ("LossByLoops",),
     "vslm.measure.declared": ("Array", "Axis", "Number", "Shown"),
     "vslm.measure.measure": ("Measure", "OnWindows", "Evaluator"),

@@ -324,6 +324,34 @@ LIKELIER_ANSWERS = Declared(
     },
 )
 
+_ALONG = Axis(title="step, as a share of the one at which the tangent meets the target", at="share_P", hover="step:")
+LOSS_ALONG_STEP = Declared(
+    shown=Shown(
+        title="The loss along one step, and its tangent",
+        short="Along a step",
+        read="Loss on a few validation windows when the weights go along a direction, by default against the gradient "
+        "on these very windows. At 0 the model is where it stands; at 1 the tangent line meets the target, the dotted "
+        "line. Where the loss bends away from its tangent before 1, the step to the target is too long.",
+    ),
+    arrays={
+        "loss_nats_P": Array(
+            axes=(_ALONG,), title="loss along the step", unit="nats per token", button="loss", level="target_nats"
+        ),
+        "tangent_nats_P": Array(
+            axes=(_ALONG,), title="tangent of the loss", unit="nats per token", button="tangent", level="target_nats"
+        ),
+    },
+    numbers={
+        "target_nats": Number(unit="nats per token", higher_is_better=None, title="loss that the step aims at"),
+        "asked_step": Number(
+            unit="times the direction", higher_is_better=None, title="step at which the tangent meets the target"
+        ),
+        "kept_share": Number(
+            unit="of what the tangent promises", higher_is_better=None, title="share of the promised drop that is kept"
+        ),
+    },
+)
+
 OPTIMIZER_STEPS = Declared(
     shown=Shown(
         title="How long the steps are that a tangent asks for",
@@ -356,5 +384,6 @@ RECORDED_AS = {
     "quantized_answers": QUANTIZED_ANSWERS,
     "value_probe": VALUE_PROBE,
     "likelier_answers": LIKELIER_ANSWERS,
+    "loss_along_step": LOSS_ALONG_STEP,
 }
 """By the name that runs have them under, in the order of the page."""

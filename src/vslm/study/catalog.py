@@ -40,6 +40,7 @@ from vslm.measure.early_days import EarlyDays
 from vslm.measure.effective_rank import EffectiveRank
 from vslm.measure.likelier_answers import LikelierAnswers
 from vslm.measure.logit_lens import LogitLens
+from vslm.measure.loss_along_step import LossAlongStep
 from vslm.measure.loss_by_loops import LossByLoops
 from vslm.measure.loss_by_position import LossByPosition
 from vslm.measure.minimal_pairs import MinimalPairs
@@ -278,6 +279,7 @@ MEASURES = {
     "LossByPosition": LossByPosition,
     "LossByLoops": LossByLoops,
     "LogitLens": LogitLens,
+    "LossAlongStep": LossAlongStep,
     "AttentionDistance": AttentionDistance,
     "ContextCurve": ContextCurve,
     "EarlyDays": EarlyDays,

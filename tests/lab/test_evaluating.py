@@ -70,6 +70,7 @@ def test_what_is_found_is_kept_and_read_again(study: Path, vslm: Callable[..., S
     assert first.code == 0, first.err
     assert "1 item left out, longer than its context" in first.out
     assert "full/seed0: 23 items of pairs" in first.err
+    assert "above, 3 at and 0 below chance, of 3 groups" in first.out
     arrays, record = read_arrays(run / "later.npz"), read_json(run / "later.json")["measures"]
     assert set(record) == {"logit_lens", "eval_pairs"}
     assert arrays["eval_pairs.margin_SN"].shape == (1, 23)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vslm.core.numbers import plural
-from vslm.report.numbers.formatting import duration, signed, span
+from vslm.report.numbers.formatting import duration, listing, signed, span
 
 Row = Sequence[str]
 _DECIMALS = 3
@@ -21,6 +21,7 @@ def run_rows(found: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     rows = []
     for run in found["runs"]:
         lengths = [f"{run['accuracy_by_length']:.3f}"] if has_lengths else []
+        ends = run[f"{margin}_interval"]
         rows.append(
             [
                 run["run"],
@@ -30,7 +31,7 @@ def run_rows(found: Mapping[str, Any]) -> tuple[Row, list[Row]]:
                 f"{run['chance']:.3f}",
                 run["standing"],
                 signed(run[margin]) if margin == "margin" else f"{run[margin]:.3f}",
-                span(*run[f"{margin}_interval"]),
+                span(*ends) if margin == "margin" else "{:.3f} to {:.3f}".format(*ends),
                 f"{run['num_items']:,}",
                 "kept" if run["seconds"] is None else duration(run["seconds"]),
             ]
@@ -90,6 +91,10 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
     for run in found["runs"]:
         if run["standing"] != "above chance":
             yield f"{run['run']}: {run['accuracy']:.3f} is {run['standing']} ({run['chance']:.3f})"
+        if found["groups"]:
+            standings = [its.get("standing") for its in run["by"].values()]
+            counts = (f"{standings.count(f'{word} chance')} {word}" for word in ("above", "at", "below"))
+            yield f"{run['run']}: {listing(list(counts))} chance, of {len(standings)} groups"
         if left_out := round(run["num_left_out"]):
             why = "longer than its context, or with characters that its tokenizer lacks"
             yield f"{run['run']}: {plural(left_out, 'item')} left out, {why}"
@@ -97,6 +102,7 @@ def sentences(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{run['run']}: of {plural(cut, 'item')} the beginning is not in its context"
     if found["groups"]:
         yield f"standings of the {len(found['groups'])} groups hold together, 95 % of the time"
+        yield "what is said of all items is of these groups alone: items of a group resemble each other"
     if found["differences"]:
         yield "intervals of differences are over items of these very runs: other seeds are not in them"
 

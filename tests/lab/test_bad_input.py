@@ -56,6 +56,14 @@ CHANGED = {
         ["--set", "data=AssociativeRecall(num_pairs=3, document_tokens=34)", "--set", "model.context_tokens=34"],
         ["arms.short.model: sees 3 tokens; 31 are needed", "associative recall of 3 pairs", "widen a window"],
     ),
+    "a target that new weights have reached": (
+        ["--set", "optimizer=Tangent(learning_rate=0.1, target=KnownTarget(nats=9.0))"],
+        ["arms.full.optimizer.target.nats: a target of 9 nats", "equally likely", "no step is taken"],
+    ),
+    "an optimizer that is not there": (
+        ["--set", 'optimizer=OptimizerOf(path="torch.optim.RAdan", learning_rate=0.1)'],
+        ["arms.full.optimizer.path: torch.optim has no optimizer 'RAdan'", "RAdam"],
+    ),
     "a window too long": (
         ["--set", "batch_tokens=40000", "--set", "model.context_tokens=30000"],
         ["arms.full.model.context_tokens", "30,000", "at most", "smaller context_tokens"],

@@ -50,6 +50,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"path": "no_such_package.Lion"}, r"no_such_package cannot be imported.*; install the package"),
     ({"path": "torch.optim.RAdam", "options": {"lr": 0.1}}, r"options.lr: found among the options; .*learning_rate="),
     ({"path": "torch.optim.RAdam", "options": {"beta": 0.1}}, r"torch.optim.RAdam refuses.*beta.*; leave out"),
+    ({"path": "torch.optim.Muon"}, r"torch.optim.Muon refuses what it is made of: ValueError: .*2D"),
+    ({"path": "torch.optim.LBFGS"}, r"a step of torch.optim.LBFGS fails.*closure.*; training calls step\(\) alone"),
     ({"path": "torch.optim.RAdam", "options": {"betas": (0.5, 7.0)}}, r"refuses what it is made of: ValueError"),
 ]
 

@@ -282,6 +282,15 @@ def test_a_target_that_is_reached_before_the_first_step_is_said(spec: Optimizer)
 
 
 @pytest.mark.parametrize("spec", READING, ids=repr)
+def test_a_target_that_new_weights_have_reached_is_said_before_any_run(spec: Optimizer) -> None:
+    """At the field; one below the loss of equal chances is fine, and so are targets that follow the loss."""
+    with pytest.raises(SpecError, match=r"optimizer\.(target\.nats|bound): a target of 1000 nats, .* loss of 6.931"):
+        spec.check_start(math.log(1024))
+    spec.check_start(1000.1)
+    Tangent(learning_rate=0.1, target=RelativeDrop()).check_start(0.0)
+
+
+@pytest.mark.parametrize("spec", READING, ids=repr)
 def test_a_step_without_its_loss_is_said_and_a_closure_gives_it(spec: Optimizer) -> None:
     """What torch calls a closure is one way to hand it over."""
     bowl = Bowl()

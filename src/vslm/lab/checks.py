@@ -6,6 +6,7 @@ start from.
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ from vslm.lab.model_checks import check_models
 from vslm.lab.own_builds import check_builds
 from vslm.measure.measure import Measure
 from vslm.models.initialization import Init
+from vslm.objectives.next_token import NextToken
 from vslm.results.folder import RUN_AGAIN, run_folder_of
 from vslm.results.places import checked
 from vslm.results.records import RunEnd
@@ -34,7 +36,7 @@ from vslm.results.seals import MODEL, unlike
 from vslm.runs.ready_models import ready_model
 from vslm.runs.stored_run import StoredRun, has_adapter, starting_tensors
 from vslm.study.catalog import KINDS
-from vslm.study.experiment import Experiment
+from vslm.study.experiment import Experiment, FreshStart
 from vslm.study.forks import MOST_SEEDS, at_seed
 from vslm.study.matching import check_equal
 from vslm.study.study import Study
@@ -90,6 +92,7 @@ def _prepared(study: Study, say: Callable[[str], None] | None) -> dict[str, Corp
             if experiment.data not in prepared:
                 prepared[experiment.data] = prepare(experiment.data, say=say, models=ready_model)
             corpora[arm] = prepared[experiment.data]
+            _check_target(experiment, corpora[arm].vocabulary)
             if experiment.objective is not None:
                 further = further_corpora(experiment, corpora[arm], prepared_beside, say)
                 corpora[arm] = dataclasses.replace(corpora[arm], further=further)
@@ -101,6 +104,13 @@ def _prepared(study: Study, say: Callable[[str], None] | None) -> dict[str, Corp
         except SpecError as error:
             raise error.within(study.place_of(arm)) from None
     return corpora
+
+
+def _check_target(experiment: Experiment, vocabulary: int) -> None:
+    """Refuse a target of the optimizer that new weights have reached, where what is lowered is the loss itself."""
+    lowers_loss = experiment.objective is None or isinstance(experiment.objective, NextToken)
+    if experiment.optimizer is not None and lowers_loss and isinstance(experiment.start_from, FreshStart):
+        experiment.optimizer.check_start(math.log(vocabulary))
 
 
 def _check_runs_read(study: Study, name: str, experiment: Experiment, corpora: Mapping[str, Corpus]) -> None:

@@ -15,7 +15,7 @@ from vslm.core.errors import SpecError
 from vslm.optim.adamw import check_adam
 from vslm.optim.directions import averaged
 from vslm.optim.groups import Role, decayed_matrices
-from vslm.optim.optimizer import Optimizer, refuse_clipping
+from vslm.optim.optimizer import Optimizer, refuse_clipping, refuse_target
 from vslm.optim.reads_loss import STEP_NUMBERS, TangentStep, dots
 
 
@@ -64,6 +64,10 @@ class MomoAdam(Optimizer):
         if self.bound < 0:
             raise SpecError("bound", f"found {self.bound}", "0 or more is needed: no loss of text is below 0")
 
+    def check_start(self, loss_nats: float) -> None:
+        """Refuse a bound that is no lower."""
+        refuse_target("optimizer.bound", self.bound, loss_nats)
+
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""
         groups = decayed_matrices(model, self.weight_decay)
@@ -107,6 +111,10 @@ class Momo(Optimizer):
         for name in ("bound", "weight_decay"):
             if getattr(self, name) < 0:
                 raise SpecError(name, f"found {getattr(self, name)}", "0 or more is needed")
+
+    def check_start(self, loss_nats: float) -> None:
+        """Refuse a bound that is no lower."""
+        refuse_target("optimizer.bound", self.bound, loss_nats)
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""

@@ -45,6 +45,13 @@ class Optimizer(Spec):
     def check_here(self) -> None:
         """Raise SpecError where this machine lacks what it is built of: a library, a class. Asked before any run."""
 
+    def check_start(self, loss_nats: float) -> None:
+        """Raise SpecError where nothing would be learned from weights that know nothing.
+
+        Args:
+            loss_nats: of every token as likely as any other: about that of the first step.
+        """
+
     @abstractmethod
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`; several of torch's in a `CombinedOptimizer`.
@@ -59,6 +66,16 @@ class Optimizer(Spec):
         optimizer says otherwise; where it depends on the shape, the fewest.
         """
         return 2.0
+
+
+def refuse_target(where: str, nats: float, loss_nats: float) -> None:
+    """Refuse a target that is reached before the first step.
+
+    Raises: SpecError at the field.
+    """
+    if nats >= loss_nats:
+        found = f"a target of {nats:g} nats, and tokens that are equally likely have a loss of {loss_nats:.4g}"
+        raise SpecError(where, found, "a target below it is needed, or no step is taken", "lower it")
 
 
 def refuse_clipping(spec: Optimizer) -> None:

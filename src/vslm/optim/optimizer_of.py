@@ -67,8 +67,17 @@ class OptimizerOf(Optimizer):
                 raise SpecError(f"options.{name}", "found among the options", "it is no option", do)
 
     def check_here(self) -> None:
-        """Refuse a class that is not there, or that cannot be made of these options."""
-        self._made([{"params": [nn.Parameter(torch.zeros(_SIDE, _SIDE))]}])
+        """Refuse a class that is not there, that cannot be made of these options for a matrix and a vector, or whose
+        step asks for more than gradients.
+        """
+        try:
+            self._stepped((_SIDE, _SIDE), (_SIDE,))
+        except SpecError:
+            raise
+        except Exception as error:
+            found = f"a step of {self.path} fails: {type(error).__name__}: {error}"
+            allowed = "training calls step() alone, once gradients are there"
+            raise SpecError("optimizer.path", found, allowed, "choose another class") from None
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`.
@@ -86,17 +95,26 @@ class OptimizerOf(Optimizer):
 
     def state_per_parameter(self, role: Role) -> float:
         """As many as it keeps for a small matrix after one step; 2 where that step fails without a loss."""
-        parameter = nn.Parameter(torch.zeros(_SIDE, _SIDE))
-        parameter.grad = torch.ones_like(parameter)
-        built = self._made([{"params": [parameter]}])
         try:
-            if callable(switch := getattr(built, "train", None)):
-                switch()
-            built.step()
-        except Exception:  # whatever it asks for, a run says it
+            built = self._stepped((_SIDE, _SIDE))
+        except SpecError:
+            raise
+        except Exception:  # whatever it asks for, `check_here` says it
             return super().state_per_parameter(role)
+        (parameter,) = (p for group in built.param_groups for p in group["params"])
         kept = sum(one.numel() for one in built.state[parameter].values() if isinstance(one, Tensor) and one.ndim)
         return kept / parameter.numel()
+
+    def _stepped(self, *shapes: tuple[int, ...]) -> torch.optim.Optimizer:
+        """Of parameters of these shapes, after one step."""
+        parameters = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+        built = self._made([{"params": parameters}])
+        if callable(switch := getattr(built, "train", None)):
+            switch()
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        built.step()
+        return built
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         kind = self._class()

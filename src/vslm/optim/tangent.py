@@ -16,9 +16,9 @@ from vslm.core.bounds import Real
 from vslm.core.errors import SpecError
 from vslm.optim.directions import AdamDirection, Direction
 from vslm.optim.groups import Role, decayed_matrices
-from vslm.optim.optimizer import Optimizer
+from vslm.optim.optimizer import Optimizer, refuse_target
 from vslm.optim.reads_loss import STEP_NUMBERS, TangentStep, dots
-from vslm.optim.targets import RelativeDrop, Target
+from vslm.optim.targets import KnownTarget, RelativeDrop, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,11 @@ class Tangent(Optimizer):
             raise SpecError("share", f"found {self.share}", "a number above 0 is needed")
         if self.weight_decay < 0:
             raise SpecError("weight_decay", f"found {self.weight_decay}", "0 or more is needed")
+
+    def check_start(self, loss_nats: float) -> None:
+        """Refuse a known target that is no lower."""
+        if isinstance(self.target, KnownTarget):
+            refuse_target("optimizer.target.nats", self.target.nats, loss_nats)
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimizer over every trainable parameter of `model`."""

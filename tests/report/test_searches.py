@@ -85,7 +85,7 @@ def test_an_arm_is_at_the_baselines_last_loss_between_two_evaluations() -> None:
 def test_the_figure_has_a_band_where_runs_say_how_far_apart_they_are() -> None:
     """Two standard errors, the spread pooled over rates: narrower where there are more runs; none from single runs."""
     rows = {"plain": search([3.2], [3.0, 3.2], [3.0, 3.1], [None]), "single": search([3.2], [3.1], [3.0], [3.3])}
-    traces = tuning_figure(rows, styles(list(rows), "plain"))["data"]
+    traces = tuning_figure(rows, styles(list(rows), "plain"), {})["data"]
     assert [(one["meta"]["arm"], one["meta"]["part"]) for one in traces] == [
         ("plain", "band"),
         ("plain", "mean"),
@@ -95,3 +95,25 @@ def test_the_figure_has_a_band_where_runs_say_how_far_apart_they_are() -> None:
     assert traces[0]["x"] == [0.001, 0.01, 0.1, 0.1, 0.01, 0.001]
     high, low = np.array(traces[0]["y"][:3]), np.array(traces[0]["y"][:2:-1])
     np.testing.assert_allclose((high - low) / 2, [2 * sd, 2 * sd / math.sqrt(2), 2 * sd / math.sqrt(2)], atol=2e-5)
+
+
+def test_the_figure_marks_where_a_basin_is_and_where_it_is_open() -> None:
+    """A line at the margin above the best, an arrow at an end of the grid, none for an arm without a run that ended."""
+    rows = {"plain": search([3.2], [3.0], [3.04], [None]), "edge": search([3.0], [3.01], [3.2], [4.0])}
+    rows["lost"] = search([None], [None], [None], [None])
+    found = searches.basins(study(LOSS, **rows))
+    assert set(found) == {"plain", "edge"}
+    figure = tuning_figure(rows, styles(list(rows), "plain"), found)
+    marks = {one["meta"]["arm"]: one for one in figure["data"] if one["meta"]["part"] == "basin"}
+    assert marks["plain"]["y"] == [3.02, 3.02]
+    assert marks["plain"]["x"] == pytest.approx([10**-2.1, 10**-1.5], rel=1e-3)
+    assert marks["plain"]["marker"]["symbol"] == ["line-ns", "line-ns"]
+    assert marks["edge"]["marker"]["symbol"] == ["triangle-left", "line-ns"]
+    better = study(PrimaryNumber("recall", "accuracy", higher_is_better=True, smallest_effect=0.05), arm=rows["plain"])
+    assert searches.basins(better)["arm"][1] == pytest.approx(3.2 - 0.1)
+
+
+def test_an_arm_whose_runs_are_too_far_apart_has_no_band_and_the_table_says_so() -> None:
+    """Standard errors above half of the margin."""
+    (row,) = content.tuning(study(LOSS, plain=search([3.2], [3.0, 3.04], [3.01, 3.05], [3.2])), {})
+    assert row["band"] == "runs too far apart"

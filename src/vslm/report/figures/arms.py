@@ -11,7 +11,7 @@ from vslm.report.numbers.formatting import count, ends, shortened
 from vslm.report.numbers.tables import Judged
 from vslm.results.primary import PrimaryNumber
 from vslm.results.records import ArmVerdict, Pair, SearchRecord
-from vslm.stats.basins import spread_of_runs
+from vslm.stats.basins import Basin, spread_of_runs
 
 _ACROSS = {"yref": "paper", "y0": 0, "y1": 1, "layer": "below"}  # a shape over the whole height
 _ALONG = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}  # over the whole width
@@ -51,9 +51,11 @@ def pair_figure(arm: str, baseline: str, per_seed: Mapping[str, Pair], style_of:
     return {"data": data, "layout": layout}
 
 
-def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Style]) -> Figure:
+def tuning_figure(
+    tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Style], basins: Mapping[str, tuple[Basin, float]]
+) -> Figure:
     """The primary number on `select` by learning rate, one line per arm with two standard errors around it; the rate
-    that was chosen is filled.
+    that was chosen is filled, and the stretch near the best (`basins`) is a thick line where its limit is.
     """
     data: list[dict[str, Any]] = []
     rates: set[float] = set()
@@ -65,6 +67,8 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Sty
         rates |= {rate for rate, _ in points}
         if (band := _search_band(row, style)) is not None:
             data.append({**band, "meta": {"arm": arm, "view": "tuning", "part": "band"}})
+        if arm in basins:
+            data.append(_basin_mark(style, *basins[arm]))
         if row.expected is not None and chosen not in rates:  # between two rates that were tried
             points = sorted([*points, (chosen, row.expected)])
         data.append(
@@ -98,11 +102,30 @@ def tuning_figure(tuning: Mapping[str, SearchRecord], style_of: Mapping[str, Sty
     return {"data": data, "layout": layout}
 
 
+def _basin_mark(style: Style, basin: Basin, level: float) -> dict[str, Any]:
+    """From the lowest to the highest rate near the best, at the height that still counts; an arrow at an open end."""
+    symbols = ["triangle-left" if basin.open_low else "line-ns", "triangle-right" if basin.open_high else "line-ns"]
+    color = f"@arm{style.color}"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [float(f"{basin.low:.4g}"), float(f"{basin.high:.4g}")],
+        "y": [round(level, 5)] * 2,
+        "line": {"color": color, "width": 4},
+        "marker": {"size": 10, "symbol": symbols, "color": color, "line": {"width": 2, "color": color}},
+        "opacity": 0.6,
+        "hoverinfo": "skip",
+        "meta": {"arm": style.arm, "view": "tuning", "part": "basin"},
+    }
+
+
 def _search_band(row: SearchRecord, style: Style) -> dict[str, Any] | None:
     """Two standard errors of the mean at every rate, with the spread of runs pooled over the rates of the arm."""
     sd = spread_of_runs([tried.values for tried in row.rates])
     points = (
-        [(one.rate, one.value, 2 * sd / math.sqrt(len(one.values))) for one in row.rates if one.value] if sd else []
+        [(one.rate, one.value, 2 * sd / math.sqrt(len(one.values))) for one in row.rates if one.value is not None]
+        if sd
+        else []
     )
     if len(points) < 2:
         return None

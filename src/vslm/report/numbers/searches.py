@@ -42,8 +42,20 @@ def basin(study: StudyRecord, search: SearchRecord) -> Basin | None:
     return basin_of(rates, turned, within=margin(study), rng=np.random.default_rng(0))
 
 
+def basins(study: StudyRecord) -> dict[str, tuple[Basin, float]]:
+    """By arm that has one, its basin, and the number at which it ends: its best and the margin."""
+    found = ((arm, basin(study, search)) for arm, search in study.tuning.items())
+    return {arm: (one, study.primary.turned(one.best + margin(study))) for arm, one in found if one is not None}
+
+
 def num_diverged(search: SearchRecord) -> tuple[int, int]:
-    """(runs of a search that diverged, all of its runs)."""
+    """(runs of a search that diverged, all of its runs).
+
+    >>> from vslm.results.records import TriedRate
+    >>> tried = [TriedRate(rate=0.1, value=3.0, values=[3.0, 3.0]), TriedRate(rate=0.2, value=None, values=[None])]
+    >>> num_diverged(SearchRecord(split="select", seeds=[20000], center=0.1, chosen=0.1, num_widenings=0, rates=tried))
+    (1, 3)
+    """
     values = [value for tried in search.rates for value in tried.values]
     return sum(value is None for value in values), len(values)
 

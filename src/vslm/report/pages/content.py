@@ -383,12 +383,19 @@ def tuning(study: StudyRecord, runs: Mapping[str, Sequence[Run]]) -> list[dict[s
                 "edge": sides.get(str(row.edge)),
                 "best": "" if basin is None else f"{study.primary.turned(basin.best):.{decimals}f}",
                 "basin": "" if basin is None else _basin_words(basin),
-                "band": f"{basin.band[0]:.2f} to {basin.band[1]:.2f}" if basin and basin.band else "",
+                "band": "" if basin is None else _basin_band(basin),
                 "diverged": f"{diverged} of {tried}" if diverged else "none",
                 "soon": "" if soon is None else f"{soon.steps:.0f} steps, {duration(soon.seconds)}",
             }
         )
     return rows
+
+
+def _basin_band(basin: Basin) -> str:
+    """Its band, or why there is none."""
+    if basin.band is None:
+        return "runs too far apart" if basin.is_noisy else ""
+    return f"{basin.band[0]:.2f} to {basin.band[1]:.2f}"
 
 
 def _basin_words(basin: Basin) -> str:

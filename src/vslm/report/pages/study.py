@@ -245,7 +245,7 @@ def drawn_figures(
             for row in rows
             if row.at.per_seed and baseline in style_of
         ],
-        "tuning": arm_figures.tuning_figure(study.tuning, style_of) if study.tuning else None,
+        "tuning": arm_figures.tuning_figure(study.tuning, style_of, searches.basins(study)) if study.tuning else None,
         "baseline": baseline,
         "others": others,
     }

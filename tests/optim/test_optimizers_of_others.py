@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,12 +47,25 @@ def test_what_it_keeps_is_counted(path: str, kept: int) -> None:
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"path": "RAdam"}, r"path: found 'RAdam'; a dotted path is needed"),
     ({"path": "torch.optim.RAdan"}, r"torch.optim has no optimizer 'RAdan'; .*RAdam"),
-    ({"path": "torch.nn.Linear"}, r"torch.nn has no optimizer 'Linear'"),
+    (
+        {"path": "torch.nn.Linear"},
+        r"torch.nn has no optimizer 'Linear', only something else.*; no torch.optim.Optimizer is in torch.nn",
+    ),
     ({"path": "no_such_package.Lion"}, r"no_such_package cannot be imported.*; install the package"),
     ({"path": "torch.optim.RAdam", "options": {"lr": 0.1}}, r"options.lr: found among the options; .*learning_rate="),
-    ({"path": "torch.optim.RAdam", "options": {"beta": 0.1}}, r"torch.optim.RAdam refuses.*beta.*; leave out"),
+    (
+        {"path": "torch.optim.RAdam", "options": {"beta": 0.1}},
+        r"options.beta: torch.optim.RAdam takes no such option; .*betas",
+    ),
     ({"path": "torch.optim.Muon"}, r"torch.optim.Muon refuses what it is made of: ValueError: .*2D"),
     ({"path": "torch.optim.LBFGS"}, r"a step of torch.optim.LBFGS fails.*closure.*; training calls step\(\) alone"),
+    ({"path": "torch.optim.SparseAdam"}, r"a step of torch.optim.SparseAdam fails.*dense gradients"),
+    (
+        {"path": "torch.optim.Rprop", "weight_decay": 0.1},
+        r"weight_decay: found 0.1, and torch.optim.Rprop has no weight d",
+    ),
+    ({"path": "torch.optim.SGD", "weight_decay": -0.1}, r"weight_decay: found -0.1; 0 or more"),
+    ({"path": "torch.optim.SGD", "options": {"maximize": True}}, r"options.maximize: found True; training lowers"),
     ({"path": "torch.optim.RAdam", "options": {"betas": (0.5, 7.0)}}, r"refuses what it is made of: ValueError"),
 ]
 
@@ -71,6 +85,17 @@ def test_a_class_of_ones_own_is_refused() -> None:
 
     with pytest.raises(SpecError, match=r"Own is a class of your own; .*derives from Optimizer"):
         OptimizerOf(Own, learning_rate=0.1)  # type: ignore[arg-type]
+
+
+def test_a_module_of_ones_own_is_refused_by_its_path_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it imports is the user's file; and one that fails when it is read is said in words."""
+    (tmp_path / "own_descent_29.py").write_text("import torch\n\n\nclass Own(torch.optim.SGD):\n    pass\n")
+    (tmp_path / "broken_descent_29.py").write_text("raise RuntimeError('no device')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SpecError, match=r"optimizer.path: Own is a class of your own; .*derives from Optimizer"):
+        OptimizerOf("own_descent_29.Own", learning_rate=0.1).check_here()
+    with pytest.raises(SpecError, match=r"broken_descent_29 cannot be imported: RuntimeError: no device"):
+        OptimizerOf("broken_descent_29.Own", learning_rate=0.1).check_here()
 
 
 @pytest.mark.parametrize(("name", "value"), [("momentum", 1.0), ("weight_decay", -0.1), ("nesterov", True)])

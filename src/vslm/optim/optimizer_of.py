@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -49,16 +49,18 @@ class OptimizerOf(Optimizer):
         """A class is kept as its path."""
         given: Any = self.path
         if isinstance(given, type):
-            if is_users_file(Path(inspect.getfile(given))):
-                found = f"{given.__name__} is a class of your own"
-                do = "write a class that derives from Optimizer: docs/adding-an-optimizer.md"
-                raise SpecError("path", found, "a class of torch or of an installed package is needed", do)
+            _refuse_own(given, "path")
             object.__setattr__(self, "path", f"{given.__module__}.{given.__qualname__}")
         super().__post_init__()
 
     def check(self) -> None:
-        """Refuse a path without a module, and options that have fields of their own."""
+        """Refuse a path without a module, options that have fields of their own, and to go up."""
         super().check()
+        if self.weight_decay is not None and self.weight_decay < 0:
+            raise SpecError("weight_decay", f"found {self.weight_decay}", "0 or more is needed")
+        if self.options.get("maximize"):
+            found, do = "found True", "leave it out, or write an objective that lowers its negative"
+            raise SpecError("options.maximize", found, "training lowers what the objective gives", do)
         if not all(part.isidentifier() for part in self.path.split(".")) or "." not in self.path:
             raise SpecError("path", f"found {self.path!r}", 'a dotted path is needed, as in "torch.optim.RAdam"')
         for name, instead in (("lr", "learning_rate"), ("weight_decay", "weight_decay"), ("params", None)):
@@ -118,25 +120,59 @@ class OptimizerOf(Optimizer):
 
     def _made(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         kind = self._class()
+        known = _arguments(kind)
+        for name in self.options:
+            if known and name not in known:
+                found = f"{self.path} takes no such option"
+                raise SpecError(f"optimizer.options.{name}", found, nearest(name, known))
         try:
-            return kind(groups, lr=self.learning_rate, **self.options)
+            built = kind(groups, lr=self.learning_rate, **self.options)
         except Exception as error:
             found = f"{self.path} refuses what it is made of: {type(error).__name__}: {error}"
             do = "leave out what it does not know; its documentation says what it takes"
             raise SpecError(
                 "optimizer.options", found, "Class(groups, lr=learning_rate, **options) is called", do
             ) from None
+        if self.weight_decay is not None and "weight_decay" not in built.defaults:
+            found = f"found {self.weight_decay:g}, and {self.path} has no weight decay"
+            raise SpecError("optimizer.weight_decay", found, "a class that knows it is needed", "leave it out")
+        return built
 
     def _class(self) -> Any:
         module, _, name = self.path.rpartition(".")
         try:
             holder = importlib.import_module(module)
-        except ImportError as error:
-            found, do = f"{module} cannot be imported: {error}", "install the package that has it"
+        except Exception as error:  # an installed module may fail as it likes
+            what = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+            found, do = f"{module} cannot be imported: {what}", "install the package that has it"
             raise SpecError("optimizer.path", found, "a class that is installed is needed", do) from None
         kind = getattr(holder, name, None)
-        if not (isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer)):
-            known = [one for one, it in vars(holder).items() if isinstance(it, type) and hasattr(it, "step")]
-            found = f"{module} has no optimizer {name!r}"
-            raise SpecError("optimizer.path", found, nearest(name, known))
+        if not _is_optimizer(kind):
+            known = [one for one, it in vars(holder).items() if _is_optimizer(it) and it is not torch.optim.Optimizer]
+            found = f"{module} has no optimizer {name!r}" + (
+                "" if kind is None else ", only something else of that name"
+            )
+            allowed = nearest(name, known) if known else f"no torch.optim.Optimizer is in {module}"
+            raise SpecError("optimizer.path", found, allowed)
+        _refuse_own(kind, "optimizer.path")
         return kind
+
+
+def _is_optimizer(it: Any) -> TypeGuard[type[torch.optim.Optimizer]]:
+    return isinstance(it, type) and issubclass(it, torch.optim.Optimizer)
+
+
+def _arguments(kind: type) -> list[str]:
+    """Names that a class is made with but for parameters and learning rate; none where it takes any."""
+    taken = [*inspect.signature(kind).parameters.values()]
+    if any(one.kind is one.VAR_KEYWORD for one in taken):
+        return []
+    return [one.name for one in taken if one.name not in ("params", "lr", "weight_decay")]
+
+
+def _refuse_own(kind: type, where: str) -> None:
+    """Refuse a class whose code would be in no name of a run."""
+    if is_users_file(Path(inspect.getfile(kind))):
+        do = "write a class that derives from Optimizer: docs/adding-an-optimizer.md"
+        found = f"{kind.__name__} is a class of your own"
+        raise SpecError(where, found, "a class of torch or of an installed package is needed", do)

@@ -214,9 +214,13 @@ def test_an_interval_of_shares_ends_where_differences_end(tmp_path: Path) -> Non
 def test_kinds_that_are_alike_are_not_told(tmp_path: Path, apart: float, *, is_told: bool) -> None:
     """Which of two numbers that hardly differ a run ended with tells nobody anything."""
     two = [apart * (seed % 2) + 1e-5 * seed for seed in range(8)]
-    kinds = write_verdict(folder_of(tmp_path, {"base": BASE, "a": plus(UP), "two": two}))["kinds"]
-    assert kinds["state"] == "two"
-    assert ("arms" in kinds) == is_told
+    wild = plus([0.9, -0.7, 0.3, -0.9, 0.6, -0.2, 0.8, -0.5])
+    verdict = write_verdict(folder_of(tmp_path, {"base": BASE, "a": wild, "two": two}))
+    assert verdict["kinds"]["state"] == "two"
+    assert ("arms" in verdict["kinds"]) == is_told
+    words = verdict["arms"]["a"]["words"]
+    assert ("two kinds" in words) == is_told
+    assert ("half of such studies" in words) != is_told
 
 
 def test_what_a_score_resolved_stays_resolved_and_its_trend_is_its_own(tmp_path: Path) -> None:

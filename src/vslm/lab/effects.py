@@ -105,8 +105,8 @@ class Effects:
         return found
 
     def kinds_record(self) -> KindsRecord:
-        """Whether runs are of two kinds, and how many of each arm got going."""
-        if self.kinds.state != "two":
+        """Whether runs are of two kinds, and how many of each arm got going; not where the two hardly differ."""
+        if self.kinds.state != "two" or self.kinds.apart <= smallest_effect_of(self.primary):
             return KindsRecord(state=self.kinds.state)
         count, rows = len(self.well), {}
         for arm, behind_N in zip(self.cells, is_behind(self.values_RN, self.kinds), strict=True):

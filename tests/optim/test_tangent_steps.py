@@ -154,7 +154,7 @@ TARGETS: list[tuple[Target, Callable[[list[float]], float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("target", "by_hand"), TARGETS, ids=repr)
+@pytest.mark.parametrize(("target", "by_hand"), TARGETS, ids=["known", "relative"])
 @pytest.mark.parametrize("direction", [Gradient(), Average(beta=0.6), AdamDirection(betas=(0.6, 0.8))], ids=repr)
 def test_a_tangent_step_by_hand(direction: Direction, target: Target, by_hand: Callable[[list[float]], float]) -> None:
     """eta = min(cap, share (f - target)+ / <g, d>), with decay of the matrix by eta."""

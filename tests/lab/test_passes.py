@@ -59,10 +59,20 @@ def test_the_page_tells_the_passes_of_the_arm_that_makes_the_most() -> None:
 
 def test_the_page_tells_what_was_read_a_line_each() -> None:
     """Beside the facts of the corpus; lines that are no text are left out."""
-    ((key, told, read),) = corpora(study())
-    assert (key, len(read)) == ("c0", 2)
-    assert dict(told) == {"splits.train.num_tokens": "5,000", "vocabulary": "300"}
-    assert corpora(study(corpora={"c0": {"read": [3, "x"]}}))[0][2] == ["x"]
+    (group,) = corpora(study())
+    assert (group["title"], len(group["read"])) == ("Corpus", 2)
+    assert dict(group["facts"]) == {"fingerprint": "c0", "splits.train.num_tokens": "5,000", "vocabulary": "300"}
+    assert corpora(study(corpora={"c0": {"read": [3, "x"]}}))[0]["read"] == ["x"]
+
+
+def test_what_all_corpora_have_in_common_is_told_once() -> None:
+    """In front of them, with what was read of each; digests of files come last."""
+    dtypes = {"a": "u2", "b": "u4"}
+    made = {key: {"vocabulary": 300, "sha256": {"val.bin": key}, "dtype": dtype} for key, dtype in dtypes.items()}
+    common, first, second = corpora(study(corpora=made))
+    assert (common["title"], common["facts"]) == ("All corpora", [("vocabulary", "300")])
+    assert first["facts"] == [("fingerprint", "a"), ("dtype", "u2"), ("sha256.val.bin", "a")]
+    assert dict(second["facts"])["dtype"] == "u4"
 
 
 def test_before_training_the_passes_of_a_run_are_told() -> None:

@@ -48,6 +48,10 @@ COMMANDS = [
     ("store", "search", LONG, "words"),
     ("store", "search", "corpus.txt/deeper", "words"),
     ("store", "recall", LONG, "corpus.txt"),
+    ("eval", LONG, "corpus.txt"),
+    ("export", LONG, "out"),
+    ("import", LONG),
+    ("import", "corpus.txt/deeper"),
 ]
 
 

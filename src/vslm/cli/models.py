@@ -133,9 +133,9 @@ def measure(folder: Path, /, *measures: Some, trust: Flag = False) -> None:
         folder: Of a study (runs/NAME), of an arm (runs/NAME/ARM), or of a run (runs/NAME/ARM/seed0).
         measures: As a study writes them: TokenView, or in quotes "LogitLens(num_tokens=8192)". There are
             AnswerAccuracy, AttentionDistance, AttentionMaps, BeyondContext, ContextCurve, CopyGain, EarlyDays,
-            EffectiveRank, LikelierAnswers, LoadedAnswers, LogitLens, LossByLoops, LossByPosition, MinimalPairs,
-            ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, QuantizedAnswers, RecallAccuracy,
-            ResidualNorms, SquadAccuracy, TokenClasses, TokenProbe, TokenView, ValueProbe.
+            EffectiveRank, LikelierAnswers, LoadedAnswers, LogitLens, LossAlongStep, LossByLoops, LossByPosition,
+            MinimalPairs, ParameterTrack, PositionProfile, PrefixMatching, PromptEffect, QuantizedAnswers,
+            RecallAccuracy, ResidualNorms, SquadAccuracy, TokenClasses, TokenProbe, TokenView, ValueProbe.
         trust: Run the code in the folder even if you did not run it on this machine before, or it was changed since.
     """
     import time

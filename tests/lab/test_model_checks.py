@@ -1,6 +1,8 @@
 """Every model is tried before any run: what each check finds, what it lets pass, and where it is asked."""
 
 import dataclasses
+import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +115,10 @@ def test_the_shortest_contexts_pass(context_tokens: int) -> None:
 @pytest.mark.slow
 def test_every_arm_of_every_study_passes() -> None:
     """Nothing that exists is refused, and nothing is said of it; at a short context, each distinct model once."""
+    evals = Path(os.environ["VSLM_HOME"]) / "evals"  # of this test alone; a study asks for a benchmark there
+    evals.mkdir(parents=True)
+    pair = {"sentence_good": "Ann has left.", "sentence_bad": "Ann have left."}
+    (evals / "blimp.jsonl").write_text(f"{json.dumps(pair)}\n" * 7, encoding="utf-8")
     models: set[Model] = set()
     for path in STUDIES.glob("*.py"):
         for experiment in load_study(path).arms.values():

@@ -22,7 +22,7 @@ from vslm.measure.measure import evaluating
 from vslm.results.naming import study_around
 from vslm.runs.stored_run import StoredRun
 from vslm.stats.intervals import per_arm_error, student_interval
-from vslm.stats.shares import share_interval, standard_error, standing
+from vslm.stats.shares import standard_error, standing, wilson_interval
 from vslm.training.loop import Measurement
 
 Say = Callable[[str], None]
@@ -219,7 +219,7 @@ def _summary(items: Items, scores: ItemScores, is_in_N: np.ndarray, error: float
         "num_items": count,
         "accuracy": share,
         "accuracy_error": standard_error(right),
-        "accuracy_interval": list(share_interval(share, count, ERROR)),
+        "accuracy_interval": list(wilson_interval(share, count, ERROR)),
         "chance": chance,
         "standing": standing(share, count, chance, error),
         name: interval.mean,

@@ -106,7 +106,7 @@ class Effects:
 
     def kinds_record(self) -> KindsRecord:
         """Whether runs are of two kinds, and how many of each arm got going; not where the two hardly differ."""
-        if self.kinds.state != "two" or self.kinds.apart <= smallest_effect_of(self.primary):
+        if not self.kinds.matter(smallest_effect_of(self.primary)):
             return KindsRecord(state=self.kinds.state)
         count, rows = len(self.well), {}
         for arm, behind_N in zip(self.cells, is_behind(self.values_RN, self.kinds), strict=True):

@@ -295,7 +295,7 @@ class _Judge:
 
     def _kinds(self) -> KindsRecord:
         """Whether runs are of two kinds, and how many of each arm have got going, with the exact 95% interval."""
-        if not self._is_of_two:
+        if not self.kinds.matter(smallest_effect_of(self.primary)):
             return KindsRecord(state=self.kinds.state)
         rows = {}
         for arm in self.values:
@@ -371,17 +371,10 @@ class _Judge:
             words = f"{words}; {early_in_words(self.baseline)}"
         record.words = words
 
-    @property
-    def _is_of_two(self) -> bool:
-        """Whether runs are of two kinds that differ by more than the smallest effect: else it tells nothing which of
-        them a run ended in. Verdicts are as careful with the others.
-        """
-        return self.kinds.state == "two" and self.kinds.apart > smallest_effect_of(self.primary)
-
     def _are_even(self, arm: str) -> bool:
         """Whether runs are of one kind, or all of this arm's and of the baseline's got going."""
         known = [value for name in (arm, self.baseline) for value in self._known(name)]
-        return not self._is_of_two or max(known) < self.kinds.between
+        return not self.kinds.matter(smallest_effect_of(self.primary)) or max(known) < self.kinds.between
 
     def _share_in_words(self, arm: str) -> str:
         rows = self._kinds().arms

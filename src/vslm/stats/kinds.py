@@ -53,6 +53,12 @@ class Kinds:
         """
         return max(low, -high) > 2 * self.apart
 
+    def matter(self, smallest_effect: float) -> bool:
+        """Whether there are two kinds that differ by more than what is of interest: else it tells nothing which of
+        them a run ended in.
+        """
+        return self.state == "two" and self.apart > smallest_effect
+
 
 def kinds_of(values_N: Sequence[float] | np.ndarray) -> Kinds:
     """Split values where the squares within the two groups are least, and compare with what normal values give.

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 Standing = Literal["above chance", "at chance", "below chance"]
 
 
-def share_interval(share: float, count: int, error: float) -> tuple[float, float]:
+def wilson_interval(share: float, count: int, error: float) -> tuple[float, float]:
     """The interval of a share, by Wilson's score: not of length zero where all are right, or none.
 
         (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),     z = normal quantile of 1 - error / 2
@@ -21,8 +21,10 @@ def share_interval(share: float, count: int, error: float) -> tuple[float, float
         count: of things, 1 or more.
         error: probability of missing.
 
-    >>> [round(end, 3) for end in share_interval(0.5, 100, 0.05)], [round(end, 3) for end in share_interval(1, 5, 0.05)]
-    ([0.404, 0.596], [0.566, 1.0])
+    >>> [round(end, 3) for end in wilson_interval(0.5, 100, 0.05)]
+    [0.404, 0.596]
+    >>> [round(end, 3) for end in wilson_interval(1, 5, 0.05)]
+    [0.566, 1.0]
     """
     z = float(ndtri(1 - error / 2))
     middle, room = share + z * z / (2 * count), 1 + z * z / count
@@ -36,7 +38,7 @@ def standing(share: float, count: int, chance: float, error: float) -> Standing:
     >>> standing(0.52, 100, 0.5, 0.05), standing(0.52, 10_000, 0.5, 0.05), standing(0.1, 100, 0.25, 0.05)
     ('at chance', 'above chance', 'below chance')
     """
-    low, high = share_interval(share, count, error)
+    low, high = wilson_interval(share, count, error)
     return "above chance" if low > chance else "below chance" if high < chance else "at chance"
 
 
